@@ -1,0 +1,93 @@
+/**
+ * Every reason a decision can have, with the HTTP status HAProxy answers (200 stands for "the request goes on").
+ * The list is the single source: the decision log, the metrics' labels, the deny body and docs/reasons.md name these and no others.
+ */
+export const REASONS = {
+  // The request goes on.
+  allowed: 200,
+  anyone: 200,
+  anonymous: 200,
+  preflight: 200,
+
+  // The request itself is not acceptable.
+  "host-invalid": 400,
+  "path-ambiguous": 400,
+  "method-invalid": 400,
+  duplicate: 400,
+  "credential-duplicate": 400,
+
+  // Who is this? The credential is missing or does not prove anything.
+  "credential-missing": 401,
+  "credential-malformed": 401,
+  "token-malformed": 401,
+  "token-too-large": 401,
+  "token-encrypted": 401,
+  "token-type": 401,
+  "token-expired": 401,
+  "token-not-yet-valid": 401,
+  "algorithm-refused": 401,
+  "signature-invalid": 401,
+  "key-unknown": 401,
+  "key-weak": 401,
+  "issuer-unknown": 401,
+  "issuer-not-accepted": 401,
+  "audience-not-accepted": 401,
+  "claim-missing": 401,
+  "claim-malformed": 401,
+  "proof-missing": 401,
+
+  // And may they? The credential is good, but not for this.
+  "host-unknown": 403,
+  "route-unknown": 403,
+  "method-not-allowed": 403,
+  "role-missing": 403,
+  "role-denied": 403,
+  "scope-missing": 403,
+  "condition-false": 403,
+  "condition-error": 403,
+  "header-error": 403,
+  "header-too-long": 403,
+
+  // Countersign, HAProxy or a dependency cannot tell.
+  "issuer-unavailable": 503,
+  "deadline-exceeded": 503,
+  overloaded: 503,
+  "haproxy-config-outdated": 503,
+  "message-malformed": 503,
+  "agent-error": 503,
+  "agent-unavailable": 503,
+  "verdict-unbound": 503,
+  "backend-unavailable": 503,
+} as const satisfies Record<string, 200 | 400 | 401 | 403 | 503>;
+
+export type Reason = keyof typeof REASONS;
+export type Status = (typeof REASONS)[Reason];
+export type Verdict = "allow" | "deny" | "login";
+
+/** An identity header for the backend; `undefined` means that the header is not set. */
+export interface IdentityHeader {
+  /** Lower case. */
+  readonly name: string;
+  readonly value: string | undefined;
+}
+
+/** The answer to one request. */
+export interface Decision {
+  readonly verdict: Verdict;
+  readonly reason: Reason;
+  /** `service/route`; the service alone where no route fits; empty where no service does. */
+  readonly rule: string;
+  /** The principal's roles in these policies, sorted; empty without a principal. */
+  readonly roles: readonly string[];
+  /** All scopes the route requires when the reason is `scope-missing`, for the challenge (RFC 6750, section 3); else empty. */
+  readonly scopes: readonly string[];
+  /** Identity headers of an allowed request; empty for everything else. */
+  readonly headers: readonly IdentityHeader[];
+  /** What the route's `shadow` would have said. It is logged and never enforced. */
+  readonly shadow: { readonly verdict: Verdict; readonly reason: Reason } | undefined;
+}
+
+/** HTTP status of a reason: 200 when the request goes on. */
+export function statusOf(reason: Reason): Status {
+  return REASONS[reason];
+}

@@ -1,0 +1,36 @@
+/** What kind of party a principal is. It decides nothing by itself: bindings and conditions may ask for it. */
+export type Kind = "person" | "workload" | "agent";
+
+/** One party of an RFC 8693 `act` chain: somebody who acts for the subject. */
+export interface Actor {
+  readonly subject: string;
+  /** The actor's own `iss`, where the token names one. */
+  readonly issuer: string | undefined;
+}
+
+/** A proven identity. It has the same shape whatever issuer proved it, is immutable, and is what the identity cache holds. */
+export interface Principal {
+  /** The issuer's name in the configuration, never its URL. */
+  readonly issuer: string;
+  readonly subject: string;
+  readonly kind: Kind;
+  readonly groups: readonly string[];
+  /** OAuth 2.0 scopes the credential carries (RFC 6749, section 3.3). */
+  readonly scopes: readonly string[];
+  /** The credential's `aud` values, so that a service can ask for one of them. Empty where the credential has none. */
+  readonly audiences: readonly string[];
+  /** All verified claims, as the issuer wrote them. */
+  readonly claims: Readonly<Record<string, unknown>>;
+  /** RFC 8693, section 4.1: the current actor first, then those before it. Empty where nobody acts for the subject. */
+  readonly actor: readonly Actor[];
+  /** The AWS role or user, for an issuer that proves one. */
+  readonly arn: string | undefined;
+  /** The SPIFFE id, for an issuer that proves one. */
+  readonly uri: string | undefined;
+  /** Milliseconds since the epoch of the login (`auth_time`), or of issue (`iat`), where the credential says so. */
+  readonly authenticatedAt: number | undefined;
+  /** Milliseconds since the epoch from which the credential no longer proves anything, clock tolerance included. */
+  readonly expiresAt: number;
+  /** How the credential is bound to its bearer: nothing, a DPoP key (RFC 9449) or a certificate (RFC 8705). */
+  readonly bound: "" | "dpop" | "x5t#S256";
+}
