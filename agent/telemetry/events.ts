@@ -1,0 +1,77 @@
+import type { Decision } from "../../policies/decision.ts";
+import type { Fault } from "../../policies/fault.ts";
+import type { Principal } from "../../policies/principal.ts";
+
+/** One decided request. The strings are as HAProxy sent them: telemetry bounds and escapes them itself. */
+export interface Observation {
+  readonly requestId: string;
+  /** Textual client address. */
+  readonly src: string;
+  readonly method: string;
+  readonly host: string;
+  /** What stands after a `?` or `#` is never recorded. */
+  readonly path: string;
+  readonly principal: Principal | undefined;
+  readonly decision: Decision;
+  /** HTTP status that HAProxy answers; 200 when the request goes on. */
+  readonly status: number;
+  readonly revision: string;
+  /** Microseconds from reading the NOTIFY to handing over its ACK. */
+  readonly durationUs: number;
+  /** Whether it was answered without waiting for a first verification of the token. */
+  readonly cached: boolean;
+}
+
+/** What the SPOP server tells. None of these throws or blocks; `decided` is on the way of every request. */
+export interface ServerEvents {
+  connected(): void;
+  disconnected(): void;
+  /** Called after the ACK was handed to the socket. */
+  decided(observation: Observation): void;
+  /** @param code of a SpopError; one that is not in its list counts as `other` */
+  protocolError(code: string): void;
+  /** @param count NOTIFYs left unanswered because HAProxy has already given up on them */
+  dropped(count: number): void;
+  /** A HELLO that was only a health check (spop-check). */
+  healthCheck(): void;
+}
+
+/** What the load of a snapshot tells, at the start as after a change. */
+export interface Loaded {
+  readonly revision: string;
+  /** Milliseconds since the epoch. */
+  readonly loadedAt: number;
+  /** Milliseconds that reading and compiling took. */
+  readonly durationMs: number;
+  readonly services: number;
+  readonly routes: number;
+  /** The issuers' names: the only values their metrics' labels ever have. */
+  readonly issuers: readonly string[];
+  readonly warnings: readonly Fault[];
+  readonly log: LogOptions;
+}
+
+export interface ReloadEvents {
+  reloaded(loaded: Loaded): void;
+  /** The old snapshot stays in force. */
+  reloadFailed(faults: readonly Fault[]): void;
+}
+
+export interface LifecycleEvents {
+  /** @param addresses as the configuration writes them */
+  started(loaded: Loaded, addresses: readonly string[]): void;
+  ready(): void;
+  /** @param signal that asked for it */
+  draining(signal: string): void;
+  stopped(): void;
+  /** A bug, or a state of the machine nobody foresaw. @param where a fixed text, never made from a request */
+  unexpected(where: string, error: unknown): void;
+}
+
+/** `log` of the configuration. */
+export interface LogOptions {
+  readonly level: "debug" | "info" | "warn" | "error";
+  readonly decisions: "all" | "refused";
+  /** Takes effect at the start only. */
+  readonly destination: "stdout" | "stderr";
+}

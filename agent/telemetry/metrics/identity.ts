@@ -1,0 +1,86 @@
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { IdentityEvents } from "../../identity/events.ts";
+import { type Cell, Tally } from "./cells.ts";
+
+const BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const DOCUMENTS = ["discovery", "jwks"] as const;
+const OUTCOMES = ["ok", "error"] as const;
+// Issuers come from the configuration; the number only makes certain that the series are bounded.
+const MOST_ISSUERS = 1000;
+
+/** The identity cache, and what is fetched from issuers. */
+export class IdentityMetrics {
+  readonly #lookups: Record<Parameters<IdentityEvents["cache"]>[0], Cell>;
+  readonly #fetches;
+  readonly #durations;
+  readonly #succeeded;
+  readonly #clock: () => number;
+  readonly #issuers = new Set<string>();
+
+  constructor(registry: Registry, clock: () => number) {
+    this.#clock = clock;
+    const lookups = new Tally(registry, "countersign_identity_cache_lookups_total", "Tokens looked up in the cache.", [
+      "outcome",
+    ]);
+    this.#lookups = {
+      hit: lookups.cell({ outcome: "hit" }),
+      miss: lookups.cell({ outcome: "miss" }),
+      refusal_hit: lookups.cell({ outcome: "refusal_hit" }),
+    };
+    const registers = [registry];
+    this.#fetches = new Counter({
+      name: "countersign_issuer_fetches_total",
+      help: "Documents that an issuer was asked for.",
+      labelNames: ["issuer", "what", "outcome"] as const,
+      registers,
+    });
+    this.#durations = new Histogram({
+      name: "countersign_issuer_fetch_duration_seconds",
+      help: "Until an issuer's document was there, or was given up.",
+      labelNames: ["issuer", "what"] as const,
+      buckets: BOUNDS,
+      registers,
+    });
+    this.#succeeded = new Gauge({
+      name: "countersign_issuer_keys_last_success_timestamp_seconds",
+      help: "When an issuer's keys were last fetched.",
+      labelNames: ["issuer"] as const,
+      registers,
+    });
+  }
+
+  cache(outcome: Parameters<IdentityEvents["cache"]>[0]): void {
+    this.#lookups[outcome].count++;
+  }
+
+  fetched(...[issuer, what, outcome, durationMs]: Parameters<IdentityEvents["fetched"]>): void {
+    if (!this.#known(issuer)) return;
+    this.#fetches.inc({ issuer, what, outcome });
+    this.#durations.observe({ issuer, what }, durationMs / 1000);
+    if (what === "jwks" && outcome === "ok") this.#succeeded.set({ issuer }, this.#clock() / 1000);
+  }
+
+  /** Begins the series of new issuers and ends those of issuers that are gone. */
+  configured(issuers: readonly string[]): void {
+    for (const issuer of [...this.#issuers]) if (!issuers.includes(issuer)) this.#forget(issuer);
+    for (const issuer of issuers) this.#known(issuer);
+  }
+
+  /** An issuer's first fetch may come before the load that names it has ended. */
+  #known(issuer: string): boolean {
+    if (this.#issuers.has(issuer)) return true;
+    if (this.#issuers.size >= MOST_ISSUERS) return false;
+    this.#issuers.add(issuer);
+    for (const what of DOCUMENTS) for (const outcome of OUTCOMES) this.#fetches.inc({ issuer, what, outcome }, 0);
+    return true;
+  }
+
+  #forget(issuer: string): void {
+    this.#issuers.delete(issuer);
+    this.#succeeded.remove({ issuer });
+    for (const what of DOCUMENTS) {
+      this.#durations.remove({ issuer, what });
+      for (const outcome of OUTCOMES) this.#fetches.remove({ issuer, what, outcome });
+    }
+  }
+}

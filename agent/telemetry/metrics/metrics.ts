@@ -1,0 +1,75 @@
+import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { DecisionMetrics } from "./decisions.ts";
+import { IdentityMetrics } from "./identity.ts";
+import { LoadMetrics } from "./loads.ts";
+import { askedCounter, askedGauge } from "./registered.ts";
+import { ServerMetrics } from "./server.ts";
+
+/** Numbers that somebody else keeps; they are asked for at each scrape. */
+export interface Gauges {
+  connections(): number;
+  /** NOTIFYs that have no ACK yet. */
+  inFlight(): number;
+  /** Identities in the caches of all issuers. */
+  cached(): number;
+}
+
+export interface MetricsOptions {
+  /** Countersign's. */
+  readonly version: string;
+  /** All codes that a SpopError can have. */
+  readonly errorCodes: readonly string[];
+  readonly gauges: Gauges;
+  /** Log lines lost since the start. */
+  readonly linesDropped: () => number;
+  readonly clock: () => number;
+}
+
+/**
+ * All metrics of one agent, in a registry of their own. docs/observability.md explains each; a test holds both equal.
+ *
+ * Every label value comes from a list known at the start or from the configuration, never from a request.
+ */
+export class Metrics {
+  readonly decisions: DecisionMetrics;
+  readonly identity: IdentityMetrics;
+  readonly server: ServerMetrics;
+  readonly loads: LoadMetrics;
+  readonly #registry = new Registry();
+
+  constructor({ version, errorCodes, gauges, linesDropped, clock }: MetricsOptions) {
+    const registry = this.#registry;
+    this.decisions = new DecisionMetrics(registry);
+    this.identity = new IdentityMetrics(registry, clock);
+    this.server = new ServerMetrics(registry, errorCodes);
+    this.loads = new LoadMetrics(registry);
+    askedGauge(registry, "countersign_cached_identities", "Identities in the cache.", () => gauges.cached());
+    askedGauge(registry, "countersign_connections", "Open SPOP connections.", () => gauges.connections());
+    askedGauge(registry, "countersign_requests_in_flight", "NOTIFYs without an ACK yet.", () => gauges.inFlight());
+    askedCounter(registry, "countersign_log_lines_dropped_total", "Log lines that nobody read in time.", linesDropped);
+    const build = new Gauge({
+      name: "countersign_build_info",
+      help: "1, labelled with the versions of Countersign and Node.",
+      labelNames: ["version", "node_version"] as const,
+      registers: [registry],
+    });
+    build.set({ version, node_version: process.version }, 1);
+  }
+
+  /**
+   * Adds prom-client's metrics of the process and of Node, among them the event loop's delay. Once a process: they
+   * cannot be taken away again.
+   */
+  addProcess(): void {
+    collectDefaultMetrics({ register: this.#registry });
+  }
+
+  /** Prometheus' text format, version 0.0.4. */
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+}

@@ -1,0 +1,236 @@
+import { type Logger, pino } from "pino";
+import { type Fault, faultText } from "../../policies/fault.ts";
+import type { IdentityEvents } from "../identity/events.ts";
+import { DecisionLines } from "./decision-log.ts";
+import type { LifecycleEvents, Loaded, LogOptions, Observation, ReloadEvents, ServerEvents } from "./events.ts";
+import { type Gauges, Metrics } from "./metrics/metrics.ts";
+import { plainText } from "./safe-text.ts";
+import { LineSink } from "./sink.ts";
+import { Throttle } from "./throttle.ts";
+
+export interface TelemetryOptions {
+  /** Countersign's. */
+  readonly version: string;
+  readonly log: LogOptions;
+  /** All codes that a SpopError can have. */
+  readonly errorCodes: readonly string[];
+  readonly gauges: Gauges;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+  /** Whether to measure the process and Node as well; once a process. */
+  readonly process: boolean;
+  /** File descriptor to write to, for tests; default: as `log.destination` says. */
+  readonly fd?: number;
+}
+
+/** What is known of the loads of configuration and policies, for /ready and /status. */
+export interface LoadState {
+  readonly current: Loaded | undefined;
+  /** The last load, where it failed. */
+  readonly failure: { readonly at: number; readonly faults: readonly Fault[] } | undefined;
+}
+
+// Milliseconds between two lines about the same failure.
+const QUIET = 60_000;
+const MOST_FAULTS = 50;
+const LONGEST = 512;
+
+/**
+ * Everything the agent tells about itself: decision log, other log lines, metrics. Nothing here throws, waits or
+ * grows with the traffic.
+ */
+export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, LifecycleEvents {
+  readonly #clock: () => number;
+  readonly #sink: LineSink;
+  readonly #log: Logger;
+  readonly #lines = new DecisionLines();
+  readonly #metrics: Metrics;
+  readonly #throttle = new Throttle(QUIET);
+  readonly #destination: LogOptions["destination"];
+  #decisions: LogOptions["decisions"];
+  #load: LoadState = { current: undefined, failure: undefined };
+
+  constructor(options: TelemetryOptions) {
+    const { log, clock } = options;
+    this.#clock = clock;
+    this.#decisions = log.decisions;
+    this.#destination = log.destination;
+    this.#sink = new LineSink(options.fd ?? (log.destination === "stdout" ? 1 : 2), clock, (n) => this.#recovered(n));
+    this.#log = createLog(log.level, this.#sink, clock);
+    const { version, errorCodes, gauges } = options;
+    this.#metrics = new Metrics({ version, errorCodes, gauges, clock, linesDropped: () => this.#sink.dropped });
+    if (options.process) this.#metrics.addProcess();
+  }
+
+  decided(observation: Observation): void {
+    this.#metrics.decisions.decided(observation);
+    if (this.#decisions === "all" || observation.decision.verdict !== "allow") {
+      this.#sink.add(this.#lines.line(observation, this.#clock()));
+    }
+  }
+
+  connected(): void {
+    this.#metrics.server.connected();
+    this.#log.debug("HAProxy connected");
+  }
+
+  disconnected(): void {
+    this.#metrics.server.disconnected();
+    this.#log.debug("HAProxy's connection ended");
+  }
+
+  healthCheck(): void {
+    this.#metrics.server.healthCheck();
+    this.#log.debug("HAProxy checked the agent's health");
+  }
+
+  protocolError(error: string): void {
+    const code = this.#metrics.server.protocolError(error);
+    const held = this.#throttle.pass(`protocol ${code}`, this.#clock());
+    if (held === undefined) return;
+    const message = "an SPOP connection was ended: what came is not valid SPOP, or not from HAProxy";
+    this.#log.warn({ code, ...also(held) }, message);
+  }
+
+  dropped(count: number): void {
+    this.#metrics.server.dropped(count);
+    const held = this.#throttle.pass("dropped", this.#clock());
+    if (held === undefined) return;
+    const message = "requests were left unanswered: the agent stood still for longer than HAProxy waits";
+    this.#log.warn({ requests: count, ...also(held) }, message);
+  }
+
+  cache(outcome: "hit" | "miss" | "refusal_hit"): void {
+    this.#metrics.identity.cache(outcome);
+  }
+
+  fetched(...fetch: Parameters<IdentityEvents["fetched"]>): void {
+    this.#metrics.identity.fetched(...fetch);
+    const [issuer, what, outcome, durationMs, error = "unknown"] = fetch;
+    const fields = { issuer, what, duration_ms: Math.round(durationMs) };
+    const kind = `${what} ${issuer}`;
+    if (outcome === "ok") {
+      if (this.#throttle.forget(kind)) this.#log.info(fields, "the issuer answers again");
+      else this.#log.debug(fields, "the issuer answered");
+      return;
+    }
+    const held = this.#throttle.pass(kind, this.#clock());
+    if (held === undefined) return;
+    const message = "the issuer cannot be asked: known keys stay in use, tokens signed with others are refused";
+    this.#log.warn({ ...fields, error: plainText(error, LONGEST), ...also(held) }, message);
+  }
+
+  started(loaded: Loaded, addresses: readonly string[]): void {
+    this.#loaded(loaded);
+    const { version: node, pid } = process;
+    this.#log.info({ ...loadedFields(loaded), addresses, node, pid }, "countersign started");
+  }
+
+  ready(): void {
+    this.#log.info("ready: listening, and every issuer was asked for its keys");
+  }
+
+  reloaded(loaded: Loaded): void {
+    this.#loaded(loaded);
+    this.#log.info(loadedFields(loaded), "reloaded: new requests are judged by this revision");
+    if (loaded.log.destination !== this.#destination) {
+      this.#log.warn("log.destination was changed; that takes a restart");
+    }
+  }
+
+  reloadFailed(faults: readonly Fault[]): void {
+    this.#load = { current: this.#load.current, failure: { at: this.#clock(), faults: faults.slice(0, MOST_FAULTS) } };
+    this.#metrics.loads.failed();
+    const fields = { revision: this.#load.current?.revision, faults: texts(faults), count: faults.length };
+    this.#log.error(fields, "reload failed: nothing was changed, requests are judged as before");
+  }
+
+  draining(signal: string): void {
+    this.#log.info({ signal }, "draining: health checks fail from now on, requests are still answered");
+  }
+
+  stopped(): void {
+    this.#log.info("countersign stopped");
+  }
+
+  unexpected(where: string, error: unknown): void {
+    const held = this.#throttle.pass(`unexpected ${where}`, this.#clock());
+    if (held === undefined) return;
+    const text = error instanceof Error ? (error.stack ?? String(error)) : String(error);
+    this.#log.error(
+      { where, error: plainText(text.replaceAll("\n", " | "), 4 * LONGEST), ...also(held) },
+      "unexpected error",
+    );
+  }
+
+  /** State of the loads, for /ready and /status. */
+  load(): LoadState {
+    return this.#load;
+  }
+
+  /** Lines lost since the start, and the error code of the last write where it failed. */
+  logState(): { readonly dropped: number; readonly failure: string | undefined } {
+    return { dropped: this.#sink.dropped, failure: this.#sink.failure };
+  }
+
+  /** @returns Prometheus' text format */
+  metrics(): Promise<string> {
+    return this.#metrics.text();
+  }
+
+  get metricsType(): string {
+    return this.#metrics.contentType;
+  }
+
+  /** Hands gathered lines to the operating system. */
+  flush(): void {
+    this.#sink.flush();
+  }
+
+  /** Writes what is left, for at most a second. Later lines are lost. */
+  close(): Promise<void> {
+    return this.#sink.close();
+  }
+
+  #loaded(loaded: Loaded): void {
+    this.#load = { current: loaded, failure: undefined };
+    this.#metrics.loads.loaded(loaded);
+    this.#metrics.identity.configured(loaded.issuers);
+    this.#decisions = loaded.log.decisions;
+    this.#log.level = loaded.log.level;
+  }
+
+  #recovered(lines: number): void {
+    this.#log.warn({ lines }, "log lines were lost: whoever reads the log was too slow");
+  }
+}
+
+/** Opens the log and starts counting. */
+export function createTelemetry(options: TelemetryOptions): Telemetry {
+  return new Telemetry(options);
+}
+
+function createLog(level: LogOptions["level"], sink: LineSink, clock: () => number): Logger {
+  const options = {
+    level,
+    // The decision lines have the same first members.
+    base: null,
+    timestamp: () => `,"time":"${new Date(clock()).toISOString()}"`,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  return pino(options, sink);
+}
+
+function loadedFields({ revision, services, routes, issuers, warnings, durationMs }: Loaded): Record<string, unknown> {
+  const fields = { revision, services, routes, issuers: issuers.length, duration_ms: Math.round(durationMs) };
+  return warnings.length === 0 ? fields : { ...fields, warnings: texts(warnings) };
+}
+
+function texts(faults: readonly Fault[]): string[] {
+  return faults.slice(0, MOST_FAULTS).map((fault) => plainText(faultText(fault), LONGEST));
+}
+
+/** How many lines of the kind were held back since the last one. */
+function also(held: number): { held_back: number } | undefined {
+  return held === 0 ? undefined : { held_back: held };
+}
