@@ -1,0 +1,108 @@
+import { LRUCache } from "lru-cache";
+import type { Reason } from "../../policies/decision.ts";
+import type { Principal } from "../../policies/principal.ts";
+import type { Key } from "./key.ts";
+import type { OidcVerifier } from "./oidc.ts";
+
+/** What verifying a token came to. */
+export type Verification =
+  | { readonly principal: Principal }
+  | { readonly principal: undefined; readonly reason: Reason };
+
+/** A principal with what it rests on. It is itself the answer to a warm request, for which nothing is allocated. */
+export interface CachedIdentity {
+  readonly principal: Principal;
+  readonly issuer: OidcVerifier;
+  readonly key: Key;
+  /** Milliseconds since the epoch. */
+  readonly verifiedAt: number;
+}
+
+interface CachedRefusal {
+  readonly verification: Verification;
+  readonly issuer: OidcVerifier;
+  /** The key set it was concluded from. */
+  readonly version: number;
+  readonly refusedAt: number;
+}
+
+/** Milliseconds for which a refusal is remembered. */
+const REFUSAL_LIFETIME = 10_000;
+
+type Store = LRUCache<string, CachedIdentity>;
+
+/**
+ * Proven identities by the digest of their credential, bounded in number.
+ *
+ * One of them answers until its token would be refused, its key is gone, its lifetime has passed, or its issuer is not
+ * of this snapshot, whichever comes first. The snapshots of before and after a reload share the entries, and each sees
+ * only those of its own issuers.
+ */
+export class IdentityCache {
+  #store: Store;
+  readonly #lifetime: number;
+  readonly #issuers: ReadonlySet<OidcVerifier>;
+
+  /** @param lifetime milliseconds */
+  constructor(size: number, lifetime: number, issuers: ReadonlySet<OidcVerifier>, previous?: IdentityCache) {
+    this.#lifetime = lifetime;
+    this.#issuers = issuers;
+    this.#store = previous === undefined ? newStore(size) : previous.#resized(size);
+  }
+
+  find(digest: string, now: number): CachedIdentity | undefined {
+    const found = this.#store.get(digest);
+    if (found === undefined) return undefined;
+    if (now >= found.principal.expiresAt || now >= found.key.until) {
+      this.#store.delete(digest);
+      return undefined;
+    }
+    // A clock that was set back must not prolong a lifetime.
+    const young = Math.abs(now - found.verifiedAt) < this.#lifetime;
+    return young && this.#issuers.has(found.issuer) ? found : undefined;
+  }
+
+  add(digest: string, identity: CachedIdentity): void {
+    identity.key.identities++;
+    this.#store.set(digest, identity);
+  }
+
+  /** The same entries in a store of another size; the snapshot before moves over, too. */
+  #resized(size: number): Store {
+    if (this.#store.max === size) return this.#store;
+    const store = newStore(size);
+    this.#store.rforEach((identity, digest) => store.set(digest, identity));
+    this.#store = store;
+    return store;
+  }
+}
+
+function newStore(size: number): Store {
+  return new LRUCache({
+    max: size,
+    dispose: (identity) => {
+      identity.key.identities--;
+    },
+  });
+}
+
+/** Refused credentials by their digest, apart from the identities, so that no flood of them pushes out a good one. */
+export class RefusalCache {
+  readonly #store: LRUCache<string, CachedRefusal>;
+
+  constructor(size: number) {
+    this.#store = new LRUCache({ max: size });
+  }
+
+  find(digest: string, now: number): Verification | undefined {
+    const found = this.#store.get(digest);
+    if (found === undefined) return undefined;
+    const { issuer, version, refusedAt, verification } = found;
+    const valid = issuer.keys.version === version && Math.abs(now - refusedAt) < REFUSAL_LIFETIME;
+    return valid ? verification : undefined;
+  }
+
+  add(digest: string, refusal: CachedRefusal): void {
+    this.#store.set(digest, refusal);
+  }
+}

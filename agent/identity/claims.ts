@@ -1,0 +1,74 @@
+import type { Reason } from "../../policies/decision.ts";
+
+/** Claims as a token holds them. */
+export type Claims = Readonly<Record<string, unknown>>;
+
+/** The largest date that JavaScript knows, in seconds. */
+const LATEST = 8_640_000_000_000;
+
+/** What a token's registered claims (RFC 7519, section 4.1) are held to. */
+export interface Expectations {
+  readonly audiences: readonly string[];
+  /** Milliseconds. */
+  readonly clockTolerance: number;
+}
+
+/**
+ * Why the registered claims refuse a token at an instant; undefined where they do not.
+ *
+ * It is asked before the signature is checked, since it costs less, and nothing else is concluded from these claims
+ * before that.
+ *
+ * @param now milliseconds since the epoch
+ */
+export function faultOf(claims: Claims, expected: Expectations, now: number): Reason | undefined {
+  return (
+    timesFault(claims, expected.clockTolerance, now) ?? audienceFault(claims, expected.audiences) ?? others(claims)
+  );
+}
+
+function timesFault({ exp, nbf, iat }: Claims, tolerance: number, now: number): Reason | undefined {
+  if (exp === undefined) return "claim-missing";
+  if (!isDate(exp) || !(nbf === undefined || isDate(nbf)) || !(iat === undefined || isDate(iat))) {
+    return "claim-malformed";
+  }
+  if (now >= expiryOf(exp, tolerance)) return "token-expired";
+  const latest = Math.max(nbf ?? Number.NEGATIVE_INFINITY, iat ?? Number.NEGATIVE_INFINITY);
+  return latest * 1000 > now + tolerance ? "token-not-yet-valid" : undefined;
+}
+
+/**
+ * The instant from which a token is refused as expired.
+ *
+ * @param exp seconds since the epoch
+ * @param tolerance milliseconds
+ * @returns milliseconds since the epoch
+ */
+export function expiryOf(exp: number, tolerance: number): number {
+  return exp * 1000 + tolerance;
+}
+
+/** RFC 7519, section 4.1.3. An audience is always required: without one a token for anybody else would do. */
+function audienceFault({ aud }: Claims, accepted: readonly string[]): Reason | undefined {
+  if (aud === undefined) return "claim-missing";
+  const named = stringsOf(aud);
+  if (named === undefined) return "claim-malformed";
+  return named.some((audience) => accepted.includes(audience)) ? undefined : "audience-not-accepted";
+}
+
+function others({ jti, cnf }: Claims): Reason | undefined {
+  if (jti !== undefined && typeof jti !== "string") return "claim-malformed";
+  // RFC 7800: the token belongs to whoever holds a key, and this version checks no proof of holding one.
+  return cnf === undefined ? undefined : "proof-missing";
+}
+
+/** A NumericDate (RFC 7519, section 2) within what a date can be. */
+export function isDate(value: unknown): value is number {
+  return typeof value === "number" && Math.abs(value) <= LATEST;
+}
+
+/** One string or a list of strings, as a list; undefined for anything else. */
+export function stringsOf(value: unknown): readonly string[] | undefined {
+  if (typeof value === "string") return [value];
+  return Array.isArray(value) && value.every((member) => typeof member === "string") ? value : undefined;
+}

@@ -1,0 +1,19 @@
+/** What the identity part tells about itself, for metrics and the log. */
+export interface IdentityEvents {
+  /**
+   * A document of a provider was asked for.
+   *
+   * @param issuer the issuer's name in the configuration
+   * @param durationMs milliseconds
+   * @param error what went wrong; safe to show
+   */
+  fetched(
+    issuer: string,
+    what: "discovery" | "jwks",
+    outcome: "ok" | "error",
+    durationMs: number,
+    error?: string,
+  ): void;
+  /** A token was looked up among the cached identities and refusals. */
+  cache(outcome: "hit" | "miss" | "refusal_hit"): void;
+}

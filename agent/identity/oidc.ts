@@ -1,0 +1,127 @@
+import type { Reason } from "../../policies/decision.ts";
+import type { Principal } from "../../policies/principal.ts";
+import type { OidcIssuer } from "../config.ts";
+import { faultOf } from "./claims.ts";
+import type { Key } from "./key.ts";
+import { KeySet, type Surroundings } from "./keys.ts";
+import { Pool } from "./pool.ts";
+import { type ClaimPaths, claimPaths, principalOf } from "./principal.ts";
+import { signatureFault } from "./signature.ts";
+import { type Token, typeOf } from "./token.ts";
+
+/** What checking a token came to: a principal and the key it rests on, or a reason. */
+export type Proof = { readonly principal: Principal; readonly key: Key } | { readonly reason: Reason };
+
+/** Signature checks of one issuer under way at a time; a thousand take the crypto threads some 20 to 80 ms. */
+const MOST_CHECKS = 1024;
+/** Tokens of one issuer that wait for its keys at a time. Apart from the checks: unknown keys do not hinder known ones. */
+const MOST_WAITING = 1024;
+
+/** One issuer of type `oidc`: its keys, and what its tokens are held to. It outlives a reload that leaves it unchanged. */
+export class OidcVerifier {
+  readonly config: OidcIssuer;
+  readonly keys: KeySet;
+  /** Settles when the keys were asked for once. */
+  readonly asked: Promise<void>;
+  readonly #clock: () => number;
+  readonly #types: ReadonlySet<string>;
+  readonly #paths: ClaimPaths;
+  readonly #pool = new Pool();
+  #checking = 0;
+  #waiting = 0;
+  #owners = 0;
+  #ended = false;
+
+  constructor(config: OidcIssuer, world: Surroundings) {
+    this.config = config;
+    this.keys = new KeySet(config, world);
+    this.#clock = world.clock;
+    this.#types = new Set(config.tokenTypes.map(typeOf));
+    this.#paths = claimPaths(config.claims);
+    this.asked = this.keys.refresh();
+  }
+
+  /**
+   * Checks a token of this issuer. A refusal that needs neither key nor signature is answered at once.
+   *
+   * @param now milliseconds since the epoch
+   * @returns a reason, or a promise that never rejects
+   */
+  verify(token: Token, now: number): Reason | Promise<Proof> {
+    const fault = this.#faultOf(token, now);
+    if (fault !== undefined) return fault;
+    const selection = this.keys.select(token.algorithm, token.kid, now);
+    if ("reason" in selection) return selection.reason;
+    if ("keys" in selection)
+      return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, now) : "overloaded";
+    return this.#waiting < MOST_WAITING ? this.#wait(token, selection.pending) : "overloaded";
+  }
+
+  /** One more snapshot uses this issuer. */
+  retain(): void {
+    this.#owners++;
+  }
+
+  /** One snapshot less; with the last one the keys end, and with them the identities that rest on them. */
+  release(): void {
+    if (--this.#owners > 0) return;
+    this.#ended = true;
+    this.keys.close();
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  #faultOf(token: Token, now: number): Reason | undefined {
+    if (!this.config.algorithms.includes(token.algorithm)) return "algorithm-refused";
+    if (!this.#types.has(token.type)) return "token-type";
+    return faultOf(token.claims, this.config, now);
+  }
+
+  async #wait(token: Token, pending: Promise<void>): Promise<Proof> {
+    this.#waiting++;
+    await pending;
+    this.#waiting--;
+    const now = this.#clock();
+    const fault = this.#faultOf(token, now);
+    if (fault !== undefined) return { reason: fault };
+    const selection = this.keys.reselect(token.algorithm, token.kid, now);
+    if ("reason" in selection) return selection;
+    return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, now) : { reason: "overloaded" };
+  }
+
+  async #check(token: Token, keys: readonly Key[], now: number): Promise<Proof> {
+    this.#checking++;
+    try {
+      return await this.#prove(token, keys, now);
+    } catch {
+      return { reason: "agent-error" };
+    } finally {
+      this.#checking--;
+    }
+  }
+
+  /** Only a token without `kid` has several keys to be tried. */
+  async #prove(token: Token, keys: readonly Key[], now: number): Promise<Proof> {
+    let reason: Reason = "key-unknown";
+    for (const key of keys) {
+      const algorithm = key.algorithms.get(token.algorithm);
+      if (algorithm === undefined) continue;
+      const fault = await signatureFault(token, algorithm, this.config, now);
+      if (fault === undefined) return this.#principal(token, key);
+      reason = fault;
+      if (fault !== "signature-invalid") break;
+    }
+    return { reason };
+  }
+
+  #principal(token: Token, key: Key): Proof {
+    const principal = principalOf(token.claims, this.config, this.#paths, this.#pool);
+    if (typeof principal === "string") return { reason: principal };
+    const now = this.#clock();
+    // Time has passed, and the provider may have withdrawn the key meanwhile.
+    if (now >= principal.expiresAt) return { reason: "token-expired" };
+    return now < key.until ? { principal, key } : this.keys.missing();
+  }
+}

@@ -1,0 +1,413 @@
+import { createHash, generateKeyPairSync, type KeyObject, sign as signBytes } from "node:crypto";
+import { type Test, test } from "tap";
+import type { Get } from "../../agent/identity/fetch.ts";
+import { type Behaviour, reply, startFront } from "../support/front.ts";
+import { oidcIssuer, startIdentity } from "../support/identity.ts";
+import { startProvider } from "../support/provider.ts";
+
+const PARTIES = { billing: { kind: "workload" }, alice: { kind: "person" } } as const;
+
+async function running(t: Test, changes = {}, setup = {}) {
+  const provider = await startProvider(PARTIES);
+  const started = startIdentity([oidcIssuer(provider.issuer, changes)], setup);
+  t.teardown(async () => {
+    started.identity.close();
+    await provider.close();
+  });
+  const jwks = () => provider.front.requests.filter((path) => path === "/jwks").length;
+  return { provider, jwks, ...started };
+}
+
+test("real access tokens of persons, workloads and agents are proven, by RS256, ES256 and EdDSA", async (t) => {
+  const provider = await startProvider({
+    alice: {
+      kind: "person",
+      groups: ["Orders Readers", "Everyone"],
+      scope: "orders:read",
+      claims: { amr: ["pwd", "mfa"], tenant: "emea" },
+    },
+    billing: { kind: "workload", scope: "orders:read orders:write", algorithm: "ES256", lifetime: 120 },
+    assistant: { kind: "agent", algorithm: "EdDSA", claims: { act: { sub: "planner", act: { sub: "alice" } } } },
+  });
+  const { identity, verify } = startIdentity([oidcIssuer(provider.issuer)]);
+  t.teardown(async () => {
+    identity.close();
+    await provider.close();
+  });
+  const alice = (await verify(await provider.token("alice"))).principal;
+  t.match(alice, {
+    issuer: "provider",
+    subject: "alice",
+    kind: "person",
+    groups: ["Orders Readers", "Everyone"],
+    scopes: ["orders:read"],
+    audiences: ["api://orders"],
+    actor: [],
+    bound: "",
+    claims: { tenant: "emea", amr: ["pwd", "mfa"], iss: provider.issuer },
+  });
+  const billing = (await verify(await provider.token("billing"))).principal;
+  t.match(billing, { subject: "billing", kind: "workload", scopes: ["orders:read", "orders:write"], groups: [] });
+  t.equal(billing?.expiresAt, (billing?.authenticatedAt ?? 0) + 120_000 + 30_000, "expiry with the tolerance");
+  const assistant = (await verify(await provider.token("assistant"))).principal;
+  t.match(assistant, { kind: "agent", actor: [{ subject: "planner" }, { subject: "alice" }] });
+  t.match(identity.status(), [{ name: "provider", issuer: provider.issuer, keys: 3, identities: 3, error: undefined }]);
+});
+
+test("the keys are fetched once for all who wait, and again only when they must be", async (t) => {
+  const { provider, jwks, judge, identity, time } = await running(t);
+  const tokens = await Promise.all(Array.from({ length: 20 }, () => provider.token("billing")));
+  t.same(new Set(await Promise.all(tokens.map(judge))), new Set(["proven"]));
+  t.equal(jwks(), 1, "twenty first tokens, one fetch");
+
+  await provider.rotate({ keep: true });
+  const fresh = await Promise.all(Array.from({ length: 20 }, () => provider.token("billing")));
+  t.equal(await judge(fresh[0] ?? ""), "key-unknown", "a new key within the cool-down of the last fetch");
+  time.advance(10_000);
+  t.same(new Set(await Promise.all(fresh.map(judge))), new Set(["proven"]), "a new key after it");
+  t.equal(jwks(), 2, "twenty tokens of a new key, one fetch");
+  t.not(identity.verify(tokens[0] ?? "", time.now) instanceof Promise, true, "identities of the old key are kept");
+});
+
+test("unknown key ids ask the provider once a cool-down, whatever their number", async (t) => {
+  const { provider, jwks, judge, identity, time } = await running(t);
+  await identity.ready();
+  const claims = { iss: provider.issuer, sub: "x", aud: "api://orders", exp: Math.floor(time.now / 1000) + 9000 };
+  const flood = (round: number) =>
+    Promise.all(Array.from({ length: 200 }, (_, i) => provider.sign(claims, { kid: `${round}-${i}` }).then(judge)));
+  for (let round = 0; round < 3; round++) {
+    t.same(new Set(await flood(round)), new Set(["key-unknown"]));
+    t.equal(jwks(), round + 1);
+    time.advance(10_000);
+  }
+});
+
+test("a key that is gone at the provider takes its cached identities with it", async (t) => {
+  const { provider, judge, identity, time, told } = await running(t);
+  const old = await provider.token("billing");
+  t.equal(await judge(old), "proven");
+  await provider.rotate({ keep: false });
+  t.equal(await judge(old), "proven", "until the keys are refreshed");
+  const refreshed = told.next("jwks ok");
+  time.advance(300_000);
+  await refreshed;
+  const verification = identity.verify(old, time.now);
+  t.same(verification, { principal: undefined, reason: "key-unknown" });
+  t.equal(identity.status()[0]?.identities, 0);
+  t.equal(await judge(await provider.token("billing")), "proven", "the new key needs no further fetch");
+});
+
+test("while the provider fails, its keys are kept for max_stale and no longer", async (t) => {
+  const { provider, judge, identity, time, told } = await running(t, { clockTolerance: 86_400_000 * 2 });
+  const warm = await provider.token("billing");
+  const cold = await provider.token("alice");
+  t.equal(await judge(warm), "proven");
+  const failures: readonly [delay: number, behaviour: Behaviour, path: string][] = [
+    [300_000, "reset", ""],
+    [1_000, "error", ""],
+    [2_000, reply("<html>login</html>"), "/jwks"],
+    [4_000, reply({ keys: "none" }), "/jwks"],
+  ];
+  for (const [delay, behaviour, path] of failures) {
+    provider.front.behave("up");
+    provider.front.behave(behaviour, path);
+    const failed = told.next("error");
+    time.advance(delay);
+    await failed;
+    t.equal(await judge(warm), "proven", "a cached identity");
+  }
+  t.equal(await judge(cold), "proven", "a token that was not seen before");
+  t.match(identity.status(), [{ keys: 3, error: /not a JWKS/ }], "and it says so");
+  const unknown = await provider.sign({ ...claimsOf(cold) }, { kid: "new" });
+  t.equal(await judge(unknown), "issuer-unavailable", "a key that may exist is not called unknown");
+
+  time.now += 86_400_000;
+  t.equal(await judge(cold), "issuer-unavailable", "keys too old");
+  t.equal(await judge(warm), "issuer-unavailable", "and nothing cached outlives them");
+  provider.front.behave("up", "/jwks");
+  const recovered = told.next("jwks ok");
+  time.advance(0);
+  await recovered;
+  t.equal(await judge(warm), "proven", "recovered");
+  t.match(identity.status(), [{ error: undefined }]);
+});
+
+function claimsOf(token: string): Record<string, unknown> {
+  return JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
+}
+
+test("a provider that was never there is unavailable at once, and is found when it comes", async (t) => {
+  const { provider, judge, identity, time, told } = await running(t);
+  provider.front.behave("reset");
+  await identity.ready();
+  const token = await tokenOf(provider);
+  t.same(identity.verify(token, time.now), { principal: undefined, reason: "issuer-unavailable" }, "without waiting");
+
+  provider.front.behave("silent");
+  const asked = provider.front.arrival("/openid-configuration");
+  time.advance(1_000);
+  await asked;
+  t.same(
+    identity.verify(token, time.now),
+    { principal: undefined, reason: "issuer-unavailable" },
+    "nobody waits again",
+  );
+  const ended = told.next("error");
+  time.advance(5_000);
+  await ended;
+
+  provider.front.behave("up");
+  const found = told.next("jwks ok");
+  time.advance(2_000);
+  await found;
+  t.equal(await judge(token), "proven", "found by its timer, not by a request");
+
+  async function tokenOf({ sign, issuer }: typeof provider) {
+    const exp = Math.floor(time.now / 1000) + 600;
+    return sign({ iss: issuer, sub: "alice", aud: "api://orders", exp, jti: `${Math.random()}` });
+  }
+});
+
+test("a silent provider holds nobody longer than five seconds", async (t) => {
+  const { provider, identity, time } = await running(t);
+  provider.front.behave("silent");
+  const exp = Math.floor(time.now / 1000) + 600;
+  const token = await provider.sign({ iss: provider.issuer, sub: "alice", aud: "api://orders", exp });
+  const waiting = identity.verify(token, time.now);
+  const ready = identity.ready();
+  time.advance(5_000);
+  await ready;
+  t.same(await waiting, { principal: undefined, reason: "issuer-unavailable" });
+  t.match(identity.status(), [{ keys: 0, error: /no answer in time/ }]);
+});
+
+test("no more tokens wait for a provider than there is room for", async (t) => {
+  const { provider, identity, time } = await running(t);
+  provider.front.behave("silent");
+  const exp = Math.floor(time.now / 1000) + 600;
+  const claims = { iss: provider.issuer, sub: "alice", aud: "api://orders", exp };
+  const [head = "", , signature = ""] = (await provider.sign(claims)).split(".");
+  const token = (i: number) =>
+    `${head}.${Buffer.from(JSON.stringify({ ...claims, i })).toString("base64url")}.${signature}`;
+  const waiting = Array.from({ length: 1024 }, (_, i) => identity.verify(token(i), time.now));
+  t.ok(waiting.every((verification) => verification instanceof Promise));
+  t.same(identity.verify(token(1024), time.now), { principal: undefined, reason: "overloaded" });
+  t.equal(identity.verify(token(7), time.now), waiting[7], "one that waits already is joined");
+  time.advance(5_000);
+  await Promise.all(waiting);
+});
+
+test("a provider that lies about itself is not believed", async (t) => {
+  const elsewhere = await startFront(reply({ keys: [] }));
+  t.teardown(() => elsewhere.close());
+  const documents: readonly [name: string, error: RegExp, document: (issuer: string) => unknown][] = [
+    ["another issuer", /another issuer/, () => ({ issuer: "https://evil.example", jwks_uri: `${elsewhere.url}/jwks` })],
+    ["almost its issuer", /another issuer/, (issuer) => ({ issuer: `${issuer}/`, jwks_uri: `${issuer}/jwks` })],
+    ["no issuer", /another issuer/, (issuer) => ({ jwks_uri: `${issuer}/jwks` })],
+    ["no jwks_uri", /no jwks_uri/, (issuer) => ({ issuer })],
+    ["a jwks_uri that is none", /no jwks_uri/, (issuer) => ({ issuer, jwks_uri: "jwks" })],
+    ["plain http elsewhere", /may not be asked/, (issuer) => ({ issuer, jwks_uri: "http://169.254.169.254/latest" })],
+    ["a file", /may not be asked/, (issuer) => ({ issuer, jwks_uri: "file:///etc/passwd" })],
+    ["a password", /may not be asked/, (issuer) => ({ issuer, jwks_uri: "https://a:b@keys.example/" })],
+    ["a list", /another issuer|not an object/, () => []],
+    ["no JSON", /not JSON/, () => "<html>"],
+  ];
+  for (const [name, error, document] of documents) {
+    const { provider, identity, judge, told } = await running(t);
+    provider.front.behave(reply(document(provider.issuer)), "/openid-configuration");
+    await identity.ready();
+    t.match(identity.status(), [{ keys: 0, error }], name);
+    t.equal(await judge(await provider.token("alice")), "issuer-unavailable", name);
+    t.same(told.all.slice(0, 1), ["discovery error"], name);
+  }
+  t.same(elsewhere.requests, []);
+});
+
+/** A token signed with a key of our own, whatever the provider publishes. */
+function tokenBy(key: KeyObject, issuer: string, now: number, alg: string, kid: string | undefined): string {
+  const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const exp = Math.floor(now / 1000) + 600;
+  const input = `${encode({ alg, kid })}.${encode({ iss: issuer, sub: "alice", aud: "api://orders", exp })}`;
+  const options = alg.startsWith("ES") ? { key, dsaEncoding: "ieee-p1363" as const } : key;
+  return `${input}.${signBytes(alg === "EdDSA" ? null : "sha256", Buffer.from(input), options).toString("base64url")}`;
+}
+
+/** With an exponent of 1 a signature is its own padded message: anybody can write it. */
+function tokenByNobody(issuer: string, now: number, kid: string): string {
+  const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const exp = Math.floor(now / 1000) + 600;
+  const input = `${encode({ alg: "RS256", kid })}.${encode({ iss: issuer, sub: "root", aud: "api://orders", exp })}`;
+  const digest = createHash("sha256").update(input).digest();
+  const digestInfo = Buffer.concat([Buffer.from("3031300d060960864801650304020105000420", "hex"), digest]);
+  const padding = Buffer.alloc(256 - 3 - digestInfo.length, 0xff);
+  return `${input}.${Buffer.concat([Buffer.from([0, 1]), padding, Buffer.from([0]), digestInfo]).toString("base64url")}`;
+}
+
+test("keys that are weak, private, symmetric or for something else prove nothing", async (t) => {
+  const good = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const weak = generateKeyPairSync("rsa", { modulusLength: 1024 });
+  const curve = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const other = generateKeyPairSync("ec", { namedCurve: "secp256k1" });
+  const jwk = { ...good.publicKey.export({ format: "jwk" }), kid: "k" };
+  const curveJwk = { ...curve.publicKey.export({ format: "jwk" }), kid: "k" };
+  const published: readonly [name: string, reason: string, jwk: unknown, key?: KeyObject, alg?: string][] = [
+    ["a good key", "proven", jwk],
+    ["a good key with use and alg", "proven", { ...jwk, use: "sig", alg: "RS256", key_ops: ["verify"], x5c: ["junk"] }],
+    ["a key with an operation more", "proven", { ...jwk, key_ops: ["sign", "verify"], ext: "yes" }],
+    ["another algorithm", "algorithm-refused", { ...jwk, alg: "RS384" }],
+    ["for encryption", "key-unknown", { ...jwk, use: "enc" }],
+    ["for signing only", "key-unknown", { ...jwk, key_ops: ["sign"] }],
+    ["operations that are no list", "key-unknown", { ...jwk, key_ops: "verify" }],
+    ["published with its private part", "key-unknown", { ...good.privateKey.export({ format: "jwk" }), kid: "k" }],
+    ["1,024 bits", "key-weak", { ...weak.publicKey.export({ format: "jwk" }), kid: "k" }, weak.privateKey],
+    ["1,024 bits behind zeros", "key-weak", padded(weak.publicKey), weak.privateKey],
+    ["exponent 1", "key-weak", { ...jwk, e: "AQ" }],
+    ["an even exponent", "key-weak", { ...jwk, e: "AQAA" }],
+    ["16,384 bits", "key-weak", { ...jwk, n: Buffer.alloc(2048, 0xff).toString("base64url") }],
+    ["symmetric", "key-unknown", { kty: "oct", k: "c2VjcmV0", kid: "k" }],
+    ["an unknown type", "key-unknown", { ...jwk, kty: "XYZ" }],
+    ["no modulus", "key-unknown", { ...jwk, n: undefined }],
+    ["another kid", "key-unknown", { ...jwk, kid: "K" }],
+    ["a kid that is no text", "key-unknown", { ...jwk, kid: ["k"] }],
+    ["not even an object", "key-unknown", "k"],
+    ["null", "key-unknown", null],
+    ["a good curve", "proven", curveJwk, curve.privateKey, "ES256"],
+    ["a point off the curve", "key-unknown", { ...curveJwk, y: curveJwk.x }, curve.privateKey, "ES256"],
+    ["another curve", "algorithm-refused", { ...curveJwk, crv: "secp256k1" }, other.privateKey, "ES256"],
+    ["a curve named __proto__", "algorithm-refused", { ...curveJwk, crv: "__proto__" }, curve.privateKey, "ES256"],
+  ];
+  const { provider, judge, time, told, identity } = await running(t);
+  await identity.ready();
+  for (const [name, reason, member, key = good.privateKey, alg = "RS256"] of published) {
+    provider.front.behave(reply({ keys: [member] }), "/jwks");
+    const fetched = told.next("jwks ok");
+    time.advance(300_000);
+    await fetched;
+    t.equal(await judge(tokenBy(key, provider.issuer, time.now, alg, "k")), reason, name);
+    if (name === "exponent 1")
+      t.equal(await judge(tokenByNobody(provider.issuer, time.now, "k")), reason, "forged by arithmetic");
+  }
+});
+
+function padded(key: KeyObject) {
+  const { n = "", ...rest } = key.export({ format: "jwk" });
+  const zeros = Buffer.concat([Buffer.alloc(160), Buffer.from(n, "base64url")]);
+  return { ...rest, n: zeros.toString("base64url"), kid: "k" };
+}
+
+test("two keys with one kid, and tokens without any", async (t) => {
+  const pairs = Array.from({ length: 5 }, () => generateKeyPairSync("ec", { namedCurve: "P-256" }));
+  const jwks = pairs.map(({ publicKey }) => ({ ...publicKey.export({ format: "jwk" }), kid: "k" }));
+  const { provider, judge, time, told, identity } = await running(t);
+  await identity.ready();
+  const publish = async (keys: unknown) => {
+    provider.front.behave(reply({ keys }), "/jwks");
+    const fetched = told.next("jwks ok");
+    time.advance(300_000);
+    await fetched;
+  };
+  const judged = (i: number, kid?: string) => {
+    const key = pairs[i]?.privateKey;
+    return key === undefined ? "" : judge(tokenBy(key, provider.issuer, time.now, "ES256", kid));
+  };
+  await publish(jwks.slice(0, 3));
+  for (const i of [0, 1, 2]) t.equal(await judged(i), "proven");
+  t.equal(await judged(2, "k"), "proven");
+  t.equal(await judged(3), "signature-invalid");
+  await publish(jwks);
+  t.equal(await judged(0), "key-unknown", "among too many keys none is tried");
+});
+
+test("a document is bounded, and a set that breaks the bounds changes nothing", async (t) => {
+  const { provider, judge, time, told, identity } = await running(t, {
+    keys: { ...oidcIssuer("").keys, maxSize: 20_000 },
+  });
+  t.equal(await judge(await provider.token("billing")), "proven");
+  const many = Array.from({ length: 101 }, (_, i) => ({ kty: "oct", kid: `${i}` }));
+  const fields: readonly [string, RegExp, unknown][] = [
+    ["101 keys", /more than 100 keys/, { keys: many }],
+    ["20,001 bytes", /larger than 20000 bytes/, { keys: [], filler: "x".repeat(20_000) }],
+    ["no keys at all", /not a JWKS/, { key: [] }],
+    ["null", /not a JWKS/, null],
+  ];
+  for (const [name, error, document] of fields) {
+    provider.front.behave(reply(document), "/jwks");
+    const failed = told.next("jwks error");
+    time.advance(300_000);
+    await failed;
+    t.match(identity.status(), [{ keys: 3, error }], name);
+    provider.front.behave("up", "/jwks");
+    const mended = told.next("jwks ok");
+    time.advance(1_000);
+    await mended;
+  }
+});
+
+test("when the keys move to another address, they are found", async (t) => {
+  const { provider, judge, time, told } = await running(t);
+  t.equal(await judge(await provider.token("billing")), "proven");
+  provider.front.behave(reply("gone", 404), "/jwks");
+  const failed = told.next("jwks error");
+  time.advance(300_000);
+  await failed;
+  const key = provider.keys[0];
+  const moved = { ...key?.public.export({ format: "jwk" }), kid: "moved" };
+  provider.front.behave(
+    reply({ issuer: provider.issuer, jwks_uri: `${provider.issuer}/keys-2` }),
+    "/openid-configuration",
+  );
+  provider.front.behave(reply({ keys: [moved] }), "/keys-2");
+  const found = told.next("jwks ok");
+  time.advance(1_000);
+  await found;
+  const exp = Math.floor(time.now / 1000) + 600;
+  const claims = { iss: provider.issuer, sub: "alice", aud: "api://orders", exp };
+  t.equal(await judge(await provider.sign(claims, { kid: "moved" })), "proven");
+});
+
+test("no more than `fetches` providers are asked at a time", async (t) => {
+  let open = 0;
+  let most = 0;
+  const release: (() => void)[] = [];
+  const get: Get = async (url) => {
+    most = Math.max(most, ++open);
+    await new Promise<void>((resolve) => release.push(resolve));
+    open--;
+    const issuer = url.origin;
+    const document = url.pathname === "/jwks" ? { keys: [] } : { issuer, jwks_uri: `${issuer}/jwks` };
+    return { status: 200, location: undefined, body: Buffer.from(JSON.stringify(document)) };
+  };
+  const issuers = Array.from({ length: 40 }, (_, i) => oidcIssuer(`https://i${i}.example`, { name: `i${i}` }));
+  const { identity } = startIdentity(issuers, { get });
+  t.teardown(() => identity.close());
+  let done = false;
+  const ready = identity.ready().then(() => {
+    done = true;
+  });
+  while (!done) {
+    for (const go of release.splice(0)) go();
+    await new Promise(setImmediate);
+  }
+  await ready;
+  t.equal(most, 16);
+  t.same(new Set(identity.status().map(({ error }) => error)), new Set([undefined]));
+});
+
+test("closing ends timers and fetches under way", async (t) => {
+  const { provider, identity, time, verify } = await running(t);
+  const token = await provider.token("billing");
+  t.ok((await verify(token)).principal);
+  const asked = provider.front.requests.length;
+  identity.close();
+  identity.close();
+  time.advance(3_600_000);
+  t.equal(provider.front.requests.length, asked);
+
+  const other = startIdentity([oidcIssuer(provider.issuer)]);
+  provider.front.behave("silent");
+  const arrival = provider.front.arrival("/openid-configuration");
+  await arrival;
+  other.identity.close();
+  await other.identity.ready();
+  t.match(other.identity.status(), [{ keys: 0 }], "ready although nothing was answered");
+});

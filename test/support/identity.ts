@@ -1,0 +1,90 @@
+import { setImmediate } from "node:timers/promises";
+import type { OidcIssuer } from "../../agent/config.ts";
+import { type Get, get } from "../../agent/identity/fetch.ts";
+import { createIdentity, type Identity, type IdentityEvents } from "../../agent/identity/identity.ts";
+import { Clockwork } from "./clockwork.ts";
+
+/** An issuer's configuration as the documentation's example has it, for a test provider's tokens. */
+export function oidcIssuer(issuer: string, changes: Partial<OidcIssuer> = {}): OidcIssuer {
+  return {
+    name: "provider",
+    type: "oidc",
+    issuer,
+    audiences: ["api://orders"],
+    algorithms: ["RS256", "ES256", "EdDSA"],
+    claims: { subject: "sub", groups: "groups", scopes: "scope", kind: "client_kind" },
+    kind: "person",
+    tokenTypes: ["at+jwt", "JWT"],
+    clockTolerance: 30_000,
+    keys: { refresh: 300_000, cooldown: 10_000, maxStale: 86_400_000, maxSize: 1 << 20 },
+    ca: undefined,
+    ...changes,
+  };
+}
+
+export interface IdentitySetup {
+  readonly time?: Clockwork;
+  readonly get?: Get;
+  readonly previous?: Identity;
+  readonly identities?: number;
+  readonly lifetime?: number;
+  readonly refusals?: number;
+}
+
+/** Everything that was told: `discovery ok`, `jwks error`, `hit`, `miss`, `refusal_hit`. */
+export class Told implements IdentityEvents {
+  readonly all: string[] = [];
+  readonly #waiting = new Set<{ what: string; resolve: () => void }>();
+
+  fetched(_issuer: string, what: "discovery" | "jwks", outcome: "ok" | "error"): void {
+    this.#tell(`${what} ${outcome}`);
+  }
+
+  cache(outcome: "hit" | "miss" | "refusal_hit"): void {
+    this.#tell(outcome);
+  }
+
+  count(what: string): number {
+    return this.all.filter((told) => told === what).length;
+  }
+
+  /** Settles once something that ends so is told the next time, and what follows from it has been done. */
+  async next(what: string): Promise<void> {
+    await new Promise<void>((resolve) => this.#waiting.add({ what, resolve }));
+    await setImmediate();
+  }
+
+  #tell(what: string): void {
+    this.all.push(what);
+    for (const waiter of this.#waiting) {
+      if (what.endsWith(waiter.what) && this.#waiting.delete(waiter)) waiter.resolve();
+    }
+  }
+}
+
+/** An identity whose clock and timers the test holds. */
+export function startIdentity(issuers: readonly OidcIssuer[], setup: IdentitySetup = {}) {
+  const { time = new Clockwork(), previous, identities = 1000, lifetime = 300_000, refusals = 100 } = setup;
+  const told = new Told();
+  const identity = createIdentity(issuers, {
+    cache: { identities, lifetime, refusals },
+    limits: { token: 8192, fetches: 16 },
+    fetch: setup.get ?? get,
+    clock: time.clock,
+    schedule: time.schedule,
+    events: told,
+    previous,
+  });
+  const verify = async (token: string) => identity.verify(token, time.now);
+  return {
+    identity,
+    time,
+    told,
+    verify,
+    /** The reason of a refusal, or `proven`. */
+    async judge(token: string): Promise<string> {
+      const verification = await verify(token);
+      return verification.principal === undefined ? verification.reason : "proven";
+    },
+  };
+}

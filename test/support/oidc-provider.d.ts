@@ -1,0 +1,40 @@
+/** The little of oidc-provider 9 that the tests use; it comes without types of its own. */
+declare module "oidc-provider" {
+  import type { IncomingMessage, ServerResponse } from "node:http";
+
+  export interface Client {
+    readonly clientId: string;
+  }
+
+  export interface Context {
+    body: unknown;
+    readonly oidc: {
+      readonly client: Client;
+      readonly params: Readonly<Record<string, string | undefined>>;
+      entity(name: string, value: unknown): void;
+    };
+  }
+
+  export interface Token {
+    readonly accountId?: string;
+    readonly clientId: string;
+    readonly expiration: number;
+    resourceServer: unknown;
+    save(): Promise<string>;
+  }
+
+  export class Provider {
+    constructor(issuer: string, configuration: Readonly<Record<string, unknown>>);
+    readonly AccessToken: new (
+      options: Readonly<Record<string, unknown>>,
+    ) => Token;
+    readonly ResourceServer: new (
+      identifier: string,
+      options: Readonly<Record<string, unknown>>,
+    ) => unknown;
+    registerGrantType(name: string, handler: (context: Context) => Promise<void>, parameters: readonly string[]): void;
+    callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  }
+
+  export const errors: { readonly InvalidGrant: new (description: string) => Error };
+}

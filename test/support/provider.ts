@@ -1,0 +1,205 @@
+import { generateKeyPair as generate, type KeyObject, randomUUID } from "node:crypto";
+import { promisify } from "node:util";
+import { CompactSign } from "jose";
+import { type Context, errors, Provider, type Token } from "oidc-provider";
+import { type Front, startFront } from "./front.ts";
+
+const generateKeyPair = promisify(generate);
+
+export type Algorithm = "RS256" | "ES256" | "EdDSA";
+
+/** Somebody whom the provider gives tokens to. */
+export interface Party {
+  readonly kind: "person" | "workload" | "agent";
+  readonly groups?: readonly string[];
+  /** Separated by spaces. */
+  readonly scope?: string;
+  /** Further claims, such as `amr`, `tenant` or `act`. */
+  readonly claims?: Readonly<Record<string, unknown>>;
+  /** Default: RS256. */
+  readonly algorithm?: Algorithm;
+  /** Seconds; default 600. */
+  readonly lifetime?: number;
+}
+
+/** A key pair of the provider. */
+export interface SigningKey {
+  readonly kid: string;
+  readonly algorithm: Algorithm;
+  readonly private: KeyObject;
+  readonly public: KeyObject;
+}
+
+/** A running OpenID provider. */
+export interface TestProvider {
+  /** The issuer, byte for byte as in its tokens. */
+  readonly issuer: string;
+  readonly tokenEndpoint: string;
+  /** What stands before it: makes it fail, and counts requests. */
+  readonly front: Front;
+  /** The keys it signs with now. */
+  readonly keys: readonly SigningKey[];
+  /** A fresh access token of a party for api://orders, from the token endpoint. */
+  token(party: string): Promise<string>;
+  /** The form that gets such a token from the token endpoint, for a curl line. */
+  form(party: string): Readonly<Record<string, string>>;
+  /** A token with just these claims and header members, signed with the provider's own key. */
+  sign(claims: unknown, header?: Readonly<Record<string, unknown>>, algorithm?: Algorithm): Promise<string>;
+  /** New keys; those of before are published beside them for as long as `keep` says so. */
+  rotate(options: { keep: boolean }): Promise<void>;
+  close(): Promise<void>;
+}
+
+export const RESOURCE = "api://orders";
+/** A person's token without a browser: the provider's own token, keys and endpoint, a grant made for tests. */
+const PERSON_GRANT = "urn:countersign:test:person";
+const PORTAL = "portal";
+const SECRET = "a-secret-for-tests-only";
+/** Nothing it issues here has to be found again: tokens are JWTs, clients are configured. */
+const NO_STORE = { upsert: async () => {}, find: async () => undefined, destroy: async () => {} };
+const ALGORITHMS: readonly Algorithm[] = ["RS256", "ES256", "EdDSA"];
+
+/**
+ * Starts oidc-provider on a free port of 127.0.0.1, as a real issuer of JWT access tokens for `api://orders`.
+ *
+ * Workloads and agents are clients that use client_credentials, `sub` is the client; persons have tokens of the client
+ * `portal`. Claims: iss, sub, aud, exp, iat, jti, scope, client_id, groups, client_kind and those of the party.
+ *
+ * @param parties by their subject
+ */
+export async function startProvider(parties: Readonly<Record<string, Party>>): Promise<TestProvider> {
+  let keys = await newKeys();
+  let former: readonly SigningKey[] = [];
+  let handler = (_request: unknown, _response: unknown) => {};
+  const front = await startFront((request, response) => handler(request, response));
+  const issuer = front.url;
+  const renew = () => {
+    handler = newProvider(issuer, parties, [...keys, ...former]).callback() as typeof handler;
+  };
+  renew();
+  return {
+    issuer,
+    tokenEndpoint: `${issuer}/token`,
+    front,
+    get keys() {
+      return keys;
+    },
+    form: (party) => formOf(parties, party),
+    token: (party) => fetchToken(`${issuer}/token`, formOf(parties, party)),
+    sign(claims, header = {}, algorithm = "RS256") {
+      const key = keys.find((candidate) => candidate.algorithm === algorithm);
+      if (key === undefined) throw new Error(`no key for ${algorithm}`);
+      return new CompactSign(Buffer.from(JSON.stringify(claims)))
+        .setProtectedHeader({ alg: algorithm, kid: key.kid, typ: "at+jwt", ...header })
+        .sign(key.private);
+    },
+    async rotate({ keep }) {
+      former = keep ? keys : [];
+      keys = await newKeys();
+      renew();
+    },
+    close: () => front.close(),
+  };
+}
+
+async function newKeys(): Promise<readonly SigningKey[]> {
+  const pairs = await Promise.all([
+    generateKeyPair("rsa", { modulusLength: 2048 }),
+    generateKeyPair("ec", { namedCurve: "P-256" }),
+    generateKeyPair("ed25519"),
+  ]);
+  return ALGORITHMS.map((algorithm, i) => {
+    const pair = pairs[i];
+    if (pair === undefined) throw new Error("no key pair");
+    return { kid: `${algorithm}-${randomUUID()}`, algorithm, private: pair.privateKey, public: pair.publicKey };
+  });
+}
+
+function newProvider(issuer: string, parties: Readonly<Record<string, Party>>, keys: readonly SigningKey[]): Provider {
+  const partyOf = (name = "") => parties[name];
+  const scopes = [...new Set(Object.values(parties).flatMap(({ scope = "" }) => scope.split(" ")))];
+  const serverOf = (party: Party | undefined) => ({
+    audience: RESOURCE,
+    scope: scopes.join(" "),
+    accessTokenFormat: "jwt",
+    accessTokenTTL: party?.lifetime ?? 600,
+    jwt: { sign: { alg: party?.algorithm ?? "RS256" } },
+  });
+  const clients = Object.keys(parties).filter((name) => parties[name]?.kind !== "person");
+  const provider = new Provider(issuer, {
+    clients: [
+      ...clients.map((name) => client(name, "client_credentials", parties[name]?.scope)),
+      client(PORTAL, PERSON_GRANT, undefined),
+    ],
+    scopes,
+    jwks: { keys: keys.map((key) => ({ ...key.private.export({ format: "jwk" }), kid: key.kid, alg: key.algorithm })) },
+    adapter: () => NO_STORE,
+    cookies: { keys: [SECRET] },
+    ttl: { AccessToken: ttl, ClientCredentials: ttl },
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => RESOURCE,
+        getResourceServerInfo: (_context: unknown, _resource: string, { clientId }: { clientId: string }) =>
+          serverOf(partyOf(clientId)),
+      },
+    },
+    extraTokenClaims: (_context: unknown, token: Token) => claimsOf(partyOf(token.accountId ?? token.clientId)),
+  });
+  const grant = async (context: Context) => {
+    const { person, scope } = context.oidc.params;
+    const party = partyOf(person);
+    if (party?.kind !== "person") throw new errors.InvalidGrant("no such person");
+    const token = new provider.AccessToken({
+      client: context.oidc.client,
+      accountId: person,
+      scope,
+      gty: PERSON_GRANT,
+    });
+    token.resourceServer = new provider.ResourceServer(RESOURCE, serverOf(party));
+    context.oidc.entity("AccessToken", token);
+    const value = await token.save();
+    context.body = { access_token: value, expires_in: token.expiration, token_type: "Bearer", scope };
+  };
+  provider.registerGrantType(PERSON_GRANT, grant, ["person", "scope"]);
+  return provider;
+}
+
+function ttl(_context: unknown, token: { resourceServer?: { accessTokenTTL?: number } }): number {
+  return token.resourceServer?.accessTokenTTL ?? 600;
+}
+
+function client(id: string, grant: string, scope: string | undefined) {
+  return {
+    client_id: id,
+    client_secret: SECRET,
+    grant_types: [grant],
+    redirect_uris: [],
+    response_types: [],
+    token_endpoint_auth_method: "client_secret_post",
+    ...(scope === undefined ? {} : { scope }),
+  };
+}
+
+function claimsOf(party: Party | undefined): Readonly<Record<string, unknown>> {
+  if (party === undefined) return {};
+  return { groups: party.groups ?? [], client_kind: party.kind, ...party.claims };
+}
+
+function formOf(parties: Readonly<Record<string, Party>>, name: string): Readonly<Record<string, string>> {
+  const party = parties[name];
+  if (party === undefined) throw new Error(`no party ${name}`);
+  const scope = party.scope === undefined ? {} : { scope: party.scope };
+  return party.kind === "person"
+    ? { grant_type: PERSON_GRANT, client_id: PORTAL, client_secret: SECRET, person: name, ...scope }
+    : { grant_type: "client_credentials", client_id: name, client_secret: SECRET, ...scope };
+}
+
+async function fetchToken(endpoint: string, form: Readonly<Record<string, string>>): Promise<string> {
+  const response = await fetch(endpoint, { method: "POST", body: new URLSearchParams(form) });
+  const body = (await response.json()) as { access_token?: string; error?: string; error_description?: string };
+  if (body.access_token === undefined) throw new Error(`no token: ${body.error}: ${body.error_description}`);
+  return body.access_token;
+}
