@@ -24,7 +24,8 @@ interface Destination {
  * Where log lines go: a pipe or file, written beside the event loop.
  *
  * A slow reader never slows a verdict and never makes the agent grow: past 4 MiB lines are dropped and counted.
- * Gathering lines and writing them by the 16 KiB costs a quarter of one write each (1.3 against 5.6 us of CPU a line).
+ * Lines are gathered and written by the 16 KiB: 1.6 us of CPU a line, making it included, against 5 us with one write
+ * each and 4 us with the library's own gathering.
  * Standard output that nobody reads any more (EPIPE) drops everything, counted too; the agent serves on.
  */
 export class LineSink {

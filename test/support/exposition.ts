@@ -41,8 +41,9 @@ function sample(line: string, family: string, type: string): Family["samples"][n
   const suffix = name.slice(family.length);
   const suffixes = type === "histogram" ? ["_bucket", "_sum", "_count"] : [""];
   if (!name.startsWith(family) || !suffixes.includes(suffix)) throw new Error(`not a sample of ${family}: ${line}`);
-  const value = number === "+Inf" ? Number.POSITIVE_INFINITY : number === "NaN" ? Number.NaN : Number(number);
-  if (Number.isNaN(value) && number !== "NaN") throw new Error(`no number: ${line}`);
+  const value = number === "+Inf" ? Number.POSITIVE_INFINITY : Number(number);
+  // prom-client writes `Nan`; Prometheus takes it in any case of letters.
+  if (number === "" || (Number.isNaN(value) && number.toLowerCase() !== "nan")) throw new Error(`no number: ${line}`);
   return { name, labels: labels(labelText), value };
 }
 

@@ -237,13 +237,20 @@ test("what is not HTTP, too large, or too many", async (t) => {
   t.equal(status, 200, "and there is room again");
 });
 
-test("closing ends idle connections too", async (t) => {
-  const { listener } = await admin(t);
-  const socket = await opened(listener);
-  const closed = new Promise((resolve) => socket.once("close", resolve));
+test("closing waits for nobody", async (t) => {
+  const { listener, get } = await admin(t);
+  const sockets = [await opened(listener), await opened(listener)];
+  const closed = Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once("close", resolve))));
+  let timedOut = false;
+  sockets[0]?.on("data", () => {
+    timedOut = true;
+  });
+  sockets[0]?.write("GET /live HTTP/1.1\r\nhost:");
+  // A round trip later the half request has arrived.
+  await get("/live");
   await listener.close();
   await closed;
-  t.pass();
+  t.notOk(timedOut, "half a request is not waited for");
 });
 
 function opened(listener: AdminListener): Promise<Socket> {

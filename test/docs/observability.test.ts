@@ -1,0 +1,171 @@
+import { readFileSync } from "node:fs";
+import { test } from "tap";
+import { readiness, statusReport } from "../../agent/telemetry/status.ts";
+import { createTelemetry } from "../../agent/telemetry/telemetry.ts";
+import { LOG_FIELDS } from "../../haproxy/access-log.ts";
+import { REASONS } from "../../policies/decision.ts";
+import { type Family, parseExposition } from "../support/exposition.ts";
+import { decision, loaded, NOON, observation, recorded } from "../support/telemetry.ts";
+
+const text = readFileSync(new URL("../../docs/observability.md", import.meta.url), "utf8");
+
+/** The rows of the table with these first headings, as cells. */
+function table(...headings: string[]): string[][] {
+  const lines = text.split("\n");
+  const start = lines.findIndex((line) => line.startsWith(`| ${headings.join(" | ")} |`));
+  if (start < 0) throw new Error(`no table with ${headings}`);
+  const length = lines.slice(start).findIndex((line) => !line.startsWith("|"));
+  return lines.slice(start + 2, start + length).map((line) =>
+    line
+      .split(/(?<!\\)\|/)
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+}
+
+function names(cell = ""): string[] {
+  return [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name);
+}
+
+test("every metric is in the docs with its type and labels, and no other", async (t) => {
+  const { telemetry } = recorded(t);
+  telemetry.started(loaded(), []);
+  telemetry.fetched("okta", "jwks", "ok", 1);
+  const actual = [...parseExposition(await telemetry.metrics()).values()].map((family) => [
+    family.name,
+    family.type,
+    labelsOf(family).sort(),
+  ]);
+  const documented = table("name", "type", "labels").map(([name, type, labels]) => [
+    names(name)[0],
+    type,
+    names(labels).sort(),
+  ]);
+  t.strictSame(documented.sort(byName), actual.sort(byName));
+});
+
+test("every metric and reason that an expression names exists", async (t) => {
+  // The one that measures the process as well: it can be done once a process.
+  const telemetry = createTelemetry({
+    version: "1.2.3",
+    log: { level: "error", decisions: "refused", destination: "stderr" },
+    errorCodes: [],
+    gauges: { connections: () => 0, inFlight: () => 0, cached: () => 0 },
+    clock: () => NOON,
+    process: true,
+  });
+  t.teardown(() => telemetry.close());
+  const known = new Set(parseExposition(await telemetry.metrics()).keys());
+  const named = text.match(/\b(?:countersign|process|nodejs)_[a-z0-9]+_[a-z0-9_]+\b/g) ?? [];
+  t.ok(named.length > 30);
+  for (const name of named) t.ok(known.has(name), name);
+  const reasons = /reason=~"([^"]+)"/.exec(text)?.[1]?.split("\\|") ?? [];
+  t.ok(reasons.length > 0);
+  for (const reason of reasons) t.ok(Object.hasOwn(REASONS, reason), reason);
+});
+
+test("every field of a decision line is in the docs, in its order, with its bound", async (t) => {
+  const { telemetry, lines } = recorded(t);
+  const long = "x".repeat(5000);
+  const shadow = { verdict: "deny", reason: "role-missing" } as const;
+  const filled = { ...observation(), requestId: long, src: long, method: long, host: long, path: long, revision: long };
+  const principal = { ...filled.principal, issuer: long, subject: long } as NonNullable<typeof filled.principal>;
+  telemetry.decided({ ...filled, principal, decision: decision({ rule: long, shadow }) });
+  const [line = {}] = await lines();
+  const documented = table("field", "at most").map(([field, bound]) => [
+    names(field)[0],
+    bound === "" ? undefined : Number(bound),
+  ]);
+  t.strictSame(
+    documented,
+    Object.entries(line).map(([field, value]) => [
+      field,
+      String(value).endsWith("…") ? String(value).length : undefined,
+    ]),
+  );
+});
+
+test("the example is a line as it is written", async (t) => {
+  const { telemetry, lines } = recorded(t);
+  telemetry.decided(observation());
+  const example = /^\{"level".*\}$/m.exec(text)?.[0] ?? "";
+  t.strictSame(Object.keys(JSON.parse(example)), Object.keys((await lines())[0] ?? {}));
+});
+
+test("what HAProxy's access log and the decision line have in common is named alike in both", async (t) => {
+  const { telemetry, lines } = recorded(t);
+  telemetry.decided(observation());
+  const decided = Object.keys((await lines())[0] ?? {});
+  const sentence = /name alike what both know: ([^.]+)\./.exec(text)?.[1];
+  t.strictSame(
+    names(sentence).sort(),
+    LOG_FIELDS.filter((field) => decided.includes(field) && field !== "time").sort(),
+  );
+  t.end();
+});
+
+test("every other line is in the docs with its level, and no other", async (t) => {
+  const { telemetry, lines } = recorded(t, { level: "debug" });
+  const log = { level: "debug", decisions: "all", destination: "stderr" } as const;
+  telemetry.started(loaded({ log }), []);
+  telemetry.ready();
+  telemetry.reloaded(loaded({ log }));
+  telemetry.reloadFailed([]);
+  telemetry.connected();
+  telemetry.disconnected();
+  telemetry.healthCheck();
+  telemetry.protocolError("other");
+  telemetry.dropped(1);
+  for (const outcome of ["ok", "error", "ok"] as const) telemetry.fetched("okta", "jwks", outcome, 1);
+  telemetry.unexpected("somewhere", new Error("bug"));
+  telemetry.draining("SIGTERM");
+  telemetry.stopped();
+  const written = new Map((await lines()).map(({ msg, level }) => [String(msg), String(level)]));
+  const documented = table("msg", "level").map(([msg, level]): [string, string] => [names(msg)[0] ?? "", level ?? ""]);
+  // It takes a reader that is too slow; test/telemetry/log.test.ts has one.
+  written.set("log lines were lost: whoever reads the log was too slow", "warn");
+  t.strictSame(documented.sort(byName), [...written].sort(byName));
+});
+
+test("every member of /status and /ready is in the docs", (t) => {
+  const { telemetry } = recorded(t);
+  const time = { succeededAt: undefined, failedAt: undefined, error: undefined };
+  const state = {
+    version: "1.2.3",
+    startedAt: NOON,
+    clock: () => NOON,
+    phase: () => "serving" as const,
+    issuers: () => [{ name: "okta", issuer: "https://okta.test", keys: 0, identities: 0, ...time }],
+    caches: () => ({ identities: { entries: 0, limit: 1 } }),
+    connections: () => 0,
+    inFlight: () => 0,
+    pipeliningAdvice: () => undefined,
+    telemetry,
+  };
+  telemetry.reloadFailed([]);
+  const report = statusReport(state);
+  const rows = table("member", "meaning");
+  t.strictSame(
+    rows.map(([member]) => names(member)[0]),
+    Object.keys(report),
+  );
+  const inner = (member: string) => names(rows.find(([name]) => name === `\`${member}\``)?.[1]);
+  t.strictSame(inner("issuers"), Object.keys(report.issuers[0] ?? {}));
+  t.strictSame(inner("caches"), Object.keys(report.caches.identities ?? {}));
+  t.strictSame(inner("log"), Object.keys(report.log));
+  t.strictSame(inner("last_failed_reload"), Object.keys(report.last_failed_reload ?? {}));
+  const ready = table("page", "status", "body").find(([page]) => page === "`/ready`");
+  t.strictSame(
+    names(ready?.[2]).filter((name) => !["starting", "serving", "draining"].includes(name)),
+    Object.keys(readiness(state)),
+  );
+  t.end();
+});
+
+function labelsOf({ samples }: Family): string[] {
+  return [...new Set(samples.flatMap(({ labels }) => Object.keys(labels)))].filter((label) => label !== "le");
+}
+
+function byName([a]: readonly unknown[], [b]: readonly unknown[]): number {
+  return String(a) < String(b) ? -1 : 1;
+}
