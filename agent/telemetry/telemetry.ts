@@ -189,6 +189,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
 
   /** Writes what is left, for at most a second. Later lines are lost. */
   close(): Promise<void> {
+    this.#metrics.close();
     return this.#sink.close();
   }
 

@@ -1,4 +1,6 @@
+import { Registry } from "prom-client";
 import { type Test, test } from "tap";
+import { EventLoopMetrics } from "../../agent/telemetry/metrics/event-loop.ts";
 import type { Telemetry } from "../../agent/telemetry/telemetry.ts";
 import { REASONS } from "../../policies/decision.ts";
 import { type Family, parseExposition } from "../support/exposition.ts";
@@ -133,6 +135,25 @@ test("a load names its revision and issuers; a failed one keeps them", async (t)
     { issuer: "okta", what: "jwks", outcome: "error", value: 0 },
   ]);
   t.equal(value(families, "countersign_issuer_fetch_duration_seconds_count", { issuer: "okta", what: "jwks" }), 1);
+});
+
+test("a stalled event loop shows in its delay", async (t) => {
+  const registry = new Registry();
+  const loop = new EventLoopMetrics(registry);
+  loop.start();
+  t.teardown(() => loop.stop());
+  const name = "countersign_event_loop_delay_seconds";
+  const families = async () => parseExposition(await registry.metrics());
+  const sampled = async (count: number) => {
+    while ((value(await families(), `${name}_count`) ?? 0) < count) await new Promise(setImmediate);
+  };
+  await sampled(1);
+  const before = value(await families(), `${name}_sum`) ?? 0;
+  const until = performance.now() + 300;
+  while (performance.now() < until);
+  await sampled(2);
+  t.ok((value(await families(), `${name}_sum`) ?? 0) - before >= 0.15, "300 ms, less the 100 between two samples");
+  t.ok((value(await families(), "countersign_event_loop_active_seconds_total") ?? 0) >= 0.3);
 });
 
 test("what a client sends never becomes a label", async (t) => {

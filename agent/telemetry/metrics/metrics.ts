@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { DecisionMetrics } from "./decisions.ts";
+import { EventLoopMetrics } from "./event-loop.ts";
 import { IdentityMetrics } from "./identity.ts";
 import { LoadMetrics } from "./loads.ts";
 import { askedCounter, askedGauge } from "./registered.ts";
@@ -36,6 +37,7 @@ export class Metrics {
   readonly server: ServerMetrics;
   readonly loads: LoadMetrics;
   readonly #registry = new Registry();
+  readonly #eventLoop: EventLoopMetrics;
 
   constructor({ version, errorCodes, gauges, linesDropped, clock }: MetricsOptions) {
     const registry = this.#registry;
@@ -43,6 +45,7 @@ export class Metrics {
     this.identity = new IdentityMetrics(registry, clock);
     this.server = new ServerMetrics(registry, errorCodes);
     this.loads = new LoadMetrics(registry);
+    this.#eventLoop = new EventLoopMetrics(registry);
     askedGauge(registry, "countersign_cached_identities", "Identities in the cache.", () => gauges.cached());
     askedGauge(registry, "countersign_connections", "Open SPOP connections.", () => gauges.connections());
     askedGauge(registry, "countersign_requests_in_flight", "NOTIFYs without an ACK yet.", () => gauges.inFlight());
@@ -56,12 +59,20 @@ export class Metrics {
     build.set({ version, node_version: process.version }, 1);
   }
 
-  /**
-   * Adds prom-client's metrics of the process and of Node, among them the event loop's delay. Once a process: they
-   * cannot be taken away again.
-   */
+  /** Adds prom-client's metrics of the process and of Node. Once a process: they cannot be taken away again. */
   addProcess(): void {
-    collectDefaultMetrics({ register: this.#registry });
+    // Ours takes the place of its view of the event loop's delay, whose timer need not run then: at its default of
+    // 10 ms it costs 3.4 ms of CPU a second.
+    collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: 3_600_000 });
+    for (const { name } of this.#registry.getMetricsAsArray()) {
+      if (name.startsWith("nodejs_eventloop_lag")) this.#registry.removeSingleMetric(name);
+    }
+    this.#eventLoop.start();
+  }
+
+  /** Stops measuring; counting goes on. */
+  close(): void {
+    this.#eventLoop.stop();
   }
 
   /** Prometheus' text format, version 0.0.4. */
