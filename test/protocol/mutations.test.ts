@@ -43,7 +43,7 @@ function mutate(random: (below: number) => number): Buffer {
 }
 
 test(`${FRAMES} mutated frames end in values or in a SpopError, never otherwise`, (t) => {
-  const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+  const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
   t.comment(`SEED=${seed}`);
   const random = generator(seed);
   const outcomes = new Map<string, number>();

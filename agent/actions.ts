@@ -1,0 +1,100 @@
+import { MOST_HEADERS } from "../haproxy/contract.ts";
+import { headerVariable, VARIABLES, type VariableName } from "../haproxy/variables.ts";
+import { type Reason, statusOf } from "../policies/decision.ts";
+import { type AckWriter, encodeSetVar } from "../protocol/encode.ts";
+import { encodeValue } from "../protocol/value.ts";
+import { type Answer, refuse } from "./authorize.ts";
+import { challengeOf } from "./challenge.ts";
+import { variableValue } from "./variables.ts";
+
+/** The start of every variable's SET-VAR, up to its value. */
+const ENCODED: ReadonlyMap<string, Buffer> = new Map(
+  [...Object.keys(VARIABLES), ...Array.from({ length: MOST_HEADERS }, (_, i) => headerVariable(i + 1))].map(
+    (name) => [name, encodeSetVar("transaction", name)] as const,
+  ),
+);
+
+function variable(name: string): Buffer {
+  const encoded = ENCODED.get(name);
+  if (encoded === undefined) throw new RangeError(`the contract has no variable ${name}`);
+  return encoded;
+}
+
+const whole = (name: VariableName, value: Parameters<typeof encodeValue>[0]) =>
+  Buffer.concat([variable(name), encodeValue(value)]);
+
+const FORWARD = whole("forward", { type: "bool", value: true });
+const STATUS = {
+  // A verdict other than allow with a reason to allow would be a bug; HAProxy is then told 503.
+  200: whole("status", { type: "int64", value: 503n }),
+  400: whole("status", { type: "int64", value: 400n }),
+  401: whole("status", { type: "int64", value: 401n }),
+  403: whole("status", { type: "int64", value: 403n }),
+  503: whole("status", { type: "int64", value: 503n }),
+};
+const VERDICTS = {
+  allow: whole("verdict", { type: "string", value: "allow" }),
+  deny: whole("verdict", { type: "string", value: "deny" }),
+  login: whole("verdict", { type: "string", value: "login" }),
+};
+
+/**
+ * Writes an answer's variables into the ACK that was begun, the verdict last: HAProxy keeps what it read before a
+ * broken byte, so whatever comes before the verdict lets nothing pass.
+ *
+ * @returns the answer as written: an allow whose identity cannot travel whole becomes a refusal
+ */
+export function writeActions(writer: AckWriter, answer: Answer): Answer {
+  const reason = untransportable(answer);
+  if (reason !== undefined) return writeActions(writer, refused(answer, reason));
+  const { decision, request, snapshot } = answer;
+  writer.setString(variable("id"), request.id);
+  writer.setString(variable("reason"), decision.reason);
+  writer.setString(variable("rule"), decision.rule);
+  writer.setString(variable("revision"), snapshot.revision);
+  writePrincipal(writer, answer);
+  if (decision.verdict === "allow") writeAllowed(writer, answer);
+  else writeRefused(writer, answer);
+  writer.append(VERDICTS[decision.verdict]);
+  return answer;
+}
+
+/** A refusal that still knows who was refused: the access log names the subject. */
+function refused(answer: Answer, reason: Reason): Answer {
+  const { request, snapshot, match, principal, decision } = answer;
+  return { ...refuse(request, snapshot, reason, decision.rule, match), principal };
+}
+
+/** Why an allowed request's identity cannot be sent as it is; what is too long is never cut. */
+function untransportable({ decision, request, principal }: Answer): Reason | undefined {
+  if (decision.verdict !== "allow" || principal === undefined) return undefined;
+  for (const name of request.channel.contract.variables) {
+    const value = variableValue(name, principal, decision);
+    if ("reason" in value) return value.reason;
+  }
+  return undefined;
+}
+
+function writePrincipal(writer: AckWriter, { decision, request, principal }: Answer): void {
+  if (principal === undefined) return;
+  for (const name of request.channel.contract.variables) {
+    const value = variableValue(name, principal, decision);
+    if ("value" in value) writer.setString(variable(name), value.value);
+  }
+}
+
+function writeAllowed(writer: AckWriter, { decision, request, match }: Answer): void {
+  if (match === undefined) return;
+  if (match.route.forwardCredential) writer.append(FORWARD);
+  for (const { name, value } of decision.headers) {
+    const n = request.channel.headerNumbers.get(name);
+    if (n !== undefined && value !== undefined) writer.setString(variable(headerVariable(n)), value);
+  }
+  writer.setString(variable("backend"), match.route.service.backend);
+}
+
+function writeRefused(writer: AckWriter, { decision, match, request }: Answer): void {
+  writer.append(STATUS[statusOf(decision.reason)]);
+  const challenge = challengeOf(decision, match?.host ?? "");
+  if (challenge !== undefined && request.fault === undefined) writer.setString(variable("challenge"), challenge);
+}

@@ -1,0 +1,123 @@
+import { createServer, type Server, type Socket } from "node:net";
+import { STATUS } from "../../protocol/spop.ts";
+import type { Address } from "../config.ts";
+import type { Snapshot } from "../snapshot.ts";
+import type { ServerEvents } from "../telemetry/events.ts";
+import { Connection, type Shared } from "./connection.ts";
+import { listen } from "./listen.ts";
+import { largestAck, pipeliningFits } from "./pipelining.ts";
+
+/** Milliseconds without a request after which a draining server believes that HAProxy has gone elsewhere. */
+const QUIET = 500;
+
+/** The agent's listeners for HAProxy and all their connections. */
+export class SpopServer {
+  readonly #servers: Server[] = [];
+  readonly #connections = new Set<Connection>();
+  readonly #shared: Shared;
+  #requests = 0;
+  #emptied: () => void = () => {};
+
+  constructor(options: { readonly snapshot: Snapshot; readonly events: ServerEvents; readonly clock: () => number }) {
+    const { snapshot, events, clock } = options;
+    const decided: ServerEvents["decided"] = (observation) => {
+      this.#requests++;
+      events.decided(observation);
+    };
+    const counted: ServerEvents = {
+      connected: () => events.connected(),
+      disconnected: () => events.disconnected(),
+      protocolError: (code) => events.protocolError(code),
+      dropped: (count) => events.dropped(count),
+      healthCheck: () => events.healthCheck(),
+      decided,
+    };
+    this.#shared = { snapshot, draining: false, inFlight: 0, clock, events: counted };
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** Requests that wait for a verification. */
+  get inFlight(): number {
+    return this.#shared.inFlight;
+  }
+
+  /** Where the server can be reached: the ports that were asked for as 0 among them. */
+  get addresses(): readonly Address[] {
+    return this.#servers.map((server) => {
+      const address = server.address();
+      if (address === null || typeof address === "string") return { path: address ?? "", mode: 0 };
+      return { host: address.address, port: address.port };
+    });
+  }
+
+  /** @throws Error that names the address which cannot be bound; those bound before are closed again */
+  async listen(addresses: readonly Address[]): Promise<void> {
+    try {
+      for (const address of addresses) {
+        const server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
+        await listen(server, address);
+        this.#servers.push(server);
+      }
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Judges from the next frame on by another snapshot. A connection whose pipelining the new one's largest answer
+   * would wedge is ended, and comes back without.
+   */
+  update(snapshot: Snapshot): void {
+    this.#shared.snapshot = snapshot;
+    const headers = snapshot.policies.uses.identityHeaders.map(({ name }) => name);
+    const largest = largestAck(snapshot.policies, { variables: ["subject"], headers });
+    for (const connection of this.#connections) {
+      if (connection.pipelined && !pipeliningFits(largest, connection.maxFrameSize)) {
+        connection.disconnect(STATUS.normal, "answers have grown");
+      }
+    }
+  }
+
+  /**
+   * Lets HAProxy leave: health checks are refused, so that it marks the server down, while every request is still
+   * answered; once none has come for half a second, or after the limit, all connections are ended.
+   *
+   * @param limit milliseconds
+   */
+  async drain(limit: number): Promise<void> {
+    this.#shared.draining = true;
+    const until = performance.now() + limit;
+    let seen = -1;
+    while (this.#connections.size > 0 && performance.now() < until && (this.inFlight > 0 || seen !== this.#requests)) {
+      seen = this.#requests;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(QUIET, until - performance.now())));
+    }
+    await this.close();
+  }
+
+  /** Ends everything now; what was answered is still sent. */
+  async close(): Promise<void> {
+    this.#shared.draining = true;
+    const closed = this.#servers.map((server) => new Promise((resolve) => server.close(resolve)));
+    this.#servers.length = 0;
+    for (const connection of this.#connections) connection.disconnect(STATUS.normal, "the agent stops");
+    await Promise.all(closed);
+    if (this.#connections.size > 0) await new Promise<void>((resolve) => (this.#emptied = resolve));
+  }
+
+  #accept(socket: Socket): void {
+    const { limits } = this.#shared.snapshot.config;
+    const connection = new Connection(socket, this.#shared, (ended) => this.#left(ended));
+    this.#connections.add(connection);
+    if (this.#connections.size > limits.connections) connection.disconnect(STATUS.resources, "too many connections");
+  }
+
+  #left(connection: Connection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#emptied();
+  }
+}

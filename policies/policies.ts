@@ -1,0 +1,79 @@
+import type { Decision, Reason } from "./decision.ts";
+import type { Principal } from "./principal.ts";
+import type { PolicyRequest } from "./request.ts";
+
+/** What has to come from HAProxy, and go to it, for a route or for a whole set of policies. */
+export interface Uses {
+  readonly query: boolean;
+  /** Lower-case names of the request headers that conditions read. */
+  readonly requestHeaders: readonly string[];
+  /** Identity headers for the backend with the largest value of each in bytes, sorted by name. */
+  readonly identityHeaders: readonly { readonly name: string; readonly max: number }[];
+}
+
+/** A backend service and who may do what there. */
+export interface Service {
+  readonly name: string;
+  /** As the policy writes them. */
+  readonly hosts: readonly string[];
+  /** Names of the issuers whose principals it takes. */
+  readonly issuers: ReadonlySet<string>;
+  /** Audiences of which a credential must carry one; empty where its issuers have but one each. */
+  readonly audiences: readonly string[];
+  /** The HAProxy backend. */
+  readonly backend: string;
+  readonly routes: readonly Route[];
+}
+
+export interface Route {
+  readonly name: string;
+  /** `service/route` */
+  readonly rule: string;
+  readonly service: Service;
+  /** `anyone`: the credential is not read. `optional`: without one the request passes as anonymous. */
+  readonly access: "anyone" | "optional" | "required";
+  /** The backend gets the credential too. */
+  readonly forwardCredential: boolean;
+  readonly needs: Uses;
+}
+
+/** Where a request leads, whoever sent it. */
+export interface Match {
+  readonly route: Route;
+  /** Captures of the pattern, percent-decoded. */
+  readonly params: Readonly<Record<string, string>>;
+  /** Lower case, without port. */
+  readonly host: string;
+  /** A CORS preflight that passes without being judged. */
+  readonly preflight: boolean;
+}
+
+/** A request that leads nowhere. */
+export interface Refusal {
+  readonly reason: Reason;
+  /** The service's name, or empty. */
+  readonly rule: string;
+}
+
+/** A compiled set of policy files. It is immutable, and does no I/O. */
+export interface Policies {
+  /** Short digest of the files' content. */
+  readonly revision: string;
+  readonly services: readonly Service[];
+  /** The union over all routes. */
+  readonly uses: Uses;
+  /**
+   * Finds the route of a request; no credential is needed for it.
+   *
+   * @param host as the client sent it
+   * @param path raw, without query
+   * @param headers the request headers that policies read, by lower-case name
+   */
+  match(host: string, method: string, path: string, headers: Readonly<Record<string, string>>): Match | Refusal;
+  /**
+   * Judges who may. Whatever cannot be told is a deny; nothing is thrown for what a policy or request holds.
+   *
+   * @param principal `undefined` when no credential was presented, or none is read
+   */
+  decide(match: Match, principal: Principal | undefined, request: PolicyRequest): Decision;
+}

@@ -1,0 +1,123 @@
+import type { Config } from "../../agent/config.ts";
+import type { Identity, Verification } from "../../agent/identity/identity.ts";
+import { SpopServer } from "../../agent/server/spop-server.ts";
+import type { Snapshot } from "../../agent/snapshot.ts";
+import type { Observation, ServerEvents } from "../../agent/telemetry/events.ts";
+import type { Policies } from "../../policies/policies.ts";
+import type { Principal } from "../../policies/principal.ts";
+import type { Argument } from "../../protocol/decode.ts";
+import type { Value } from "../../protocol/value.ts";
+
+/** A configuration with the documented defaults, and no files behind it. */
+export const CONFIG: Config = {
+  file: "/etc/countersign/countersign.yaml",
+  listen: { spop: [{ host: "127.0.0.1", port: 0 }], admin: undefined },
+  policies: [],
+  issuers: [],
+  haproxy: {
+    version: "3.2",
+    identityPrefix: "x-auth-",
+    bind: ["127.0.0.1:0"],
+    client: { from: "connection", trusted: [] },
+    scheme: "http",
+    backends: {},
+  },
+  deadline: 400,
+  cache: { identities: 1000, lifetime: 300_000, refusals: 100 },
+  limits: { token: 8192, connections: 64, inFlight: 100, fetches: 16 },
+  log: { level: "info", decisions: "all", destination: "stdout" },
+};
+
+export const ALICE: Principal = {
+  issuer: "idp",
+  subject: "alice",
+  kind: "person",
+  groups: ["Orders Readers"],
+  scopes: ["orders:read"],
+  audiences: ["api://orders"],
+  claims: {},
+  actor: [],
+  arn: undefined,
+  uri: undefined,
+  authenticatedAt: undefined,
+  expiresAt: Number.MAX_SAFE_INTEGER,
+  bound: "",
+};
+
+/** What the server's events told, in order. */
+export class Recorder implements ServerEvents {
+  readonly observations: Observation[] = [];
+  readonly errors: string[] = [];
+  unanswered = 0;
+  checks = 0;
+  open = 0;
+  connected(): void {
+    this.open++;
+  }
+  disconnected(): void {
+    this.open--;
+  }
+  decided(observation: Observation): void {
+    this.observations.push(observation);
+  }
+  protocolError(code: string): void {
+    this.errors.push(code);
+  }
+  dropped(count: number): void {
+    this.unanswered += count;
+  }
+  healthCheck(): void {
+    this.checks++;
+  }
+}
+
+/** An identity whose tokens are the keys of a table: nothing is verified, so that a test can say what comes when. */
+export function identityOf(table: Readonly<Record<string, () => Verification | Promise<Verification>>>): Identity {
+  return {
+    verify: (token) => table[token]?.() ?? { principal: undefined, reason: "signature-invalid" },
+    ready: () => Promise.resolve(),
+    status: () => [],
+    close: () => {},
+  };
+}
+
+export function snapshotOf(policies: Policies, identity: Identity, config: Partial<Config> = {}): Snapshot {
+  return { config: { ...CONFIG, ...config }, policies, identity, revision: policies.revision, loadedAt: 0 };
+}
+
+export interface Running {
+  readonly server: SpopServer;
+  readonly events: Recorder;
+  readonly port: number;
+}
+
+/** A server on a port of its own; the caller closes it. */
+export async function startServer(snapshot: Snapshot, clock: () => number = Date.now): Promise<Running> {
+  const events = new Recorder();
+  const server = new SpopServer({ snapshot, events, clock });
+  await server.listen([{ host: "127.0.0.1", port: 0 }]);
+  const [address] = server.addresses;
+  if (address === undefined || !("port" in address)) throw new Error("no port");
+  return { server, events, port: address.port };
+}
+
+/** The arguments of a generated `authorize` message; `undefined` leaves one out, null sends NULL. */
+export function argumentsFor(overrides: Readonly<Record<string, Value | string | null | undefined>> = {}): Argument[] {
+  const all = {
+    id: "0123456789abcdef0123456789abcdef",
+    src: { type: "ipv4", value: "192.0.2.7" } as const,
+    tls: { type: "bool", value: true } as const,
+    method: "GET",
+    host: "orders.example.com",
+    path: "/v1/orders",
+    authorization: "Bearer alice",
+    contract: "1:subject:h_x-auth-subject:h_x-auth-roles",
+    ...overrides,
+  };
+  return Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [{ name, value: typed(value) }]));
+}
+
+function typed(value: Value | string | null): Value {
+  if (value === null) return { type: "null" };
+  return typeof value === "string" ? { type: "string", value } : value;
+}
