@@ -6,8 +6,6 @@ import { join } from "node:path";
 import { type Test, test } from "tap";
 import type { Verification } from "../../agent/identity/identity.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
-import type { Decision } from "../../policies/decision.ts";
-import type { Policies, Route } from "../../policies/policies.ts";
 import { encodeHaproxyHello, SpopClient } from "../../protocol/client.ts";
 import type { Action } from "../../protocol/decode.ts";
 import { encodeFrame, encodeMessages } from "../../protocol/encode.ts";
@@ -15,56 +13,7 @@ import { SpopError } from "../../protocol/errors.ts";
 import { FrameDecoder } from "../../protocol/frame-decoder.ts";
 import { FRAME_TYPE } from "../../protocol/spop.ts";
 import { BAD_FRAMES, BAD_PAYLOADS } from "../protocol/vectors.ts";
-import { ALICE, argumentsFor, identityOf, Recorder, snapshotOf, startServer } from "../support/agent.ts";
-
-const NEEDS = {
-  query: false,
-  requestHeaders: [],
-  identityHeaders: [{ name: "x-auth-subject", max: 256 }],
-  src: false,
-  tls: false,
-};
-
-/** Policies of one route, as plain values: what they decide is not what is tested here. */
-function policiesOf(max = 256, value = "alice"): Policies {
-  const needs = { ...NEEDS, identityHeaders: [{ name: "x-auth-subject", max }] };
-  const service = {
-    name: "orders",
-    hosts: [],
-    issuers: new Set(["idp"]),
-    audiences: [],
-    backend: "orders",
-    meshIdentity: "",
-    routes: [],
-  };
-  const route = {
-    name: "read",
-    rule: "orders/read",
-    service,
-    patterns: [],
-    access: "required",
-    forwardCredential: false,
-    needs,
-    largestHeaders: max,
-  } as unknown as Route;
-  const decision: Decision = {
-    verdict: "allow",
-    reason: "allowed",
-    rule: "orders/read",
-    roles: [],
-    scopes: [],
-    headers: [{ name: "x-auth-subject", value }],
-    shadow: undefined,
-  };
-  return {
-    revision: "abc123",
-    services: [{ ...service, routes: [route] }],
-    uses: needs,
-    match: (host: string) => ({ route, params: {}, host, preflight: false }),
-    decide: (_match: unknown, principal: unknown) =>
-      principal === undefined ? { ...decision, verdict: "deny", reason: "credential-missing", headers: [] } : decision,
-  } as unknown as Policies;
-}
+import { ALICE, argumentsFor, identityOf, policiesOf, Recorder, snapshotOf, startServer } from "../support/agent.ts";
 
 const IDENTITY = identityOf({ alice: () => ({ principal: ALICE }) });
 

@@ -3,7 +3,8 @@ import type { Identity, Verification } from "../../agent/identity/identity.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
 import type { Snapshot } from "../../agent/snapshot.ts";
 import type { Observation, ServerEvents } from "../../agent/telemetry/events.ts";
-import type { Policies } from "../../policies/policies.ts";
+import type { Decision } from "../../policies/decision.ts";
+import type { Policies, Route } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
 import type { Argument } from "../../protocol/decode.ts";
 import type { Value } from "../../protocol/value.ts";
@@ -43,6 +44,55 @@ export const ALICE: Principal = {
   expiresAt: Number.MAX_SAFE_INTEGER,
   bound: "",
 };
+
+const NEEDS = {
+  query: false,
+  requestHeaders: [],
+  identityHeaders: [{ name: "x-auth-subject", max: 256 }],
+  src: false,
+  tls: false,
+};
+
+/** Policies of one route, as plain values: what they decide is not what is tested here. */
+export function policiesOf(max = 256, value = "alice"): Policies {
+  const needs = { ...NEEDS, identityHeaders: [{ name: "x-auth-subject", max }] };
+  const service = {
+    name: "orders",
+    hosts: [],
+    issuers: new Set(["idp"]),
+    audiences: [],
+    backend: "orders",
+    meshIdentity: "",
+    routes: [],
+  };
+  const route = {
+    name: "read",
+    rule: "orders/read",
+    service,
+    patterns: [],
+    access: "required",
+    forwardCredential: false,
+    needs,
+    largestHeaders: max,
+  } as unknown as Route;
+  const decision: Decision = {
+    verdict: "allow",
+    reason: "allowed",
+    rule: "orders/read",
+    roles: [],
+    scopes: [],
+    headers: [{ name: "x-auth-subject", value }],
+    shadow: undefined,
+  };
+  return {
+    revision: "abc123",
+    services: [{ ...service, routes: [route] }],
+    uses: needs,
+    match: (host: string) => ({ route, params: {}, host, preflight: false }),
+    decide: (_match: unknown, principal: unknown) =>
+      principal === undefined ? { ...decision, verdict: "deny", reason: "credential-missing", headers: [] } : decision,
+  } as unknown as Policies;
+}
 
 /** What the server's events told, in order. */
 export class Recorder implements ServerEvents {
@@ -92,10 +142,10 @@ export interface Running {
 }
 
 /** A server on a port of its own; the caller closes it. */
-export async function startServer(snapshot: Snapshot, clock: () => number = Date.now): Promise<Running> {
+export async function startServer(snapshot: Snapshot, clock: () => number = Date.now, atPort = 0): Promise<Running> {
   const events = new Recorder();
   const server = new SpopServer({ snapshot, events, clock });
-  await server.listen([{ host: "127.0.0.1", port: 0 }]);
+  await server.listen([{ host: "127.0.0.1", port: atPort }]);
   const [address] = server.addresses;
   if (address === undefined || !("port" in address)) throw new Error("no port");
   return { server, events, port: address.port };

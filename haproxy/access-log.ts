@@ -1,0 +1,46 @@
+import { inTransaction } from "./variables.ts";
+
+/** The variable by which HAProxy remembers that a request may pass; no agent can set it, its prefix is not the agent's. */
+export const ALLOWED = "txn.countersign_verdict";
+
+/** Longest part of a path that is logged, in characters: with all else a line stays below syslog's usual 1024. */
+const LOGGED_PATH = 384;
+
+/** HAProxy's JSON escaping; with `utf8s` it skips bytes that are no UTF-8, so a line is well-formed whatever came in. */
+const ESCAPED = "json(utf8s)";
+
+/**
+ * One JSON object a request. `%HPO` would do for the path but does not escape a backslash, and `capture.req.uri` is
+ * still there when the line is written; the query is cut off before it can be logged. What is absent reads as empty.
+ */
+const FIELDS: readonly (readonly [name: string, value: string])[] = [
+  ["time", "%Ts.%ms"],
+  ["request_id", '"%ID"'],
+  ["src", '"%ci"'],
+  ["method", '"%HM"'],
+  ["path", `"%[capture.req.uri,field(1,?),bytes(0,${LOGGED_PATH}),${ESCAPED}]"`],
+  ["status", "%ST"],
+  ["verdict", `"%[var(${ALLOWED},deny)]"`],
+  ["reason", `"%[var(${inTransaction("reason")}),${ESCAPED}]"`],
+  ["rule", `"%[var(${inTransaction("rule")}),${ESCAPED}]"`],
+  ["subject", `"%[var(${inTransaction("subject")}),${ESCAPED}]"`],
+  ["revision", `"%[var(${inTransaction("revision")}),${ESCAPED}]"`],
+  ["spoe_error", "%[var(txn.countersign.error,0)]"],
+  ["backend", '"%b"'],
+  ["server", '"%s"'],
+  ["bytes", "%B"],
+  ["request_ms", "%TR"],
+  ["queue_ms", "%Tw"],
+  ["connect_ms", "%Tc"],
+  ["response_ms", "%Tr"],
+  ["total_ms", "%Ta"],
+  ["end", '"%ts"'],
+];
+
+/** Names of the access log's fields, in their order. */
+export const LOG_FIELDS: readonly string[] = FIELDS.map(([name]) => name);
+
+/** The argument of `log-format`. */
+export function logFormat(): string {
+  return `'{${FIELDS.map(([name, value]) => `"${name}":${value}`).join(",")}}'`;
+}

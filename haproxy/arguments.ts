@@ -1,0 +1,57 @@
+import type { Contract } from "./contract.ts";
+import { contractText } from "./contract.ts";
+
+/** The one SPOE message; the group that sends it has the same name. */
+export const MESSAGE = "authorize";
+
+/** What the policies read of a request beyond the arguments that are always sent. */
+export interface ArgumentUses {
+  readonly query: boolean;
+  /** Lower-case names of the request headers that conditions read. */
+  readonly requestHeaders: readonly string[];
+}
+
+export interface Argument {
+  /** HAProxy's sample expression. */
+  readonly sample: string;
+  /** `always`, or when policies read it. */
+  readonly sent: "always" | "where a policy reads it";
+  /** One line for the documentation. */
+  readonly meaning: string;
+}
+
+/**
+ * What HAProxy tells the agent of a request. Headers are read by `fhdr`: `hdr` splits at commas and gives the last
+ * piece, so `Host: evil,orders.example.com` would be judged as one host and forwarded as another.
+ */
+export const ARGUMENTS = {
+  id: { sample: "unique-id", sent: "always", meaning: "the request's id, 32 hexadecimal digits made by HAProxy" },
+  src: { sample: "src", sent: "always", meaning: "client address" },
+  tls: { sample: "ssl_fc", sent: "always", meaning: "whether the client's connection to HAProxy is TLS" },
+  method: { sample: "method", sent: "always", meaning: "request method" },
+  host: { sample: "req.fhdr(host)", sent: "always", meaning: "the Host header or :authority, as it came" },
+  path: { sample: "path", sent: "always", meaning: "the path as it is forwarded, without query" },
+  query: { sample: "query", sent: "where a policy reads it", meaning: "the query without `?`" },
+  authorization: { sample: "req.fhdr(authorization)", sent: "always", meaning: "the Authorization header" },
+  contract: { sample: "str(...)", sent: "always", meaning: "what this HAProxy does with the answer" },
+} as const satisfies Record<string, Argument>;
+
+export type ArgumentName = keyof typeof ARGUMENTS;
+
+/** Name of the argument that carries a request header, `h_x-tenant`. */
+export function headerArgument(header: string): `h_${string}` {
+  return `h_${header}`;
+}
+
+/** The arguments of one generated SPOE message, in the order of the table, with their sample expressions. */
+export function argumentsOf(uses: ArgumentUses, contract: Contract): readonly { name: string; sample: string }[] {
+  const sent: { name: string; sample: string }[] = [];
+  for (const [name, argument] of Object.entries(ARGUMENTS)) {
+    if (name === "query" && !uses.query) continue;
+    sent.push({ name, sample: name === "contract" ? `str(${contractText(contract)})` : argument.sample });
+  }
+  for (const header of uses.requestHeaders) {
+    sent.push({ name: headerArgument(header), sample: `req.fhdr(${header})` });
+  }
+  return sent;
+}

@@ -1,0 +1,57 @@
+import type { RenderInput } from "./input.ts";
+import { AGENT_BACKEND, versionOf } from "./input.ts";
+
+/** Our own defaults: without them those of the reader's haproxy.cfg would hold here too. */
+export const DEFAULTS = "countersign-defaults";
+
+const RESOLVERS = "countersign";
+
+const NAMED_HOST = /^(?!unix@|abns@)[A-Za-z0-9.-]*[A-Za-z][A-Za-z0-9.-]*:[0-9]+$/;
+
+/** The backends of the services, and the resolvers they need. */
+export function serviceBackends(input: RenderInput): string {
+  const declared = input.backends.filter(({ servers }) => servers.length > 0);
+  const named = declared.some(({ servers }) => servers.some((server) => NAMED_HOST.test(server)));
+  const sections = declared.map(({ name, servers }) => {
+    const lines = servers.map((server, index) => `    server ${name}${index + 1} ${server} check${resolved(server)}\n`);
+    return `backend ${name} from ${DEFAULTS}
+    balance roundrobin
+${dropTrailers(input.version)}${lines.join("")}`;
+  });
+  return [...(named ? [`resolvers ${RESOLVERS}\n    parse-resolv-conf\n`] : []), ...sections].join("\n");
+}
+
+/** A name that does not resolve yet must not keep HAProxy from starting; its server is down until it does. */
+function resolved(server: string): string {
+  return NAMED_HOST.test(server) ? ` resolvers ${RESOLVERS} init-addr last,libc,none` : "";
+}
+
+/** A trailer can bear an identity header's name, and some backends fold trailers into headers. */
+function dropTrailers(version: string): string {
+  return since(version, 3, 2, "option http-drop-request-trailers");
+}
+
+/**
+ * The agent's backend. It must stand after the frontend: HAProxy 3.1 and later otherwise open a connection for each
+ * request. Everything that a `defaults` section could change is said here.
+ */
+export function agentBackend(input: RenderInput): string {
+  const servers = input.spopAddresses.map((address, index) => `    server agent${index + 1} ${address} check\n`);
+  return `# The agent. Checks are quick because nothing passes while it is down: it is found again within a quarter of a second.
+backend ${AGENT_BACKEND} from ${DEFAULTS}
+${since(input.version, 3, 1, "mode spop", "mode tcp")}    balance roundrobin
+    option spop-check
+    timeout connect 500ms
+    timeout check 500ms
+    timeout server 1m
+    default-server inter 1s fastinter 250ms downinter 250ms fall 2 rise 1
+${servers.join("")}`;
+}
+
+/** A line that HAProxy has from one version on: written plainly where all readers are as new, else for the new ones only. */
+function since(version: string, major: number, minor: number, line: string, otherwise?: string): string {
+  const { major: givenMajor, minor: givenMinor } = versionOf(version) ?? { major: 0, minor: 0 };
+  if (givenMajor > major || (givenMajor === major && givenMinor >= minor)) return `    ${line}\n`;
+  const alternative = otherwise === undefined ? "" : `    .else\n    ${otherwise}\n`;
+  return `    .if version_atleast(${major}.${minor})\n    ${line}\n${alternative}    .endif\n`;
+}

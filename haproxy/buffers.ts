@@ -1,0 +1,37 @@
+/** HAProxy's defaults in bytes; both may be raised and are never lowered. */
+export const DEFAULT_BUFSIZE = 16384;
+export const DEFAULT_MAXREWRITE = 1024;
+
+/** Frames that HAProxy keeps in flight on one connection to the agent. */
+const FRAMES_IN_FLIGHT = 20;
+
+/** What HAProxy keeps of a header beside its name and value, in bytes, rounded up. */
+const HEADER_OVERHEAD = 16;
+
+export interface Buffers {
+  /** tune.bufsize in bytes: a power of two. */
+  readonly bufsize: number;
+  /** tune.maxrewrite in bytes: what rules may add to a request. */
+  readonly maxrewrite: number;
+}
+
+/**
+ * The buffer sizes that a set of identity headers needs.
+ *
+ * Past tune.maxrewrite HAProxy cannot add a header any more and answers 500, so it holds all of them at their longest,
+ * and 1024 for the other headers the rules set. From 3.1 on a connection to the agent stops for good once
+ * tune.bufsize bytes of ACKs can be read at once (docs/haproxy.md), so 20 of the largest stay below it. And at least
+ * three quarters of a buffer stay for the headers of the client.
+ *
+ * @param largestAck bytes
+ */
+export function buffersFor(
+  largestAck: number,
+  identityHeaders: readonly { readonly name: string; readonly max: number }[],
+): Buffers {
+  const added = identityHeaders.reduce((sum, { name, max }) => sum + name.length + max + HEADER_OVERHEAD, 0);
+  const maxrewrite = Math.ceil((DEFAULT_MAXREWRITE + added) / 1024) * 1024;
+  let bufsize = DEFAULT_BUFSIZE;
+  while (bufsize <= FRAMES_IN_FLIGHT * largestAck || bufsize < 4 * maxrewrite) bufsize *= 2;
+  return { bufsize, maxrewrite };
+}

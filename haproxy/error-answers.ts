@@ -1,0 +1,43 @@
+import { inTransaction } from "./variables.ts";
+
+/** The statuses of a refusal and their names (RFC 9110, section 15). */
+const TITLES = {
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  503: "Service Unavailable",
+} as const;
+
+export type RefusalStatus = keyof typeof TITLES;
+
+/** The body's shape: HTML for a client whose Accept begins with text/html, RFC 9457 problem details for all others. */
+export type AnswerFormat = "html" | "json";
+
+// Reason codes are [a-z-] only and the id is HAProxy's own: nothing that a client sent gets into a body.
+const REASON = `%[var(${inTransaction("reason")})]`;
+const REQUEST_ID = "%ID";
+
+/**
+ * The part of an `http-request deny` rule that says what is answered.
+ *
+ * `hdr` emits nothing for an absent variable, so a challenge is sent where the agent gave one (RFC 6750, section 3).
+ * A 503 always carries Retry-After: whatever the cause, asking again in a second is right.
+ */
+export function errorAnswer(status: RefusalStatus, format: AnswerFormat): string {
+  const type = format === "html" ? '"text/html; charset=utf-8"' : "application/problem+json";
+  const headers = ["hdr cache-control no-store"];
+  if (status === 401 || status === 403) headers.push(`hdr www-authenticate %[var(${inTransaction("challenge")})]`);
+  if (status === 503) headers.push("hdr retry-after 1");
+  const body = format === "html" ? htmlBody(status) : jsonBody(status);
+  return `deny_status ${status} content-type ${type} ${headers.join(" ")} lf-string '${body}'`;
+}
+
+/** RFC 9457, section 3; `about:blank` says that the title is the status' own name (section 4.2.1). */
+function jsonBody(status: RefusalStatus): string {
+  return `{"type":"about:blank","title":"${TITLES[status]}","status":${status},"reason":"${REASON}","request_id":"${REQUEST_ID}"}`;
+}
+
+function htmlBody(status: RefusalStatus): string {
+  const title = `${status} ${TITLES[status]}`;
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${title}</title><h1>${title}</h1><p>Reason: ${REASON}</p><p>Request: ${REQUEST_ID}</p></html>`;
+}

@@ -1,0 +1,190 @@
+import { ALLOWED, logFormat } from "./access-log.ts";
+import { MESSAGE } from "./arguments.ts";
+import { errorAnswer } from "./error-answers.ts";
+import type { RenderInput } from "./input.ts";
+import type { OwnReason } from "./reasons.ts";
+import { ENGINE } from "./spoe-file.ts";
+import { headerVariable, inTransaction, VARIABLE_PREFIX } from "./variables.ts";
+
+/**
+ * Headers that only speak for the client where a proxy in front of it wrote them, or that change what a backend takes
+ * a request to be: its address, its URL, its method, its trace. A name ending in `-` is a prefix.
+ */
+const NOT_THE_CLIENTS = [
+  "l5d-",
+  "forwarded",
+  "x-forwarded-",
+  "x-real-ip",
+  "x-client-ip",
+  "true-client-ip",
+  "x-original-",
+  "x-rewrite-",
+  "x-http-",
+  "x-method-override",
+  "x-b3-",
+  "x-amzn-trace-id",
+] as const;
+
+/** Load balancers between the client and HAProxy that are followed in X-Forwarded-For, from the right. */
+const HOPS = 4;
+
+const TRACEPARENT = "'^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'";
+
+const ID = inTransaction("id");
+const REASON = inTransaction("reason");
+const STATUS = inTransaction("status");
+const VERDICT = inTransaction("verdict");
+const BACKEND = inTransaction("backend");
+/** Set once a request has been found fit to be judged. */
+const FIT = "txn.countersign_fit";
+
+const REFUSED = "!countersign_allowed";
+
+/** The rules of a judged frontend, in their order, without indentation; an empty line separates steps. */
+export function frontendRules(input: RenderInput): readonly string[] {
+  return [
+    ...preparation(input),
+    "",
+    ...clientAddress(input),
+    ...unfitRequests(input),
+    "",
+    ...clientHeaders(input),
+    "",
+    ...connectionHeaders(),
+    "",
+    ...verdict(),
+    "",
+    ...refusals(),
+    "",
+    ...passedOn(input),
+  ];
+}
+
+function preparation(input: RenderInput): readonly string[] {
+  return [
+    `filter spoe engine ${ENGINE} config ${quoted(input.spoeFile ?? "countersign.spoe.conf")}`,
+    "unique-id-format %[uuid(),regsub(-,,g)]",
+    `log-format ${logFormat()}`,
+    "# Backends may read x_auth_subject as x-auth-subject: names with anything but letters, digits and - are deleted.",
+    "option http-restrict-req-hdr-names delete",
+    "# A header that cannot be added ends the request; without this it would be lost.",
+    "http-request strict-mode on",
+    "http-response del-header l5d- -m beg",
+  ];
+}
+
+/** `src` becomes the client's own address before anybody reads it. */
+function clientAddress({ client }: RenderInput): readonly string[] {
+  if (client.from !== "x-forwarded-for") return [];
+  return [
+    `# The client is the last address in X-Forwarded-For that is not one of ours.`,
+    `acl countersign_trusted src ${client.trusted.join(" ")}`,
+    ...Array.from({ length: HOPS }, (_, hop) => {
+      return `http-request set-src req.hdr_ip(x-forwarded-for,-${hop + 1}) if countersign_trusted`;
+    }),
+    "",
+  ];
+}
+
+/** What nobody can judge, because two readers would read two things. CONNECT and `OPTIONS *` have no path. */
+function unfitRequests({ uses }: RenderInput): readonly string[] {
+  const counts = ["req.fhdr_cnt(authorization)", "req.hdr_cnt(host)"].concat(
+    uses.requestHeaders.map((name) => `req.fhdr_cnt(${name})`),
+  );
+  const unfit = `!{ var(${FIT}) -m bool }`;
+  return [
+    "# 400: a header that is judged came twice, or there is no path to judge.",
+    "acl countersign_html req.fhdr(accept) -m beg -i text/html",
+    ...[...new Set(counts)].map((sample) => `acl countersign_duplicate ${sample} gt 1`),
+    `http-request set-var(${FIT}) bool(true) if !countersign_duplicate { path -m beg / }`,
+    own("path-ambiguous", unfit),
+    own("duplicate", `${unfit} countersign_duplicate`),
+    ...deny(400, unfit),
+  ];
+}
+
+function clientHeaders({ identityPrefix, uses }: RenderInput): readonly string[] {
+  const outside = uses.identityHeaders.map(({ name }) => name).filter((name) => !name.startsWith(identityPrefix));
+  return [
+    "# What a client may not say: who it is, where it comes from, what it meant to ask.",
+    `http-request del-header ${identityPrefix} -m beg`,
+    ...outside.map((name) => `http-request del-header ${name}`),
+    ...NOT_THE_CLIENTS.map((name) => `http-request del-header ${name}${name.endsWith("-") ? " -m beg" : ""}`),
+    "# A malformed traceparent ends the request in a Linkerd proxy that traces.",
+    `http-request del-header traceparent unless { req.fhdr(traceparent) -m reg ${TRACEPARENT} } !{ req.fhdr_cnt(traceparent) gt 1 }`,
+  ];
+}
+
+/** Only one thing remains of Connection and Upgrade: a WebSocket's. */
+function connectionHeaders(): readonly string[] {
+  return [
+    "# Connection could name an identity header, which the next hop would then delete; another Upgrade than a",
+    "# WebSocket's would be a tunnel without verdicts.",
+    "http-request set-var(txn.countersign_websocket) bool(true) if { req.hdr(upgrade) -m str -i websocket } { req.hdr(connection) -m str -i upgrade }",
+    "http-request del-header upgrade",
+    "http-request del-header connection",
+    "http-request set-header upgrade websocket if { var(txn.countersign_websocket) -m bool }",
+    "http-request set-header connection upgrade if { var(txn.countersign_websocket) -m bool }",
+  ];
+}
+
+/** The gate: one variable that nobody but this rule sets, only ever to `allow`. */
+function verdict(): readonly string[] {
+  return [
+    "# Who is this, and may they? A request passes on the one word `allow`, said for this very request (its id came",
+    "# back), without an error, towards a backend that is there. Everything else is refused.",
+    `http-request send-spoe-group ${ENGINE} ${MESSAGE}`,
+    `acl countersign_bound unique-id,strcmp(${ID}) eq 0`,
+    `http-request set-var(${ALLOWED}) str(allow) if countersign_bound { var(${VERDICT}) -m str allow } !{ var(txn.${VARIABLE_PREFIX}.error) -m found } { var(${BACKEND}),nbsrv gt 0 }`,
+    `acl countersign_allowed var(${ALLOWED}) -m str allow`,
+  ];
+}
+
+/** The answers, by the agent's status where its answer is for this request; the last rule needs no reason to refuse. */
+function refusals(): readonly string[] {
+  const answered = `{ var(${VERDICT}) -m str allow deny login }`;
+  return [
+    own("backend-unavailable", `${REFUSED} { var(${VERDICT}) -m str allow }`),
+    own("verdict-unbound", `${REFUSED} !countersign_bound or ${REFUSED} !${answered}`),
+    own(
+      "agent-unavailable",
+      `${REFUSED} !{ var(${ID}) -m found } or ${REFUSED} { var(txn.${VARIABLE_PREFIX}.error) -m found }`,
+    ),
+    ...deny(400, `${REFUSED} { var(${STATUS}) -m int 400 } countersign_bound`),
+    ...deny(401, `${REFUSED} { var(${STATUS}) -m int 401 } countersign_bound`),
+    ...deny(403, `${REFUSED} { var(${STATUS}) -m int 403 } countersign_bound`),
+    ...deny(503, REFUSED),
+  ];
+}
+
+function passedOn({ scheme, uses }: RenderInput): readonly string[] {
+  const headers = uses.identityHeaders.map(({ name }, index) => {
+    const variable = inTransaction(headerVariable(index + 1));
+    return `http-request set-header ${name} %[var(${variable})] if { var(${variable}) -m found }`;
+  });
+  return [
+    "# Allowed: who it is, once, and no credential unless the policy forwards it.",
+    `http-request del-header authorization unless { var(${inTransaction("forward")}) -m bool }`,
+    "http-request set-header x-request-id %[unique-id]",
+    "http-request set-header x-forwarded-for %[src]",
+    `http-request set-header x-forwarded-proto ${scheme}`,
+    ...headers,
+    `use_backend %[var(${BACKEND})]`,
+  ];
+}
+
+/** A reason of HAProxy's own takes the place of the agent's. */
+function own(reason: OwnReason, condition: string): string {
+  return `http-request set-var(${REASON}) str(${reason}) if ${condition}`;
+}
+
+function deny(status: 400 | 401 | 403 | 503, condition: string): readonly string[] {
+  return [
+    `http-request deny ${errorAnswer(status, "html")} if ${condition} countersign_html`,
+    `http-request deny ${errorAnswer(status, "json")} if ${condition}`,
+  ];
+}
+
+function quoted(path: string): string {
+  return /^[A-Za-z0-9_./-]+$/.test(path) ? path : `'${path}'`;
+}

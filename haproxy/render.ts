@@ -1,0 +1,112 @@
+import { agentBackend, DEFAULTS, serviceBackends } from "./backends.ts";
+import { buffersFor, DEFAULT_BUFSIZE, DEFAULT_MAXREWRITE } from "./buffers.ts";
+import type { Contract } from "./contract.ts";
+import { frontendRules } from "./frontend-rules.ts";
+import type { RenderInput } from "./input.ts";
+import { checkInput } from "./input.ts";
+import { spoeFile } from "./spoe-file.ts";
+
+/** The two files of a HAProxy that does nothing but this. The same input gives the same bytes. */
+export interface HaproxyFiles {
+  readonly "haproxy.cfg": string;
+  readonly "countersign.spoe.conf": string;
+}
+
+/** What the rendered HAProxy does with an answer: the subject goes into its access log, the headers to the backend. */
+export function contractOf(input: Pick<RenderInput, "uses">): Contract {
+  return { version: 1, variables: ["subject"], headers: input.uses.identityHeaders.map(({ name }) => name) };
+}
+
+/**
+ * Renders the whole configuration of a HAProxy, and the SPOE file.
+ *
+ * @throws Error where the input cannot be written safely, or a backend has no server
+ */
+export function renderHaproxy(input: RenderInput): HaproxyFiles {
+  checkInput(input);
+  const bare = input.backends.find(({ servers }) => servers.length === 0);
+  if (bare !== undefined) throw new Error(`cannot render haproxy.cfg: backend "${bare.name}" has no server`);
+  const { bufsize, maxrewrite } = buffersFor(input.largestAck, input.uses.identityHeaders);
+  const text = `# HAProxy with the Countersign agent. Rendered by "countersign generate haproxy": change countersign.yaml or the
+# policies and render it again. docs/haproxy.md explains every line.
+global
+    log stdout len 4096 format raw local0
+    default-path config
+    tune.bufsize ${bufsize}
+    tune.maxrewrite ${maxrewrite}
+
+${sections(input)}`;
+  return { "haproxy.cfg": text, "countersign.spoe.conf": spoeFile(input, contractOf(input)) };
+}
+
+/**
+ * Renders what an existing haproxy.cfg needs besides: a second file for HAProxy's `-f`, or text for the end of the
+ * first. It goes with the same SPOE file, `renderHaproxy(input)["countersign.spoe.conf"]`.
+ *
+ * @throws Error where the input cannot be written safely
+ */
+export function renderFragment(input: RenderInput): string {
+  checkInput(input);
+  return `# Countersign for an existing haproxy.cfg. Rendered by "countersign generate haproxy --fragment".
+#
+# Yours has no frontend for these requests yet: nothing to edit. Start HAProxy with both files, this one last:
+#     haproxy -f /etc/haproxy/haproxy.cfg -f countersign.cfg
+#
+# Yours has one: every frontend that leads to a protected backend needs the rules, or it is a way around them.
+#   1. Move the lines between "rules begin" and "rules end" into it, before its first http-request, use_backend and
+#      default_backend line, and delete "frontend countersign" below.
+#   2. Its own log-format, unique-id-format and use_backend lines go: the rules have theirs.
+# A backend of the same name in both files is an error: keep one of them.
+# docs/haproxy.md says more.
+
+${globals(input)}${sections(input)}`;
+}
+
+/** Only what differs from HAProxy's defaults: a larger value of the reader's own should stay. */
+function globals(input: RenderInput): string {
+  const { bufsize, maxrewrite } = buffersFor(input.largestAck, input.uses.identityHeaders);
+  const lines: string[] = [];
+  if (!input.spoeFile?.startsWith("/")) lines.push("default-path config");
+  if (bufsize > DEFAULT_BUFSIZE) lines.push(`tune.bufsize ${bufsize}`);
+  if (maxrewrite > DEFAULT_MAXREWRITE) lines.push(`tune.maxrewrite ${maxrewrite}`);
+  if (lines.length === 0) return "";
+  return `# Where your file has a larger value, put that one here.\nglobal\n${lines.map((line) => `    ${line}\n`).join("")}\n`;
+}
+
+function sections(input: RenderInput): string {
+  return [defaults(), frontend(input), serviceBackends(input), agentBackend(input)]
+    .filter((section) => section !== "")
+    .join("\n");
+}
+
+/** What every section below inherits, and nothing else: a `defaults` section elsewhere has no say here. */
+function defaults(): string {
+  return `defaults ${DEFAULTS}
+    mode http
+    log global
+    option dontlognull
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+    timeout queue 5s
+    timeout http-request 10s
+    timeout http-keep-alive 30s
+    # A WebSocket is judged once, when it is opened; this bounds its idleness only.
+    timeout tunnel 1h
+`;
+}
+
+function frontend(input: RenderInput): string {
+  const { from, trusted } = input.client;
+  const proxied = from === "proxy-protocol" && trusted.length === 0 ? " accept-proxy" : "";
+  const expected = from === "proxy-protocol" && trusted.length > 0;
+  return `frontend countersign from ${DEFAULTS}
+${input.bind.map((bind) => `    bind ${bind}${proxied}\n`).join("")}
+    # ---- countersign rules begin ----
+${expected ? `    tcp-request connection expect-proxy layer4 if { src ${trusted.join(" ")} }\n` : ""}${indented(frontendRules(input))}    # ---- countersign rules end ----
+`;
+}
+
+function indented(lines: readonly string[]): string {
+  return lines.map((line) => (line === "" ? "\n" : `    ${line}\n`)).join("");
+}

@@ -1,0 +1,51 @@
+/** First part of every variable's name in HAProxy, `txn.countersign.verdict`; the SPOE file's `var-prefix`. */
+export const VARIABLE_PREFIX = "countersign";
+
+/** When the agent sets a variable: in every answer, where the answer has such a value, or where the contract names it too. */
+export type Presence = "always" | "when there is one" | "named by the contract";
+
+export interface Variable {
+  readonly present: Presence;
+  /** One line for the documentation. */
+  readonly meaning: string;
+}
+
+/** What the agent answers. All of it lives in HAProxy's `txn` scope, so that it ends with the request it is about. */
+export const VARIABLES = {
+  id: { present: "always", meaning: "the request's id, sent back: it binds the answer to this request" },
+  reason: { present: "always", meaning: "why, as one code of the list in reasons.md" },
+  rule: { present: "always", meaning: "`service/route`; the service alone, or empty, where none matched" },
+  revision: { present: "always", meaning: "digest of the policies that decided" },
+  status: { present: "when there is one", meaning: "400, 401, 403 or 503 of a refusal" },
+  challenge: { present: "when there is one", meaning: "the whole WWW-Authenticate value of a refusal" },
+  forward: { present: "when there is one", meaning: "true: the backend gets the credential too" },
+  backend: { present: "when there is one", meaning: "the HAProxy backend of an allowed request" },
+  subject: { present: "named by the contract", meaning: "the principal's subject" },
+  issuer: { present: "named by the contract", meaning: "name of the issuer that vouches for the principal" },
+  kind: { present: "named by the contract", meaning: "person, workload or agent" },
+  groups: { present: "named by the contract", meaning: "the principal's groups, joined by commas" },
+  roles: { present: "named by the contract", meaning: "the principal's roles in these policies, joined by commas" },
+  scopes: { present: "named by the contract", meaning: "the principal's scopes, joined by commas" },
+  verdict: {
+    present: "always",
+    meaning:
+      "`allow`, or anything else for a refusal; the last to be written, because HAProxy keeps what it read before a broken byte",
+  },
+} as const satisfies Record<string, Variable>;
+
+export type VariableName = keyof typeof VARIABLES;
+
+/** Whether a contract may name the variable. */
+export function isPrincipalVariable(name: string): boolean {
+  return Object.hasOwn(VARIABLES, name) && VARIABLES[name as VariableName].present === "named by the contract";
+}
+
+/** The variable that carries the n-th identity header of the contract, counted from 1. */
+export function headerVariable(n: number): `header_${number}` {
+  return `header_${n}`;
+}
+
+/** A variable's name as HAProxy's rules read it. */
+export function inTransaction(name: VariableName | `header_${number}`): string {
+  return `txn.${VARIABLE_PREFIX}.${name}`;
+}

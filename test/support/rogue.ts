@@ -1,0 +1,54 @@
+import { createServer, type Socket } from "node:net";
+import type { Test } from "tap";
+import { decodeNotify } from "../../protocol/decode.ts";
+import { encodeName } from "../../protocol/encode.ts";
+import { type Frame, FrameDecoder } from "../../protocol/frame-decoder.ts";
+import { encodeAgentHello, readHello } from "../../protocol/handshake.ts";
+import { FRAME_TYPE } from "../../protocol/spop.ts";
+import { encodeValue, type Value } from "../../protocol/value.ts";
+
+/** What a misbehaving agent knows of the NOTIFY it was sent. */
+export interface Asked {
+  readonly streamId: bigint;
+  readonly frameId: bigint;
+  /** The request id that HAProxy wants back. */
+  readonly id: string;
+}
+
+/** An agent that shakes hands well and then answers a NOTIFY as the test says. It ends with the test. */
+export async function startRogue(t: Test, answer: (asked: Asked, socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    const decoder = new FrameDecoder(65536);
+    socket.on("error", () => {}).on("close", () => sockets.delete(socket));
+    socket.on("data", (chunk: Buffer) => decoder.push(chunk, (frame) => reply(frame, socket, answer)));
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
+
+function reply(frame: Frame, socket: Socket, answer: (asked: Asked, socket: Socket) => void): void {
+  if (frame.type === FRAME_TYPE.haproxyHello) {
+    const { maxFrameSize, pipelining } = readHello(frame);
+    socket.write(encodeAgentHello({ maxFrameSize, pipelining }));
+  } else if (frame.type === FRAME_TYPE.notify) {
+    const args = decodeNotify(frame)[0]?.args ?? [];
+    const id = String(args.find(({ name }) => name === "id")?.value.value);
+    answer({ streamId: frame.streamId, frameId: frame.frameId, id }, socket);
+  }
+}
+
+/** SET-VAR actions of the txn scope, in order. */
+export function actions(list: readonly (readonly [string, string])[]): Buffer {
+  const value = (text: string): Value => ({ type: "string", value: text });
+  return Buffer.concat(
+    list.flatMap(([name, text]) => [Buffer.of(1, 3, 2), encodeName(name), encodeValue(value(text))]),
+  );
+}
