@@ -1,13 +1,13 @@
 import type { Socket } from "node:net";
 import { type Test, test } from "tap";
-import { renderHaproxy } from "../../haproxy/render.ts";
 import { encodeFrame } from "../../protocol/encode.ts";
 import { encodeDisconnect } from "../../protocol/handshake.ts";
 import { FRAME_TYPE } from "../../protocol/spop.ts";
 import { ALICE, identityOf, policiesOf, type Running, snapshotOf, startServer } from "../support/agent.ts";
 import { startBackend } from "../support/backend.ts";
-import { freePort, type HaproxyBinary, haproxies, minorOf, startHaproxy } from "../support/haproxy.ts";
+import { freePort, type HaproxyBinary, haproxies, startHaproxy } from "../support/haproxy.ts";
 import { RawClient } from "../support/http.ts";
+import { filesFor } from "../support/rendered.ts";
 import { type Asked, actions, startRogue } from "../support/rogue.ts";
 
 const BINARIES = haproxies();
@@ -16,25 +16,15 @@ const TOKEN = "authorization: Bearer alice";
 const BOB = { ...ALICE, subject: "bob" };
 const IDENTITY = identityOf({ alice: () => ({ principal: ALICE }), bob: () => ({ principal: BOB }) });
 
-function files(binary: HaproxyBinary, port: number, agent: number, backend: number) {
-  return renderHaproxy({
-    version: minorOf(binary),
-    identityPrefix: "x-auth-",
-    bind: [`127.0.0.1:${port}`],
-    scheme: "http",
-    client: { from: "connection", trusted: [] },
-    spopAddresses: [`127.0.0.1:${agent}`],
-    deadline: 400,
-    backends: [{ name: "orders", servers: [`127.0.0.1:${backend}`] }],
-    uses: { query: false, requestHeaders: [], identityHeaders: [{ name: "x-auth-subject", max: 256 }] },
-    largestAck: 1400,
-  });
-}
-
 async function stage(t: Test, binary: HaproxyBinary, agentPort: number) {
   const backend = await startBackend(t);
   const port = await freePort();
-  const log = await startHaproxy(t, binary, { ...files(binary, port, agentPort, backend.port) }, port);
+  const log = await startHaproxy(
+    t,
+    binary,
+    { ...filesFor(binary, `127.0.0.1:${port}`, agentPort, backend.port) },
+    port,
+  );
   const client = await RawClient.open(port);
   t.teardown(() => client.close());
   return { backend, client, port, log };

@@ -45,53 +45,34 @@ export const ALICE: Principal = {
   bound: "",
 };
 
-const NEEDS = {
-  query: false,
-  requestHeaders: [],
-  identityHeaders: [{ name: "x-auth-subject", max: 256 }],
-  src: false,
-  tls: false,
-};
-
 /** Policies of one route, as plain values: what they decide is not what is tested here. */
-export function policiesOf(max = 256, value = "alice"): Policies {
-  const needs = { ...NEEDS, identityHeaders: [{ name: "x-auth-subject", max }] };
-  const service = {
-    name: "orders",
-    hosts: [],
-    issuers: new Set(["idp"]),
-    audiences: [],
-    backend: "orders",
-    meshIdentity: "",
-    routes: [],
-  };
-  const route = {
+export function policiesOf(max = 256, value?: string): Policies {
+  const needs = { query: false, requestHeaders: [], identityHeaders: [{ name: "x-auth-subject", max }] };
+  const service = { name: "orders", hosts: [], issuers: new Set(["idp"]), audiences: [], backend: "orders" };
+  const routes: Route[] = [];
+  const route: Route = {
     name: "read",
     rule: "orders/read",
-    service,
-    patterns: [],
+    service: { ...service, routes },
     access: "required",
     forwardCredential: false,
     needs,
-    largestHeaders: max,
-  } as unknown as Route;
-  const decision: Decision = {
-    verdict: "allow",
-    reason: "allowed",
-    rule: "orders/read",
-    roles: [],
-    scopes: [],
-    headers: [{ name: "x-auth-subject", value }],
-    shadow: undefined,
   };
+  routes.push(route);
   return {
     revision: "abc123",
-    services: [{ ...service, routes: [route] }],
+    services: [route.service],
     uses: needs,
-    match: (host: string) => ({ route, params: {}, host, preflight: false }),
-    decide: (_match: unknown, principal: unknown) =>
-      principal === undefined ? { ...decision, verdict: "deny", reason: "credential-missing", headers: [] } : decision,
-  } as unknown as Policies;
+    match: (host) => ({ route, params: {}, host, preflight: false }),
+    decide: (_match, principal) => decisionFor(principal, value),
+  };
+}
+
+function decisionFor(principal: Principal | undefined, value: string | undefined): Decision {
+  const decision = { rule: "orders/read", roles: [], scopes: [], headers: [], shadow: undefined };
+  if (principal === undefined) return { ...decision, verdict: "deny", reason: "credential-missing" };
+  const headers = [{ name: "x-auth-subject", value: value ?? principal.subject }];
+  return { ...decision, verdict: "allow", reason: "allowed", headers };
 }
 
 /** What the server's events told, in order. */
