@@ -46,7 +46,7 @@ function send(url: URL, { signal, ca }: Bounds): Promise<IncomingMessage> {
     const options = { agent: false as const, signal, headers, maxHeaderSize: 16_384 };
     const request =
       url.protocol === "https:"
-        ? requestHttps(url, ca === undefined ? options : { ...options, ca })
+        ? requestHttps(url, { ...options, ...(ca === undefined ? {} : { ca }), rejectUnauthorized: true })
         : requestHttp(url, options);
     request.once("response", resolve);
     request.on("error", reject);

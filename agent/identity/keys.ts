@@ -86,7 +86,8 @@ export class KeySet {
 
   /** Why a key is not there: the provider does not have it, or cannot be asked. */
   missing(): { reason: Reason } {
-    return { reason: this.#failures > 0 || this.succeededAt === undefined ? "issuer-unavailable" : "key-unknown" };
+    const asked = this.#failures === 0 && this.succeededAt !== undefined && !this.#closed;
+    return { reason: asked ? "key-unknown" : "issuer-unavailable" };
   }
 
   #known(algorithm: string, kid: string | undefined, now: number) {

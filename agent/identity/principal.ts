@@ -67,8 +67,8 @@ export function principalOf(verified: Claims, issuer: OidcIssuer, paths: ClaimPa
 function at(claims: Claims, path: readonly string[]): unknown {
   let value: unknown = claims;
   for (const name of path) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
-    value = (value as Claims)[name];
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+    value = Object.hasOwn(value, name) ? (value as Claims)[name] : undefined;
   }
   return value;
 }

@@ -83,7 +83,7 @@ test("unknown key ids ask the provider once a cool-down, whatever their number",
 });
 
 test("a key that is gone at the provider takes its cached identities with it", async (t) => {
-  const { provider, judge, identity, time, told } = await running(t);
+  const { provider, judge, identity, time, told } = await running(t, {}, { lifetime: 3_600_000 });
   const old = await provider.token("billing");
   t.equal(await judge(old), "proven");
   await provider.rotate({ keep: false });
@@ -169,7 +169,7 @@ test("a provider that was never there is unavailable at once, and is found when 
 });
 
 test("a silent provider holds nobody longer than five seconds", async (t) => {
-  const { provider, identity, time } = await running(t);
+  const { provider, identity, time, told, judge } = await running(t);
   provider.front.behave("silent");
   const exp = Math.floor(time.now / 1000) + 600;
   const token = await provider.sign({ iss: provider.issuer, sub: "alice", aud: "api://orders", exp });
@@ -179,6 +179,11 @@ test("a silent provider holds nobody longer than five seconds", async (t) => {
   await ready;
   t.same(await waiting, { principal: undefined, reason: "issuer-unavailable" });
   t.match(identity.status(), [{ keys: 0, error: /no answer in time/ }]);
+  provider.front.behave("up");
+  const found = told.next("jwks ok");
+  time.advance(1_000);
+  await found;
+  t.equal(await judge(token), "proven", "and that refusal is not remembered");
 });
 
 test("no more tokens wait for a provider than there is room for", async (t) => {

@@ -1,0 +1,159 @@
+import { test } from "tap";
+import type { OidcIssuer } from "../../agent/config.ts";
+import { faultOf } from "../../agent/identity/claims.ts";
+import { Pool } from "../../agent/identity/pool.ts";
+import { claimPaths, principalOf } from "../../agent/identity/principal.ts";
+import { oidcIssuer } from "../support/identity.ts";
+
+const GOOD = { iss: "https://issuer.example", sub: "alice", aud: "api://orders", exp: 2000, iat: 1000 };
+
+function principal(claims: Record<string, unknown>, changes: Partial<OidcIssuer> = {}) {
+  const issuer = oidcIssuer("https://issuer.example", changes);
+  // As a token would bring them: a copy, by way of JSON.
+  return principalOf(JSON.parse(JSON.stringify({ ...GOOD, ...claims })), issuer, claimPaths(issuer.claims), new Pool());
+}
+
+const named = (names: Partial<OidcIssuer["claims"]>) => ({ claims: { ...oidcIssuer("").claims, ...names } });
+
+test("the principal that claims describe", (t) => {
+  t.same(principal({ scope: "a b", groups: ["g"], client_kind: "agent", act: { sub: "x", iss: "y" } }), {
+    issuer: "provider",
+    subject: "alice",
+    kind: "agent",
+    groups: ["g"],
+    scopes: ["a", "b"],
+    audiences: ["api://orders"],
+    claims: { ...GOOD, scope: "a b", groups: ["g"], client_kind: "agent", act: { sub: "x", iss: "y" } },
+    actor: [{ subject: "x", issuer: "y" }],
+    arn: undefined,
+    uri: undefined,
+    authenticatedAt: 1_000_000,
+    expiresAt: 2_030_000,
+    bound: "",
+  });
+  t.end();
+});
+
+test("where claims stand and what they may hold", (t) => {
+  const nested = { realm_access: { roles: ["r1", "r2"] }, ext: { who: { id: "bob" } } };
+  const rows: readonly [name: string, actual: unknown, expected: unknown][] = [
+    ["groups as one string", principal({ groups: "admins" }), { groups: ["admins"] }],
+    ["no groups", principal({}), { groups: [], scopes: [], actor: [] }],
+    ["groups at a path", principal(nested, named({ groups: "realm_access.roles" })), { groups: ["r1", "r2"] }],
+    ["the subject at a path", principal(nested, named({ subject: "ext.who.id" })), { subject: "bob" }],
+    [
+      "a namespaced name is whole",
+      principal({ "https://a.example/groups": ["g"] }, named({ groups: "https://a.example/groups" })),
+      { groups: ["g"] },
+    ],
+    [
+      "and so is one with a colon",
+      principal({ "cognito:groups": "g" }, named({ groups: "cognito:groups" })),
+      { groups: ["g"] },
+    ],
+    [
+      "a dotted name descends",
+      principal({ "a.b": ["no"], a: { b: ["yes"] } }, named({ groups: "a.b" })),
+      { groups: ["yes"] },
+    ],
+    ["a path through a string ends", principal({ a: "text" }, named({ groups: "a.length" })), { groups: [] }],
+    ["a path through a list ends", principal({ a: ["x"] }, named({ groups: "a.length" })), { groups: [] }],
+    ["a path out of the claims ends", principal({}, named({ groups: "constructor.name" })), { groups: [] }],
+    ["and into a prototype, too", principal({}, named({ groups: "__proto__.x" })), { groups: [] }],
+    ["scopes as a list", principal({ scope: ["a", "b"] }), { scopes: ["a", "b"] }],
+    ["scopes with spaces", principal({ scope: " a   b " }), { scopes: ["a", "b"] }],
+    ["empty scopes", principal({ scope: "" }), { scopes: [] }],
+    ["several audiences", principal({ aud: ["api://orders", "x"] }), { audiences: ["api://orders", "x"] }],
+    ["the kind of the issuer", principal({}, { kind: "workload" }), { kind: "workload" }],
+    ["the kind of the claim", principal({ client_kind: "agent" }, { kind: "workload" }), { kind: "agent" }],
+    ["no claim for the kind", principal({ client_kind: "x" }, named({ kind: undefined })), { kind: "person" }],
+    ["the login's time", principal({ auth_time: 900 }), { authenticatedAt: 900_000 }],
+    ["no time at all", principal({ iat: undefined }), { authenticatedAt: undefined }],
+    [
+      "ten actors",
+      principal({ act: acting(10) }),
+      { actor: Array.from({ length: 10 }, (_, i) => ({ subject: `${i}` })) },
+    ],
+    ["a subject of 1,024 characters", principal({ sub: "s".repeat(1024) }), { subject: "s".repeat(1024) }],
+    ["a subject in any script", principal({ sub: "Алиса 🙂" }), { subject: "Алиса 🙂" }],
+
+    ["no subject", principal({ sub: undefined }), "claim-missing"],
+    ["an empty subject", principal({ sub: "" }), "claim-malformed"],
+    ["a subject that is a number", principal({ sub: 7 }), "claim-malformed"],
+    ["a subject that is null", principal({ sub: null }), "claim-malformed"],
+    ["a subject of 1,025 characters", principal({ sub: "s".repeat(1025) }), "claim-malformed"],
+    ["a subject with a line break", principal({ sub: "alice\r\nx-auth-roles: admin" }), "claim-malformed"],
+    ["a subject with NUL", principal({ sub: "alice\0" }), "claim-malformed"],
+    ["a subject with a C1 control", principal({ sub: "alice\u0085" }), "claim-malformed"],
+    ["groups that are an object", principal({ groups: { admins: true } }), "claim-malformed"],
+    ["groups that are a number", principal({ groups: 1 }), "claim-malformed"],
+    ["groups that are null", principal({ groups: null }), "claim-malformed"],
+    ["groups that hold a number", principal({ groups: ["a", 1] }), "claim-malformed"],
+    ["groups that hold a list", principal({ groups: [["admins"]] }), "claim-malformed"],
+    ["groups that stand elsewhere", principal({ _claim_names: { groups: "src1" } }), "claim-malformed"],
+    ["a kind that stands elsewhere", principal({ _claim_names: { client_kind: "src1" } }), "claim-malformed"],
+    ["other claims elsewhere", principal({ _claim_names: { photo: "src1" } }), { groups: [] }],
+    ["scopes that are a number", principal({ scope: 1 }), "claim-malformed"],
+    ["an unknown kind", principal({ client_kind: "admin" }), "claim-malformed"],
+    ["a kind that is a list", principal({ client_kind: ["person"] }), "claim-malformed"],
+    ["a login's time that is text", principal({ auth_time: "900" }), "claim-malformed"],
+    ["an actor that is text", principal({ act: "bob" }), "claim-malformed"],
+    ["an actor that is null", principal({ act: null }), "claim-malformed"],
+    ["an actor without a subject", principal({ act: { client_id: "bob" } }), "claim-malformed"],
+    ["an actor with a bad subject", principal({ act: { sub: "b\n" } }), "claim-malformed"],
+    ["an actor with a bad issuer", principal({ act: { sub: "b", iss: 1 } }), "claim-malformed"],
+    ["a bad actor behind a good one", principal({ act: { sub: "b", act: 1 } }), "claim-malformed"],
+    ["eleven actors", principal({ act: acting(11) }), "claim-malformed"],
+  ];
+  for (const [name, actual, expected] of rows) {
+    if (typeof expected === "string") t.equal(actual, expected, name);
+    else t.match(actual, expected, name);
+  }
+  t.end();
+});
+
+function acting(length: number): object | undefined {
+  let act: object | undefined;
+  for (let i = length - 1; i >= 0; i--) act = { sub: `${i}`, act };
+  return act;
+}
+
+test("a principal cannot be changed, and shares what others have too", (t) => {
+  const issuer = oidcIssuer("https://issuer.example");
+  const [paths, pool] = [claimPaths(issuer.claims), new Pool()];
+  const claims = () => JSON.parse(JSON.stringify({ ...GOOD, groups: ["g", "h"], deep: { a: [{ b: ["c"] }] } }));
+  const [one, two] = [principalOf(claims(), issuer, paths, pool), principalOf(claims(), issuer, paths, pool)];
+  if (typeof one === "string" || typeof two === "string") return t.fail("no principal");
+  t.equal(one.groups, two.groups, "one list in memory");
+  t.equal(one.groups, one.claims.groups);
+  t.ok(isFrozen(one), "frozen to the bottom");
+  const other = principalOf({ ...claims(), groups: ["g\nh"] }, issuer, paths, pool);
+  t.match(other, { groups: ["g\nh"] }, "and never mistaken for another");
+  t.match(principalOf({ ...claims(), groups: ['g","h'] }, issuer, paths, pool), { groups: ['g","h'] });
+  t.end();
+});
+
+function isFrozen(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return Object.isFrozen(value) && Object.values(value).every(isFrozen);
+}
+
+test("a token is good from nbf and iat less the tolerance to exp plus the tolerance, to the millisecond", (t) => {
+  const expected = { audiences: ["api://orders"], clockTolerance: 1_500 };
+  const rows: readonly [claims: Record<string, unknown>, now: number, reason: string | undefined][] = [
+    [{ exp: 100 }, 101_499, undefined],
+    [{ exp: 100 }, 101_500, "token-expired"],
+    [{ exp: 100.25 }, 101_749, undefined],
+    [{ exp: 100.25 }, 101_750, "token-expired"],
+    [{ exp: 200, nbf: 100 }, 98_500, undefined],
+    [{ exp: 200, nbf: 100 }, 98_499, "token-not-yet-valid"],
+    [{ exp: 200, iat: 100 }, 98_500, undefined],
+    [{ exp: 200, iat: 100 }, 98_499, "token-not-yet-valid"],
+    [{ exp: 200, iat: 50, nbf: 100 }, 98_499, "token-not-yet-valid"],
+    [{ exp: 200, iat: 100, nbf: 50 }, 98_499, "token-not-yet-valid"],
+  ];
+  for (const [claims, now, reason] of rows) {
+    t.equal(faultOf({ aud: "api://orders", ...claims }, expected, now), reason, `${JSON.stringify(claims)} at ${now}`);
+  }
+  t.end();
+});
