@@ -1,0 +1,19 @@
+const LONGEST_HOST = 253;
+const LABELS = /^(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*$/;
+const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
+const IPV6 = /^\[[0-9a-f:.]{2,45}\]$/;
+const PORT = /:\d{1,5}$/;
+
+/**
+ * The host of a Host header or `:authority` in the form that policies name it: lower case and without port.
+ * `undefined` for what is no host name or address literal, also one with a trailing dot: a backend could take it for
+ * another host than the policies did (RFC 9110, section 7.2).
+ */
+export function normalizeHost(raw: string): string | undefined {
+  const host = raw.toLowerCase().replace(PORT, "");
+  if (host.length > LONGEST_HOST) return undefined;
+  if (IPV6.test(host)) return URL.canParse(`http://${host}/`) ? host : undefined;
+  // A last label of digits only is an address to some programs and a name to others.
+  if (/(?:^|\.)\d+$/.test(host)) return IPV4.test(host) ? host : undefined;
+  return LABELS.test(host) ? host : undefined;
+}

@@ -1,0 +1,123 @@
+import { test } from "tap";
+import { normalizeHost } from "../../policies/host.ts";
+import { type PathLeniency, STRICT, segmentsOf } from "../../policies/path.ts";
+
+const PATHS: readonly (readonly [string, readonly string[] | undefined])[] = [
+  ["/", [""]],
+  ["/v1/orders", ["v1", "orders"]],
+  ["/v1/orders/", ["v1", "orders", ""]],
+  ["/a%20b", ["a b"]],
+  ["/caf%C3%A9", ["café"]],
+  ["/a:b@c!$&'()*+,=", ["a:b@c!$&'()*+,="]],
+  ["/...", ["..."]],
+  ["/.well-known/x", [".well-known", "x"]],
+  ["", undefined],
+  ["*", undefined],
+  ["orders", undefined],
+  ["http://orders.example.com/v1", undefined],
+  ["/.", undefined],
+  ["/..", undefined],
+  ["/v1/../admin", undefined],
+  ["/v1/./orders", undefined],
+  ["/v1/%2e%2e/admin", undefined],
+  ["/v1/%2E/admin", undefined],
+  ["/v1/.%2e/admin", undefined],
+  ["//v1", undefined],
+  ["/v1//orders", undefined],
+  ["/v1/orders//", undefined],
+  ["/v1\\admin", undefined],
+  ["/v1%5cadmin", undefined],
+  ["/v1%2fadmin", undefined],
+  ["/v1%2Fadmin", undefined],
+  ["/v1/%00", undefined],
+  ["/v1/%0d%0a", undefined],
+  ["/v1/%7f", undefined],
+  ["/%61dmin", undefined],
+  ["/%7euser", undefined],
+  ["/%252e%252e", undefined],
+  ["/%25", undefined],
+  ["/%", undefined],
+  ["/%4", undefined],
+  ["/%zz", undefined],
+  ["/%ff", undefined],
+  ["/%c0%ae", undefined],
+  ["/%ed%a0%80", undefined],
+  ["/a;b=c", undefined],
+  ["/..;/admin", undefined],
+  ["/a?b", undefined],
+  ["/a#b", undefined],
+  ["/a b", undefined],
+  ["/a\tb", undefined],
+  ['/a"b', undefined],
+  ["/a<b>", undefined],
+  ["/a|b", undefined],
+  ["/{id}", undefined],
+  ["/é", undefined],
+];
+
+test("a path that two programs could read differently is not read at all", (t) => {
+  for (const [path, expected] of PATHS) t.strictSame(segmentsOf(path), expected, JSON.stringify(path));
+  t.end();
+});
+
+test("a service opts in to one thing at a time, and never to a dot segment", (t) => {
+  const cases: readonly (readonly [Partial<PathLeniency>, string, readonly string[] | undefined])[] = [
+    [{ encodedSlash: true }, "/a%2fb", ["a/b"]],
+    [{ encodedSlash: true }, "/a;b", undefined],
+    [{ encodedSlash: true }, "/a%5cb", undefined],
+    [{ emptySegments: true }, "/a//b", ["a", "", "b"]],
+    [{ emptySegments: true }, "/a%2fb", undefined],
+    [{ parameters: true }, "/a;b=c", ["a;b=c"]],
+    [{ parameters: true }, "/..;/b", undefined],
+    [{ parameters: true }, "/.;x", undefined],
+    [{ parameters: true, encodedSlash: true, emptySegments: true }, "/a/../b", undefined],
+    [{ parameters: true, encodedSlash: true, emptySegments: true }, "/%2e%2e%2fb", undefined],
+    [{ encodedSlash: true }, "/..%2fadmin", undefined],
+    [{ encodedSlash: true }, "/a%2f..%2fadmin", undefined],
+    [{ encodedSlash: true }, "/a%2f..", undefined],
+    [{ encodedSlash: true, parameters: true }, "/a%2f..;x", undefined],
+  ];
+  for (const [change, path, expected] of cases) {
+    t.strictSame(segmentsOf(path, { ...STRICT, ...change }), expected, `${JSON.stringify(change)} ${path}`);
+  }
+  t.end();
+});
+
+const HOSTS: readonly (readonly [string, string | undefined])[] = [
+  ["orders.example.com", "orders.example.com"],
+  ["Orders.EXAMPLE.com:8443", "orders.example.com"],
+  ["localhost", "localhost"],
+  ["127.0.0.1:80", "127.0.0.1"],
+  ["[::1]:443", "[::1]"],
+  ["[2001:DB8::1]", "[2001:db8::1]"],
+  ["", undefined],
+  [":80", undefined],
+  ["orders.example.com.", undefined],
+  ["orders..example.com", undefined],
+  [".example.com", undefined],
+  ["-a.example.com", undefined],
+  ["a-.example.com", undefined],
+  ["orders.example.com:", undefined],
+  ["orders.example.com:x", undefined],
+  ["evil,orders.example.com", undefined],
+  ["user@orders.example.com", undefined],
+  ["orders.example.com/x", undefined],
+  ["orders.example.com%00", undefined],
+  ["a b", undefined],
+  ["::1", undefined],
+  ["[::1", undefined],
+  ["[::g]", undefined],
+  ["[1:2]", undefined],
+  ["127.1", undefined],
+  ["2130706433", undefined],
+  ["127.0.0.256", undefined],
+  ["127.0.0.1.5", undefined],
+  ["é.example.com", undefined],
+  [`${"a".repeat(64)}.com`, undefined],
+  [`${"a.".repeat(130)}com`, undefined],
+];
+
+test("a host is a host name or an address literal, in one form", (t) => {
+  for (const [raw, expected] of HOSTS) t.equal(normalizeHost(raw), expected, JSON.stringify(raw));
+  t.end();
+});
