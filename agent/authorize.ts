@@ -24,6 +24,8 @@ export interface Answer {
   readonly match: Match | undefined;
   /** The proven identity; undefined where none was offered, needed or proven. */
   readonly principal: Principal | undefined;
+  /** What was thrown, for an `agent-error`: a bug, which telemetry tells and no client ever sees. */
+  readonly thrown?: unknown;
 }
 
 /**
@@ -37,8 +39,8 @@ export interface Answer {
 export function authorize(request: AuthorizeRequest, snapshot: Snapshot, now: number): Answer | Promise<Answer> {
   try {
     return decide(request, snapshot, now);
-  } catch {
-    return refuse(request, snapshot, "agent-error");
+  } catch (thrown) {
+    return { ...refuse(request, snapshot, "agent-error"), thrown };
   }
 }
 
@@ -58,7 +60,7 @@ function decide(request: AuthorizeRequest, snapshot: Snapshot, now: number): Ans
   if (!(verification instanceof Promise)) return identified(request, snapshot, match, verification, now);
   return verification
     .then((verified) => identified(request, snapshot, match, verified, now))
-    .catch(() => refuse(request, snapshot, "agent-error", route.rule, match));
+    .catch((thrown) => ({ ...refuse(request, snapshot, "agent-error", route.rule, match), thrown }));
 }
 
 /** An invalid credential never falls through to being anonymous, on an `optional` route neither. */

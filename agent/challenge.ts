@@ -7,8 +7,8 @@ export const LARGEST_CHALLENGE = 512;
 /**
  * The WWW-Authenticate value of a refusal (RFC 6750, section 3), or `undefined` where a credential would not help.
  *
- * It says what the client must do and nothing about why a token failed: all bad tokens look alike from outside,
- * the decision log has the reason. A request without a credential gets no error code (section 3.1).
+ * It says what the client must do and nothing about why a token failed: the reason code stands in the answer's body
+ * and in the decision log. A request without a credential gets no error code (section 3.1).
  *
  * @param host the host as judged (a host name or address literal, so it needs no quoting)
  */

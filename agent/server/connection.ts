@@ -107,6 +107,7 @@ export class Connection {
       this.#decoder.push(chunk, this.#onFrame);
     } catch (error) {
       // Not SPOP, or no longer: nothing more can be read, but what was answered before is still sent.
+      if (!(error instanceof SpopError)) this.#shared.events.unexpected("reading a frame", error);
       const broken =
         error instanceof SpopError ? error : new SpopError("CONNECTION_CLOSED", "agent error", STATUS.unknown);
       this.#shared.events.protocolError(broken.code);
@@ -197,8 +198,9 @@ export class Connection {
       // The length prefix does not count; a frame of exactly the largest size wedges HAProxy 3.1 and later.
       if (writer.finish() - 4 < this.maxFrameSize) return written;
       return this.#rewrite(bytes, idsStart, idsEnd, refuse(answer.request, answer.snapshot, "header-too-long"));
-    } catch {
-      return this.#rewrite(bytes, idsStart, idsEnd, refuse(answer.request, answer.snapshot, "agent-error"));
+    } catch (thrown) {
+      const refused = { ...refuse(answer.request, answer.snapshot, "agent-error"), thrown };
+      return this.#rewrite(bytes, idsStart, idsEnd, refused);
     }
   }
 
@@ -226,7 +228,8 @@ export class Connection {
   }
 
   #observe({ answer, started, cached }: Answered): void {
-    const { request, decision, principal, snapshot } = answer;
+    const { request, decision, principal, snapshot, thrown } = answer;
+    if (thrown !== undefined) this.#shared.events.unexpected("deciding", thrown);
     this.#shared.events.decided({
       requestId: request.id,
       src: request.src,

@@ -30,6 +30,7 @@ export class SpopServer {
       protocolError: (code) => events.protocolError(code),
       dropped: (count) => events.dropped(count),
       healthCheck: () => events.healthCheck(),
+      unexpected: (where, error) => events.unexpected(where, error),
       decided,
     };
     this.#shared = { snapshot, draining: false, inFlight: 0, clock, events: counted };

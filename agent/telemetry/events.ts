@@ -34,6 +34,8 @@ export interface ServerEvents {
   dropped(count: number): void;
   /** A HELLO that was only a health check (spop-check). */
   healthCheck(): void;
+  /** A bug, or a state of the machine nobody foresaw. @param where a fixed text, never made from a request */
+  unexpected(where: string, error: unknown): void;
 }
 
 /** What the load of a snapshot tells, at the start as after a change. */
@@ -64,8 +66,6 @@ export interface LifecycleEvents {
   /** @param signal that asked for it */
   draining(signal: string): void;
   stopped(): void;
-  /** A bug, or a state of the machine nobody foresaw. @param where a fixed text, never made from a request */
-  unexpected(where: string, error: unknown): void;
 }
 
 /** `log` of the configuration. */

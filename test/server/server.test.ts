@@ -225,7 +225,7 @@ test("a slow verification is refused at the deadline, and others are answered me
       throw new Error("a bug");
     },
   });
-  const { port, server } = await start(t, policiesOf(), identity, { deadline: 500 });
+  const { port, server, events } = await start(t, policiesOf(), identity, { deadline: 500 });
   const spop = await client(t, port);
   const slow = spop.notify(message({ authorization: "Bearer slow" }));
   t.match(values(await spop.notify(message())), { verdict: "allow" });
@@ -239,6 +239,7 @@ test("a slow verification is refused at the deadline, and others are answered me
   for (const authorization of ["Bearer broken", "Bearer thrown"]) {
     t.match(values(await spop.notify(message({ authorization }))), { verdict: "deny", reason: "agent-error" });
   }
+  t.strictSame(events.bugs, ["deciding: Error: a bug", "deciding: Error: a bug"], "and telemetry hears of it");
 });
 
 test("requests past the limit in flight are refused at once", async (t) => {

@@ -79,6 +79,7 @@ function decisionFor(principal: Principal | undefined, value: string | undefined
 export class Recorder implements ServerEvents {
   readonly observations: Observation[] = [];
   readonly errors: string[] = [];
+  readonly bugs: string[] = [];
   unanswered = 0;
   checks = 0;
   open = 0;
@@ -96,6 +97,9 @@ export class Recorder implements ServerEvents {
   }
   dropped(count: number): void {
     this.unanswered += count;
+  }
+  unexpected(where: string, error: unknown): void {
+    this.bugs.push(`${where}: ${error}`);
   }
   healthCheck(): void {
     this.checks++;
