@@ -2,6 +2,7 @@ const LONGEST_HOST = 253;
 const LABELS = /^(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*$/;
 const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 const IPV6 = /^\[[0-9a-f:.]{2,45}\]$/;
+const ASCII = /^[!-~]+$/;
 const PORT = /:\d{1,5}$/;
 
 /**
@@ -10,6 +11,8 @@ const PORT = /:\d{1,5}$/;
  * another host than the policies did (RFC 9110, section 7.2).
  */
 export function normalizeHost(raw: string): string | undefined {
+  // Before the lower case is taken: that of the Kelvin sign, say, is a plain k.
+  if (raw.length > LONGEST_HOST + 6 || !ASCII.test(raw)) return undefined;
   const host = raw.toLowerCase().replace(PORT, "");
   if (host.length > LONGEST_HOST) return undefined;
   if (IPV6.test(host)) return URL.canParse(`http://${host}/`) ? host : undefined;

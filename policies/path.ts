@@ -44,12 +44,15 @@ function decodeSegment(text: string, leniency: PathLeniency): string | undefined
   return PCHAR.test(text.replace(/%[0-9A-Fa-f]{2}/g, "")) ? decoded : undefined;
 }
 
+const C1_CONTROL = /[\u0080-\u009f]/;
+
 function decodeEscapes(text: string, leniency: PathLeniency): string | undefined {
   for (const [, digits] of text.matchAll(/%([0-9A-Fa-f]{2})/g)) {
     if (!permitted(Number.parseInt(digits as string, 16), leniency)) return undefined;
   }
   try {
-    return decodeURIComponent(text);
+    const decoded = decodeURIComponent(text);
+    return C1_CONTROL.test(decoded) ? undefined : decoded;
   } catch {
     return undefined;
   }

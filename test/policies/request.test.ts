@@ -40,6 +40,8 @@ const PATHS: readonly (readonly [string, readonly string[] | undefined])[] = [
   ["/%4", undefined],
   ["/%zz", undefined],
   ["/%ff", undefined],
+  ["/%c2%80", undefined],
+  ["/%c2%9f", undefined],
   ["/%c0%ae", undefined],
   ["/%ed%a0%80", undefined],
   ["/a;b=c", undefined],
@@ -113,6 +115,7 @@ const HOSTS: readonly (readonly [string, string | undefined])[] = [
   ["127.0.0.256", undefined],
   ["127.0.0.1.5", undefined],
   ["é.example.com", undefined],
+  ["\u212aey.example.com", undefined],
   [`${"a".repeat(64)}.com`, undefined],
   [`${"a.".repeat(130)}com`, undefined],
 ];
