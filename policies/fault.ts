@@ -15,3 +15,11 @@ export interface Fault {
 export function faultText(fault: Fault): string {
   return `${fault.file}:${fault.line}:${fault.column}: ${fault.found}; ${fault.right}`;
 }
+
+/** A mistake within one text, such as a pattern or an expression; whoever knows where the text stands makes a Fault of it. */
+export interface TextFault {
+  /** Where in the text, in UTF-16 code units from 0. */
+  readonly offset: number;
+  readonly found: string;
+  readonly right: string;
+}

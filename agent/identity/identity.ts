@@ -198,7 +198,10 @@ function refused(reason: Reason): Verification {
   return { principal: undefined, reason };
 }
 
+/** What setTimeout takes; a longer delay would run at once. */
+const LONGEST_DELAY = 2 ** 31 - 1;
+
 const timer: Schedule = (delay, task) => {
-  const timeout = setTimeout(task, delay).unref();
+  const timeout = setTimeout(task, Math.min(delay, LONGEST_DELAY)).unref();
   return () => clearTimeout(timeout);
 };

@@ -143,6 +143,7 @@ export class KeySet {
   }
 
   async #load(): Promise<readonly Key[]> {
+    if (this.#closed) return [];
     const { get, schedule, clock } = this.#world;
     const { issuer, ca, keys } = this.#issuer;
     const abort = new AbortController();
