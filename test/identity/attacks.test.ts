@@ -1,5 +1,5 @@
 import { test } from "tap";
-import { startFront } from "../support/front.ts";
+import { startFront } from "../../demo/front.ts";
 import { oidcIssuer, startIdentity } from "../support/identity.ts";
 import { ALGORITHM, CLAIMS, SIGNATURE, STRUCTURE } from "./attacks.ts";
 import { newKit } from "./forge.ts";

@@ -1,7 +1,7 @@
 import { type Test, test } from "tap";
-import { reply } from "../support/front.ts";
+import { reply } from "../../demo/front.ts";
+import { startProvider } from "../../demo/provider.ts";
 import { oidcIssuer, startIdentity } from "../support/identity.ts";
-import { startProvider } from "../support/provider.ts";
 
 async function running(t: Test, setup: Parameters<typeof startIdentity>[1] = {}, changes = {}) {
   const provider = await startProvider({});

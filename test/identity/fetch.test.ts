@@ -1,8 +1,8 @@
 import { createServer, type Socket } from "node:net";
 import { test } from "tap";
 import { get, getJson, permitted } from "../../agent/identity/fetch.ts";
+import { type Behaviour, type Front, reply, startFront } from "../../demo/front.ts";
 import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
-import { type Behaviour, type Front, reply, startFront } from "../support/front.ts";
 import { oidcIssuer, startIdentity } from "../support/identity.ts";
 
 const TLS = { key: SERVER_KEY, cert: SERVER_CERTIFICATE };
@@ -66,7 +66,7 @@ test("a document is read within its bounds", async (t) => {
 
 test("redirects are few and lead nowhere else", async (t) => {
   const front = await startFront(reply({ end: true }));
-  const secure = await startFront(reply({ secure: true }), TLS);
+  const secure = await startFront(reply({ secure: true }), { tls: TLS });
   t.teardown(() => Promise.all([front.close(), secure.close()]));
   const hop = (to: string, status = 302) => reply("", status, { location: to });
   front.behave(hop("/2"), "/1");
@@ -123,7 +123,7 @@ test("which addresses a provider may lead to", (t) => {
 });
 
 test("a provider's certificate must be of the configured authority", async (t) => {
-  const front = await startFront(reply({ secure: true }), TLS);
+  const front = await startFront(reply({ secure: true }), { tls: TLS });
   t.teardown(() => front.close());
   t.same(await fetched(front, "/", { ca: AUTHORITY }), { secure: true });
   await t.rejects(fetched(front), { message: /certificate/ }, "the machine's own authorities do not know it");
@@ -131,10 +131,13 @@ test("a provider's certificate must be of the configured authority", async (t) =
 });
 
 test("an issuer behind https with a private authority", async (t) => {
-  const front = await startFront((request, response) => {
-    const document = request.url === "/jwks" ? { keys: [] } : { issuer: front.url, jwks_uri: `${front.url}/jwks` };
-    reply(document)(request, response);
-  }, TLS);
+  const front = await startFront(
+    (request, response) => {
+      const document = request.url === "/jwks" ? { keys: [] } : { issuer: front.url, jwks_uri: `${front.url}/jwks` };
+      reply(document)(request, response);
+    },
+    { tls: TLS },
+  );
   const trusting = startIdentity([oidcIssuer(front.url, { ca: AUTHORITY })]);
   const strict = startIdentity([oidcIssuer(front.url)]);
   t.teardown(async () => {

@@ -1,10 +1,10 @@
 import { createHmac, generateKeyPairSync, type KeyObject, sign as signBytes } from "node:crypto";
 import { CompactEncrypt } from "jose";
-import { type Algorithm, startProvider, type TestProvider } from "../support/provider.ts";
+import { type Algorithm, type RunningProvider, startProvider } from "../../demo/provider.ts";
 
 /** What an attack is made of. */
 export interface Kit {
-  readonly provider: TestProvider;
+  readonly provider: RunningProvider;
   /** The provider's own keys. */
   readonly key: (algorithm: Algorithm) => { kid: string; private: KeyObject; public: KeyObject };
   /** Good claims, with changes; undefined removes one. */

@@ -1,9 +1,9 @@
 import { createHash, generateKeyPairSync, type KeyObject, sign as signBytes } from "node:crypto";
 import { type Test, test } from "tap";
 import type { Get } from "../../agent/identity/fetch.ts";
-import { type Behaviour, reply, startFront } from "../support/front.ts";
+import { type Behaviour, reply, startFront } from "../../demo/front.ts";
+import { startProvider } from "../../demo/provider.ts";
 import { oidcIssuer, startIdentity } from "../support/identity.ts";
-import { startProvider } from "../support/provider.ts";
 
 const PARTIES = { billing: { kind: "workload" }, alice: { kind: "person" } } as const;
 

@@ -21,8 +21,14 @@ export interface Front {
   close(): Promise<void>;
 }
 
-/** @param tls PEM texts, for https */
-export async function startFront(behind: RequestListener, tls?: { key: string; cert: string }): Promise<Front> {
+export interface FrontOptions {
+  /** Default: a free one. */
+  readonly port?: number;
+  /** PEM texts, for https. */
+  readonly tls?: { readonly key: string; readonly cert: string };
+}
+
+export async function startFront(behind: RequestListener, { port: at = 0, tls }: FrontOptions = {}): Promise<Front> {
   const requests: string[] = [];
   const behaviours = new Map<string, Behaviour>();
   const waiting = new Set<{ suffix: string; resolve: () => void }>();
@@ -36,7 +42,7 @@ export async function startFront(behind: RequestListener, tls?: { key: string; c
     answer(special ?? behaviours.get("") ?? "up", behind, request, response);
   };
   const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(at, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {
     url: `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}`,

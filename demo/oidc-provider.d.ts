@@ -1,4 +1,4 @@
-/** The little of oidc-provider 9 that the tests use; it comes without types of its own. */
+/** The little of oidc-provider 9 that demo and tests use; it comes without types of its own. */
 declare module "oidc-provider" {
   import type { IncomingMessage, ServerResponse } from "node:http";
 
@@ -21,6 +21,10 @@ declare module "oidc-provider" {
     readonly expiration: number;
     resourceServer: unknown;
     save(): Promise<string>;
+  }
+
+  export interface Jwt {
+    readonly payload: Record<string, unknown>;
   }
 
   export class Provider {

@@ -1,7 +1,7 @@
 import { generateKeyPair as generate, type KeyObject, randomUUID } from "node:crypto";
 import { promisify } from "node:util";
 import { CompactSign } from "jose";
-import { type Context, errors, Provider, type Token } from "oidc-provider";
+import { type Context, errors, type Jwt, Provider, type Token } from "oidc-provider";
 import { type Front, startFront } from "./front.ts";
 
 const generateKeyPair = promisify(generate);
@@ -16,6 +16,8 @@ export interface Party {
   readonly scope?: string;
   /** Further claims, such as `amr`, `tenant` or `act`. */
   readonly claims?: Readonly<Record<string, unknown>>;
+  /** A delegation (RFC 8693, section 4.1): `sub` is this subject, and `act.sub` the party that acts for it. */
+  readonly actsFor?: string;
   /** Default: RS256. */
   readonly algorithm?: Algorithm;
   /** Seconds; default 600. */
@@ -31,7 +33,7 @@ export interface SigningKey {
 }
 
 /** A running OpenID provider. */
-export interface TestProvider {
+export interface RunningProvider {
   /** The issuer, byte for byte as in its tokens. */
   readonly issuer: string;
   readonly tokenEndpoint: string;
@@ -51,27 +53,28 @@ export interface TestProvider {
 }
 
 export const RESOURCE = "api://orders";
-/** A person's token without a browser: the provider's own token, keys and endpoint, a grant made for tests. */
-const PERSON_GRANT = "urn:countersign:test:person";
+/** A person's token without a browser: the provider's own token, keys and endpoint, a grant made for demo and tests. */
+const PERSON_GRANT = "urn:countersign:demo:person";
 const PORTAL = "portal";
-const SECRET = "a-secret-for-tests-only";
+const SECRET = "a-secret-for-demo-and-tests-only";
 /** Nothing it issues here has to be found again: tokens are JWTs, clients are configured. */
 const NO_STORE = { upsert: async () => {}, find: async () => undefined, destroy: async () => {} };
 const ALGORITHMS: readonly Algorithm[] = ["RS256", "ES256", "EdDSA"];
 
 /**
- * Starts oidc-provider on a free port of 127.0.0.1, as a real issuer of JWT access tokens for `api://orders`.
+ * Starts oidc-provider on 127.0.0.1, as a real issuer of JWT access tokens for `api://orders`.
  *
  * Workloads and agents are clients that use client_credentials, `sub` is the client; persons have tokens of the client
  * `portal`. Claims: iss, sub, aud, exp, iat, jti, scope, client_id, groups, client_kind and those of the party.
  *
  * @param parties by their subject
+ * @param port default: a free one
  */
-export async function startProvider(parties: Readonly<Record<string, Party>>): Promise<TestProvider> {
+export async function startProvider(parties: Readonly<Record<string, Party>>, port = 0): Promise<RunningProvider> {
   let keys = await newKeys();
   let former: readonly SigningKey[] = [];
   let handler = (_request: unknown, _response: unknown) => {};
-  const front = await startFront((request, response) => handler(request, response));
+  const front = await startFront((request, response) => handler(request, response), { port });
   const issuer = front.url;
   const renew = () => {
     handler = newProvider(issuer, parties, [...keys, ...former]).callback() as typeof handler;
@@ -146,6 +149,9 @@ function newProvider(issuer: string, parties: Readonly<Record<string, Party>>, k
           serverOf(partyOf(clientId)),
       },
     },
+    formats: {
+      customizers: { jwt: (_context: unknown, token: Token, jwt: Jwt) => delegate(partyOf(token.clientId), jwt) },
+    },
     extraTokenClaims: (_context: unknown, token: Token) => claimsOf(partyOf(token.accountId ?? token.clientId)),
   });
   const grant = async (context: Context) => {
@@ -186,6 +192,12 @@ function client(id: string, grant: string, scope: string | undefined) {
 function claimsOf(party: Party | undefined): Readonly<Record<string, unknown>> {
   if (party === undefined) return {};
   return { groups: party.groups ?? [], client_kind: party.kind, ...party.claims };
+}
+
+function delegate(party: Party | undefined, { payload }: Jwt): void {
+  if (party?.actsFor === undefined) return;
+  payload.act = { sub: payload.sub };
+  payload.sub = party.actsFor;
 }
 
 function formOf(parties: Readonly<Record<string, Party>>, name: string): Readonly<Record<string, string>> {
