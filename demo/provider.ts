@@ -1,3 +1,4 @@
+import "./quiet.ts";
 import { generateKeyPair as generate, type KeyObject, randomUUID } from "node:crypto";
 import { promisify } from "node:util";
 import { CompactSign } from "jose";

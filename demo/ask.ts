@@ -1,0 +1,82 @@
+import { readFileSync } from "node:fs";
+import { type IncomingHttpHeaders, request } from "node:http";
+import { resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { EchoBackend, Received } from "./backend.ts";
+import { REPOSITORY } from "./places.ts";
+import type { Outcome, Row } from "./rows.ts";
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+/** What a line of HAProxy's access log tells of a request, of all that it holds. */
+interface Logged {
+  readonly request_id: string;
+  readonly reason: string;
+  readonly rule: string;
+}
+
+/** Sends one request to HAProxy, the path byte for byte. */
+export function send(
+  port: number,
+  row: Pick<Row, "method" | "host" | "path" | "headers">,
+  token?: string,
+): Promise<Answer> {
+  const { method, host, path } = row;
+  const credential = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const headers = { host, accept: "application/json", ...row.headers, ...credential };
+  return new Promise((done, fail) => {
+    const sent = request(
+      { host: "127.0.0.1", port, method, path, headers, agent: false, timeout: 10_000 },
+      (response) => {
+        let body = "";
+        response.setEncoding("utf8").on("data", (text: string) => {
+          body += text;
+        });
+        response.once("end", () => done({ status: response.statusCode ?? 0, headers: response.headers, body }));
+      },
+    );
+    sent.once("timeout", () => sent.destroy(new Error("no answer in 10 s")));
+    sent.once("error", fail).end();
+  });
+}
+
+/** Sends a row's request and gathers what became of it: the answer, HAProxy's log line, what a backend received. */
+export async function ask(
+  row: Row,
+  token: string | undefined,
+  { port, backends, log }: { port: number; backends: readonly EchoBackend[]; log: string },
+): Promise<Outcome> {
+  const before = backends.map(({ received }) => received.length);
+  const { status, body } = await send(port, row, token);
+  const received = backends.flatMap((backend, i) => backend.received.slice(before[i]));
+  const { reason, rule } = await logged(log, requestId(body));
+  // HAProxy logs what is empty as a dash.
+  return { status, reason, rule: rule === "-" ? "" : rule, received: received.map(identityOf) };
+}
+
+/** A refusal carries the request's id (RFC 9457 body); an allowed request the backend's echo of it. */
+function requestId(body: string): string {
+  const answer = JSON.parse(body) as { request_id?: string; received?: Received };
+  return answer.request_id ?? String(answer.received?.headers["x-request-id"]);
+}
+
+function identityOf({ headers }: Received): Readonly<Record<string, string>> {
+  const telling = Object.entries(headers).filter(([name]) => name.startsWith("x-auth-") || name === "authorization");
+  return Object.fromEntries(telling.map(([name, value]) => [name, String(value)]));
+}
+
+/** HAProxy writes its line once the answer has gone out, so it may come a moment later. */
+async function logged(log: string, id: string): Promise<Logged> {
+  for (let i = 0; i < 100; i++) {
+    const line = readFileSync(resolve(REPOSITORY, log), "utf8")
+      .split("\n")
+      .find((text) => text.includes(`"${id}"`));
+    if (line !== undefined) return JSON.parse(line) as Logged;
+    await sleep(20);
+  }
+  throw new Error(`${log} has no line of the request ${id}`);
+}

@@ -1,0 +1,94 @@
+import { parseArgs } from "node:util";
+import { ask } from "./ask.ts";
+import { PartEnded } from "./part.ts";
+import { expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
+import { readPlaces } from "./places.ts";
+import type { RunningProvider } from "./provider.ts";
+import { type Credential, differences, ROWS } from "./rows.ts";
+import { CannotStart, Closers, type Stage, setStage } from "./stage.ts";
+import { tableFoot, tableHead, tableRow } from "./table.ts";
+import { GREETING, invitation, USAGE } from "./words.ts";
+
+const SHOWN_TOKENS: readonly PartyName[] = ["alice", "carol", "assistant"];
+const EXIT = { fine: 0, unexpected: 1, usage: 64, unavailable: 69, interrupted: 130 } as const;
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: readonly string[]): Promise<number> {
+  const once = readArguments(args);
+  if (typeof once === "number") return once;
+  const interrupt = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => interrupt.abort());
+  const closers = new Closers();
+  try {
+    return await run(once, closers, interrupt.signal);
+  } catch (error) {
+    if (interrupt.signal.aborted) return EXIT.interrupted;
+    if (!(error instanceof PartEnded || error instanceof CannotStart)) throw error;
+    console.error(`demo: ${error.message}`);
+    return EXIT.unavailable;
+  } finally {
+    await closers.close();
+  }
+}
+
+/** Whether to end after the table, or the exit code of a run that shows none. */
+function readArguments(args: readonly string[]): boolean | number {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: { once: { type: "boolean" }, help: { type: "boolean" } },
+    });
+    if (values.help !== true) return values.once === true;
+    console.log(USAGE);
+    return EXIT.fine;
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    return EXIT.usage;
+  }
+}
+
+async function run(once: boolean, closers: Closers, signal: AbortSignal): Promise<number> {
+  const places = readPlaces();
+  console.log(GREETING);
+  const stage = await setStage(places, process.env.HAPROXY ?? "haproxy", closers, signal);
+  const unexpected = await Promise.race([showTable(stage, places.haproxy, signal), stage.failure]);
+  if (once) return unexpected === 0 ? EXIT.fine : EXIT.unexpected;
+  const tokens = await Promise.all(SHOWN_TOKENS.map(async (name) => [name, await stage.provider.token(name)] as const));
+  console.log(invitation(places, Object.fromEntries(tokens)));
+  await Promise.race([untilAborted(signal), stage.failure]);
+  console.log("\nEnding HAProxy, the agent, the backends and the provider.");
+  return EXIT.fine;
+}
+
+/** @returns how many rows were not as expected */
+async function showTable(stage: Stage, port: number, signal: AbortSignal): Promise<number> {
+  const credentials = await credentialsOf(stage.provider);
+  let unexpected = 0;
+  console.log(tableHead());
+  for (const row of ROWS) {
+    signal.throwIfAborted();
+    const { backends, haproxy } = stage;
+    const outcome = await ask(row, credentials[row.credential], { port, backends, log: haproxy.log });
+    const wrong = differences(row, outcome);
+    if (wrong.length > 0) unexpected++;
+    console.log(tableRow(row, outcome, wrong));
+  }
+  console.log(tableFoot(ROWS.length, unexpected));
+  return unexpected;
+}
+
+async function credentialsOf(provider: RunningProvider): Promise<Readonly<Record<Credential, string | undefined>>> {
+  const fresh = Object.fromEntries(
+    await Promise.all(PARTY_NAMES.map(async (name) => [name, await provider.token(name)] as const)),
+  ) as Record<PartyName, string>;
+  const expired = await expiredToken(provider, Date.now());
+  return { ...fresh, none: undefined, expired, tampered: tamperedToken(fresh.alice, "carol") };
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,48 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { parse } from "yaml";
+
+export const REPOSITORY = resolve(import.meta.dirname, "..");
+export const CONFIGURATION = "demo/countersign.yaml";
+
+/** Where each part of the demo listens, all on 127.0.0.1. */
+export interface Places {
+  /** Port of HAProxy, for clients. */
+  readonly haproxy: number;
+  /** Port of the agent for HAProxy. */
+  readonly spop: number;
+  /** Port of the agent's admin listener. */
+  readonly admin: number;
+  /** Port of the identity provider. */
+  readonly provider: number;
+  /** Ports of the backends by their name. */
+  readonly backends: Readonly<Record<string, number>>;
+}
+
+interface Configuration {
+  readonly listen: { readonly spop: readonly string[]; readonly admin: string };
+  readonly issuers: { readonly idp: { readonly issuer: string } };
+  readonly haproxy: {
+    readonly bind: readonly string[];
+    readonly backends: Readonly<Record<string, readonly string[]>>;
+  };
+}
+
+/** The ports of the demo's configuration; haproxy/haproxy.cfg has the same, as it is rendered from it. */
+export function readPlaces(): Places {
+  const text = readFileSync(resolve(REPOSITORY, CONFIGURATION), "utf8");
+  const { listen, issuers, haproxy } = parse(text) as Configuration;
+  return {
+    haproxy: portOf(haproxy.bind[0]),
+    spop: portOf(listen.spop[0]),
+    admin: portOf(listen.admin),
+    provider: portOf(issuers.idp.issuer),
+    backends: Object.fromEntries(Object.entries(haproxy.backends).map(([name, servers]) => [name, portOf(servers[0])])),
+  };
+}
+
+function portOf(address = ""): number {
+  const port = Number(address.slice(address.lastIndexOf(":") + 1));
+  if (!(port > 0)) throw new Error(`${CONFIGURATION}: no port in "${address}"`);
+  return port;
+}

@@ -1,0 +1,88 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { send } from "./ask.ts";
+import { type EchoBackend, startBackend } from "./backend.ts";
+import { type Part, startPart } from "./part.ts";
+import { PARTIES } from "./parties.ts";
+import { CONFIGURATION, type Places } from "./places.ts";
+import { takenPorts } from "./ports.ts";
+import { type RunningProvider, startProvider } from "./provider.ts";
+
+/** Seconds until a part must be ready. */
+const PATIENCE = 20;
+
+/** All that runs. */
+export interface Stage {
+  readonly provider: RunningProvider;
+  readonly backends: readonly EchoBackend[];
+  readonly agent: Part;
+  readonly haproxy: Part;
+  /** Rejects once the agent or HAProxy ends by itself. */
+  readonly failure: Promise<never>;
+}
+
+/** Why the demo cannot start; the message says what to do. */
+export class CannotStart extends Error {
+  override readonly name = "CannotStart";
+}
+
+/** What was started, to be ended in reverse: HAProxy first, so that nothing is asked of an agent that is going. */
+export class Closers {
+  readonly #all: (() => Promise<void>)[] = [];
+
+  add(close: () => Promise<void>): void {
+    this.#all.push(close);
+  }
+
+  async close(): Promise<void> {
+    for (let close = this.#all.pop(); close !== undefined; close = this.#all.pop()) await close();
+  }
+}
+
+/**
+ * Starts provider, backends, agent and HAProxy, each a user's way: the agent by `countersign serve`.
+ *
+ * @param haproxy the command of a HAProxy, 2.6 or later
+ * @param closers gets what ends them, also when a later one cannot start
+ * @param signal gives up
+ * @throws CannotStart, PartEnded, and the signal's reason
+ */
+export async function setStage(places: Places, haproxy: string, closers: Closers, signal: AbortSignal): Promise<Stage> {
+  await demandFree(places);
+  const provider = await startProvider(PARTIES, places.provider);
+  closers.add(() => provider.close());
+  const backends: EchoBackend[] = [];
+  for (const [name, port] of Object.entries(places.backends)) {
+    const backend = await startBackend(name, port);
+    closers.add(() => backend.close());
+    backends.push(backend);
+  }
+  const agent = startPart("agent", process.execPath, ["agent/main.ts", "serve", "--config", CONFIGURATION]);
+  closers.add(() => agent.stop());
+  await ready(agent, signal, async () => (await fetch(`http://127.0.0.1:${places.admin}/ready`)).ok);
+  const proxy = startPart("haproxy", haproxy, ["-db", "-f", "haproxy/haproxy.cfg"]);
+  closers.add(() => proxy.stop());
+  // Until its health check has found the agent, HAProxy refuses everything.
+  const health = { method: "GET", host: "orders.example.com", path: "/healthz" };
+  await ready(proxy, signal, async () => (await send(places.haproxy, health)).status === 200);
+  return { provider, backends, agent, haproxy: proxy, failure: Promise.race([agent.failure, proxy.failure]) };
+}
+
+async function demandFree({ haproxy, spop, admin, provider, backends }: Places): Promise<void> {
+  const taken = await takenPorts([haproxy, spop, admin, provider, ...Object.values(backends)]);
+  if (taken.length === 0) return;
+  const lines = taken.map(
+    ({ port, holder }) => `  127.0.0.1:${port} is taken${holder === undefined ? "" : ` by ${holder}`}`,
+  );
+  throw new CannotStart(
+    `it needs these ports:\n${lines.join("\n")}\nEnd what listens there (another demo?) and run this one again. The ports stand in ${CONFIGURATION}.`,
+  );
+}
+
+async function ready(part: Part, signal: AbortSignal, asked: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + PATIENCE * 1000;
+  while (!(await Promise.race([asked().catch(() => false), part.failure]))) {
+    if (Date.now() > deadline)
+      throw new CannotStart(`${part.name} is not ready after ${PATIENCE} s. Its log: ${part.log}`);
+    await sleep(50, undefined, { signal });
+  }
+}
