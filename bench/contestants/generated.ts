@@ -1,0 +1,132 @@
+import { execFile } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { minorOf, startHaproxy } from "../haproxy.ts";
+import { AUDIENCE } from "../issuer.ts";
+import { HOST } from "../load/load.ts";
+import { freePort, type Running } from "../processes.ts";
+import { folderOf, type Stage } from "../stage.ts";
+
+/** What a Countersign is configured for. */
+export interface Variant {
+  readonly name: string;
+  readonly transport: "unix" | "tcp";
+  readonly routes: number;
+  readonly headers: number;
+  /** CEL, on every route. */
+  readonly when?: string;
+  readonly decisions: "refused" | "all";
+  /** Identities it keeps; default: the configuration's own default. */
+  readonly identities?: number;
+}
+
+/** Files for one agent and its HAProxy, and where they are to listen. */
+export interface Configured {
+  readonly folder: string;
+  readonly file: string;
+  readonly port: number;
+  readonly admin: number;
+  readonly spop: { readonly path: string } | { readonly host: string; readonly port: number };
+}
+
+/** Claims that become identity headers; the first two are also those of the `jwt_verify` row. */
+const HEADERS = [
+  "x-auth-subject: principal.subject",
+  "x-auth-tenant: principal.claims.tenant",
+  "x-auth-issuer: principal.issuer",
+  "x-auth-kind: principal.kind",
+  "x-auth-groups: list(principal.groups)",
+  "x-auth-roles: list(principal.roles)",
+  "x-auth-scopes: list(principal.scopes)",
+  "x-auth-region: principal.claims.region",
+  "x-auth-department: principal.claims.department",
+  "x-auth-client: principal.claims.client_id",
+  "x-auth-session: principal.claims.sid",
+  "x-auth-token: principal.claims.jti",
+];
+
+/** A person who may, with a claim for each header. */
+export function claimsOf(n: number) {
+  return {
+    ...{ sub: `person-${n}@example.com`, groups: ["Orders Readers", "Everyone"], scp: ["orders:read"] },
+    ...{ tenant: "emea", region: "eu-west-1", department: "fulfilment", client_id: "orders-web", amr: ["mfa"] },
+    ...{ sid: `session-${n}`, jti: `token-${n}` },
+  };
+}
+
+/** A path of the route in the middle of so many. */
+export function pathOf(routes: number): string {
+  return `/v1/things-${Math.floor(routes / 2)}/42`;
+}
+
+/** Every policy has this route beside the others; nobody in the benchmark has its role. */
+export const REFUSED_PATH = "/v1/administration";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+const BUILT = join(ROOT, "dist/agent/main.js");
+const run = promisify(execFile);
+
+/** The command line of `countersign`: the built agent where there is one. */
+export const COUNTERSIGN = existsSync(BUILT) ? BUILT : join(ROOT, "agent/main.ts");
+
+/** Writes configuration and policies, and has Countersign generate HAProxy's side, as a user would. */
+export async function configure(stage: Stage, variant: Variant): Promise<Configured> {
+  const folder = folderOf(stage, variant.name);
+  const spop =
+    variant.transport === "unix" ? { path: join(folder, "spop.sock") } : { host: "127.0.0.1", port: await freePort() };
+  const file = join(folder, "countersign.yaml");
+  const configured = { folder, file, spop, port: await freePort(), admin: await freePort() };
+  mkdirSync(join(folder, "policies"), { recursive: true });
+  writeFileSync(file, configuration(stage, variant, configured));
+  writeFileSync(join(folder, "policies/orders.yaml"), policy(variant));
+  writeFileSync(join(folder, "threads.cfg"), `global\n    nbthread ${stage.cores}\n`);
+  await run(process.execPath, [COUNTERSIGN, "generate", "haproxy", "--config", file, "--output", folder]);
+  return configured;
+}
+
+/** Starts HAProxy on the generated files; the number of threads is all that is added, in the first file as it must be. */
+export function startGenerated(
+  stage: Stage,
+  { folder, port }: Configured,
+  more: readonly string[] = [],
+): Promise<Running> {
+  const files = [join(folder, "threads.cfg"), join(folder, "haproxy.cfg")];
+  return startHaproxy(stage.processes, stage.haproxy, files, port, more);
+}
+
+function configuration(stage: Stage, { decisions, identities }: Variant, { spop, port, admin }: Configured): string {
+  return `listen:
+  spop: [${"path" in spop ? `unix:${spop.path}` : `${spop.host}:${spop.port}`}]
+  admin: 127.0.0.1:${admin}
+policies: ./policies
+issuers:
+  bench: { type: oidc, issuer: ${stage.issuer.url}, audiences: [${AUDIENCE}], kind: person }
+haproxy:
+  version: "${minorOf(stage.haproxy)}"
+  identity_prefix: x-auth-
+  bind: ["127.0.0.1:${port}"]
+  scheme: http
+  backends: { orders: ["127.0.0.1:${stage.backend}"] }
+${identities === undefined ? "" : `cache: { identities: ${identities} }\n`}log: { decisions: ${decisions} }
+`;
+}
+
+/** The policies of a variant. A reload is the same text with another comment at its end. */
+export function policy({ routes, headers, when }: Variant): string {
+  const condition = when === undefined ? "" : `, when: '${when}'`;
+  const things = Array.from({ length: routes }, (_, i) => {
+    return `      - { name: things-${i}, match: ["GET /v1/things-${i}/{id}"], allow: [reader]${condition} }\n`;
+  });
+  return `roles:
+  reader: [{ issuer: bench, group: Orders Readers }]
+  administrator: [{ issuer: bench, group: Orders Admins }]
+services:
+  orders:
+    hosts: [${HOST}]
+    backend: orders
+    headers: { ${HEADERS.slice(0, headers).join(", ")} }
+    routes:
+      - { name: administration, match: ["GET ${REFUSED_PATH}"], allow: [administrator] }
+${things.join("")}`;
+}

@@ -1,0 +1,73 @@
+/** `npm run bench`: what a verdict costs, beside what else one could use. docs/performance.md says how to read it. */
+import { COUNTERSIGN } from "./contestants/generated.ts";
+import { type Haproxy, haproxies } from "./haproxy.ts";
+import { prepareWrk } from "./load/load.ts";
+import { type BenchOptions, optionsOf, type Section, USAGE } from "./options.ts";
+import type { Report, Result } from "./results.ts";
+import { Field, measureRows, type Options, type Row } from "./rounds.ts";
+import { coldRows, manyRows, policyRows, warmRows } from "./sections/throughput.ts";
+import { closeStage, openStage } from "./stage.ts";
+import { asText, tablesOf } from "./tables.ts";
+
+const tell = (line: string) => void process.stderr.write(`${line}\n`);
+
+async function measure(haproxy: Haproxy, options: BenchOptions): Promise<Report> {
+  const stage = await openStage(haproxy, options.cores);
+  const stop = () => {
+    closeStage(stage);
+    process.exit(130);
+  };
+  process.once("SIGINT", stop);
+  try {
+    const field = new Field(stage);
+    const results: Result[] = [];
+    for (const section of options.sections) results.push(...(await measureSection(field, section, options)));
+    return { haproxy: haproxy.version, cores: options.cores, results, facts: [], missing: field.missing };
+  } finally {
+    process.off("SIGINT", stop);
+    closeStage(stage);
+  }
+}
+
+const ROWS: Readonly<Partial<Record<Section, (options: BenchOptions) => readonly Row[]>>> = {
+  warm: ({ connections }) => warmRows(connections),
+  many: manyRows,
+  cold: coldRows,
+  policies: policyRows,
+};
+
+async function measureSection(field: Field, section: Section, { rounds, seconds, ...options }: BenchOptions) {
+  const rows = ROWS[section]?.({ rounds, seconds, ...options }) ?? [];
+  const how: Options = { rounds, seconds, tell };
+  return await measureRows(field, section, rows, how);
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const options = optionsOf(args);
+  if (options.help) {
+    process.stdout.write(`${USAGE}\n`);
+    return 0;
+  }
+  const noWrk = await prepareWrk();
+  if (noWrk !== undefined) tell(`${noWrk}: using our own client, which takes more of the machine`);
+  const reports: Report[] = [];
+  for (const haproxy of haproxies(options.haproxy)) {
+    tell(`HAProxy ${haproxy.version}, agent ${COUNTERSIGN}`);
+    reports.push(await measure(haproxy, options));
+  }
+  process.stdout.write(options.json ? `${JSON.stringify(reports, undefined, 2)}\n` : reports.map(textOf).join("\n"));
+  return 0;
+}
+
+function textOf(report: Report): string {
+  const missing = Object.entries(report.missing).map(([name, reason]) => `missing: ${name}: ${reason}\n`);
+  const head = `HAProxy ${report.haproxy}, nbthread ${report.cores}\n`;
+  return [head, ...tablesOf(report).map(asText), missing.join("")].join("\n");
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  tell(error instanceof Error ? error.message : String(error));
+  process.exitCode = 1;
+}

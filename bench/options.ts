@@ -1,0 +1,70 @@
+import { parseArgs } from "node:util";
+
+export const SECTIONS = ["warm", "many", "cold", "policies", "latency", "events", "memory"] as const;
+export type Section = (typeof SECTIONS)[number];
+
+export const USAGE = `npm run bench -- [options]
+  --haproxy PATH|VERSION   a binary, or one of those that "npm run setup" unpacked, such as 3.2; repeatable; default: all
+  --cores 1|2              threads of HAProxy and of the Go agents (1)
+  --section NAME           one of ${SECTIONS.join(", ")}; repeatable; default: all
+  --connections N          of the warm section; repeatable (1, 64, 512)
+  --rounds N               interleaved rounds; the table has their medians (5)
+  --seconds N              of load in each measurement (3)
+  --quick                  a look at whether it works: 1 round of 1 second, section warm, 1 connection
+  --json                   the measurements as JSON
+  --markdown               writes the table into docs/performance.md
+  --help`;
+
+export interface BenchOptions {
+  readonly haproxy: readonly string[];
+  readonly cores: 1 | 2;
+  readonly sections: readonly Section[];
+  readonly connections: readonly number[];
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly json: boolean;
+  readonly markdown: boolean;
+  readonly help: boolean;
+}
+
+/** @throws Error that says which option is wrong */
+export function optionsOf(args: readonly string[]): BenchOptions {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      haproxy: { type: "string", multiple: true, default: [] },
+      cores: { type: "string", default: "1" },
+      section: { type: "string", multiple: true },
+      connections: { type: "string", multiple: true },
+      rounds: { type: "string" },
+      seconds: { type: "string" },
+      quick: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      markdown: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  const { quick, haproxy, json, markdown, help } = values;
+  const sections = values.section ?? (quick ? ["warm"] : SECTIONS);
+  const connections = values.connections ?? (quick ? ["1"] : ["1", "64", "512"]);
+  return {
+    ...{ haproxy, json, markdown, help },
+    cores: wholeNumber("cores", values.cores, 2) === 2 ? 2 : 1,
+    sections: sections.map(sectionOf),
+    connections: connections.map((n) => wholeNumber("connections", n, 4096)),
+    rounds: wholeNumber("rounds", values.rounds ?? (quick ? "1" : "5"), 100),
+    seconds: wholeNumber("seconds", values.seconds ?? (quick ? "1" : "3"), 60),
+  };
+}
+
+function sectionOf(text: string): Section {
+  const section = SECTIONS.find((name) => name === text);
+  if (section === undefined) throw new Error(`--section ${text}: one of ${SECTIONS.join(", ")}`);
+  return section;
+}
+
+function wholeNumber(name: string, text: string, most: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1 || value > most) throw new Error(`--${name} ${text}: 1 to ${most}`);
+  return value;
+}

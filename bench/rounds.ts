@@ -1,0 +1,109 @@
+import { type Load, paced, type Seen, saturate } from "./load/load.ts";
+import { cpuTime, residentMemory } from "./measure.ts";
+import type { Result, Sample } from "./results.ts";
+import { type Contestant, Missing, type Stage, type Subject } from "./stage.ts";
+import { fileOf, type Traffic } from "./traffic.ts";
+
+/** One contestant under one load. */
+export interface Row {
+  readonly contestant: Contestant;
+  readonly scenario: string;
+  readonly traffic: Traffic;
+  readonly connections: number;
+}
+
+export interface Options {
+  readonly rounds: number;
+  /** Of load in each measurement. */
+  readonly seconds: number;
+  /** Says what is being done. */
+  readonly tell: (line: string) => void;
+}
+
+/** Starts contestants on demand, each once; what cannot be had is remembered with the reason. */
+export class Field {
+  readonly stage: Stage;
+  readonly missing: Record<string, string> = {};
+  readonly #subjects = new Map<Contestant, Promise<Subject | undefined>>();
+
+  constructor(stage: Stage) {
+    this.stage = stage;
+  }
+
+  subject(contestant: Contestant): Promise<Subject | undefined> {
+    const subject = this.#subjects.get(contestant) ?? this.#start(contestant);
+    this.#subjects.set(contestant, subject);
+    return subject;
+  }
+
+  async #start(contestant: Contestant): Promise<Subject | undefined> {
+    try {
+      return await contestant.start(this.stage);
+    } catch (error) {
+      if (!(error instanceof Missing)) throw error;
+      this.missing[contestant.name] = error.message;
+      return undefined;
+    }
+  }
+}
+
+/** Measures rows in interleaved rounds, A B C A B C: a machine that slows down slows all of them. */
+export async function measureRows(
+  field: Field,
+  section: string,
+  rows: readonly Row[],
+  options: Options,
+): Promise<readonly Result[]> {
+  const running: { readonly row: Row; readonly subject: Subject; readonly samples: Sample[] }[] = [];
+  for (const row of rows) {
+    const subject = await field.subject(row.contestant);
+    if (subject !== undefined) running.push({ row, subject, samples: [] });
+  }
+  for (const { row, subject } of running) await warmUp(field.stage, row, subject, options);
+  for (let round = 1; round <= options.rounds; round++) {
+    options.tell(`${section}: round ${round} of ${options.rounds}, ${running.length} rows`);
+    for (const { row, subject, samples } of running) samples.push(await measureRow(field.stage, row, subject, options));
+  }
+  return running.map(({ row, samples }) => {
+    return { section, scenario: row.scenario, contestant: row.contestant.name, connections: row.connections, samples };
+  });
+}
+
+/** Every request once, then a while of load: caches are full and the code is compiled. */
+async function warmUp(stage: Stage, row: Row, subject: Subject, { seconds }: Options): Promise<void> {
+  const load = loadOf(stage, row, subject);
+  await paced({ ...load, connections: Math.min(row.connections, 16) });
+  await saturate(load, Math.min(2, Math.ceil(seconds)));
+}
+
+async function measureRow(stage: Stage, row: Row, subject: Subject, { seconds }: Options): Promise<Sample> {
+  const load = loadOf(stage, row, subject);
+  const sample = await measured(subject, () => saturate(load, seconds));
+  const wrong = row.traffic.expect === "allowed" ? sample.refused : sample.requests - sample.refused;
+  // A benchmark of wrong answers measures nothing.
+  if (wrong + sample.broken > 0) {
+    throw new Error(
+      `${row.contestant.name}, ${row.scenario}: ${wrong} wrong answers, ${sample.broken} without an answer`,
+    );
+  }
+  return sample;
+}
+
+/** What a load cost the processes of a subject. */
+export async function measured(subject: Subject, load: () => Promise<Seen>): Promise<Sample> {
+  const pids = [subject.haproxy.pid, subject.agent?.pid];
+  const spent = () => pids.map((pid) => (pid === undefined ? 0 : cpuTime(pid)));
+  const [haproxyBefore = 0, agentBefore = 0] = spent();
+  const seen = await load();
+  const [haproxyAfter = 0, agentAfter = 0] = spent();
+  return {
+    ...seen,
+    haproxy: (haproxyAfter - haproxyBefore) / seen.requests,
+    agent: (agentAfter - agentBefore) / seen.requests,
+    memory: subject.agent === undefined ? 0 : residentMemory(subject.agent.pid),
+  };
+}
+
+function loadOf(stage: Stage, row: Row, subject: Subject): Load {
+  return { port: subject.port, file: fileOf(stage, row.traffic), connections: row.connections };
+}

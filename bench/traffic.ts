@@ -1,0 +1,78 @@
+import { randomBytes } from "node:crypto";
+import { claimsOf, pathOf, REFUSED_PATH } from "./contestants/generated.ts";
+import type { Algorithm, Issuer } from "./issuer.ts";
+import { type Request, writeRequests } from "./load/load.ts";
+import type { Stage } from "./stage.ts";
+
+/** Requests of one kind, sent in turn. */
+export interface Traffic {
+  readonly name: string;
+  readonly expect: "allowed" | "refused";
+  requests(issuer: Issuer): readonly Request[];
+}
+
+/** Tokens that a cold run goes through in turn; the caches of the contestants hold far fewer, so none is ever there. */
+const COLD_TOKENS = 2000;
+/** Cache of a cold contestant. */
+export const COLD_IDENTITIES = 100;
+
+export function oneToken(routes = 10, algorithm: Algorithm = "RS256"): Traffic {
+  return {
+    name: `one token ${algorithm}, ${routes} routes`,
+    expect: "allowed",
+    requests: (issuer) => [{ path: pathOf(routes), token: issuer.token(algorithm, claimsOf(0)) }],
+  };
+}
+
+export const ONE_TOKEN = oneToken();
+
+/** So many principals, a token each. */
+export function tokens(count: number, algorithm: Algorithm): Traffic {
+  return {
+    name: `${count} tokens ${algorithm}`,
+    expect: "allowed",
+    requests: (issuer) =>
+      Array.from({ length: count }, (_, n) => ({ path: pathOf(10), token: issuer.token(algorithm, claimsOf(n)) })),
+  };
+}
+
+export function cold(algorithm: Algorithm): Traffic {
+  return tokens(COLD_TOKENS, algorithm);
+}
+
+/** A good token, but no role for the route. */
+export const REFUSED: Traffic = {
+  name: "refused",
+  expect: "refused",
+  requests: (issuer) => [{ path: REFUSED_PATH, token: issuer.token("RS256", claimsOf(0)) }],
+};
+
+/** What an attacker can send without end: signatures that are wrong, and keys that nobody has. */
+export const GARBAGE: Traffic = {
+  name: "garbage",
+  expect: "refused",
+  requests: (issuer) =>
+    Array.from({ length: 20_000 }, (_, n) => {
+      const [head = "", payload = ""] = issuer.token("EdDSA", claimsOf(n)).split(".");
+      const kid = n % 2 === 0 ? head : withKey(head, `key-${n}`);
+      return { path: pathOf(10), token: `${kid}.${payload}.${randomBytes(64).toString("base64url")}` };
+    }),
+};
+
+function withKey(head: string, kid: string): string {
+  const header = JSON.parse(Buffer.from(head, "base64url").toString()) as object;
+  return Buffer.from(JSON.stringify({ ...header, kid })).toString("base64url");
+}
+
+const files = new WeakMap<Stage, Map<string, string>>();
+
+/** The file of a traffic's requests, signed and written once a stage: every contestant is sent the same bytes. */
+export function fileOf(stage: Stage, traffic: Traffic): string {
+  const known = files.get(stage) ?? new Map<string, string>();
+  files.set(stage, known);
+  const file =
+    known.get(traffic.name) ??
+    writeRequests(stage.folder, traffic.name.replaceAll(/\W+/g, "-"), traffic.requests(stage.issuer));
+  known.set(traffic.name, file);
+  return file;
+}
