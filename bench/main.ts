@@ -2,9 +2,13 @@
 import { COUNTERSIGN } from "./contestants/generated.ts";
 import { type Haproxy, haproxies } from "./haproxy.ts";
 import { prepareWrk } from "./load/load.ts";
+import { writeMarkdown } from "./markdown.ts";
 import { type BenchOptions, optionsOf, type Section, USAGE } from "./options.ts";
 import type { Report, Result } from "./results.ts";
 import { Field, measureRows, type Options, type Row } from "./rounds.ts";
+import { measureEvents } from "./sections/events.ts";
+import { measureFootprint } from "./sections/footprint.ts";
+import { measureLatency } from "./sections/latency.ts";
 import { coldRows, manyRows, policyRows, warmRows } from "./sections/throughput.ts";
 import { closeStage, openStage } from "./stage.ts";
 import { asText, tablesOf } from "./tables.ts";
@@ -22,24 +26,33 @@ async function measure(haproxy: Haproxy, options: BenchOptions): Promise<Report>
     const field = new Field(stage);
     const results: Result[] = [];
     for (const section of options.sections) results.push(...(await measureSection(field, section, options)));
-    return { haproxy: haproxy.version, cores: options.cores, results, facts: [], missing: field.missing };
+    const facts = options.sections.includes("footprint") ? await measureFootprint(stage) : [];
+    return { haproxy: haproxy.version, cores: options.cores, results, facts, missing: field.missing };
   } finally {
     process.off("SIGINT", stop);
     closeStage(stage);
   }
 }
 
-const ROWS: Readonly<Partial<Record<Section, (options: BenchOptions) => readonly Row[]>>> = {
-  warm: ({ connections }) => warmRows(connections),
-  many: manyRows,
-  cold: coldRows,
-  policies: policyRows,
-};
-
-async function measureSection(field: Field, section: Section, { rounds, seconds, ...options }: BenchOptions) {
-  const rows = ROWS[section]?.({ rounds, seconds, ...options }) ?? [];
-  const how: Options = { rounds, seconds, tell };
-  return await measureRows(field, section, rows, how);
+async function measureSection(field: Field, section: Section, options: BenchOptions): Promise<readonly Result[]> {
+  const how: Options = { rounds: options.rounds, seconds: options.seconds, tell };
+  const measure = (rows: readonly Row[]) => measureRows(field, section, rows, how);
+  switch (section) {
+    case "warm":
+      return await measure(warmRows(options.connections));
+    case "many":
+      return await measure(manyRows());
+    case "cold":
+      return await measure(coldRows());
+    case "policies":
+      return await measure(policyRows());
+    case "latency":
+      return await measureLatency(field, how);
+    case "events":
+      return await measureEvents(field, how);
+    case "footprint":
+      return [];
+  }
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -55,6 +68,7 @@ async function main(args: readonly string[]): Promise<number> {
     tell(`HAProxy ${haproxy.version}, agent ${COUNTERSIGN}`);
     reports.push(await measure(haproxy, options));
   }
+  if (options.markdown) writeMarkdown(reports, options.cores, ["npm run bench --", ...args].join(" "));
   process.stdout.write(options.json ? `${JSON.stringify(reports, undefined, 2)}\n` : reports.map(textOf).join("\n"));
   return 0;
 }

@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 
-export const SECTIONS = ["warm", "many", "cold", "policies", "latency", "events", "memory"] as const;
+export const SECTIONS = ["warm", "many", "cold", "policies", "latency", "events", "footprint"] as const;
 export type Section = (typeof SECTIONS)[number];
 
 export const USAGE = `npm run bench -- [options]

@@ -51,10 +51,12 @@ export function spread(values: readonly number[]): number {
 
 /** The values of one column, round by round. */
 export const COLUMNS = {
+  requests: ({ requests }: Sample) => requests,
   rate: ({ requests, seconds }: Sample) => requests / seconds,
   p50: ({ p50 }: Sample) => p50,
   p99: ({ p99 }: Sample) => p99,
   p999: ({ p999 }: Sample) => p999,
+  max: ({ max }: Sample) => max,
   haproxy: ({ haproxy }: Sample) => haproxy,
   agent: ({ agent }: Sample) => agent,
   both: ({ haproxy, agent }: Sample) => haproxy + agent,

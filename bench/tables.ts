@@ -1,3 +1,5 @@
+import { PLAIN } from "./contestants/handwritten.ts";
+import { figuresOf } from "./figures.ts";
 import { type Column, column, type Fact, median, type Report, type Result, spread, typical } from "./results.ts";
 
 /** Rows of text; the first one is the head. */
@@ -14,6 +16,8 @@ const HEAD = ["scenario", "contestant", "conn.", "requests/s", "p50 ms", "p99 ms
   "agent MB",
 ]);
 
+const EVENT_HEAD = ["disturbance", "contestant", "requests", "refused", "no answer", "p50 ms", "p99 ms", "slowest ms"];
+
 const TITLES: Readonly<Record<string, string>> = {
   warm: "Warm: one identity",
   many: "Warm: many identities",
@@ -28,12 +32,14 @@ export function tablesOf(report: Report): readonly Table[] {
   const sections = [...new Set(report.results.map(({ section }) => section))];
   const tables = sections.map((section) => {
     const results = report.results.filter((result) => result.section === section);
-    return {
-      title: TITLES[section] ?? section,
-      rows: [HEAD, ...results.map((result) => cellsOf(result, report.results))],
-    };
+    const rows =
+      section === "events"
+        ? [EVENT_HEAD, ...results.map(eventCells)]
+        : [HEAD, ...results.map((result) => cellsOf(result, results))];
+    return { title: TITLES[section] ?? section, rows };
   });
-  return report.facts.length === 0 ? tables : [...tables, factTable(report.facts)];
+  const facts = report.facts.length === 0 ? [] : [factTable(report.facts)];
+  return [...tables, ...facts, figureTable(report)];
 }
 
 function cellsOf(result: Result, all: readonly Result[]): readonly string[] {
@@ -51,15 +57,22 @@ function cellsOf(result: Result, all: readonly Result[]): readonly string[] {
   ];
 }
 
+/** Requests are counted over all rounds, times are the worst of them: a disturbance is not to be averaged away. */
+function eventCells(result: Result): readonly string[] {
+  const sum = (name: Column) => String(column(result, name).reduce((total, value) => total + value, 0));
+  const worst = (["p50", "p99", "max"] as const).map((name) => Math.max(...column(result, name)).toFixed(2));
+  return [result.scenario, result.contestant, sum("requests"), sum("refused"), sum("broken"), ...worst];
+}
+
 function withSpread(result: Result, name: Column, digits: number): string {
   const values = column(result, name);
   return `${median(values).toFixed(digits)} ± ${spread(values).toFixed(digits)}`;
 }
 
-/** CPU a request of all processes, in terms of plain HAProxy's of the same section and connections. */
-function timesPlain(result: Result, all: readonly Result[]): string {
-  const plain = all.find(({ section, connections, contestant }) => {
-    return contestant === "plain HAProxy" && section === result.section && connections === result.connections;
+/** CPU a request of all processes, as a multiple of plain HAProxy's of the same section and connections. */
+function timesPlain(result: Result, section: readonly Result[]): string {
+  const plain = section.find(({ connections, contestant }) => {
+    return contestant === PLAIN.name && connections === result.connections;
   });
   return plain === undefined ? "" : (typical(result, "both") / typical(plain, "both")).toFixed(2);
 }
@@ -69,6 +82,14 @@ function factTable(facts: readonly Fact[]): Table {
     return [name, `${median(values).toFixed(1)} ± ${spread(values).toFixed(1)} ${unit}`];
   });
   return { title: "Memory and start", rows: [["what", "measured"], ...rows] };
+}
+
+function figureTable(report: Report): Table {
+  const rows = figuresOf(report).map(({ what, must, goal, reached }) => {
+    const verdict = reached === undefined ? "" : reached <= goal ? "goal" : reached <= must ? "holds" : "missed";
+    return [what, verdict, reached?.toFixed(2) ?? "not measured", String(must), String(goal)];
+  });
+  return { title: "Figures to reach", rows: [["figure", "", "reached", "must", "goal"], ...rows] };
 }
 
 /** A table for a terminal: columns as wide as they must be. */

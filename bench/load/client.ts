@@ -8,8 +8,6 @@ import { connect, type Socket } from "node:net";
 import { HOST, type Pace, type Seen } from "./load.ts";
 
 export interface ClientReport extends Seen {
-  /** Slowest answer in milliseconds. */
-  readonly max: number;
   /** Answers by status. */
   readonly statuses: Readonly<Record<string, number>>;
 }

@@ -31,6 +31,8 @@ export interface Seen {
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
+  /** The slowest answer. */
+  readonly max: number;
 }
 
 const run = promisify(execFile);

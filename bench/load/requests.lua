@@ -19,7 +19,8 @@ end
 
 function done(summary, latency)
   local errors = summary.errors
-  local line = '{"requests":%d,"refused":%d,"broken":%d,"seconds":%f,"p50":%f,"p99":%f,"p999":%f}\n'
+  local line = '{"requests":%d,"refused":%d,"broken":%d,"seconds":%f,"p50":%f,"p99":%f,"p999":%f,"max":%f}\n'
   io.write(line:format(summary.requests, errors.status, errors.connect + errors.read + errors.write + errors.timeout,
-    summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, latency:percentile(99.9) / 1e3))
+    summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, latency:percentile(99.9) / 1e3,
+    latency.max / 1e3))
 end

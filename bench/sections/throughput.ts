@@ -2,7 +2,7 @@ import { countersign } from "../contestants/countersign.ts";
 import { FLOOR } from "../contestants/floor.ts";
 import { spoeGo } from "../contestants/go.ts";
 import { jwtVerify, PLAIN } from "../contestants/handwritten.ts";
-import { ALGORITHMS } from "../issuer.ts";
+import { ALGORITHMS, type Algorithm } from "../issuer.ts";
 import type { Row } from "../rounds.ts";
 import type { Contestant } from "../stage.ts";
 import { COLD_IDENTITIES, cold, ONE_TOKEN, oneToken, REFUSED, type Traffic, tokens } from "../traffic.ts";
@@ -11,14 +11,19 @@ import { COLD_IDENTITIES, cold, ONE_TOKEN, oneToken, REFUSED, type Traffic, toke
 export const CONNECTIONS = 64;
 
 export const COUNTERSIGN = countersign("countersign");
+export const COLD = countersign("countersign, cold", { identities: COLD_IDENTITIES });
 export const JWT_VERIFY = jwtVerify("RS256");
 export const GO_CONSTANT = spoeGo("constant");
 export const GO_VERIFY = spoeGo("verify");
 const GO_CACHE = spoeGo("cache");
-const COLD = countersign("countersign, cold", { identities: COLD_IDENTITIES });
 
-export const ROUTES = [10, 1000, 10_000] as const;
-export const HEADERS = [0, 4, 12] as const;
+export const WARM = "one warm token";
+export const coldScenario = (algorithm: Algorithm) => `every token new, ${algorithm}`;
+export const routesScenario = (n: number) => `${n.toLocaleString("en")} routes`;
+export const headersScenario = (n: number) => `${n} identity headers`;
+
+export const withRoutes = (n: number) => countersign(`countersign, ${routesScenario(n)}`, { routes: n });
+export const withHeaders = (n: number) => countersign(`countersign, ${headersScenario(n)}`, { headers: n });
 const CONDITION = '"mfa" in principal.claims.amr && request.params.id != "0"';
 
 const row = (contestant: Contestant, scenario: string, traffic: Traffic, connections = CONNECTIONS): Row => {
@@ -33,8 +38,8 @@ export function warmRows(connections: readonly number[]): readonly Row[] {
     countersign("countersign, all logged", { decisions: "all" }),
   ];
   return [
-    ...connections.flatMap((n) => contestants.map((contestant) => row(contestant, "one warm token", ONE_TOKEN, n))),
-    ...others.map((contestant) => row(contestant, "one warm token", ONE_TOKEN)),
+    ...connections.flatMap((n) => contestants.map((contestant) => row(contestant, WARM, ONE_TOKEN, n))),
+    ...others.map((contestant) => row(contestant, WARM, ONE_TOKEN)),
   ];
 }
 
@@ -47,25 +52,18 @@ export function manyRows(): readonly Row[] {
 /** Every token is new to the agent. */
 export function coldRows(): readonly Row[] {
   return ALGORITHMS.flatMap((algorithm) => {
-    return [PLAIN, COLD, GO_VERIFY].map((contestant) =>
-      row(contestant, `every token new, ${algorithm}`, cold(algorithm)),
-    );
+    const traffic = cold(algorithm);
+    return [PLAIN, COLD, GO_VERIFY].map((contestant) => row(contestant, coldScenario(algorithm), traffic));
   });
 }
 
 /** What the policies ask for. */
 export function policyRows(): readonly Row[] {
-  const routes = ROUTES.map((n) =>
-    row(countersign(`countersign, ${n} routes`, { routes: n }), `${n} routes`, oneToken(n)),
-  );
-  const headers = HEADERS.map((n) => {
-    return row(countersign(`countersign, ${n} headers`, { headers: n }), `${n} identity headers`, ONE_TOKEN);
-  });
   return [
-    row(PLAIN, "one warm token", ONE_TOKEN),
+    row(PLAIN, WARM, ONE_TOKEN),
     row(COUNTERSIGN, "refused by policy", REFUSED),
-    ...routes,
+    ...[10, 1000, 10_000].map((n) => row(withRoutes(n), routesScenario(n), oneToken(n))),
     row(countersign("countersign, condition", { when: CONDITION }), "with a CEL condition", ONE_TOKEN),
-    ...headers,
+    ...[0, 4, 12].map((n) => row(withHeaders(n), headersScenario(n), ONE_TOKEN)),
   ];
 }

@@ -1,0 +1,123 @@
+import { FLOOR } from "./contestants/floor.ts";
+import { PLAIN } from "./contestants/handwritten.ts";
+import { type Column, median, type Report, typical } from "./results.ts";
+import { CACHED_MEMORY, START_TIME } from "./sections/footprint.ts";
+import { FLOOD, HALF, QUARTER } from "./sections/latency.ts";
+import {
+  COLD,
+  CONNECTIONS,
+  COUNTERSIGN,
+  coldScenario,
+  GO_CONSTANT,
+  GO_VERIFY,
+  headersScenario,
+  JWT_VERIFY,
+  routesScenario,
+  WARM,
+  withHeaders,
+  withRoutes,
+} from "./sections/throughput.ts";
+
+/** A promise about what a verdict costs: less is better. */
+export interface Figure {
+  readonly what: string;
+  /** What has to hold. */
+  readonly must: number;
+  /** What we push for. */
+  readonly goal: number;
+  /** What this run reached; undefined where it was not measured. */
+  readonly reached: number | undefined;
+}
+
+/** One cell of the tables, in the rows of 64 connections. */
+type Cell = (
+  section: string,
+  scenario: string,
+  contestant: { readonly name: string },
+  column: Column,
+) => number | undefined;
+
+/** The figures of one report: ratios of the same run, but for memory and time. */
+export function figuresOf(report: Report): readonly Figure[] {
+  const cell = cellsOf(report);
+  return [...warmFigures(cell, report.haproxy.startsWith("2.")), ...coldFigures(cell), ...otherFigures(cell, report)];
+}
+
+function warmFigures(cell: Cell, old: boolean): readonly Figure[] {
+  const warm = (contestant: { readonly name: string }, column: Column) => cell("warm", WARM, contestant, column);
+  const both = warm(COUNTERSIGN, "both");
+  const agent = warm(COUNTERSIGN, "agent");
+  const verify = old ? { must: 0.65, goal: 0.5 } : { must: 1, goal: 0.8 };
+  return [
+    {
+      what: "warm CPU, HAProxy and agent / jwt_verify RS256",
+      ...verify,
+      reached: ratio(both, warm(JWT_VERIFY, "both")),
+    },
+    {
+      what: "warm CPU, agent / constant haproxy-spoe-go",
+      must: 1,
+      goal: 0.75,
+      reached: ratio(agent, warm(GO_CONSTANT, "agent")),
+    },
+    {
+      what: "warm CPU, agent / constant Node agent",
+      must: 1.5,
+      goal: 1.25,
+      reached: ratio(agent, warm(FLOOR, "agent")),
+    },
+  ];
+}
+
+function coldFigures(cell: Cell): readonly Figure[] {
+  const musts = { RS256: 1.3, ES256: 1.3, EdDSA: 1.8 } as const;
+  return (["RS256", "ES256", "EdDSA"] as const).map((algorithm) => {
+    const cold = (contestant: { readonly name: string }) => cell("cold", coldScenario(algorithm), contestant, "agent");
+    const reached = ratio(cold(COLD), cold(GO_VERIFY));
+    return { what: `cold CPU ${algorithm}, agent / golang-jwt`, must: musts[algorithm], goal: 1, reached };
+  });
+}
+
+function otherFigures(cell: Cell, report: Report): readonly Figure[] {
+  const p99 = (scenario: string, contestant: { readonly name: string }) => cell("latency", scenario, contestant, "p99");
+  const routes = (n: number) => cell("policies", routesScenario(n), withRoutes(n), "both");
+  const headers = (n: number) => cell("policies", headersScenario(n), withHeaders(n), "both");
+  const us = COUNTERSIGN;
+  return [
+    {
+      what: "p99 at half of saturation / plain HAProxy",
+      must: 3,
+      goal: 2,
+      reached: ratio(p99(HALF, us), p99(HALF, PLAIN)),
+    },
+    {
+      what: "p99 at a quarter, beside a flood / without",
+      must: 2,
+      goal: 1.3,
+      reached: ratio(p99(FLOOD, us), p99(QUARTER, us)),
+    },
+    { what: "CPU, 10,000 routes / 10", must: 1.1, goal: 1.05, reached: ratio(routes(10_000), routes(10)) },
+    { what: "CPU, 12 identity headers / 4", must: 1.3, goal: 1.15, reached: ratio(headers(12), headers(4)) },
+    { what: `${CACHED_MEMORY}, MB`, must: 150, goal: 80, reached: factOf(report, CACHED_MEMORY) },
+    { what: `${START_TIME}, ms`, must: 300, goal: 300, reached: factOf(report, START_TIME) },
+  ];
+}
+
+function cellsOf({ results }: Report): Cell {
+  return (section, scenario, contestant, column) => {
+    const result = results.find((one) => {
+      const here = one.section === section && one.connections === CONNECTIONS;
+      return here && one.scenario === scenario && one.contestant === contestant.name;
+    });
+    return result === undefined ? undefined : typical(result, column);
+  };
+}
+
+function ratio(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? undefined : a / b;
+}
+
+function factOf({ facts }: Report, name: string): number | undefined {
+  const fact = facts.find((one) => one.name === name);
+  return fact === undefined ? undefined : median(fact.values);
+}

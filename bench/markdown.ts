@@ -1,0 +1,41 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { cpus, release } from "node:os";
+import { resolve } from "node:path";
+import type { Report } from "./results.ts";
+import { asMarkdown, tablesOf } from "./tables.ts";
+
+const PAGE = resolve(import.meta.dirname, "../docs/performance.md");
+
+/**
+ * Puts the tables of one run into docs/performance.md, in place of the last ones with as many cores.
+ *
+ * @param command what was typed
+ * @throws Error where the page has no place for them
+ */
+export function writeMarkdown(reports: readonly Report[], cores: 1 | 2, command: string): void {
+  writeFileSync(
+    PAGE,
+    replaced(readFileSync(PAGE, "utf8"), cores, [machine(command), ...reports.map(chapter)].join("\n")),
+  );
+}
+
+/** The page with the text between the two comments of so many cores replaced. */
+export function replaced(page: string, cores: 1 | 2, text: string): string {
+  const [begin, end] = [`<!-- measured with ${cores}: begin -->\n`, `<!-- measured with ${cores}: end -->`];
+  const from = page.indexOf(begin);
+  const to = page.indexOf(end);
+  if (from < 0 || to < from) throw new Error(`docs/performance.md lacks ${begin.trim()} and ${end}`);
+  return page.slice(0, from + begin.length) + text + page.slice(to);
+}
+
+function machine(command: string): string {
+  const model = cpus()[0]?.model ?? "unknown processor";
+  const day = new Date().toISOString().slice(0, 10);
+  return `\`${command}\` on ${day}: ${cpus().length} cores of ${model}, Linux ${release()}, Node ${process.version}.\n`;
+}
+
+function chapter(report: Report): string {
+  const missing = Object.entries(report.missing).map(([name, reason]) => `Missing: ${name} (${reason}).\n`);
+  const title = `### HAProxy ${report.haproxy}, nbthread ${report.cores}\n`;
+  return [title, ...tablesOf(report).map(asMarkdown), ...missing, ""].join("\n");
+}

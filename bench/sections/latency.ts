@@ -1,0 +1,70 @@
+import { PLAIN } from "../contestants/handwritten.ts";
+import { type Load, paced, saturate } from "../load/load.ts";
+import { median, type Result, type Sample } from "../results.ts";
+import { type Field, measured, type Options } from "../rounds.ts";
+import type { Subject } from "../stage.ts";
+import { fileOf, GARBAGE, ONE_TOKEN } from "../traffic.ts";
+import { CONNECTIONS, COUNTERSIGN } from "./throughput.ts";
+
+export const HALF = "half of saturation";
+export const QUARTER = "a quarter of saturation";
+export const FLOOD = "a quarter of saturation, as much garbage beside it";
+
+/** Requests a second that Countersign answers at most, with one warm identity. */
+export async function saturation(field: Field, { seconds }: Options): Promise<number> {
+  const subject = await field.subject(COUNTERSIGN);
+  if (subject === undefined) throw new Error("Countersign is missing");
+  const load = { port: subject.port, file: fileOf(field.stage, ONE_TOKEN), connections: CONNECTIONS };
+  await saturate(load, 2);
+  const rates: number[] = [];
+  for (let i = 0; i < 3; i++) {
+    const { requests, seconds: lasted } = await saturate(load, seconds);
+    rates.push(requests / lasted);
+  }
+  return median(rates);
+}
+
+/**
+ * How long requests take at a rate that does not depend on the answers. Both sides of a comparison get the same rate,
+ * from the same client, so what the client itself adds is in both.
+ */
+export async function measureLatency(field: Field, options: Options): Promise<readonly Result[]> {
+  const most = await saturation(field, options);
+  options.tell(`latency: Countersign is saturated at ${Math.round(most)} requests/s`);
+  const rows = [
+    { contestant: PLAIN, scenario: HALF, rate: most / 2, flood: false },
+    { contestant: COUNTERSIGN, scenario: HALF, rate: most / 2, flood: false },
+    { contestant: COUNTERSIGN, scenario: QUARTER, rate: most / 4, flood: false },
+    { contestant: COUNTERSIGN, scenario: FLOOD, rate: most / 4, flood: true },
+  ].map((row) => ({ ...row, samples: [] as Sample[] }));
+  for (let round = 1; round <= options.rounds; round++) {
+    options.tell(`latency: round ${round} of ${options.rounds}`);
+    for (const { contestant, rate, flood, samples } of rows) {
+      const subject = await field.subject(contestant);
+      if (subject !== undefined) samples.push(await measureAt(field, subject, rate, flood, options.seconds));
+    }
+  }
+  return rows.map(({ contestant, scenario, samples }) => {
+    return { section: "latency", scenario, contestant: contestant.name, connections: CONNECTIONS, samples };
+  });
+}
+
+async function measureAt(
+  field: Field,
+  subject: Subject,
+  rate: number,
+  flood: boolean,
+  seconds: number,
+): Promise<Sample> {
+  const load: Load = { port: subject.port, file: fileOf(field.stage, ONE_TOKEN), connections: CONNECTIONS };
+  const garbage = { ...load, file: fileOf(field.stage, GARBAGE), rate, seconds };
+  let beside = 0;
+  const sample = await measured(subject, async () => {
+    const [seen, wrong] = await Promise.all([paced({ ...load, rate, seconds }), flood ? paced(garbage) : undefined]);
+    beside = wrong?.requests ?? 0;
+    return seen;
+  });
+  // The cost was of all requests, the latencies are of the good ones.
+  const share = sample.requests / (sample.requests + beside);
+  return { ...sample, haproxy: sample.haproxy * share, agent: sample.agent * share };
+}

@@ -1,0 +1,55 @@
+import { execFile } from "node:child_process";
+import { resolve } from "node:path";
+import { promisify } from "node:util";
+import { test } from "tap";
+import { replaced } from "../../bench/markdown.ts";
+import type { Report } from "../../bench/results.ts";
+import { asText, tablesOf } from "../../bench/tables.ts";
+import { haproxies, minorOf } from "../support/haproxy.ts";
+
+const BENCH = resolve(import.meta.dirname, "../../bench/main.ts");
+const run = promisify(execFile);
+
+test("a quick run measures every contestant, or names it as missing", async (t) => {
+  const version = haproxies().map(minorOf).at(-1);
+  if (version === undefined) throw new Error("no HAProxy: npm run setup");
+  // What Go lacks here is not fetched by a test; the benchmark then names its agents as missing.
+  const env = { ...process.env, GOPROXY: "off" };
+  const { stdout } = await run(process.execPath, [BENCH, "--quick", "--json", "--haproxy", version], { env });
+  const [report] = JSON.parse(stdout) as readonly Report[];
+  if (report === undefined) throw new Error("no report");
+  t.match(report.haproxy, version);
+
+  const measured = report.results.map(({ contestant }) => contestant);
+  const missing = Object.keys(report.missing);
+  for (const name of ["plain HAProxy", "countersign", "jwt_verify RS256", "constant answer (Node)"]) {
+    t.ok(measured.includes(name), name);
+  }
+  t.equal([...measured, ...missing].filter((name) => name.startsWith("haproxy-spoe-go")).length, 3);
+
+  for (const { contestant, samples } of report.results) {
+    t.equal(samples.length, 1, contestant);
+    for (const { requests, refused, broken, haproxy, agent, memory, p50, p99, p999, max } of samples) {
+      t.ok(requests > 0 && haproxy > 0 && refused + broken === 0, `${contestant}: answered, and right`);
+      t.ok(0 < p50 && p50 <= p99 && p99 <= p999 && p999 <= max, `${contestant}: latencies`);
+      const alone = contestant === "plain HAProxy" || contestant.startsWith("jwt_verify");
+      t.equal(agent === 0 && memory === 0, alone, `${contestant}: its agent is counted`);
+    }
+  }
+  const [table] = tablesOf(report);
+  if (table === undefined) throw new Error("no table");
+  t.equal(table.rows.length, report.results.length + 1);
+  t.match(asText(table), /requests\/s.*p50 ms.*p99 ms.*p99\.9 ms.*HAProxy us.*agent us.*both us.*x plain/);
+});
+
+test("the tables of a run take the place of the last ones with as many cores", async (t) => {
+  const page = "<!-- measured with 1: begin -->\nold\n<!-- measured with 1: end -->\nrest";
+  t.equal(replaced(page, 1, "new\n"), "<!-- measured with 1: begin -->\nnew\n<!-- measured with 1: end -->\nrest");
+  t.throws(() => replaced(page, 2, "new\n"), /measured with 2/);
+});
+
+test("a wrong option is told", async (t) => {
+  for (const args of [["--section", "nothing"], ["--rounds", "0"], ["--cores", "3"], ["--unknown"]]) {
+    await t.rejects(run(process.execPath, [BENCH, ...args]), { code: 1, stderr: new RegExp(args[0] ?? "") });
+  }
+});
