@@ -1,9 +1,11 @@
-import { execFileSync, spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
 import type { Test } from "tap";
+import { versionOf } from "../../haproxy/input.ts";
 
 /** One real HAProxy: what its binary calls itself, and how to start it. */
 export interface HaproxyBinary {
@@ -15,22 +17,29 @@ export interface HaproxyBinary {
 
 const CACHE = resolve(import.meta.dirname, "../../.cache/haproxy");
 
-/** The HAProxys that install-haproxy.sh has unpacked, oldest first. */
+/** The HAProxys that install-haproxy.sh has unpacked, oldest first; then the one in PATH, if it is another version. */
 export function haproxies(): readonly HaproxyBinary[] {
-  return ["bookworm", "trixie", "sid"].flatMap((suite) => {
+  const unpacked = ["bookworm", "trixie", "sid"].flatMap((suite) => {
     const root = join(CACHE, suite, "root");
     const loader = ["usr/lib64", "lib64"].map((lib) => join(root, lib, "ld-linux-x86-64.so.2")).find(existsSync);
     if (loader === undefined) return [];
     const libraries = ["usr/lib", "lib"].map((lib) => join(root, lib, "x86_64-linux-gnu")).join(":");
-    const prefix = ["--library-path", libraries, join(root, "usr/sbin/haproxy")];
-    const text = execFileSync(loader, [...prefix, "-v"], { encoding: "utf8" });
-    return [{ version: /version (\d+\.\d+\.\d+)/.exec(text)?.[1] ?? "unknown", command: loader, prefix }];
+    return binaryOf(loader, ["--library-path", libraries, join(root, "usr/sbin/haproxy")]);
   });
+  const known = unpacked.map(({ version }) => version);
+  return [...unpacked, ...binaryOf("haproxy", []).filter(({ version }) => !known.includes(version))];
+}
+
+/** None where it cannot be started, or is older than the files that are rendered for it. */
+function binaryOf(command: string, prefix: readonly string[]): readonly HaproxyBinary[] {
+  const { stdout } = spawnSync(command, [...prefix, "-v"], { encoding: "utf8" });
+  const version = /version (\d+\.\d+\.\d+)/.exec(stdout ?? "")?.[1];
+  return version === undefined || versionOf(minorOf({ version })) === undefined ? [] : [{ version, command, prefix }];
 }
 
 /** The version that haproxy.cfg is rendered for: `3.2` of `3.2.26`. */
-export function minorOf(binary: HaproxyBinary): string {
-  return binary.version.split(".").slice(0, 2).join(".");
+export function minorOf({ version }: Pick<HaproxyBinary, "version">): string {
+  return version.split(".").slice(0, 2).join(".");
 }
 
 /** A port nobody listens on at the moment. */
@@ -41,6 +50,21 @@ export async function freePort(): Promise<number> {
   await new Promise((done) => server.close(done));
   if (address === null || typeof address === "string") throw new Error("no port");
   return address.port;
+}
+
+/** What `haproxy -c` says of these files: its exit status, and the lines of its warnings and errors. */
+export interface Check {
+  readonly status: number | null;
+  readonly lines: readonly string[];
+}
+
+/** Checks the files that end in `.cfg`, in their order; the others are for those to find. */
+export function checkConfig(binary: HaproxyBinary, files: Readonly<Record<string, string>>): Check {
+  const folder = write(files);
+  const args = [...binary.prefix, ...configurations(folder, files), "-c"];
+  const { status, stderr } = spawnSync(binary.command, args, { cwd: folder, encoding: "utf8" });
+  rmSync(folder, { recursive: true });
+  return { status, lines: stderr.split("\n").filter((line) => /^\[(?:WARNING|ALERT)\]/.test(line)) };
 }
 
 /**
@@ -55,14 +79,14 @@ export async function startHaproxy(
   files: Readonly<Record<string, string>>,
   port: number,
 ): Promise<readonly string[]> {
-  const folder = mkdtempSync(join(tmpdir(), "countersign-haproxy-"));
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
-  const args = [...binary.prefix, "-f", join(folder, "haproxy.cfg")];
-  execFileSync(binary.command, [...args, "-c", "-q"], { cwd: folder, encoding: "utf8" });
-  const child = spawn(binary.command, [...args, "-db"], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  const check = checkConfig(binary, files);
+  if (check.status !== 0) throw new Error(`HAProxy ${binary.version} refuses the files:\n${check.lines.join("\n")}`);
+  const folder = write(files);
+  const args = [...binary.prefix, ...configurations(folder, files), "-db"];
+  const child = spawn(binary.command, args, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
   const lines: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (text: string) => lines.push(...text.trimEnd().split("\n")));
+    createInterface(stream).on("line", (line) => lines.push(line));
   }
   t.teardown(async () => {
     const gone = new Promise((done) => child.once("exit", done));
@@ -74,6 +98,17 @@ export async function startHaproxy(
     await new Promise((done) => setTimeout(done, 20));
   }
   return lines;
+}
+
+function write(files: Readonly<Record<string, string>>): string {
+  const folder = mkdtempSync(join(tmpdir(), "countersign-haproxy-"));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  return folder;
+}
+
+function configurations(folder: string, files: Readonly<Record<string, string>>): readonly string[] {
+  const names = Object.keys(files).filter((name) => name.endsWith(".cfg"));
+  return names.flatMap((name) => ["-f", join(folder, name)]);
 }
 
 function accepts(port: number): Promise<boolean> {
