@@ -9,23 +9,29 @@ const LOGGED_PATH = 384;
 /** HAProxy's JSON escaping; with `utf8s` it skips bytes that are no UTF-8, so a line is well-formed whatever came in. */
 const ESCAPED = "json(utf8s)";
 
+/** Quoted, and empty where there is none; without `+Q` HAProxy would write a dash. */
+function text(sample: string): string {
+  return `%{+Q}[${sample}]`;
+}
+
 /**
  * One JSON object a request. `%HPO` would do for the path but does not escape a backslash, and `capture.req.uri` is
- * still there when the line is written; the query is cut off before it can be logged. What is absent reads as empty.
+ * still there when the line is written; the query is cut off before it can be logged. A request that HAProxy could
+ * not even read has the method `<BADREQ>` and nothing in the fields that rules set.
  */
 const FIELDS: readonly (readonly [name: string, value: string])[] = [
   ["time", "%Ts.%ms"],
-  ["request_id", '"%ID"'],
+  ["request_id", text("unique-id")],
   ["src", '"%ci"'],
   ["method", '"%HM"'],
-  ["path", `"%[capture.req.uri,field(1,?),bytes(0,${LOGGED_PATH}),${ESCAPED}]"`],
+  ["path", text(`capture.req.uri,field(1,?),bytes(0,${LOGGED_PATH}),${ESCAPED}`)],
   ["status", "%ST"],
-  ["verdict", `"%[var(${ALLOWED},deny)]"`],
-  ["reason", `"%[var(${inTransaction("reason")}),${ESCAPED}]"`],
-  ["rule", `"%[var(${inTransaction("rule")}),${ESCAPED}]"`],
-  ["subject", `"%[var(${inTransaction("subject")}),${ESCAPED}]"`],
-  ["revision", `"%[var(${inTransaction("revision")}),${ESCAPED}]"`],
-  ["spoe_error", "%[var(txn.countersign.error,0)]"],
+  ["verdict", text(`var(${ALLOWED},deny)`)],
+  ["reason", text(`var(${inTransaction("reason")}),${ESCAPED}`)],
+  ["rule", text(`var(${inTransaction("rule")}),${ESCAPED}`)],
+  ["subject", text(`var(${inTransaction("subject")}),${ESCAPED}`)],
+  ["revision", text(`var(${inTransaction("revision")}),${ESCAPED}`)],
+  ["spoe_error", text("var(txn.countersign.error)")],
   ["backend", '"%b"'],
   ["server", '"%s"'],
   ["bytes", "%B"],

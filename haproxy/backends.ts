@@ -6,7 +6,7 @@ export const DEFAULTS = "countersign-defaults";
 
 const RESOLVERS = "countersign";
 
-const NAMED_HOST = /^(?!unix@|abns@)[A-Za-z0-9.-]*[A-Za-z][A-Za-z0-9.-]*:[0-9]+$/;
+const NAMED_HOST = /^[A-Za-z0-9._-]*[A-Za-z][A-Za-z0-9._-]*:[0-9]+$/;
 
 /** The backends of the services, and the resolvers they need. */
 export function serviceBackends(input: RenderInput): string {
@@ -40,6 +40,8 @@ export function agentBackend(input: RenderInput): string {
   return `# The agent. Checks are quick because nothing passes while it is down: it is found again within a quarter of a second.
 backend ${AGENT_BACKEND} from ${DEFAULTS}
 ${since(input.version, 3, 1, "mode spop", "mode tcp")}    balance roundrobin
+    # A connection that one agent refuses is tried at the next at once; nothing was asked on it yet.
+    option redispatch 1
     option spop-check
     timeout connect 500ms
     timeout check 500ms

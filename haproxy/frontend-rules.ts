@@ -8,21 +8,29 @@ import { headerVariable, inTransaction, VARIABLE_PREFIX } from "./variables.ts";
 
 /**
  * Headers that only speak for the client where a proxy in front of it wrote them, or that change what a backend takes
- * a request to be: its address, its URL, its method, its trace. A name ending in `-` is a prefix.
+ * a request to be: its address, its URL, its method, its trace. `proxy` sets a CGI program's HTTP_PROXY.
+ * A name ending in `*` is a prefix.
  */
 const NOT_THE_CLIENTS = [
-  "l5d-",
-  "forwarded",
-  "x-forwarded-",
+  "l5d-*",
+  "forwarded*",
+  "x-forwarded*",
   "x-real-ip",
   "x-client-ip",
+  "x-cluster-client-ip",
   "true-client-ip",
-  "x-original-",
-  "x-rewrite-",
-  "x-http-",
+  "cf-connecting-ip",
+  "fastly-client-ip",
+  "x-host",
+  "x-original-*",
+  "x-rewrite-*",
+  "x-override-url",
+  "x-envoy-*",
+  "x-http-*",
   "x-method-override",
-  "x-b3-",
+  "x-b3-*",
   "x-amzn-trace-id",
+  "proxy",
 ] as const;
 
 /** Load balancers between the client and HAProxy that are followed in X-Forwarded-For, from the right. */
@@ -62,6 +70,10 @@ export function frontendRules(input: RenderInput): readonly string[] {
 
 function preparation(input: RenderInput): readonly string[] {
   return [
+    "# In TCP mode no rule would be asked.",
+    "mode http",
+    "timeout http-request 10s",
+    "timeout http-keep-alive 30s",
     `filter spoe engine ${ENGINE} config ${quoted(input.spoeFile ?? "countersign.spoe.conf")}`,
     "unique-id-format %[uuid(),regsub(-,,g)]",
     `log-format ${logFormat()}`,
@@ -73,14 +85,19 @@ function preparation(input: RenderInput): readonly string[] {
   ];
 }
 
-/** `src` becomes the client's own address before anybody reads it. */
+/**
+ * `src` becomes the client's own address before anybody reads it. An entry that HAProxy cannot read ends the walk:
+ * what stands before it was written by nobody that is trusted.
+ */
 function clientAddress({ client }: RenderInput): readonly string[] {
   if (client.from !== "x-forwarded-for") return [];
+  const entries = Array.from({ length: HOPS }, (_, hop) => `req.hdr_ip(x-forwarded-for,-${hop + 1})`);
   return [
-    `# The client is the last address in X-Forwarded-For that is not one of ours.`,
+    "# The client is the last address in X-Forwarded-For that is not one of ours.",
     `acl countersign_trusted src ${client.trusted.join(" ")}`,
-    ...Array.from({ length: HOPS }, (_, hop) => {
-      return `http-request set-src req.hdr_ip(x-forwarded-for,-${hop + 1}) if countersign_trusted`;
+    ...entries.map((entry, hop) => {
+      const read = entries.slice(0, hop).map((later) => ` { ${later} -m found }`);
+      return `http-request set-src ${entry} if countersign_trusted${read.join("")}`;
     }),
     "",
   ];
@@ -109,7 +126,7 @@ function clientHeaders({ identityPrefix, uses }: RenderInput): readonly string[]
     "# What a client may not say: who it is, where it comes from, what it meant to ask.",
     `http-request del-header ${identityPrefix} -m beg`,
     ...outside.map((name) => `http-request del-header ${name}`),
-    ...NOT_THE_CLIENTS.map((name) => `http-request del-header ${name}${name.endsWith("-") ? " -m beg" : ""}`),
+    ...NOT_THE_CLIENTS.map((name) => `http-request del-header ${name.replace("*", " -m beg")}`),
     "# A malformed traceparent ends the request in a Linkerd proxy that traces.",
     `http-request del-header traceparent unless { req.fhdr(traceparent) -m reg ${TRACEPARENT} } !{ req.fhdr_cnt(traceparent) gt 1 }`,
   ];

@@ -89,8 +89,6 @@ function defaults(): string {
     timeout client 30s
     timeout server 30s
     timeout queue 5s
-    timeout http-request 10s
-    timeout http-keep-alive 30s
     # A WebSocket is judged once, when it is opened; this bounds its idleness only.
     timeout tunnel 1h
 `;
