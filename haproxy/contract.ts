@@ -12,12 +12,13 @@ export interface Contract {
   readonly headers: readonly string[];
 }
 
-/** Longest contract in characters: HAProxy takes strings of 8000, an honest contract has a few hundred. */
-const LARGEST_CONTRACT = 4096;
 /** Most headers: their variables are named by number, and an ACK has to hold them all. */
 export const MOST_HEADERS = 64;
+const LONGEST_HEADER = 64;
+/** Longest contract in characters, all headers at their longest. An honest one has a few hundred; HAProxy takes 8000. */
+const LARGEST_CONTRACT = 64 + MOST_HEADERS * (":h_".length + LONGEST_HEADER);
 
-const HEADER_NAME = /^[a-z0-9-]{1,64}$/;
+const HEADER_NAME = new RegExp(`^[a-z0-9-]{1,${LONGEST_HEADER}}$`);
 
 /** Whether a request header can be named in the contract and in the generated rules: HAProxy deletes all others. */
 export function isHeaderName(name: string): boolean {

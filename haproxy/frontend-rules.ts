@@ -74,7 +74,7 @@ function preparation(input: RenderInput): readonly string[] {
     "mode http",
     "timeout http-request 10s",
     "timeout http-keep-alive 30s",
-    `filter spoe engine ${ENGINE} config ${quoted(input.spoeFile ?? "countersign.spoe.conf")}`,
+    `filter spoe engine ${ENGINE} config ${input.spoeFile ?? "countersign.spoe.conf"}`,
     "unique-id-format %[uuid(),regsub(-,,g)]",
     `log-format ${logFormat()}`,
     "# Backends may read x_auth_subject as x-auth-subject: names with anything but letters, digits and - are deleted.",
@@ -200,8 +200,4 @@ function deny(status: 400 | 401 | 403 | 503, condition: string): readonly string
     `http-request deny ${errorAnswer(status, "html")} if ${condition} countersign_html`,
     `http-request deny ${errorAnswer(status, "json")} if ${condition}`,
   ];
-}
-
-function quoted(path: string): string {
-  return /^[A-Za-z0-9_./-]+$/.test(path) ? path : `'${path}'`;
 }

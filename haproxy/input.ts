@@ -1,4 +1,4 @@
-import { isHeaderName } from "./contract.ts";
+import { isHeaderName, MOST_HEADERS } from "./contract.ts";
 
 /** What the files are rendered from; plain data, so that this room needs to know neither configuration nor policies. */
 export interface RenderInput {
@@ -40,9 +40,12 @@ export interface RenderInput {
 /** The agent's backend in haproxy.cfg. */
 export const AGENT_BACKEND = "countersign-agent";
 
-const ADDRESS = /^[A-Za-z0-9_.:@/[\]-]+$/;
+/** Free text that HAProxy reads as one line of plain words: ASCII without quotes, backslash or comment. */
+const WORDS = /^[ !$-&(-[\]-~]+$/;
+const ADDRESS = /^(?:unix@\/[A-Za-z0-9_./-]+|[A-Za-z0-9_.:[\]-]+:[0-9]{1,5})$/;
 const BACKEND_NAME = /^[A-Za-z0-9_.:-]{1,64}$/;
 const HEADER_PREFIX = /^[a-z0-9-]{2,64}$/;
+const SPOE_FILE = /^[A-Za-z0-9_./-]+$/;
 const NETWORK = /^[0-9A-Fa-f.:]+(\/[0-9]{1,3})?$/;
 
 /** Major and minor version, or `undefined` for one that HAProxy never had or the contract does not fit. */
@@ -57,29 +60,38 @@ export function versionOf(text: string): { readonly major: number; readonly mino
  * @throws Error that names the value; configuration and policies have been checked before, so it is a bug or an attack
  */
 export function checkInput(input: RenderInput): void {
-  const { uses, backends } = input;
+  const { client, backends } = input;
   demand(versionOf(input.version) !== undefined, "version", input.version);
   demand(HEADER_PREFIX.test(input.identityPrefix), "identityPrefix", input.identityPrefix);
-  demand(input.bind.length > 0 && input.bind.every(isOneLine), "bind", input.bind);
-  demand(input.scheme === "http" || input.scheme === "https", "scheme", input.scheme);
+  demand(isList(input.bind) && input.bind.every((bind) => WORDS.test(bind)), "bind", input.bind);
+  demand(["http", "https"].includes(input.scheme), "scheme", input.scheme);
+  demand(["connection", "proxy-protocol", "x-forwarded-for"].includes(client.from), "client.from", client.from);
   demand(
-    input.client.trusted.every((network) => NETWORK.test(network)),
+    client.trusted.every((network) => NETWORK.test(network)),
     "client.trusted",
-    input.client.trusted,
+    client.trusted,
   );
-  demand(input.client.from !== "x-forwarded-for" || input.client.trusted.length > 0, "client.trusted", "none");
-  demand(input.spopAddresses.length > 0 && input.spopAddresses.every(isAddress), "spopAddresses", input.spopAddresses);
-  demand(Number.isSafeInteger(input.deadline) && input.deadline > 0, "deadline", input.deadline);
-  demand(Number.isSafeInteger(input.largestAck) && input.largestAck > 0, "largestAck", input.largestAck);
-  demand(isOneLine(input.spoeFile ?? "x") && !input.spoeFile?.includes("'"), "spoeFile", input.spoeFile);
-  demand(uses.requestHeaders.every(isHeaderName), "uses.requestHeaders", uses.requestHeaders);
-  for (const { name, max } of uses.identityHeaders) {
-    demand(isHeaderName(name) && Number.isSafeInteger(max) && max > 0, "uses.identityHeaders", [name, max]);
-  }
+  demand(client.from !== "x-forwarded-for" || isList(client.trusted), "client.trusted", client.trusted);
+  demand(isList(input.spopAddresses) && input.spopAddresses.every(isAddress), "spopAddresses", input.spopAddresses);
+  demand(isCount(input.deadline), "deadline", input.deadline);
+  demand(isCount(input.largestAck), "largestAck", input.largestAck);
+  demand(SPOE_FILE.test(input.spoeFile ?? "x"), "spoeFile", input.spoeFile);
+  checkHeaders(input.uses);
   for (const { name, servers } of backends) {
     demand(BACKEND_NAME.test(name) && name !== AGENT_BACKEND && servers.every(isAddress), "backends", [name, servers]);
   }
-  demand(new Set(backends.map(({ name }) => name)).size === backends.length, "backends", "a name twice");
+  demand(areDistinct(backends), "backends", "a name twice");
+}
+
+function checkHeaders({ requestHeaders, identityHeaders }: RenderInput["uses"]): void {
+  // HAProxy counts a message's arguments in one byte.
+  demand(requestHeaders.length <= MOST_HEADERS, "uses.requestHeaders", requestHeaders.length);
+  demand(requestHeaders.every(isHeaderName), "uses.requestHeaders", requestHeaders);
+  demand(identityHeaders.length <= MOST_HEADERS, "uses.identityHeaders", identityHeaders.length);
+  for (const { name, max } of identityHeaders) {
+    demand(isHeaderName(name) && isCount(max), "uses.identityHeaders", [name, max]);
+  }
+  demand(areDistinct(identityHeaders), "uses.identityHeaders", "a name twice");
 }
 
 function demand(holds: boolean, name: string, value: unknown): void {
@@ -90,8 +102,14 @@ function isAddress(text: string): boolean {
   return ADDRESS.test(text);
 }
 
-/** Free text that HAProxy is to read as one line: no line break or other control, no comment. */
-function isOneLine(text: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  return text !== "" && !/[\u0000-\u001f\u007f#]/.test(text);
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value > 0;
+}
+
+function isList(values: readonly unknown[]): boolean {
+  return values.length > 0;
+}
+
+function areDistinct(named: readonly { readonly name: string }[]): boolean {
+  return new Set(named.map(({ name }) => name)).size === named.length;
 }

@@ -47,19 +47,33 @@ ${sections(input)}`;
  */
 export function renderFragment(input: RenderInput): string {
   checkInput(input);
-  return `# Countersign for an existing haproxy.cfg. Rendered by "countersign generate haproxy --fragment".
+  return `# Countersign for an existing haproxy.cfg. Rendered by "countersign generate haproxy --fragment"; docs/haproxy.md
+# says more. It needs countersign.spoe.conf beside it. Two ways to merge it:
 #
-# Yours has no frontend for these requests yet: nothing to edit. Start HAProxy with both files, this one last:
-#     haproxy -f /etc/haproxy/haproxy.cfg -f countersign.cfg
+# As it is, where the clients' frontend is to do nothing else. Put the frontend's "bind" lines under haproxy.bind in
+# countersign.yaml, delete it from your file, and start HAProxy with both files, yours first:
+#     haproxy -f /etc/haproxy/haproxy.cfg -f /etc/haproxy/countersign.cfg
 #
-# Yours has one: every frontend that leads to a protected backend needs the rules, or it is a way around them.
-#   1. Move the lines between "rules begin" and "rules end" into it, before its first http-request, use_backend and
-#      default_backend line, and delete "frontend countersign" below.
-#   2. Its own log-format, unique-id-format and use_backend lines go: the rules have theirs.
-# A backend of the same name in both files is an error: keep one of them.
-# docs/haproxy.md says more.
-
+# Into a frontend of yours: append this file to yours, and there
+#   1. move the lines from "rules begin" to "rules end" into your frontend, before its first http-request line;
+#   2. delete what is left of "frontend countersign", and your frontend's own log-format, unique-id-format, use_backend
+#      and default_backend lines: the rules have theirs;
+#   3. move your frontend's other http-request lines to before the rules where they rewrite what is judged (path, host),
+#      else to before the rules' use_backend, where only allowed requests come.
+# Each frontend that leads to a protected backend needs the rules, or it is a way around them. A backend that is in your
+# file and here too is an error: keep one, or take its servers out of countersign.yaml.
+${ownBackends(input)}
 ${globals(input)}${sections(input)}`;
+}
+
+/** What only the reader can do for the backends that are not rendered. */
+function ownBackends({ backends }: RenderInput): string {
+  const own = backends.filter(({ servers }) => servers.length === 0).map(({ name }) => name);
+  if (own.length === 0) return "";
+  return `#
+# Yours, and not in this file: ${own.map((name) => `backend ${name}`).join(", ")}. From HAProxy 3.2 on, give each
+# "option http-drop-request-trailers": a trailer can bear an identity header's name.
+`;
 }
 
 /** Only what differs from HAProxy's defaults: a larger value of the reader's own should stay. */

@@ -13,6 +13,8 @@ export interface HaproxyBinary {
   readonly version: string;
   readonly command: string;
   readonly prefix: readonly string[];
+  /** The package's own /etc/haproxy; undefined for the one in PATH, whose files are the machine's. */
+  readonly etc: string | undefined;
 }
 
 const CACHE = resolve(import.meta.dirname, "../../.cache/haproxy");
@@ -24,17 +26,20 @@ export function haproxies(): readonly HaproxyBinary[] {
     const loader = ["usr/lib64", "lib64"].map((lib) => join(root, lib, "ld-linux-x86-64.so.2")).find(existsSync);
     if (loader === undefined) return [];
     const libraries = ["usr/lib", "lib"].map((lib) => join(root, lib, "x86_64-linux-gnu")).join(":");
-    return binaryOf(loader, ["--library-path", libraries, join(root, "usr/sbin/haproxy")]);
+    const prefix = ["--library-path", libraries, join(root, "usr/sbin/haproxy")];
+    return binaryOf(loader, prefix, join(root, "etc/haproxy"));
   });
   const known = unpacked.map(({ version }) => version);
   return [...unpacked, ...binaryOf("haproxy", []).filter(({ version }) => !known.includes(version))];
 }
 
 /** None where it cannot be started, or is older than the files that are rendered for it. */
-function binaryOf(command: string, prefix: readonly string[]): readonly HaproxyBinary[] {
+function binaryOf(command: string, prefix: readonly string[], etc?: string): readonly HaproxyBinary[] {
   const { stdout } = spawnSync(command, [...prefix, "-v"], { encoding: "utf8" });
   const version = /version (\d+\.\d+\.\d+)/.exec(stdout ?? "")?.[1];
-  return version === undefined || versionOf(minorOf({ version })) === undefined ? [] : [{ version, command, prefix }];
+  return version === undefined || versionOf(minorOf({ version })) === undefined
+    ? []
+    : [{ version, command, prefix, etc }];
 }
 
 /** The version that haproxy.cfg is rendered for: `3.2` of `3.2.26`. */

@@ -1,18 +1,40 @@
+import type { RenderInput } from "../../haproxy/input.ts";
 import { type HaproxyFiles, renderHaproxy } from "../../haproxy/render.ts";
 import { type HaproxyBinary, minorOf } from "./haproxy.ts";
 
-/** The generated files of a HAProxy with one backend, `orders`, and one identity header, `x-auth-subject`. */
-export function filesFor(binary: HaproxyBinary, bind: string, agent: number, backend: number): HaproxyFiles {
-  return renderHaproxy({
+/** What a HAProxy with one backend, `orders`, and one identity header, `x-auth-subject`, is rendered from. */
+export const INPUT: RenderInput = {
+  version: "2.6",
+  identityPrefix: "x-auth-",
+  bind: ["127.0.0.1:8080"],
+  scheme: "http",
+  client: { from: "connection", trusted: [] },
+  spopAddresses: ["127.0.0.1:9000"],
+  deadline: 400,
+  backends: [{ name: "orders", servers: ["127.0.0.1:8081"] }],
+  uses: { query: false, requestHeaders: [], identityHeaders: [{ name: "x-auth-subject", max: 256 }] },
+  largestAck: 1400,
+};
+
+/** The same for one binary and these ports of 127.0.0.1, with the changes that a test is about. */
+export function inputFor(
+  binary: HaproxyBinary,
+  bind: string,
+  agent: number,
+  backend: number,
+  changes: Partial<RenderInput> = {},
+): RenderInput {
+  return {
+    ...INPUT,
     version: minorOf(binary),
-    identityPrefix: "x-auth-",
     bind: [bind],
-    scheme: "http",
-    client: { from: "connection", trusted: [] },
     spopAddresses: [`127.0.0.1:${agent}`],
-    deadline: 400,
     backends: [{ name: "orders", servers: [`127.0.0.1:${backend}`] }],
-    uses: { query: false, requestHeaders: [], identityHeaders: [{ name: "x-auth-subject", max: 256 }] },
-    largestAck: 1400,
-  });
+    ...changes,
+  };
+}
+
+/** The generated files for one binary and these ports. */
+export function filesFor(...input: Parameters<typeof inputFor>): HaproxyFiles {
+  return renderHaproxy(inputFor(...input));
 }

@@ -1,0 +1,130 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Test, test } from "tap";
+import { contractOf, renderFragment } from "../../haproxy/render.ts";
+import { spoeFile } from "../../haproxy/spoe-file.ts";
+import { ALICE, identityOf, policiesOf, snapshotOf, startServer } from "../support/agent.ts";
+import { startBackend } from "../support/backend.ts";
+import { checkConfig, freePort, type HaproxyBinary, haproxies, startHaproxy } from "../support/haproxy.ts";
+import { type HttpAnswer, RawClient } from "../support/http.ts";
+import { inputFor } from "../support/rendered.ts";
+
+const HOST = "host: orders.example.com";
+const TOKEN = "authorization: Bearer alice";
+const IDENTITY = identityOf({ alice: () => ({ principal: ALICE }) });
+
+/** `/closed` has no route; everything else is alice's. */
+const POLICIES = {
+  ...policiesOf(),
+  match: (host: string, _method: string, path: string) => {
+    if (path === "/closed") return { reason: "route-unknown" as const, rule: "orders" };
+    return { ...policiesOf().match(host, "GET", path, {}), host };
+  },
+};
+
+/**
+ * Debian's own haproxy.cfg. What cannot be here is left out: the account it runs as, its directory, its socket. Its
+ * error files are there, under the folder that the package was unpacked into.
+ */
+function stock(etc: string): string {
+  const text = readFileSync(join(etc, "haproxy.cfg"), "utf8");
+  return text.replace(/^\t(?:chroot|user|group|stats) .*\n/gm, "").replaceAll("/etc/haproxy", etc);
+}
+
+type Files = Readonly<Record<string, string>>;
+const files = (user: string, fragment: string, spoe: string): Files => ({
+  "haproxy.cfg": user,
+  "countersign.cfg": fragment,
+  "countersign.spoe.conf": spoe,
+});
+const appended = (user: string, fragment: string, spoe: string): Files => ({
+  "haproxy.cfg": user + fragment,
+  "countersign.spoe.conf": spoe,
+});
+
+const BEGIN = "    # ---- countersign rules begin ----\n";
+const END = "    # ---- countersign rules end ----\n";
+
+/** What the head of the fragment tells the reader to do with a frontend that has rules of its own. */
+function moved(user: string, fragment: string, spoe: string): Files {
+  const rules = fragment.slice(fragment.indexOf(BEGIN), fragment.indexOf(END) + END.length);
+  const rest = fragment.replace(rules, "").replace(/^frontend countersign .*\n(?: .*\n|\n)*/m, "");
+  const merged = user.replace(
+    /^(frontend \w+\n {4}bind .*\n)( {4}http-request .*\n) {4}default_backend .*\n/gm,
+    (_, head: string, own: string) => head + rules.replace("    use_backend", `${own}    use_backend`),
+  );
+  return appended(merged, rest, spoe);
+}
+
+const frontend = (name: string, port: number) => `
+frontend ${name}
+    bind 127.0.0.1:${port}
+    http-request set-header x-shop ${name}
+    default_backend orders
+`;
+
+interface Way {
+  readonly merge: (user: string, fragment: string, spoe: string) => Files;
+  /** The frontends that the user has already, and keeps. */
+  readonly frontends: readonly string[];
+}
+
+const WAYS: Readonly<Record<string, Way>> = {
+  "as a second file": { merge: files, frontends: [] },
+  "appended to it": { merge: appended, frontends: [] },
+  "with the rules moved into two frontends of its own": { merge: moved, frontends: ["berlin", "paris"] },
+};
+
+async function stage(t: Test, binary: HaproxyBinary, { merge, frontends }: Way) {
+  const agent = await startServer(snapshotOf(POLICIES, IDENTITY));
+  t.teardown(() => agent.server.close());
+  const backend = await startBackend(t);
+  const ports = await Promise.all((frontends.length === 0 ? ["countersign"] : frontends).map(() => freePort()));
+  const [port = 0] = ports;
+  const user = `${stock(binary.etc ?? "")}
+backend orders
+    server orders1 127.0.0.1:${backend.port}
+${frontends.map((name, i) => frontend(name, ports[i] ?? 0)).join("")}
+`;
+  const bare = { backends: [{ name: "orders", servers: [] }] };
+  const input = inputFor(binary, `127.0.0.1:${port}`, agent.port, backend.port, bare);
+  const merged = merge(user, renderFragment(input), spoeFile(input, contractOf(input)));
+  const before = checkConfig(binary, { "haproxy.cfg": user });
+  t.strictSame(checkConfig(binary, merged), { status: 0, lines: before.lines }, "no warning that was not there before");
+  await startHaproxy(t, binary, merged, port);
+  return { agent, backend, ports };
+}
+
+/** A refusal of ours, whatever error files there are. */
+function ours(t: Test, answer: HttpAnswer, status: number, reason: string): void {
+  t.match(answer, { status, headers: { "content-type": "application/problem+json", "cache-control": "no-store" } });
+  t.match(JSON.parse(answer.body), { status, reason });
+}
+
+for (const binary of haproxies()) {
+  if (binary.etc === undefined) continue;
+  for (const [name, way] of Object.entries(WAYS)) {
+    test(`HAProxy ${binary.version}: Debian's haproxy.cfg and the fragment ${name}`, async (t) => {
+      const { agent, backend, ports } = await stage(t, binary, way);
+      for (const [i, port] of ports.entries()) {
+        const client = await RawClient.open(port);
+        t.teardown(() => client.close());
+        const request = (path: string, fields: readonly string[]) => client.request(`GET ${path} HTTP/1.1`, fields);
+        while ((await request("/v1/orders", [HOST, TOKEN])).status !== 200) {
+          await new Promise((done) => setTimeout(done, 50));
+        }
+        t.strictSame(backend.last("x-auth-subject"), ["alice"]);
+        t.strictSame(backend.last("x-shop"), way.frontends.slice(i, i + 1), "the frontend's own rule holds as before");
+        const arrived = backend.received.length;
+        ours(t, await request("/v1/orders", [HOST, TOKEN, TOKEN]), 400, "duplicate");
+        ours(t, await request("/v1/orders", [HOST]), 401, "credential-missing");
+        ours(t, await request("/closed", [HOST, TOKEN]), 403, "route-unknown");
+        t.equal(backend.received.length, arrived);
+      }
+      await agent.server.close();
+      const client = await RawClient.open(ports[0] ?? 0);
+      t.teardown(() => client.close());
+      ours(t, await client.request("GET /v1/orders HTTP/1.1", [HOST, TOKEN]), 503, "agent-unavailable");
+    });
+  }
+}
