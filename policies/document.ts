@@ -3,10 +3,9 @@ import type { Fault, TextFault } from "./fault.ts";
 import { SourceText } from "./source-text.ts";
 import { sourceOffset } from "./text-position.ts";
 import { syntaxFaults, textFaults } from "./yaml-syntax.ts";
-import { readTree, type Spot } from "./yaml-tree.ts";
+import { type Path, readTree, replaceTexts, type Spot } from "./yaml-tree.ts";
 
-/** Keys and indices that lead from the whole to a value. */
-export type Path = readonly (string | number)[];
+export type { Path };
 
 /** A YAML file as plain values, which knows where each of them is written. */
 export class SourceDocument {
@@ -16,11 +15,23 @@ export class SourceDocument {
   readonly #source: SourceText;
   readonly #root: Spot;
 
+  /** @param root as `readTree` makes it */
   constructor(source: SourceText, root: Spot) {
     this.file = source.file;
     this.value = root.value;
     this.#source = source;
     this.#root = root;
+  }
+
+  /** The same file with other texts as values. Faults go on showing what is written: the others may be secrets. */
+  withTexts(replace: (text: string, path: Path) => string): SourceDocument {
+    return new SourceDocument(this.#source, replaceTexts(this.#root, [], replace));
+  }
+
+  /** What a fault may show of a value: what the file says. */
+  written(path: Path): unknown {
+    const { spot, complete } = this.#find(path);
+    return complete ? (spot.written ?? spot.value) : undefined;
   }
 
   /** A fault of a value. A path that leads nowhere means the key, or list item, that it should have led on from. */
@@ -38,7 +49,8 @@ export class SourceDocument {
   /** A fault within a text, such as a pattern or an expression. */
   textFault(path: Path, { offset, found, right }: TextFault): Fault {
     const { spot, complete } = this.#find(path);
-    if (!complete || typeof spot.value !== "string") return this.fault(path, found, right);
+    if (!complete || spot.written !== undefined || typeof spot.value !== "string")
+      return this.fault(path, found, right);
     const written = this.#source.text.slice(spot.start, spot.end);
     const inside = sourceOffset(spot.style, written, spot.value, offset);
     return this.#source.fault(spot.start + inside, found, right);

@@ -2,6 +2,9 @@ import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, type Scalar, typ
 import type { Fault } from "./fault.ts";
 import type { SourceText } from "./source-text.ts";
 
+/** Keys and indices that lead from the whole to a value. */
+export type Path = readonly (string | number)[];
+
 /** A value and where it is written. Offsets are in UTF-16 code units. */
 export interface Spot {
   readonly value: unknown;
@@ -10,6 +13,8 @@ export interface Spot {
   /** Where the key that leads to it begins; a list's items and the whole have none. */
   readonly key: number | undefined;
   readonly style: Scalar.Type | undefined;
+  /** The text as the file has it, where the value is another. */
+  readonly written?: string;
   /** By key or index. */
   readonly children: ReadonlyMap<string | number, Spot>;
 }
@@ -20,6 +25,21 @@ const NO_CHILDREN = new Map<string | number, Spot>();
 interface Walk {
   readonly source: SourceText;
   readonly faults: Fault[];
+}
+
+/** A copy of the tree with other texts. */
+export function replaceTexts(spot: Spot, path: Path, replace: (text: string, path: Path) => string): Spot {
+  if (typeof spot.value === "string") {
+    const value = replace(spot.value, path);
+    return value === spot.value ? spot : { ...spot, value, written: spot.value };
+  }
+  if (spot.children.size === 0) return spot;
+  const entries = [...spot.children].map(
+    ([step, child]) => [step, replaceTexts(child, [...path, step], replace)] as const,
+  );
+  const values = entries.map(([step, { value }]) => [step, value] as const);
+  const value = Array.isArray(spot.value) ? values.map(([, item]) => item) : Object.fromEntries(values);
+  return { ...spot, value, children: new Map(entries) };
 }
 
 /** Makes plain values of a parsed file, and tells of what YAML allows and these files do not. */

@@ -1,0 +1,159 @@
+import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
+import type { Path, SourceDocument } from "./document.ts";
+import type { Fault } from "./fault.ts";
+import { isLater, knownKeys, resolved, rightOf, type Schema, schemaAt } from "./schema.ts";
+
+const LONGEST_SHOWN = 60;
+const LONGEST_COMPARED = 64;
+const compiled = new WeakMap<object, ValidateFunction>();
+
+/**
+ * Holds a document against a JSON Schema (draft 7): one fault for each mistake, in the order of the file.
+ *
+ * What would be right is said in the words of the schema's `description` and `examples`. A property whose schema is
+ * `{ "not": {} }` is one that a later version will have; so is a value that a `not` of its own refuses.
+ */
+export function schemaFaults(document: SourceDocument, schema: object): readonly Fault[] {
+  const validate = compiled.get(schema) ?? new Ajv({ allErrors: true, allowUnionTypes: true }).compile(schema);
+  compiled.set(schema, validate);
+  if (validate(document.value)) return [];
+  // What will come later is no misspelling, whatever else the schema has against it.
+  const errors = (validate.errors ?? []).toSorted((a, b) => Number(b.keyword === "not") - Number(a.keyword === "not"));
+  const misspelt = misspeltKeys(errors, document, schema);
+  const faults = new Map<string, Fault>();
+  for (const error of errors) {
+    // One value has one mistake; a mapping can have several, each of another key.
+    const { propertyName, params, instancePath, keyword } = error;
+    const about = `${instancePath}/${propertyName ?? params.additionalProperty ?? params.missingProperty ?? ""}`;
+    if (keyword === "propertyNames" || (keyword === "required" && misspelt.has(about)) || faults.has(about)) continue;
+    faults.set(about, faultOf(error, document, schema));
+  }
+  return [...faults.values()].sort((a, b) => a.line - b.line || a.column - b.column);
+}
+
+/** What unknown keys were meant to be: that such a key is missing is the same mistake. */
+function misspeltKeys(errors: readonly ErrorObject[], document: SourceDocument, root: Schema): ReadonlySet<string> {
+  const unknown = errors.filter(({ keyword }) => keyword === "additionalProperties");
+  return new Set(
+    unknown.map(({ instancePath, params }) => {
+      const known = knownKeys(schemaAt(root, pathOf(instancePath, document.value)));
+      return `${instancePath}/${nearest(params.additionalProperty, known) ?? ""}`;
+    }),
+  );
+}
+
+function faultOf(
+  { keyword, params, propertyName, instancePath }: ErrorObject,
+  document: SourceDocument,
+  root: Schema,
+): Fault {
+  const path = pathOf(instancePath, document.value);
+  const schema = schemaAt(root, path);
+  if (propertyName !== undefined) {
+    const right = rightOf(resolved(schema.propertyNames ?? {}, root));
+    return document.keyFault([...path, propertyName], `the key ${JSON.stringify(propertyName)}`, right);
+  }
+  if (keyword === "additionalProperties") return unknownKey(path, params.additionalProperty, schema, document);
+  if (keyword === "required") {
+    const key: string = params.missingProperty;
+    return document.keyFault(path, `no "${key}" here`, rightOf(schemaAt(root, [...path, key])));
+  }
+  if (isLater(schema))
+    return document.keyFault(path, `"${path.at(-1)}" is not in this version`, schema.description ?? "leave it out");
+  return valueFault(keyword, params, path, schema, document);
+}
+
+function unknownKey(path: Path, key: string, schema: Schema, document: SourceDocument): Fault {
+  const known = knownKeys(schema);
+  const close = nearest(key, known);
+  const meant = close === undefined ? "" : `did you mean "${close}"? `;
+  return document.keyFault(
+    [...path, key],
+    `unknown key ${JSON.stringify(key)}`,
+    `${meant}Known keys: ${known.join(", ")}`,
+  );
+}
+
+function valueFault(
+  keyword: string,
+  params: Record<string, unknown>,
+  path: Path,
+  schema: Schema,
+  document: SourceDocument,
+): Fault {
+  const found = describe(document.written(path));
+  const { minimum, maximum } = schema;
+  switch (keyword) {
+    case "not":
+      return document.fault(path, `${found} is not in this version`, rightOf(schema));
+    case "minimum":
+    case "maximum":
+      return document.fault(path, found, `a number from ${minimum} to ${maximum}: ${rightOf(schema)}`);
+    case "uniqueItems": {
+      const later = [...path, Math.max(Number(params.i), Number(params.j))];
+      return document.fault(later, `${describe(document.written(later))} a second time in one list`, "each only once");
+    }
+    case "maxItems":
+      return document.fault(path, "a longer list than is allowed", `at most ${params.limit} items`);
+    case "maxLength":
+      return document.fault(path, "a longer text than is allowed", `at most ${params.limit} characters`);
+    case "maxProperties":
+      return document.fault(path, "more keys than are allowed", `at most ${params.limit}`);
+    default:
+      return document.fault(path, found, rightOf(schema));
+  }
+}
+
+/** A value as a fault names it: `the number 5`, `the text "abc"`, `a list`. */
+export function describe(value: unknown): string {
+  if (value === null || value === undefined) return "nothing";
+  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
+  if (typeof value === "object") return Object.keys(value).length === 0 ? "an empty mapping" : "a mapping";
+  if (typeof value !== "string") return typeof value === "number" ? `the number ${value}` : String(value);
+  const shown = value.length > LONGEST_SHOWN ? `${value.slice(0, LONGEST_SHOWN)}…` : value;
+  return value === "" ? "an empty text" : `the text ${JSON.stringify(shown)}`;
+}
+
+/** The keys and indices of a JSON pointer (RFC 6901). */
+function pathOf(pointer: string, root: unknown): Path {
+  let value = root;
+  return pointer
+    .split("/")
+    .slice(1)
+    .map((part) => {
+      const key = part.replaceAll("~1", "/").replaceAll("~0", "~");
+      const step = Array.isArray(value) ? Number(key) : key;
+      value = (value as Record<string | number, unknown>)[step];
+      return step;
+    });
+}
+
+/** The candidate that was probably meant: at most a third of the letters differ. `undefined` where none is that near. */
+export function nearest(name: string, candidates: Iterable<string>): string | undefined {
+  if (name.length > LONGEST_COMPARED) return undefined;
+  let best: string | undefined;
+  let least = Math.min(name.length - 1, Math.max(1, Math.floor(name.length / 3))) + 1;
+  for (const candidate of candidates) {
+    if (Math.abs(candidate.length - name.length) >= least) continue;
+    const distance = distanceOf(name, candidate);
+    if (distance < least) [best, least] = [candidate, distance];
+  }
+  return best;
+}
+
+/** Letters to insert, remove, replace or swap with their neighbour (optimal string alignment), whatever their case. */
+function distanceOf(a: string, b: string): number {
+  const [from, to] = [a.toLowerCase(), b.toLowerCase()];
+  let older: number[] = [];
+  let row = Array.from({ length: to.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= from.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= to.length; j += 1) {
+      const replaced = (row[j - 1] ?? 0) + Number(from[i - 1] !== to[j - 1]);
+      const swapped = from[i - 1] === to[j - 2] && from[i - 2] === to[j - 1] ? (older[j - 2] ?? 0) + 1 : replaced;
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, replaced, swapped));
+    }
+    [older, row] = [row, next];
+  }
+  return row[to.length] ?? 0;
+}
