@@ -4,9 +4,11 @@ const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 const IPV6 = /^\[[0-9a-f:.]{2,45}\]$/;
 const ASCII = /^[!-~]+$/;
 const PORT = /:\d{1,5}$/;
+const LAST_LABEL_OF_DIGITS = /(?:^|\.)\d+$/;
 
 /**
- * The host of a Host header or `:authority` in the form that policies name it: lower case and without port.
+ * The host of a Host header or `:authority` in the form that policies name it: lower case and without port; an IPv6
+ * address in brackets and in its one short form (RFC 5952, but an IPv4-mapped one in hexadecimal).
  * `undefined` for what is no host name or address literal, also one with a trailing dot: a backend could take it for
  * another host than the policies did (RFC 9110, section 7.2).
  */
@@ -15,8 +17,8 @@ export function normalizeHost(raw: string): string | undefined {
   if (raw.length > LONGEST_HOST + 6 || !ASCII.test(raw)) return undefined;
   const host = raw.toLowerCase().replace(PORT, "");
   if (host.length > LONGEST_HOST) return undefined;
-  if (IPV6.test(host)) return URL.canParse(`http://${host}/`) ? host : undefined;
+  if (IPV6.test(host)) return URL.parse(`http://${host}/`)?.hostname;
   // A last label of digits only is an address to some programs and a name to others.
-  if (/(?:^|\.)\d+$/.test(host)) return IPV4.test(host) ? host : undefined;
+  if (LAST_LABEL_OF_DIGITS.test(host)) return IPV4.test(host) ? host : undefined;
   return LABELS.test(host) ? host : undefined;
 }

@@ -119,8 +119,11 @@ export function ambiguityOf(path: string, leniency: PathLeniency = STRICT): Text
     : { offset, found: "escapes that are not UTF-8", right: "encode it as UTF-8" };
 }
 
+/** A first byte with all that continue it, or one that continues none. */
+const ENCODED_CHARACTER = /%[c-f][\da-f](?:%[89ab][\da-f])*|%[89ab][\da-f]/gi;
+
 function brokenUtf8(path: string): number | undefined {
-  for (const escapes of path.matchAll(/(?:%[89a-f][\da-f])+/gi)) {
+  for (const escapes of path.matchAll(ENCODED_CHARACTER)) {
     try {
       decodeURIComponent(escapes[0]);
     } catch {

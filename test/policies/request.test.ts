@@ -1,6 +1,8 @@
 import { test } from "tap";
 import { normalizeHost } from "../../policies/host.ts";
-import { type PathLeniency, STRICT, segmentsOf } from "../../policies/path.ts";
+import { ambiguityOf, type PathLeniency, STRICT, segmentsOf } from "../../policies/path.ts";
+import { parsePattern } from "../../policies/pattern.ts";
+import { RouteTable } from "../../policies/routes.ts";
 
 const PATHS: readonly (readonly [string, readonly string[] | undefined])[] = [
   ["/", [""]],
@@ -44,7 +46,12 @@ const PATHS: readonly (readonly [string, readonly string[] | undefined])[] = [
   ["/%c2%9f", undefined],
   ["/%c0%ae", undefined],
   ["/%ed%a0%80", undefined],
+  ["/%c3%a9%a9", undefined],
+  ["/%a9", undefined],
+  ["/a%e2%82", undefined],
+  ["/%f4%90%80%80", undefined],
   ["/a;b=c", undefined],
+  ["/a%3bb=c", undefined],
   ["/..;/admin", undefined],
   ["/a?b", undefined],
   ["/a#b", undefined],
@@ -62,6 +69,41 @@ test("a path that two programs could read differently is not read at all", (t) =
   t.end();
 });
 
+test("no route takes a path that is not read, not even one for all that is left", (t) => {
+  const all = parsePattern("* /{path...}");
+  if ("offset" in all) throw new Error(all.found);
+  const table = new RouteTable([{ pattern: all, value: "all" }]);
+  for (const [path, segments] of PATHS) {
+    const expected =
+      segments === undefined ? { reason: "path-ambiguous" } : { value: "all", params: { path: segments.join("/") } };
+    t.strictSame(table.find("GET", path), expected, JSON.stringify(path));
+  }
+  t.end();
+});
+
+test("what makes a path ambiguous is told with its place", (t) => {
+  for (const [path, segments] of PATHS) {
+    t.equal(ambiguityOf(path) === undefined, segments !== undefined, JSON.stringify(path));
+  }
+  const cases: readonly (readonly [string, number, RegExp])[] = [
+    ["orders", 0, /does not begin with \//],
+    ["/v1/../admin", 4, /dot segment/],
+    ["/v1//orders", 4, /empty segment/],
+    ["/v1/a%2fb", 5, /encoded slash/],
+    ["/v1/a;b", 5, /semicolon/],
+    ["/v1%5cadmin", 3, /backslash/],
+    ["/a b", 2, /cannot hold/],
+    ["/a%4", 2, /malformed escape/],
+    ["/a%252e", 2, /percent sign/],
+    ["/a%0a", 2, /control character/],
+    ["/a%c2%85", 2, /control character/],
+    ["/%61dmin", 1, /escape of a letter/],
+    ["/%c3%a9%ff", 7, /not UTF-8/],
+  ];
+  for (const [path, offset, found] of cases) t.match(ambiguityOf(path), { offset, found }, path);
+  t.end();
+});
+
 test("a service opts in to one thing at a time, and never to a dot segment", (t) => {
   const cases: readonly (readonly [Partial<PathLeniency>, string, readonly string[] | undefined])[] = [
     [{ encodedSlash: true }, "/a%2fb", ["a/b"]],
@@ -74,13 +116,25 @@ test("a service opts in to one thing at a time, and never to a dot segment", (t)
     [{ parameters: true }, "/.;x", undefined],
     [{ parameters: true, encodedSlash: true, emptySegments: true }, "/a/../b", undefined],
     [{ parameters: true, encodedSlash: true, emptySegments: true }, "/%2e%2e%2fb", undefined],
+    [{ encodedSlash: true }, "/a%2Fb%2f", ["a/b/"]],
+    [{ encodedSlash: true }, "/a%2f%2fb", undefined],
+    [{ encodedSlash: true }, "/a%2f/b", undefined],
+    [{ encodedSlash: true }, "/a/%2fb", undefined],
+    [{ encodedSlash: true }, "/%2fa", undefined],
+    [{ encodedSlash: true, emptySegments: true }, "/a%2f%2fb", ["a//b"]],
+    [{ parameters: true }, "/a%3bb", ["a;b"]],
+    [{ parameters: true }, "/a/;b", undefined],
+    [{ parameters: true }, "/a/..%3b/b", undefined],
+    [{ parameters: true, emptySegments: true }, "/a/;b", ["a", ";b"]],
     [{ encodedSlash: true }, "/..%2fadmin", undefined],
     [{ encodedSlash: true }, "/a%2f..%2fadmin", undefined],
     [{ encodedSlash: true }, "/a%2f..", undefined],
     [{ encodedSlash: true, parameters: true }, "/a%2f..;x", undefined],
   ];
   for (const [change, path, expected] of cases) {
-    t.strictSame(segmentsOf(path, { ...STRICT, ...change }), expected, `${JSON.stringify(change)} ${path}`);
+    const leniency = { ...STRICT, ...change };
+    t.strictSame(segmentsOf(path, leniency), expected, `${JSON.stringify(change)} ${path}`);
+    t.equal(ambiguityOf(path, leniency) === undefined, expected !== undefined, `${JSON.stringify(change)} ${path}`);
   }
   t.end();
 });
@@ -92,6 +146,9 @@ const HOSTS: readonly (readonly [string, string | undefined])[] = [
   ["127.0.0.1:80", "127.0.0.1"],
   ["[::1]:443", "[::1]"],
   ["[2001:DB8::1]", "[2001:db8::1]"],
+  ["[0:0:0:0:0:0:0:1]", "[::1]"],
+  ["[2001:0db8:0::0:1]:80", "[2001:db8::1]"],
+  ["[::ffff:127.0.0.1]", "[::ffff:7f00:1]"],
   ["", undefined],
   [":80", undefined],
   ["orders.example.com.", undefined],

@@ -1,0 +1,314 @@
+import { isPlain, type PathLeniency, STRICT, segmentsOf } from "./path.ts";
+import { commonPath, type Expression, type Pattern } from "./pattern.ts";
+
+export interface Found<T> {
+  readonly value: T;
+  /**
+   * What the path captured, by name, percent-decoded. `{id}` is one segment, and holds a slash only where `%2f` may
+   * pass. `{path...}` is the rest with `/` between its segments; a slash within one stays `%2F`, so it separates nothing.
+   */
+  readonly params: Readonly<Record<string, string>>;
+}
+
+export interface NotFound {
+  readonly reason: "path-ambiguous" | "route-unknown" | "method-not-allowed";
+}
+
+const AMBIGUOUS: NotFound = { reason: "path-ambiguous" };
+const UNKNOWN: NotFound = { reason: "route-unknown" };
+const NOT_ALLOWED: NotFound = { reason: "method-not-allowed" };
+
+/**
+ * Routes by method and path. The most specific pattern wins: the one all whose requests the others match too.
+ *
+ * The patterns are a tree with a branch for each segment, and a path is tried against a branch's literal, expressions,
+ * `{id}` and rest, in this order. Of two patterns that match a request one includes the other segment by segment, or
+ * they are a conflict; so the first that is found is the most specific. No branch is entered twice for one path, and a
+ * literal is one look-up however many there are: the search grows only with the number of ways in which patterns have
+ * literals and wildcards at the same places, which is up to the policies' author.
+ */
+export class RouteTable<T> {
+  readonly #root = new Branch<T>();
+  /** The paths of patterns without wildcards, with all that match, the most specific first: one look-up finds them. */
+  readonly #known = new Map<string, Known<T>>();
+
+  /** @param entries whose patterns have no conflicts */
+  constructor(entries: readonly { readonly pattern: Pattern; readonly value: T }[]) {
+    for (const { pattern, value } of entries) this.#root.add(new Route(pattern, value));
+    for (const { pattern } of entries) this.#learn(pattern);
+  }
+
+  #learn({ segments }: Pattern): void {
+    const literals = segments.flatMap((segment) => (segment.kind === "literal" ? [segment.value] : []));
+    const path = `/${literals.join("/")}`;
+    if (literals.length < segments.length || !isPlain(path) || this.#known.has(path)) return;
+    const endings: Ending<T>[] = [];
+    this.#root.search(literals, 0, (ending) => {
+      endings.push(ending);
+      return undefined;
+    });
+    this.#known.set(path, { segments: literals, endings });
+  }
+
+  /**
+   * @param path raw, without query
+   * @param leniency what the service lets pass of what makes a path ambiguous
+   */
+  find(method: string, path: string, leniency: PathLeniency = STRICT): Found<T> | NotFound {
+    const known = this.#known.get(path);
+    if (known !== undefined) return findKnown(known, method);
+    const segments = segmentsOf(path, leniency);
+    if (segments === undefined) return AMBIGUOUS;
+    let refusal = UNKNOWN;
+    const route = this.#root.search(segments, 0, (ending) => {
+      refusal = NOT_ALLOWED;
+      return ending.find(method);
+    });
+    return route?.found(segments) ?? refusal;
+  }
+}
+
+interface Known<T> {
+  readonly segments: readonly string[];
+  readonly endings: readonly Ending<T>[];
+}
+
+function findKnown<T>({ segments, endings }: Known<T>, method: string): Found<T> | NotFound {
+  for (const ending of endings) {
+    const route = ending.find(method);
+    if (route !== undefined) return route.found(segments);
+  }
+  return NOT_ALLOWED;
+}
+
+/** A pattern and what it leads to. */
+class Route<T> {
+  readonly pattern: Pattern;
+  readonly value: T;
+  /** `undefined`: any. */
+  readonly methods: ReadonlySet<string> | undefined;
+  readonly #always: Found<T> | undefined;
+
+  constructor(pattern: Pattern, value: T) {
+    const { methods } = pattern;
+    this.pattern = pattern;
+    this.value = value;
+    this.methods = methods && new Set(methods.includes("GET") ? [...methods, "HEAD"] : methods);
+    this.#always = pattern.captures.length === 0 ? { value, params: {} } : undefined;
+  }
+
+  found(segments: readonly string[]): Found<T> {
+    return this.#always ?? { value: this.value, params: paramsOf(this.pattern, segments) };
+  }
+}
+
+function paramsOf(pattern: Pattern, segments: readonly string[]): Record<string, string> {
+  const params: Record<string, string> = {};
+  for (const [index, segment] of pattern.segments.entries()) {
+    if (segment.kind === "one") params[segment.name] = segments[index] ?? "";
+    else if (segment.kind === "rest") params[segment.name] = restOf(segments, index);
+  }
+  return params;
+}
+
+function restOf(segments: readonly string[], start: number): string {
+  const rest = segments.slice(start);
+  return rest.map((segment) => (segment.includes("/") ? segment.replaceAll("/", "%2F") : segment)).join("/");
+}
+
+/** The routes that match the same paths. */
+class Ending<T> {
+  readonly routes: Route<T>[] = [];
+  readonly #byMethod = new Map<string, Route<T>>();
+  #any: Route<T> | undefined;
+
+  add(route: Route<T>): void {
+    this.routes.push(route);
+    if (route.methods === undefined) this.#any = route;
+    for (const method of route.methods ?? []) {
+      const methods = this.#byMethod.get(method)?.methods;
+      // Of two without a conflict the one with fewer methods is the more specific.
+      if (methods === undefined || (route.methods?.size ?? 0) < methods.size) this.#byMethod.set(method, route);
+    }
+  }
+
+  find(method: string): Route<T> | undefined {
+    return this.#byMethod.get(method) ?? this.#any;
+  }
+}
+
+/** Where patterns that begin with the same segments go on. */
+class Branch<T> {
+  readonly literals = new Map<string, Branch<T>>();
+  /** `{id}` is the last of them. */
+  readonly wildcards: { readonly expression: Expression | undefined; readonly branch: Branch<T> }[] = [];
+  /** The patterns that end here. */
+  end: Ending<T> | undefined;
+  /** The patterns that take all that is left. */
+  rest: Ending<T> | undefined;
+
+  add(route: Route<T>): void {
+    let branch: Branch<T> = this;
+    for (const segment of route.pattern.segments) {
+      if (segment.kind === "rest") {
+        branch.rest ??= new Ending();
+        branch.rest.add(route);
+        return;
+      }
+      branch = segment.kind === "literal" ? branch.#literal(segment.value) : branch.#wildcard(segment.expression);
+    }
+    branch.end ??= new Ending();
+    branch.end.add(route);
+  }
+
+  #literal(value: string): Branch<T> {
+    const existing = this.literals.get(value);
+    if (existing !== undefined) return existing;
+    const branch = new Branch<T>();
+    this.literals.set(value, branch);
+    return branch;
+  }
+
+  #wildcard(expression: Expression | undefined): Branch<T> {
+    const existing = this.wildcards.find((wildcard) => wildcard.expression?.text === expression?.text);
+    if (existing !== undefined) return existing.branch;
+    const wildcard = { expression, branch: new Branch<T>() };
+    if (expression === undefined) this.wildcards.push(wildcard);
+    else this.wildcards.unshift(wildcard);
+    return wildcard.branch;
+  }
+
+  /** Visits what a path matches, the most specific first, until a visit gives something. */
+  search<R>(segments: readonly string[], depth: number, visit: (ending: Ending<T>) => R | undefined): R | undefined {
+    const segment = segments[depth];
+    if (segment === undefined) return (this.end && visit(this.end)) ?? (this.rest && visit(this.rest));
+    const literal = this.literals.get(segment)?.search(segments, depth + 1, visit);
+    if (literal !== undefined) return literal;
+    for (const { expression, branch } of this.wildcards) {
+      if (!fits(expression, segment)) continue;
+      const found = branch.search(segments, depth + 1, visit);
+      if (found !== undefined) return found;
+    }
+    return this.rest && visit(this.rest);
+  }
+
+  /** All that end here or below. */
+  *endings(): Generator<Ending<T>> {
+    if (this.end) yield this.end;
+    if (this.rest) yield this.rest;
+    for (const branch of this.literals.values()) yield* branch.endings();
+    for (const { branch } of this.wildcards) yield* branch.endings();
+  }
+}
+
+/** No wildcard takes an empty segment. */
+function fits(expression: Expression | undefined, segment: string): boolean {
+  return segment !== "" && (expression === undefined || expression.matches(segment));
+}
+
+/** Two patterns that match the same requests, or of which neither is the more specific for some request. */
+export interface Conflict {
+  /** Indexes of the patterns, the lower one first. */
+  readonly first: number;
+  readonly second: number;
+  readonly kind: "equal" | "overlap";
+  /** Method and path of a request that both match. Where no segment is known that fits its expressions, they stand for it. */
+  readonly example: string;
+}
+
+const MOST_CONFLICTS = 100;
+
+/** The conflicts among patterns, sorted; no more than the first 100 that come up. */
+export function conflictsOf(patterns: readonly Pattern[]): readonly Conflict[] {
+  const root = new Branch<number>();
+  for (const [index, pattern] of patterns.entries()) root.add(new Route(pattern, index));
+  const conflicts: Conflict[] = [];
+  compareBranches({ at: root, within: true }, { at: root, within: true }, conflicts);
+  return conflicts.sort((a, b) => a.first - b.first || a.second - b.second);
+}
+
+/** One of two branches or endings that some path reaches both of. */
+interface Side<At> {
+  readonly at: At;
+  /** Every path that led here leads to the other, too. */
+  readonly within: boolean;
+}
+
+/** Compares all that two branches, or one and itself, can both take. It never meets what no path reaches together. */
+function compareBranches(a: Side<Branch<number>>, b: Side<Branch<number>>, conflicts: Conflict[]): void {
+  if (conflicts.length >= MOST_CONFLICTS) return;
+  const self = a.at === b.at;
+  compareEndings({ ...a, at: a.at.end }, { ...b, at: b.at.end }, conflicts);
+  compareEndings({ ...a, at: a.at.rest }, { ...b, at: b.at.rest }, conflicts);
+  compareLiterals(a, b, conflicts);
+  compareWildcards(a, b, conflicts);
+  compareUnlike(a, b, conflicts);
+  if (!self) compareUnlike(b, a, conflicts);
+}
+
+function compareLiterals(a: Side<Branch<number>>, b: Side<Branch<number>>, conflicts: Conflict[]): void {
+  const [few, many] = a.at.literals.size <= b.at.literals.size ? [a, b] : [b, a];
+  for (const [value, at] of few.at.literals) {
+    const other = many.at.literals.get(value);
+    if (other !== undefined) compareBranches({ ...few, at }, { ...many, at: other }, conflicts);
+  }
+}
+
+/** Whether one expression lies within another is not asked: two that differ overlap. */
+function compareWildcards(a: Side<Branch<number>>, b: Side<Branch<number>>, conflicts: Conflict[]): void {
+  for (const [index, { expression: one, branch: first }] of a.at.wildcards.entries()) {
+    for (const { expression: two, branch: second } of b.at.wildcards.slice(a.at === b.at ? index : 0)) {
+      const same = one?.text === two?.text;
+      const inFirst = { at: first, within: a.within && (same || two === undefined) };
+      compareBranches(inFirst, { at: second, within: b.within && (same || one === undefined) }, conflicts);
+    }
+  }
+}
+
+/** The wildcards of one side against literals of the other, and the rest of one against all else that the other takes. */
+function compareUnlike(wide: Side<Branch<number>>, narrow: Side<Branch<number>>, conflicts: Conflict[]): void {
+  for (const { expression, branch } of wide.at.wildcards) {
+    for (const [value, at] of narrow.at.literals) {
+      if (fits(expression, value)) compareBranches({ at: branch, within: false }, { ...narrow, at }, conflicts);
+    }
+  }
+  if (wide.at.rest === undefined) return;
+  for (const at of narrow.at.endings()) {
+    if (at !== narrow.at.rest) compareEndings({ at: wide.at.rest, within: false }, { ...narrow, at }, conflicts);
+  }
+}
+
+type Reached = Side<Ending<number> | undefined>;
+
+function compareEndings(a: Reached, b: Reached, conflicts: Conflict[]): void {
+  for (const one of a.at?.routes ?? []) {
+    for (const two of b.at?.routes ?? []) {
+      if (conflicts.length >= MOST_CONFLICTS) return;
+      if (a.at === b.at && one.value >= two.value) continue;
+      const conflict = conflictOf(one, a.within, two, b.within);
+      if (conflict !== undefined) conflicts.push(conflict);
+    }
+  }
+}
+
+function conflictOf(a: Route<number>, aWithin: boolean, b: Route<number>, bWithin: boolean): Conflict | undefined {
+  const method = commonMethod(a.methods, b.methods);
+  if (method === undefined) return undefined;
+  const moreSpecific = aWithin && isWithin(a.methods, b.methods);
+  const lessSpecific = bWithin && isWithin(b.methods, a.methods);
+  if (moreSpecific !== lessSpecific) return undefined;
+  const [first, second] = a.value < b.value ? [a, b] : [b, a];
+  const example = `${method} ${commonPath(first.pattern, second.pattern)}`;
+  return { first: first.value, second: second.value, kind: moreSpecific ? "equal" : "overlap", example };
+}
+
+type Methods = ReadonlySet<string> | undefined;
+
+function commonMethod(a: Methods, b: Methods): string | undefined {
+  if (a === undefined) return b === undefined ? "GET" : [...b][0];
+  return b === undefined ? [...a][0] : [...a].find((method) => b.has(method));
+}
+
+function isWithin(a: Methods, b: Methods): boolean {
+  return b === undefined || (a !== undefined && [...a].every((method) => b.has(method)));
+}
