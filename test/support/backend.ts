@@ -1,12 +1,16 @@
-import { createServer, type Socket } from "node:net";
 import type { Test } from "tap";
+import { listen } from "./listener.ts";
 
-/** One request as a backend got it: the head's bytes as text, one character a byte. */
+type Field = readonly [name: string, value: string];
+
+/** One request as a backend got it: bytes as text, one character a byte. */
 export interface Received {
   /** `GET /v1/orders HTTP/1.1` */
   readonly line: string;
   /** In the order and case they came, none joined. */
-  readonly headers: readonly (readonly [string, string])[];
+  readonly headers: readonly Field[];
+  /** What came after the last chunk of a chunked body, in the same form. */
+  readonly trailers: readonly Field[];
 }
 
 export interface Backend {
@@ -16,40 +20,74 @@ export interface Backend {
   last(name: string): readonly string[];
 }
 
+const ANSWER = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nl5d-proxy-error: secret\r\n\r\nok";
+/** It agrees to a WebSocket, and sends back what comes then. */
+const SWITCHED = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+
 /** A keep-alive HTTP/1.1 backend that keeps what it gets byte for byte and answers 200. It ends with the test. */
 export async function startBackend(t: Test): Promise<Backend> {
   const received: Received[] = [];
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket)).on("error", () => {});
+  const port = await listen(t, (socket) => {
     let buffered = "";
+    let switched = false;
     socket.setEncoding("latin1").on("data", (text: string) => {
+      if (switched) {
+        socket.write(text, "latin1");
+        return;
+      }
       buffered += text;
-      for (let end = buffered.indexOf("\r\n\r\n"); end >= 0; end = buffered.indexOf("\r\n\r\n")) {
-        const [line = "", ...fields] = buffered.slice(0, end).split("\r\n");
-        buffered = buffered.slice(end + 4);
-        received.push({ line, headers: fields.map(parseField) });
-        socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nl5d-proxy-error: secret\r\n\r\nok");
+      for (let next = parse(buffered); next !== undefined; next = parse(buffered)) {
+        received.push(next.request);
+        buffered = next.rest;
+        switched = valuesOf(next.request, "upgrade").includes("websocket");
+        socket.write(switched ? SWITCHED : ANSWER);
       }
     });
   });
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
   return {
-    port: address.port,
+    port,
     received,
-    last: (name) =>
-      (received.at(-1)?.headers ?? []).filter(([field]) => field.toLowerCase() === name).map(([, v]) => v),
+    last: (name) => {
+      const request = received.at(-1);
+      return request === undefined ? [] : valuesOf(request, name);
+    },
   };
 }
 
-function parseField(field: string): readonly [string, string] {
+function valuesOf({ headers }: Received, name: string): string[] {
+  return headers.filter(([field]) => field.toLowerCase() === name).map(([, value]) => value);
+}
+
+/** The first request of the text and what stands behind it; undefined until all of it is there. */
+function parse(text: string): { readonly request: Received; readonly rest: string } | undefined {
+  const end = text.indexOf("\r\n\r\n");
+  if (end < 0) return undefined;
+  const [line = "", ...fields] = text.slice(0, end).split("\r\n");
+  const request = { line, headers: fields.map(parseField), trailers: [] };
+  const rest = text.slice(end + 4);
+  return valuesOf(request, "transfer-encoding").includes("chunked") ? parseChunked(request, rest) : { request, rest };
+}
+
+/** RFC 9112, section 7.1: chunks, the last of them empty, then the trailers and an empty line. */
+function parseChunked(request: Received, text: string): ReturnType<typeof parse> {
+  let at = 0;
+  for (;;) {
+    const sizeEnd = text.indexOf("\r\n", at);
+    if (sizeEnd < 0) return undefined;
+    const size = Number.parseInt(text.slice(at, sizeEnd), 16);
+    if (size === 0) {
+      // With no trailer the empty line follows at once.
+      const end = text.indexOf("\r\n\r\n", sizeEnd);
+      if (end < 0) return undefined;
+      const fields = text.slice(sizeEnd + 2, end).split("\r\n");
+      const trailers = fields.filter((field) => field !== "").map(parseField);
+      return { request: { ...request, trailers }, rest: text.slice(end + 4) };
+    }
+    at = sizeEnd + 2 + size + 2;
+  }
+}
+
+function parseField(field: string): Field {
   const colon = field.indexOf(":");
   return [field.slice(0, colon), field.slice(colon + 1).trim()];
 }
