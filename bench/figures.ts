@@ -1,5 +1,6 @@
 import { FLOOR } from "./contestants/floor.ts";
 import { PLAIN } from "./contestants/handwritten.ts";
+import { OAUTH2_PROXY } from "./contestants/oauth2-proxy.ts";
 import { type Column, median, type Report, typical } from "./results.ts";
 import { CACHED_MEMORY, START_TIME } from "./sections/footprint.ts";
 import { FLOOD, HALF, QUARTER } from "./sections/latency.ts";
@@ -53,6 +54,12 @@ function warmFigures(cell: Cell, old: boolean): readonly Figure[] {
       what: "warm CPU, HAProxy and agent / jwt_verify RS256",
       ...verify,
       reached: ratio(both, warm(JWT_VERIFY, "both")),
+    },
+    {
+      what: "warm CPU, HAProxy and agent / oauth2-proxy",
+      must: 0.15,
+      goal: 0.1,
+      reached: ratio(both, warm(OAUTH2_PROXY, "both")),
     },
     {
       what: "warm CPU, agent / constant haproxy-spoe-go",

@@ -16,7 +16,7 @@ import { asText, tablesOf } from "./tables.ts";
 const tell = (line: string) => void process.stderr.write(`${line}\n`);
 
 async function measure(haproxy: Haproxy, options: BenchOptions): Promise<Report> {
-  const stage = await openStage(haproxy, options.cores);
+  const stage = await openStage(haproxy, options.cores, options.given);
   const stop = () => {
     closeStage(stage);
     process.exit(130);

@@ -1,4 +1,6 @@
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import type { Given } from "./stage.ts";
 
 export const SECTIONS = ["warm", "many", "cold", "policies", "latency", "events", "footprint"] as const;
 export type Section = (typeof SECTIONS)[number];
@@ -8,6 +10,8 @@ export const USAGE = `npm run bench -- [options]
   --cores 1|2              threads of HAProxy and of the Go agents (1)
   --section NAME           one of ${SECTIONS.join(", ")}; repeatable; default: all
   --connections N          of the warm section; repeatable (1, 64, 512)
+  --criteo PATH            a built github.com/criteo/haproxy-spoe-auth, to be measured too
+  --oauth2-proxy PATH      a built oauth2-proxy, with --lua DIR: auth-request.lua, haproxy-lua-http.lua and json.lua
   --rounds N               interleaved rounds; the table has their medians (5)
   --seconds N              of load in each measurement (3)
   --quick                  a look at whether it works: 1 round of 1 second, section warm, 1 connection
@@ -20,6 +24,7 @@ export interface BenchOptions {
   readonly cores: 1 | 2;
   readonly sections: readonly Section[];
   readonly connections: readonly number[];
+  readonly given: Given;
   readonly rounds: number;
   readonly seconds: number;
   readonly json: boolean;
@@ -36,6 +41,9 @@ export function optionsOf(args: readonly string[]): BenchOptions {
       cores: { type: "string", default: "1" },
       section: { type: "string", multiple: true },
       connections: { type: "string", multiple: true },
+      criteo: { type: "string" },
+      "oauth2-proxy": { type: "string" },
+      lua: { type: "string" },
       rounds: { type: "string" },
       seconds: { type: "string" },
       quick: { type: "boolean", default: false },
@@ -49,12 +57,22 @@ export function optionsOf(args: readonly string[]): BenchOptions {
   const connections = values.connections ?? (quick ? ["1"] : ["1", "64", "512"]);
   return {
     ...{ haproxy, json, markdown, help },
+    given: {
+      criteo: absolute(values.criteo),
+      oauth2Proxy: absolute(values["oauth2-proxy"]),
+      lua: absolute(values.lua),
+    },
     cores: wholeNumber("cores", values.cores, 2) === 2 ? 2 : 1,
     sections: sections.map(sectionOf),
     connections: connections.map((n) => wholeNumber("connections", n, 4096)),
     rounds: wholeNumber("rounds", values.rounds ?? (quick ? "1" : "5"), 100),
     seconds: wholeNumber("seconds", values.seconds ?? (quick ? "1" : "3"), 60),
   };
+}
+
+/** HAProxy and the agents run in folders of their own. */
+function absolute(path: string | undefined): string | undefined {
+  return path === undefined ? undefined : resolve(path);
 }
 
 function sectionOf(text: string): Section {

@@ -5,6 +5,13 @@ import { type Haproxy, startHaproxy } from "./haproxy.ts";
 import { Issuer } from "./issuer.ts";
 import { freePort, Processes, type Running } from "./processes.ts";
 
+/** Contestants that are not built here: paths of their programs, and of the Lua files that one of them needs. */
+export interface Given {
+  readonly criteo: string | undefined;
+  readonly oauth2Proxy: string | undefined;
+  readonly lua: string | undefined;
+}
+
 /** What all contestants of a run share, one HAProxy version at a time. */
 export interface Stage {
   readonly haproxy: Haproxy;
@@ -15,6 +22,7 @@ export interface Stage {
   /** Port of the backend: as light as can be, and not counted. */
   readonly backend: number;
   readonly processes: Processes;
+  readonly given: Given;
 }
 
 /** What is put under load. */
@@ -34,14 +42,14 @@ export interface Contestant {
 /** A contestant that cannot be measured here: named, never left out. */
 export class Missing extends Error {}
 
-export async function openStage(haproxy: Haproxy, cores: 1 | 2): Promise<Stage> {
+export async function openStage(haproxy: Haproxy, cores: 1 | 2, given: Given): Promise<Stage> {
   const folder = mkdtempSync(join(tmpdir(), "countersign-bench-"));
   const processes = new Processes();
   const backend = await freePort();
   const config = join(folder, "backend.cfg");
   writeFileSync(config, backendConfig(backend));
   await startHaproxy(processes, haproxy, [config], backend);
-  return { haproxy, cores, folder, issuer: await Issuer.start(), backend, processes };
+  return { haproxy, cores, folder, issuer: await Issuer.start(), backend, processes, given };
 }
 
 export function closeStage({ processes, issuer, folder }: Stage): void {

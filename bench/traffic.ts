@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { claimsOf, pathOf, REFUSED_PATH } from "./contestants/generated.ts";
 import type { Algorithm, Issuer } from "./issuer.ts";
-import { type Request, writeRequests } from "./load/load.ts";
+import { bearing, type Request, writeRequests } from "./load/load.ts";
 import type { Stage } from "./stage.ts";
 
 /** Requests of one kind, sent in turn. */
@@ -20,7 +20,7 @@ export function oneToken(routes = 10, algorithm: Algorithm = "RS256"): Traffic {
   return {
     name: `one token ${algorithm}, ${routes} routes`,
     expect: "allowed",
-    requests: (issuer) => [{ path: pathOf(routes), token: issuer.token(algorithm, claimsOf(0)) }],
+    requests: (issuer) => [bearing(issuer.token(algorithm, claimsOf(0)), pathOf(routes))],
   };
 }
 
@@ -32,7 +32,7 @@ export function tokens(count: number, algorithm: Algorithm): Traffic {
     name: `${count} tokens ${algorithm}`,
     expect: "allowed",
     requests: (issuer) =>
-      Array.from({ length: count }, (_, n) => ({ path: pathOf(10), token: issuer.token(algorithm, claimsOf(n)) })),
+      Array.from({ length: count }, (_, n) => bearing(issuer.token(algorithm, claimsOf(n)), pathOf(10))),
   };
 }
 
@@ -44,7 +44,7 @@ export function cold(algorithm: Algorithm): Traffic {
 export const REFUSED: Traffic = {
   name: "refused",
   expect: "refused",
-  requests: (issuer) => [{ path: REFUSED_PATH, token: issuer.token("RS256", claimsOf(0)) }],
+  requests: (issuer) => [bearing(issuer.token("RS256", claimsOf(0)), REFUSED_PATH)],
 };
 
 /** What an attacker can send without end: signatures that are wrong, and keys that nobody has. */
@@ -55,7 +55,7 @@ export const GARBAGE: Traffic = {
     Array.from({ length: 20_000 }, (_, n) => {
       const [head = "", payload = ""] = issuer.token("EdDSA", claimsOf(n)).split(".");
       const kid = n % 2 === 0 ? head : withKey(head, `key-${n}`);
-      return { path: pathOf(10), token: `${kid}.${payload}.${randomBytes(64).toString("base64url")}` };
+      return bearing(`${kid}.${payload}.${randomBytes(64).toString("base64url")}`, pathOf(10));
     }),
 };
 

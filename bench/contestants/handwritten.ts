@@ -1,10 +1,10 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startHaproxy } from "../haproxy.ts";
 import type { Algorithm } from "../issuer.ts";
 import { AUDIENCE } from "../issuer.ts";
 import { freePort } from "../processes.ts";
 import { type Contestant, folderOf, type Stage, type Subject } from "../stage.ts";
+import { startWritten } from "./written.ts";
 
 /** HAProxy as it would be without any authorization: what every other row is held against. */
 export const PLAIN: Contestant = { name: "plain HAProxy", start: (stage) => startAlone(stage, PLAIN.name, []) };
@@ -47,28 +47,5 @@ function jwtRules(algorithm: string, key: string, issuer: string): readonly stri
 
 async function startAlone(stage: Stage, name: string, rules: readonly string[]): Promise<Subject> {
   const port = await freePort();
-  const file = join(folderOf(stage, name), "haproxy.cfg");
-  writeFileSync(file, config(stage, port, rules));
-  return { port, haproxy: await startHaproxy(stage.processes, stage.haproxy, [file], port), agent: undefined };
-}
-
-/** It logs every request, as the generated configuration does, in HAProxy's own format. */
-function config({ cores, backend }: Stage, port: number, rules: readonly string[]): string {
-  return `global
-    nbthread ${cores}
-    log stdout len 4096 format raw local0
-defaults
-    mode http
-    log global
-    option httplog
-    option dontlognull
-    timeout connect 5s
-    timeout client 30s
-    timeout server 30s
-frontend measured
-    bind 127.0.0.1:${port}
-${rules.map((rule) => `    ${rule}\n`).join("")}    default_backend orders
-backend orders
-    server orders1 127.0.0.1:${backend} check
-`;
+  return { port, haproxy: await startWritten(stage, name, port, { rules }), agent: undefined };
 }

@@ -10,7 +10,8 @@ export const HOST = "orders.example.com";
 /** What is asked for. */
 export interface Request {
   readonly path: string;
-  readonly token?: string;
+  /** The one that bears the credential. */
+  readonly header: string;
 }
 
 export interface Load {
@@ -39,10 +40,15 @@ const run = promisify(execFile);
 const ROOT = resolve(import.meta.dirname, "../..");
 const UNPACKED = join(ROOT, ".cache/wrk/usr");
 
+/** A request with a bearer token. */
+export function bearing(token: string, path: string): Request {
+  return { path, header: `Authorization: Bearer ${token}` };
+}
+
 /** Writes requests to a file as both clients read it. */
 export function writeRequests(folder: string, name: string, requests: readonly Request[]): string {
   const file = join(folder, `${name}.requests`);
-  writeFileSync(file, requests.map(({ path, token = "" }) => `${path} ${token}\n`).join(""));
+  writeFileSync(file, requests.map(({ path, header }) => `${path} ${header}\n`).join(""));
   return file;
 }
 

@@ -1,14 +1,12 @@
--- Sends the requests of a file in turn, one a line: path, a blank, and the bearer token if there is one.
+-- Sends the requests of a file in turn, one a line: path, a blank, and the header with the credential.
 -- Ends with one line of JSON.
 
 local requests, last = {}, 0
 
 function init(args)
   for line in io.lines(args[1]) do
-    local path, token = line:match("^(%S+) ?(%S*)$")
-    local headers = { Host = args[2] }
-    if token ~= "" then headers.Authorization = "Bearer " .. token end
-    requests[#requests + 1] = wrk.format("GET", path, headers)
+    local path, name, value = line:match("^(%S+) (.-): (.*)$")
+    requests[#requests + 1] = wrk.format("GET", path, { Host = args[2], [name] = value })
   end
 end
 

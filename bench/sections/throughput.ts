@@ -1,7 +1,9 @@
 import { countersign } from "../contestants/countersign.ts";
+import { COOKIE, CRITEO } from "../contestants/criteo.ts";
 import { FLOOR } from "../contestants/floor.ts";
 import { spoeGo } from "../contestants/go.ts";
 import { jwtVerify, PLAIN } from "../contestants/handwritten.ts";
+import { OAUTH2_PROXY } from "../contestants/oauth2-proxy.ts";
 import { ALGORITHMS, type Algorithm } from "../issuer.ts";
 import type { Row } from "../rounds.ts";
 import type { Contestant } from "../stage.ts";
@@ -40,6 +42,8 @@ export function warmRows(connections: readonly number[]): readonly Row[] {
   return [
     ...connections.flatMap((n) => contestants.map((contestant) => row(contestant, WARM, ONE_TOKEN, n))),
     ...others.map((contestant) => row(contestant, WARM, ONE_TOKEN)),
+    row(OAUTH2_PROXY, WARM, ONE_TOKEN),
+    row(CRITEO, WARM, COOKIE),
   ];
 }
 
