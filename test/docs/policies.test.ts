@@ -1,0 +1,56 @@
+import { readFileSync } from "node:fs";
+import { test } from "tap";
+
+const root = new URL("../../", import.meta.url);
+const page = readFileSync(new URL("docs/policies.md", root), "utf8");
+const { properties, definitions } = JSON.parse(readFileSync(new URL("policies/policy-file.schema.json", root), "utf8"));
+
+/** The first column of the first table after a line. */
+function keysAfter(line: string): readonly string[] {
+  const text = page.slice(page.indexOf(`\n${line}`));
+  const table = /\n\|[^\n]*\n\|---[^\n]*\n((?:\|[^\n]*\n)+)/.exec(text)?.[1] ?? "";
+  return table
+    .trimEnd()
+    .split("\n")
+    .map((row) => /^\| `([^`]+)`/.exec(row)?.[1] ?? row);
+}
+
+/** The keys that the schema takes; those of later versions have the schema `{ "not": {} }`. */
+function keysOf(schema: Readonly<Record<string, { readonly not?: unknown }>>, later = false): readonly string[] {
+  return Object.entries(schema)
+    .filter(([, { not }]) => (not !== undefined) === later)
+    .map(([key]) => key);
+}
+
+const TABLES: readonly (readonly [line: string, schema: Readonly<Record<string, { readonly not?: unknown }>>])[] = [
+  ["## The file", properties],
+  ["## A binding", definitions.binding.properties],
+  ["## A service", definitions.service.properties],
+  ["`paths` has:", definitions.service.properties.paths.properties],
+  ["## A route", definitions.route.properties],
+];
+
+test("the page explains every key of a policy file, and no other", (t) => {
+  for (const [line, schema] of TABLES) t.strictSame(new Set(keysAfter(line)), new Set(keysOf(schema)), line);
+  t.end();
+});
+
+test("what a service's and a route's tables call required is what the schema requires", (t) => {
+  for (const [heading, schema] of [
+    ["## A service", definitions.service],
+    ["## A route", definitions.route],
+  ] as const) {
+    const section = page.slice(page.indexOf(heading)).split("\n## ")[0] ?? "";
+    const required = [...section.matchAll(/^\| `([^`]+)` \|[^|]*\| required \|/gm)].map(([, key]) => key);
+    t.strictSame(required, schema.required, heading);
+  }
+  t.end();
+});
+
+test("the page names what belongs to later versions", (t) => {
+  const section = page.slice(page.indexOf("## Not in this version"));
+  const later = [...keysOf(definitions.service.properties, true), ...keysOf(definitions.binding.properties, true)];
+  t.ok(later.length > 0);
+  for (const key of later) t.match(section, `\`${key}\``);
+  t.end();
+});

@@ -1,0 +1,219 @@
+import { test } from "tap";
+import type { Principal } from "../../policies/principal.ts";
+import { type Asked, decide, NOON, policiesFrom, principalFrom } from "../support/policies.ts";
+
+const POLICY = `
+roles:
+  reader:
+    - { issuer: okta, group: Readers }
+    - { issuer: okta, group: Auditors, scope: orders:read }
+    - { role: admin }
+  admin:
+    - { issuer: okta, group: Admins }
+    - { issuer: okta, subject: oncall, until: 2026-11-25T13:00:00Z }
+  robot:
+    - { issuer: aws, kind: workload }
+  emea:
+    - { issuer: okta, claim: { org.region: emea, "https://example.com/tier": 2, tags: eu } }
+  banned:
+    - { issuer: okta, group: Banned }
+services:
+  orders:
+    hosts: [orders.example.com, "*.orders.example.com"]
+    audiences: [api://orders, api://aws]
+    backend: orders
+    deny: [banned]
+    headers:
+      x-auth-subject: principal.subject
+      x-auth-roles: { value: list(principal.roles), max: 20 }
+    preflight: allow
+    routes:
+      - { name: read, match: [GET /v1/orders, "GET /v1/orders/{id}"], allow: [reader] }
+      - { name: write, match: ["POST|PUT /v1/orders/{id}"], allow: [admin], deny: [emea], scopes: [orders:write, orders:read] }
+      - name: cancel
+        match: ["POST /v1/orders/{id}/cancel"]
+        allow: [reader, robot]
+        when: '"mfa" in principal.claims.amr && request.params.id != "0"'
+        shadow: { allow: [admin] }
+      - { name: me, match: [GET /me], allow: [authenticated], headers: { x-auth-tenant: principal.claims.tenant } }
+      - { name: maybe, match: [GET /maybe], allow: [reader], optional: true, shadow: { allow: [anyone] } }
+      - { name: inside, match: [GET /inside], allow: [anyone], when: 'request.src == "10.0.0.1"' }
+      - { name: health, match: [GET /healthz], allow: [anyone] }
+      - { name: closed, match: ["* /closed"], allow: [] }
+      - { name: region, match: [GET /region], allow: [emea] }
+  okta-only:
+    hosts: [okta.example.com]
+    issuers: [okta]
+    audiences: [api://files]
+    backend: files
+    allow: [authenticated]
+    when: request.tls
+    routes:
+      - { name: all, match: ["* /{path...}"] }
+      - { name: plain, match: [GET /plain], when: "true" }
+`;
+const policies = policiesFrom(POLICY);
+
+const reader = principalFrom({ groups: ["Readers"] });
+const admin = principalFrom({ subject: "root", groups: ["Admins"] });
+const robot = principalFrom({ issuer: "aws", subject: "job", kind: "workload", audiences: ["api://aws"] });
+const nobody = principalFrom();
+const mfa = { claims: { amr: ["pwd", "mfa"] } };
+const O = "https://orders.example.com";
+const F = "https://okta.example.com";
+
+type Row = readonly [request: string, who: Principal | undefined, outcome: string, asked?: Asked];
+
+/** `reason rule [roles]` */
+const ROWS: readonly Row[] = [
+  // where to
+  ["GET https://other.example.com/", reader, "host-unknown  []"],
+  ["GET https://orders.example.com./v1/orders", reader, "host-invalid  []"],
+  ["GET https://orders.example.com:8443/v1/orders", reader, "allowed orders/read [reader]"],
+  ["GET https://ORDERS.example.com/v1/orders", reader, "allowed orders/read [reader]"],
+  ["GET https://a.b.orders.example.com/v1/orders", reader, "allowed orders/read [reader]"],
+  [`GET ${O}/v1/../v1/orders`, reader, "path-ambiguous orders []"],
+  [`GET ${O}/nowhere`, reader, "route-unknown orders []"],
+  [`DELETE ${O}/v1/orders`, reader, "method-not-allowed orders []"],
+  [`GE/T ${O}/v1/orders`, reader, "method-invalid  []"],
+  // who
+  [`GET ${O}/v1/orders`, undefined, "credential-missing orders/read []"],
+  [`GET ${O}/v1/orders`, nobody, "role-missing orders/read []"],
+  [`HEAD ${O}/v1/orders/42`, reader, "allowed orders/read [reader]"],
+  [`GET ${O}/v1/orders`, admin, "allowed orders/read [admin,reader]"],
+  [`GET ${O}/v1/orders`, principalFrom({ groups: ["Auditors"] }), "role-missing orders/read []"],
+  [`GET ${O}/v1/orders`, principalFrom({ groups: ["Auditors"], scopes: ["orders:read"] }), "allowed orders/read [reader]"],
+  [`GET ${O}/v1/orders`, principalFrom({ groups: ["readers"] }), "role-missing orders/read []"],
+  [`GET ${O}/v1/orders`, principalFrom({ issuer: "aws", groups: ["Readers"], audiences: ["api://aws"] }), "role-missing orders/read []"],
+  [`GET ${O}/v1/orders`, principalFrom({ groups: ["Readers", "Banned"] }), "role-denied orders/read [banned,reader]"],
+  // until
+  [`GET ${O}/v1/orders`, principalFrom({ subject: "oncall" }), "allowed orders/read [admin,reader]"],
+  [`GET ${O}/v1/orders`, principalFrom({ subject: "oncall" }), "allowed orders/read [admin,reader]", { time: NOON + 3_599_999 }],
+  [`GET ${O}/v1/orders`, principalFrom({ subject: "oncall" }), "role-missing orders/read []", { time: NOON + 3_600_000 }],
+  // claims
+  [`GET ${O}/region`, principalFrom({ claims: { org: { region: "emea" }, "https://example.com/tier": 2, tags: ["us", "eu"] } }), "allowed orders/region [emea]"],
+  [`GET ${O}/region`, principalFrom({ claims: { org: { region: "emea" }, "https://example.com/tier": "2", tags: ["eu"] } }), "role-missing orders/region []"],
+  [`GET ${O}/region`, principalFrom({ claims: { "org.region": "emea", "https://example.com/tier": 2, tags: ["eu"] } }), "role-missing orders/region []"],
+  [`GET ${O}/region`, principalFrom({ claims: Object.create({ org: { region: "emea" } }) }), "role-missing orders/region []"],
+  // issuers and audiences
+  [`GET ${F}/x`, robot, "issuer-not-accepted okta-only/all [robot]"],
+  [`GET ${F}/x`, principalFrom(), "audience-not-accepted okta-only/all []"],
+  [`GET ${F}/x`, principalFrom({ audiences: ["api://orders", "api://files"] }), "allowed okta-only/all []"],
+  [`GET ${O}/v1/orders`, principalFrom({ groups: ["Readers"], audiences: ["api://files"] }), "audience-not-accepted orders/read [reader]"],
+  // scopes and deny of the route
+  [`PUT ${O}/v1/orders/1`, admin, "scope-missing orders/write [admin,reader]"],
+  [`PUT ${O}/v1/orders/1`, { ...admin, scopes: ["orders:write"] }, "scope-missing orders/write [admin,reader]"],
+  [`PUT ${O}/v1/orders/1`, { ...admin, scopes: ["orders:write", "orders:read"] }, "allowed orders/write [admin,reader]"],
+  [`PUT ${O}/v1/orders/1`, { ...reader, scopes: ["orders:write", "orders:read"] }, "role-missing orders/write [reader]"],
+  [
+    `PUT ${O}/v1/orders/1`,
+    { ...admin, scopes: ["orders:write", "orders:read"], claims: { org: { region: "emea" }, "https://example.com/tier": 2, tags: "eu" } },
+    "role-denied orders/write [admin,emea,reader]",
+  ],
+  // conditions
+  [`POST ${O}/v1/orders/1/cancel`, reader, "condition-error orders/cancel [reader]"],
+  [`POST ${O}/v1/orders/1/cancel`, { ...reader, claims: { amr: ["pwd"] } }, "condition-false orders/cancel [reader]"],
+  [`POST ${O}/v1/orders/1/cancel`, { ...reader, ...mfa }, "allowed orders/cancel [reader]"],
+  [`POST ${O}/v1/orders/0/cancel`, { ...reader, ...mfa }, "condition-false orders/cancel [reader]"],
+  [`POST ${O}/v1/orders/%30/cancel`, { ...reader, ...mfa }, "path-ambiguous orders []"],
+  [`POST ${O}/v1/orders/1/cancel`, { ...robot, ...mfa }, "allowed orders/cancel [robot]"],
+  ["GET http://okta.example.com/x", principalFrom({ audiences: ["api://files"] }), "condition-false okta-only/all []"],
+  ["GET http://okta.example.com/plain", principalFrom({ audiences: ["api://files"] }), "allowed okta-only/plain []"],
+  // headers
+  [`GET ${O}/me`, principalFrom({ claims: { tenant: "t1" } }), "allowed orders/me []"],
+  [`GET ${O}/me`, nobody, "header-error orders/me []"],
+  [`GET ${O}/me`, principalFrom({ claims: { tenant: 7 } }), "header-error orders/me []"],
+  [`GET ${O}/me`, principalFrom({ claims: { tenant: "a\r\nx-auth-subject: root" } }), "header-error orders/me []"],
+  [`GET ${O}/me`, principalFrom({ claims: { tenant: "x".repeat(256) } }), "allowed orders/me []"],
+  [`GET ${O}/me`, principalFrom({ claims: { tenant: "x".repeat(257) } }), "header-too-long orders/me []"],
+  [`GET ${O}/me`, principalFrom({ claims: { tenant: "é".repeat(129) } }), "header-too-long orders/me []"],
+  // nobody at all
+  [`GET ${O}/healthz`, undefined, "anyone orders/health []"],
+  [`GET ${O}/inside`, undefined, "condition-false orders/inside []"],
+  [`GET ${O}/inside`, undefined, "anyone orders/inside []", { src: "10.0.0.1" }],
+  [`GET ${O}/maybe`, undefined, "anonymous orders/maybe []"],
+  [`GET ${O}/maybe`, nobody, "role-missing orders/maybe []"],
+  [`GET ${O}/maybe`, reader, "allowed orders/maybe [reader]"],
+  [`GET ${O}/closed`, admin, "role-missing orders/closed [admin,reader]"],
+  // preflight
+  [`OPTIONS ${O}/v1/orders`, undefined, "preflight orders/read []", { headers: { origin: "https://app.example", "access-control-request-method": "GET" } }],
+  [`OPTIONS ${O}/v1/orders`, undefined, "method-not-allowed orders []", { headers: { origin: "https://app.example", "access-control-request-method": "DELETE" } }],
+  [`OPTIONS ${O}/v1/orders`, undefined, "method-not-allowed orders []", { headers: { "access-control-request-method": "GET" } }],
+  [`OPTIONS ${O}/v1/orders`, undefined, "method-not-allowed orders []", { headers: { origin: "https://app.example" } }],
+  [`OPTIONS ${O}/nowhere`, undefined, "route-unknown orders []", { headers: { origin: "https://app.example", "access-control-request-method": "GET" } }],
+  [`GET ${O}/v1/orders`, undefined, "credential-missing orders/read []", { headers: { origin: "https://app.example", "access-control-request-method": "GET" } }],
+];
+
+test("who may do what", (t) => {
+  for (const [request, who, outcome, asked] of ROWS) {
+    const { verdict, reason, rule, roles } = decide(policies, request, who, asked);
+    t.equal(`${reason} ${rule} [${roles}]`, outcome, `${request} by ${who?.subject ?? "nobody"}`);
+    const goesOn = ["allowed", "anyone", "anonymous", "preflight"].includes(reason);
+    t.equal(verdict, goesOn ? "allow" : "deny");
+  }
+  t.end();
+});
+
+test("identity headers are those of the route, or of its service, and of nobody else", (t) => {
+  const headers = (request: string, who: Principal | undefined) => decide(policies, request, who).headers;
+  t.strictSame(headers(`GET ${O}/v1/orders`, admin), [
+    { name: "x-auth-subject", value: "root" },
+    { name: "x-auth-roles", value: "admin,reader" },
+  ]);
+  t.strictSame(headers(`GET ${O}/me`, principalFrom({ claims: { tenant: "t1" } })), [{ name: "x-auth-tenant", value: "t1" }]);
+  t.strictSame(headers(`GET ${O}/me`, principalFrom({ claims: { tenant: null } })), [{ name: "x-auth-tenant", value: undefined }], "null sets no header");
+  for (const request of [`GET ${O}/healthz`, `GET ${O}/maybe`]) t.strictSame(headers(request, undefined), [], `${request} has none`);
+  t.strictSame(headers(`GET ${O}/v1/orders`, nobody), [], "a refused request has none");
+  t.end();
+});
+
+test("a missing scope names all that are required", (t) => {
+  t.strictSame(decide(policies, `PUT ${O}/v1/orders/1`, admin).scopes, ["orders:write", "orders:read"]);
+  t.strictSame(decide(policies, `GET ${O}/v1/orders`, nobody).scopes, []);
+  t.end();
+});
+
+test("a shadow is judged beside the rule and changes nothing", (t) => {
+  const cancel = `POST ${O}/v1/orders/1/cancel`;
+  t.match(decide(policies, cancel, { ...reader, ...mfa }), { verdict: "allow", shadow: { verdict: "deny", reason: "role-missing" } });
+  t.match(decide(policies, cancel, { ...admin, ...mfa }), { verdict: "allow", shadow: { verdict: "allow", reason: "allowed" } });
+  t.match(decide(policies, cancel, admin), { verdict: "deny", reason: "condition-error", shadow: { verdict: "deny", reason: "condition-error" } });
+  t.match(decide(policies, `GET ${O}/maybe`, nobody), { verdict: "deny", shadow: { verdict: "allow", reason: "anyone" } });
+  t.equal(decide(policies, `GET ${O}/v1/orders`, reader).shadow, undefined);
+  t.end();
+});
+
+test("what is used is what HAProxy has to send and set", (t) => {
+  t.strictSame(policies.uses, {
+    query: false,
+    requestHeaders: ["access-control-request-method", "origin"],
+    identityHeaders: [
+      { name: "x-auth-roles", max: 20 },
+      { name: "x-auth-subject", max: 256 },
+      { name: "x-auth-tenant", max: 256 },
+    ],
+  });
+  const shadowed = policiesFrom(`
+services:
+  s:
+    hosts: [s.example.com]
+    issuers: [aws]
+    backend: s
+    routes:
+      - name: r
+        match: [GET /r]
+        allow: [authenticated]
+        when: request.query == ""
+        shadow: { when: 'request.headers["x-tenant"] == "a"' }
+`);
+  t.strictSame(shadowed.uses, { query: true, requestHeaders: ["x-tenant"], identityHeaders: [] });
+  t.strictSame(shadowed.services[0]?.routes[0]?.needs, { query: true, requestHeaders: [], identityHeaders: [] }, "a shadow cannot make a route need more");
+  t.end();
+});
+
+test("the revision tells one content from another", (t) => {
+  t.equal(policiesFrom(POLICY).revision, policies.revision);
+  t.not(policiesFrom(`${POLICY}\n# a comment`).revision, policies.revision);
+  t.match(policies.revision, /^[0-9a-f]{12}$/);
+  t.end();
+});
