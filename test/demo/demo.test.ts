@@ -1,0 +1,160 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Test, test } from "tap";
+import { send } from "../../demo/ask.ts";
+import { REPOSITORY, readPlaces } from "../../demo/places.ts";
+import { takenPorts } from "../../demo/ports.ts";
+import { differences, type Outcome, ROWS, type Row } from "../../demo/rows.ts";
+
+const PLACES = readPlaces();
+const PORTS = [PLACES.haproxy, PLACES.spop, PLACES.admin, PLACES.provider, ...Object.values(PLACES.backends)];
+
+/** A run of the demo, from this checkout or a copy of it. */
+class Demo {
+  readonly #child: ChildProcess;
+  readonly ended: Promise<number | null>;
+  output = "";
+
+  constructor(t: Test, args: readonly string[], folder = REPOSITORY) {
+    const child = spawn("sh", ["demo/run.sh", ...args], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        this.output += text;
+        child.emit("more");
+      });
+    }
+    this.ended = new Promise((resolve) => child.once("close", resolve));
+    t.teardown(() => this.end("SIGTERM"));
+  }
+
+  /** Settles once the output holds the text, or the demo has ended. */
+  async shows(text: string): Promise<void> {
+    while (!this.output.includes(text) && this.#child.exitCode === null) {
+      await Promise.race([new Promise((resolve) => this.#child.once("more", resolve)), this.ended]);
+    }
+  }
+
+  async end(signal: NodeJS.Signals): Promise<number | null> {
+    this.#child.kill(signal);
+    return await this.ended;
+  }
+}
+
+/** A checkout of its own, with what is installed here. */
+function copy(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), "countersign-demo-"));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  for (const name of ["agent", "demo", "haproxy", "policies", "protocol", "package.json"]) {
+    cpSync(join(REPOSITORY, name), join(folder, name), { recursive: true });
+  }
+  mkdirSync(join(folder, ".cache"));
+  for (const name of ["node_modules", ".cache/haproxy"]) symlinkSync(join(REPOSITORY, name), join(folder, name));
+  return folder;
+}
+
+function edit(file: string, from: string, to: string): void {
+  const text = readFileSync(file, "utf8");
+  if (!text.includes(from)) throw new Error(`${file} has no ${from}`);
+  writeFileSync(file, text.replace(from, to));
+}
+
+test("once: a person, a workload and an agent are allowed and refused as expected, and nothing is left running", async (t) => {
+  const demo = new Demo(t, ["--once"]);
+  t.equal(await demo.ended, 0, demo.output);
+  for (const row of [
+    "✓ nobody +GET /v1/orders/42 +refused 401 +nothing",
+    "✓ alice +GET /v1/orders/42 +allowed +x-auth-subject: alice",
+    "✓ alice +POST /v1/orders/42/cancel +refused 403 +nothing",
+    "✓ carol +POST /v1/orders/42/cancel +allowed +x-auth-subject: carol",
+    "✓ reports +PUT /reports/2026/june.csv +allowed +x-auth-subject: reports",
+    "✓ charts +PUT /reports/2026/june.csv +refused 403 +nothing",
+    "✓ assistant +GET /v1/orders/42 +allowed +x-auth-subject: carol",
+    "✓ assistant +POST /v1/orders/42/cancel +refused 403 +nothing",
+    "✓ mallory +GET /v1/orders/42 +refused 401 +nothing",
+  ]) {
+    t.match(demo.output, new RegExp(`^${row}$`, "m"));
+  }
+  t.notMatch(demo.output, "✗");
+  const table = demo.output.slice(demo.output.indexOf("WHO ASKS"));
+  t.ok(Math.max(...table.split("\n").map((line) => line.length)) <= 100, "fits 100 columns");
+  t.same(await takenPorts(PORTS), []);
+});
+
+test("without --once it stays up, its tokens work, and a signal ends all of it", async (t) => {
+  const demo = new Demo(t, []);
+  await demo.shows("Ctrl-C ends");
+  const token = /^alice=(\S+)$/m.exec(demo.output)?.[1];
+  const order = { method: "GET", host: "orders.example.com", path: "/v1/orders/42" };
+  t.match(await send(PLACES.haproxy, order, token), { status: 200 });
+  t.match(await send(PLACES.haproxy, order), { status: 401 });
+
+  const second = new Demo(t, ["--once"]);
+  t.equal(await second.ended, 69, "a second one finds the ports taken");
+  t.match(second.output, new RegExp(`127.0.0.1:${PLACES.haproxy} is taken by haproxy \\(pid \\d+\\)`));
+
+  t.equal(await demo.end("SIGINT"), 0);
+  t.same(await takenPorts(PORTS), []);
+});
+
+test("a policy that decides otherwise is shown, and ends with 1", async (t) => {
+  const folder = copy(t);
+  edit(join(folder, "policies/examples/orders.yaml"), "deny: [ai-agent]", "deny: []");
+  const demo = new Demo(t, ["--once"], folder);
+  t.equal(await demo.ended, 1, demo.output);
+  t.match(demo.output, /^✗ assistant +POST .* allowed/m);
+  t.match(demo.output, 'reason should be "role-denied", is "allowed"');
+  t.match(demo.output, `1 of ${ROWS.length} not as expected`);
+});
+
+test("a part that cannot start is named with the end of its log, and nothing is left running", async (t) => {
+  const folder = copy(t);
+  edit(join(folder, "policies/examples/orders.yaml"), "allow: [orders-admin]", "allow: [orders-adnim]");
+  const demo = new Demo(t, ["--once"], folder);
+  t.equal(await demo.ended, 69);
+  t.match(demo.output, /agent ended .* The end of \.cache\/demo\/agent\.log:\n.*orders\.yaml:\d+:\d+: .*orders-adnim/s);
+  t.same(await takenPorts(PORTS), []);
+});
+
+test("a port in the way is named before anything starts", async (t) => {
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(PLACES.admin, "127.0.0.1", done));
+  t.teardown(() => server.close());
+  const demo = new Demo(t, ["--once"]);
+  t.equal(await demo.ended, 69);
+  t.match(demo.output, new RegExp(`127.0.0.1:${PLACES.admin} is taken by .+ \\(pid ${process.pid}\\)`));
+  t.notMatch(demo.output, `127.0.0.1:${PLACES.haproxy}`);
+});
+
+test("arguments: help, and what is wrong with them", async (t) => {
+  const help = new Demo(t, ["--help"]);
+  t.equal(await help.ended, 0);
+  t.match(help.output, "npm run demo");
+  const wrong = new Demo(t, ["--twice"]);
+  t.equal(await wrong.ended, 64);
+  t.match(wrong.output, "--twice");
+});
+
+test("every way in which an outcome can differ from its row is told", (t) => {
+  for (const row of ROWS) {
+    const good = outcomeOf(row);
+    t.same(differences(row, good), []);
+    const others: readonly Outcome[] = [
+      { ...good, status: 503 },
+      { ...good, reason: "agent-error" },
+      { ...good, rule: "orders/other" },
+      { ...good, received: [...good.received, {}] },
+      { ...good, received: [{ ...good.received[0], authorization: "Bearer x" }] },
+      { ...good, received: row.received === undefined ? [{}] : [] },
+    ];
+    for (const other of others) t.equal(differences(row, other).length, 1, JSON.stringify(other));
+  }
+  t.end();
+});
+
+function outcomeOf({ status, reason, rule, received }: Row): Outcome {
+  return { status, reason, rule, received: received === undefined ? [] : [received] };
+}
