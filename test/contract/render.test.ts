@@ -1,0 +1,147 @@
+import { test } from "tap";
+import { MOST_HEADERS } from "../../haproxy/contract.ts";
+import { type RenderInput, versionOf } from "../../haproxy/input.ts";
+import { renderFragment, renderHaproxy } from "../../haproxy/render.ts";
+import { checkConfig, type HaproxyBinary, haproxies, minorOf } from "../support/haproxy.ts";
+import { INPUT } from "../support/rendered.ts";
+
+const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"];
+
+const names = (count: number, prefix: string) => Array.from({ length: count }, (_, n) => `${prefix}${n}`);
+const headers = (count: number) => names(count, "x-auth-").map((name) => ({ name, max: 256 }));
+
+/** All that can be asked of the renderer. */
+const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
+  plain: {},
+  "a PROXY header from all": { client: { from: "proxy-protocol", trusted: [] } },
+  "a PROXY header from some": { client: { from: "proxy-protocol", trusted: ["10.0.0.0/8", "fd00::/8"] } },
+  "X-Forwarded-For": { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "192.0.2.1"] } },
+  "a unix socket": { spopAddresses: ["unix@/run/countersign/spop.sock"] },
+  "several agents": { spopAddresses: ["127.0.0.1:9000", "[::1]:9000"] },
+  "names that nobody resolves": {
+    backends: [{ name: "a.b_c-d", servers: ["nowhere.invalid:80", "no_where:80"] }],
+  },
+  "no identity header": { uses: { query: true, requestHeaders: [], identityHeaders: [] } },
+  "all headers there may be": {
+    uses: {
+      query: true,
+      requestHeaders: names(MOST_HEADERS, "h".repeat(60)),
+      identityHeaders: names(MOST_HEADERS, "x".repeat(60)).map((name) => ({ name, max: 1024 })),
+    },
+    largestAck: 80_000,
+  },
+};
+
+function asNew(binary: HaproxyBinary, version: string): boolean {
+  return VERSIONS.indexOf(minorOf(binary)) >= VERSIONS.indexOf(version);
+}
+
+for (const binary of haproxies()) {
+  test(`HAProxy ${binary.version} takes every form, rendered for it and for older ones, without a warning`, (t) => {
+    for (const version of VERSIONS.filter((version) => asNew(binary, version))) {
+      for (const [form, changes] of Object.entries(FORMS)) {
+        const files = renderHaproxy({ ...INPUT, ...changes, version });
+        const { status, lines } = checkConfig(binary, { ...files });
+        t.equal(status, 0, `${form}, for ${version}`);
+        t.strictSame(
+          lines.filter((line) => !line.includes("could not resolve")),
+          [],
+          "without a warning",
+        );
+      }
+    }
+    t.end();
+  });
+}
+
+test("the versions are those that the contract fits", (t) => {
+  t.strictSame(
+    VERSIONS.map((version) => versionOf(version)),
+    VERSIONS.map((version) => ({ major: Number(version[0]), minor: Number(version[2]) })),
+  );
+  for (const version of ["2.4", "2.5", "3.6", "4.0", "2.6.12", "3", "03.2", "3.2 ", ""]) {
+    t.match(refusal(renderHaproxy, { version }), /^cannot render haproxy.cfg: version /, version);
+  }
+  t.end();
+});
+
+test("the same input gives the same bytes, whatever the order of its keys", (t) => {
+  const reversed = Object.fromEntries(Object.entries(INPUT).reverse()) as unknown as RenderInput;
+  t.strictSame(renderHaproxy(reversed), renderHaproxy(INPUT));
+  t.equal(renderFragment(reversed), renderFragment(INPUT));
+  t.end();
+});
+
+/** Where free text goes into the files: a good value for each place, and the input that has it there. */
+const PLACES: Readonly<Record<string, readonly [good: string, input: (text: string) => Partial<RenderInput>]>> = {
+  version: ["3.2", (version) => ({ version })],
+  identityPrefix: ["x-auth-", (identityPrefix) => ({ identityPrefix })],
+  bind: ["*:443", (text) => ({ bind: [text] })],
+  scheme: ["https", (text) => ({ scheme: text as "https" })],
+  "client.from": ["connection", (text) => ({ client: { from: text as "connection", trusted: [] } })],
+  "client.trusted": ["10.0.0.0/8", (text) => ({ client: { from: "x-forwarded-for", trusted: [text] } })],
+  spopAddresses: ["unix@/run/spop.sock", (text) => ({ spopAddresses: [text] })],
+  spoeFile: ["/etc/haproxy/spoe.conf", (spoeFile) => ({ spoeFile })],
+  backends: ["orders", (name) => ({ backends: [{ name, servers: ["127.0.0.1:80"] }] })],
+  "backends ": ["orders.shop:80", (text) => ({ backends: [{ name: "orders", servers: [text] }] })],
+  "uses.requestHeaders": ["x-tenant", (text) => ({ uses: { ...INPUT.uses, requestHeaders: [text] } })],
+  "uses.identityHeaders": ["x-auth-id", (name) => ({ uses: { ...INPUT.uses, identityHeaders: [{ name, max: 9 }] } })],
+};
+const HOSTILE = ["\n", "\r", "\t", "\0", '"', "'", "\\", "#", "%[src]", " x", "$HOME", "é", "\u2028", "`", "|", ","];
+/** `bind` is words: these end or begin none of its own. */
+const WORDS = ["%[src]", " x", "$HOME", "`", "|", ","];
+
+/** The error's text, or undefined where the input is rendered. */
+function refusal(render: (input: RenderInput) => unknown, changes: Partial<RenderInput>): string | undefined {
+  try {
+    render({ ...INPUT, ...changes });
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+test("nothing that could become another word, line or expression is rendered", (t) => {
+  for (const [place, [good, input]] of Object.entries(PLACES)) {
+    const hostile = HOSTILE.filter((text) => place !== "bind" || !WORDS.includes(text));
+    const values = hostile.flatMap((text) => [text + good, good + text, good.slice(0, 2) + text + good.slice(2)]);
+    for (const render of [renderHaproxy, renderFragment]) {
+      t.equal(refusal(render, input(good)), undefined, `${place} is rendered`);
+      const passed = values.filter(
+        (value) => !refusal(render, input(value))?.startsWith(`cannot render haproxy.cfg: ${place.trim()} `),
+      );
+      t.strictSame(passed, [], `${place} is refused with any of ${values.length} hostile values`);
+    }
+  }
+  t.end();
+});
+
+const uses = (changes: Partial<RenderInput["uses"]>) => ({ uses: { ...INPUT.uses, ...changes } });
+
+/** Inputs that are no configuration, by the name that the error gives. */
+const UNFIT: readonly (readonly [name: string, input: Partial<RenderInput>])[] = [
+  ["bind", { bind: [] }],
+  ["bind", { bind: [""] }],
+  ["client.trusted", { client: { from: "x-forwarded-for", trusted: [] } }],
+  ["spopAddresses", { spopAddresses: [] }],
+  ["spopAddresses", { spopAddresses: ["127.0.0.1"] }],
+  ["backends", { backends: [{ name: "orders", servers: ["orders.shop"] }] }],
+  ["backends", { backends: [{ name: "countersign-agent", servers: ["127.0.0.1:80"] }] }],
+  ["backends", { backends: [...INPUT.backends, ...INPUT.backends] }],
+  ["backend", { backends: [{ name: "orders", servers: [] }] }],
+  ["deadline", { deadline: 0 }],
+  ["deadline", { deadline: Number.NaN }],
+  ["deadline", { deadline: 0.5 }],
+  ["largestAck", { largestAck: Number.POSITIVE_INFINITY }],
+  ["uses.requestHeaders", uses({ requestHeaders: names(MOST_HEADERS + 1, "x-") })],
+  ["uses.identityHeaders", uses({ identityHeaders: headers(MOST_HEADERS + 1) })],
+  ["uses.identityHeaders", uses({ identityHeaders: [...headers(1), ...headers(1)] })],
+  ["uses.identityHeaders", uses({ identityHeaders: [{ name: "x-auth-id", max: 0 }] })],
+];
+
+test("what no configuration says is refused by name", (t) => {
+  for (const [name, input] of UNFIT) {
+    t.match(refusal(renderHaproxy, input), new RegExp(`^cannot render haproxy.cfg: ${name} `), JSON.stringify(input));
+  }
+  t.end();
+});
