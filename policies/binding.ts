@@ -46,7 +46,8 @@ export class Binding {
   /** Each key of the binding and whether it holds, for an explanation; `fits` is all of them, faster. */
   checks(principal: Principal): readonly { readonly key: string; readonly wanted: string; readonly holds: boolean }[] {
     const { issuer, subject, group, scope, kind } = this.entry;
-    const check = (key: string, wanted: string | undefined, holds: boolean) => (wanted === undefined ? [] : [{ key, wanted, holds }]);
+    const check = (key: string, wanted: string | undefined, holds: boolean) =>
+      wanted === undefined ? [] : [{ key, wanted, holds }];
     return [
       ...check("issuer", issuer, principal.issuer === issuer),
       ...check("subject", subject, principal.subject === subject),
@@ -81,7 +82,8 @@ function claimPath(name: string): readonly string[] {
 function hasClaim(claims: Principal["claims"], [path, wanted]: Claim): boolean {
   let value: unknown = claims;
   for (const name of path) {
-    if (typeof value !== "object" || value === null || Array.isArray(value) || !Object.hasOwn(value, name)) return false;
+    if (typeof value !== "object" || value === null || Array.isArray(value) || !Object.hasOwn(value, name))
+      return false;
     value = (value as Readonly<Record<string, unknown>>)[name];
   }
   return Array.isArray(value) ? value.includes(wanted) : value === wanted;

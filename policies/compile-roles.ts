@@ -24,21 +24,26 @@ export function compileRoles(
   now: number,
   findings: Findings,
 ): { readonly roles: ReadonlyMap<string, Role>; readonly ordered: readonly Role[]; readonly places: BindingPlaces } {
-  const roles = new Map([...entries.keys()].map((name) => [name, new Role(name)]));
+  const roles = new Map([...entries].map(([name, { bindings }]) => [name, new Role(name, isWhole(bindings))]));
   const places = new Map<Binding, Place>();
   for (const [name, { bindings, place }] of entries) {
     if (RESERVED.includes(name)) {
       findings.key(place, `a role named \`${name}\``, "another name: in `allow` this word has a meaning of its own");
     }
-    for (const [index, entry] of bindings.entries()) {
+    // A binding that its file's schema refuses is a hole, which forEach passes over.
+    bindings.forEach((entry, index) => {
       const at = place.at(index);
       checkBinding(entry, at, issuers, now, findings);
       const binding = new Binding(entry, includedRole(entry, at, roles, findings));
       roles.get(name)?.bindings.push(binding);
       places.set(binding, at);
-    }
+    });
   }
   return { roles, ordered: inOrder(roles, places, issuers, findings), places };
+}
+
+function isWhole(bindings: readonly BindingEntry[]): boolean {
+  return bindings.length > 0 && Object.keys(bindings).length === bindings.length;
 }
 
 function checkBinding(

@@ -52,7 +52,7 @@ export function compileService({ name, entry, place }: ServicePlace, context: Se
     forwardCredential: entry.forward_credential ?? false,
   };
   checkRouteNames(entry, place, findings);
-  const routes = entry.routes.map((route, index) =>
+  const routes = entry.routes.flatMap((route, index) =>
     compileRoute(route, place.at("routes", index), service, defaults, { ...context, issuers: service.issuers }),
   );
   rules.push(...routes.map(({ rule }) => rule));
@@ -115,13 +115,13 @@ function checkAudiences(entry: ServiceEntry, place: Place, issuers: readonly Pol
 
 function checkRouteNames(entry: ServiceEntry, place: Place, findings: Findings): void {
   const seen = new Map<string, Place>();
-  for (const [index, { name }] of entry.routes.entries()) {
+  entry.routes.forEach(({ name }, index) => {
     const at = place.at("routes", index, "name");
     const first = seen.get(name);
     if (first === undefined) seen.set(name, at);
     else
       findings.fault(at, `a second route \`${name}\` in this service`, `another name; the first is at ${first.text}`);
-  }
+  });
 }
 
 function compileHosts(entry: ServiceEntry, place: Place, findings: Findings): CompiledService["hosts"] {

@@ -94,7 +94,7 @@ function namedRoles(
 
 /** A role that nobody who may come here can have is a mistake, not a way to close a route. */
 function mustBePossible(role: Role, place: Place, { issuers, findings }: TestContext): void {
-  if (role.bindings.length === 0 || !role.issuers.isDisjointFrom(issuers)) return;
+  if (!role.whole || !role.issuers.isDisjointFrom(issuers)) return;
   const takes = [...issuers].map((name) => `\`${name}\``).join(", ");
   findings.fault(
     place,

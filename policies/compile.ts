@@ -12,6 +12,7 @@ import type { Uses } from "./policies.ts";
 import schema from "./policy-file.schema.json" with { type: "json" };
 import type { PolicyFile } from "./policy-file.ts";
 import { type Role, Roles } from "./roles.ts";
+import { soundPart } from "./sound.ts";
 import { schemaFaults } from "./validate.ts";
 
 /** A policy file as read; `file` is how faults name it. */
@@ -52,7 +53,13 @@ export function compilePolicies(texts: readonly PolicyText[], environment: Polic
   return { policies: new CompiledPolicies(revisionOf(texts), compiled, hosts, uses, new Roles(ordered)), warnings };
 }
 
-function read(texts: readonly PolicyText[], findings: Findings): readonly SourceDocument[] {
+interface Readable {
+  readonly document: SourceDocument;
+  /** What the schema has nothing against. */
+  readonly file: PolicyFile;
+}
+
+function read(texts: readonly PolicyText[], findings: Findings): readonly Readable[] {
   return texts.flatMap(({ file, text }) => {
     const document = readDocument(file, text);
     if (!("value" in document)) {
@@ -62,16 +69,15 @@ function read(texts: readonly PolicyText[], findings: Findings): readonly Source
     if (document.value === null) return [];
     const faults = schemaFaults(document, schema);
     findings.faults.push(...faults);
-    return faults.length === 0 ? [document] : [];
+    return [{ document, file: soundPart(document.value, faults) }];
   });
 }
 
 /** Brings the roles and services of all files together; a name in two places is a fault. */
-function collect(documents: readonly SourceDocument[], findings: Findings) {
+function collect(documents: readonly Readable[], findings: Findings) {
   const roles = new Map<string, RoleEntry>();
   const services = new Map<string, ServicePlace>();
-  for (const document of documents) {
-    const file = document.value as PolicyFile;
+  for (const { document, file } of documents) {
     for (const [name, bindings] of Object.entries(file.roles ?? {})) {
       once(roles, name, { bindings, place: new Place(document, ["roles", name]) }, "role", findings);
     }

@@ -10,7 +10,11 @@ const REQUEST = /^(\S+) (https?):\/\/([^/?#\s]+)(\/[^?#\s]*)?(?:\?([^#\s]*))?$/;
 export function parseRequestLine(text: string): WrittenRequest | TextFault {
   const [, method, scheme, host, path = "/", query = ""] = REQUEST.exec(text) ?? [];
   if (method === undefined || host === undefined) {
-    return { offset: 0, found: `the request ${JSON.stringify(text)}`, right: "a method and a URL, such as `GET https://orders.example.com/v1/orders`" };
+    return {
+      offset: 0,
+      found: `the request ${JSON.stringify(text)}`,
+      right: "a method and a URL, such as `GET https://orders.example.com/v1/orders`",
+    };
   }
   return { method, host, path, query, tls: scheme === "https" };
 }

@@ -6,11 +6,14 @@ export class Role {
   readonly name: string;
   /** Filled while compiling: an included role may be written after the one that includes it. */
   readonly bindings: Binding[] = [];
+  /** Whether all that is written of it could be read. */
+  readonly whole: boolean;
   /** Names of the issuers whose principals could have it, some day. */
   issuers: ReadonlySet<string> = new Set();
 
-  constructor(name: string) {
+  constructor(name: string, whole: boolean) {
     this.name = name;
+    this.whole = whole;
   }
 }
 

@@ -72,7 +72,11 @@ interface Case {
 }
 
 /** Judges the cases of test files by a set of policies. */
-export function runSuite(texts: readonly PolicyText[], policies: Policies, environment: PolicyEnvironment): SuiteResult {
+export function runSuite(
+  texts: readonly PolicyText[],
+  policies: Policies,
+  environment: PolicyEnvironment,
+): SuiteResult {
   const findings = new Findings();
   const all = texts.flatMap((text) => readCases(text, environment, findings));
   if (findings.faults.length > 0) return { cases: [], coverage: [], faults: findings.faults };
@@ -100,28 +104,58 @@ function readCases({ file, text }: PolicyText, environment: PolicyEnvironment, f
   });
 }
 
-function checkCase({ principal, expect }: CaseEntry, place: Place, { issuers }: PolicyEnvironment, findings: Findings): void {
+function checkCase(
+  { principal, expect }: CaseEntry,
+  place: Place,
+  { issuers }: PolicyEnvironment,
+  findings: Findings,
+): void {
   if (principal !== undefined) checkIssuer(principal.issuer, place.at("principal", "issuer"), issuers, findings);
   const { reason } = expect;
   if (reason === undefined || Object.hasOwn(REASONS, reason)) return;
   const close = nearest(reason, Object.keys(REASONS));
-  findings.fault(place.at("expect", "reason"), `no reason \`${reason}\``, close === undefined ? "one of docs/reasons.md" : `did you mean \`${close}\`?`);
+  findings.fault(
+    place.at("expect", "reason"),
+    `no reason \`${reason}\``,
+    close === undefined ? "one of docs/reasons.md" : `did you mean \`${close}\`?`,
+  );
 }
 
 function run({ entry, written, place }: Case, policies: Policies, environment: PolicyEnvironment): CaseResult {
   const decision = decide(entry, written, policies, environment);
   const { file, line } = place.document.fault(place.path, "", "");
-  return { file, line, name: entry.name, request: entry.request, decision, differences: differencesOf(entry.expect, decision) };
+  return {
+    file,
+    line,
+    name: entry.name,
+    request: entry.request,
+    decision,
+    differences: differencesOf(entry.expect, decision),
+  };
 }
 
-function decide(entry: CaseEntry, written: WrittenRequest, policies: Policies, environment: PolicyEnvironment): Decision {
+function decide(
+  entry: CaseEntry,
+  written: WrittenRequest,
+  policies: Policies,
+  environment: PolicyEnvironment,
+): Decision {
   const { headers = {}, src = "192.0.2.1", time } = entry;
   const { method, host, path } = written;
   const match = policies.match(host, method, path, headers);
   if ("reason" in match) {
-    return { verdict: "deny", reason: match.reason, rule: match.rule, roles: [], scopes: [], headers: [], shadow: undefined };
+    return {
+      verdict: "deny",
+      reason: match.reason,
+      rule: match.rule,
+      roles: [],
+      scopes: [],
+      headers: [],
+      shadow: undefined,
+    };
   }
-  const principal = match.route.access === "anyone" || match.preflight ? undefined : principalOf(entry.principal, environment);
+  const principal =
+    match.route.access === "anyone" || match.preflight ? undefined : principalOf(entry.principal, environment);
   const now = time === undefined ? environment.now : Date.parse(time);
   return policies.decide(match, principal, { ...written, host: match.host, headers, src, time: now });
 }
@@ -150,7 +184,8 @@ function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: Policy
 function differencesOf(expect: Expectation, decision: Decision): readonly string[] {
   const differences: string[] = [];
   const compare = (what: string, wanted: string | null | undefined, got: string | null | undefined) => {
-    if (wanted !== undefined && wanted !== got) differences.push(`${what}: ${got ?? "none"} instead of ${wanted ?? "none"}`);
+    if (wanted !== undefined && wanted !== got)
+      differences.push(`${what}: ${got ?? "none"} instead of ${wanted ?? "none"}`);
   };
   compare("verdict", expect.verdict, decision.verdict);
   compare("reason", expect.reason, decision.reason);

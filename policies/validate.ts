@@ -5,6 +5,13 @@ import { isLater, knownKeys, resolved, rightOf, type Schema, schemaAt } from "./
 
 const LONGEST_SHOWN = 60;
 const LONGEST_COMPARED = 64;
+/** A fault with where in the document's value it is. */
+export interface SchemaFault extends Fault {
+  readonly path: Path;
+  /** Only a key too many, which nothing was meant to be: what is left without it is sound. */
+  readonly surplus: boolean;
+}
+
 const compiled = new WeakMap<object, ValidateFunction>();
 
 /**
@@ -13,22 +20,32 @@ const compiled = new WeakMap<object, ValidateFunction>();
  * What would be right is said in the words of the schema's `description` and `examples`. A property whose schema is
  * `{ "not": {} }` is one that a later version will have; so is a value that a `not` of its own refuses.
  */
-export function schemaFaults(document: SourceDocument, schema: object): readonly Fault[] {
-  const validate = compiled.get(schema) ?? new Ajv({ allErrors: true, allowUnionTypes: true }).compile(schema);
+export function schemaFaults(document: SourceDocument, schema: object): readonly SchemaFault[] {
+  const validate = compiled.get(schema) ?? compile(schema);
   compiled.set(schema, validate);
   if (validate(document.value)) return [];
   // What will come later is no misspelling, whatever else the schema has against it.
   const errors = (validate.errors ?? []).toSorted((a, b) => Number(b.keyword === "not") - Number(a.keyword === "not"));
   const misspelt = misspeltKeys(errors, document, schema);
-  const faults = new Map<string, Fault>();
+  const faults = new Map<string, SchemaFault>();
   for (const error of errors) {
     // One value has one mistake; a mapping can have several, each of another key.
     const { propertyName, params, instancePath, keyword } = error;
     const about = `${instancePath}/${propertyName ?? params.additionalProperty ?? params.missingProperty ?? ""}`;
     if (keyword === "propertyNames" || (keyword === "required" && misspelt.has(about)) || faults.has(about)) continue;
-    faults.set(about, faultOf(error, document, schema));
+    const path = pathOf(instancePath, document.value);
+    const key: string | undefined = params.additionalProperty;
+    const surplus = key !== undefined && nearest(key, knownKeys(schemaAt(schema, path))) === undefined;
+    faults.set(about, { ...faultOf(error, document, schema), path: surplus ? [...path, key] : path, surplus });
   }
   return [...faults.values()].sort((a, b) => a.line - b.line || a.column - b.column);
+}
+
+function compile(schema: object): ValidateFunction {
+  const ajv = new Ajv({ allErrors: true, allowUnionTypes: true });
+  // Ranges of durations and sizes, for whoever can read these.
+  ajv.addVocabulary(["x-minimum", "x-maximum"]);
+  return ajv.compile(schema);
 }
 
 /** What unknown keys were meant to be: that such a key is missing is the same mistake. */
@@ -110,7 +127,9 @@ export function describe(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
   if (typeof value === "object") return Object.keys(value).length === 0 ? "an empty mapping" : "a mapping";
   if (typeof value !== "string") return typeof value === "number" ? `the number ${value}` : String(value);
-  const shown = value.length > LONGEST_SHOWN ? `${value.slice(0, LONGEST_SHOWN)}…` : value;
+  // A URL may hold a password.
+  const safe = value.replace(/\/\/[^/\s]*@/g, "//…@");
+  const shown = safe.length > LONGEST_SHOWN ? `${safe.slice(0, LONGEST_SHOWN)}…` : safe;
   return value === "" ? "an empty text" : `the text ${JSON.stringify(shown)}`;
 }
 

@@ -82,32 +82,82 @@ const ROWS: readonly Row[] = [
   [`HEAD ${O}/v1/orders/42`, reader, "allowed orders/read [reader]"],
   [`GET ${O}/v1/orders`, admin, "allowed orders/read [admin,reader]"],
   [`GET ${O}/v1/orders`, principalFrom({ groups: ["Auditors"] }), "role-missing orders/read []"],
-  [`GET ${O}/v1/orders`, principalFrom({ groups: ["Auditors"], scopes: ["orders:read"] }), "allowed orders/read [reader]"],
+  [
+    `GET ${O}/v1/orders`,
+    principalFrom({ groups: ["Auditors"], scopes: ["orders:read"] }),
+    "allowed orders/read [reader]",
+  ],
   [`GET ${O}/v1/orders`, principalFrom({ groups: ["readers"] }), "role-missing orders/read []"],
-  [`GET ${O}/v1/orders`, principalFrom({ issuer: "aws", groups: ["Readers"], audiences: ["api://aws"] }), "role-missing orders/read []"],
+  [
+    `GET ${O}/v1/orders`,
+    principalFrom({ issuer: "aws", groups: ["Readers"], audiences: ["api://aws"] }),
+    "role-missing orders/read []",
+  ],
   [`GET ${O}/v1/orders`, principalFrom({ groups: ["Readers", "Banned"] }), "role-denied orders/read [banned,reader]"],
   // until
   [`GET ${O}/v1/orders`, principalFrom({ subject: "oncall" }), "allowed orders/read [admin,reader]"],
-  [`GET ${O}/v1/orders`, principalFrom({ subject: "oncall" }), "allowed orders/read [admin,reader]", { time: NOON + 3_599_999 }],
-  [`GET ${O}/v1/orders`, principalFrom({ subject: "oncall" }), "role-missing orders/read []", { time: NOON + 3_600_000 }],
+  [
+    `GET ${O}/v1/orders`,
+    principalFrom({ subject: "oncall" }),
+    "allowed orders/read [admin,reader]",
+    { time: NOON + 3_599_999 },
+  ],
+  [
+    `GET ${O}/v1/orders`,
+    principalFrom({ subject: "oncall" }),
+    "role-missing orders/read []",
+    { time: NOON + 3_600_000 },
+  ],
   // claims
-  [`GET ${O}/region`, principalFrom({ claims: { org: { region: "emea" }, "https://example.com/tier": 2, tags: ["us", "eu"] } }), "allowed orders/region [emea]"],
-  [`GET ${O}/region`, principalFrom({ claims: { org: { region: "emea" }, "https://example.com/tier": "2", tags: ["eu"] } }), "role-missing orders/region []"],
-  [`GET ${O}/region`, principalFrom({ claims: { "org.region": "emea", "https://example.com/tier": 2, tags: ["eu"] } }), "role-missing orders/region []"],
-  [`GET ${O}/region`, principalFrom({ claims: Object.create({ org: { region: "emea" } }) }), "role-missing orders/region []"],
+  [
+    `GET ${O}/region`,
+    principalFrom({ claims: { org: { region: "emea" }, "https://example.com/tier": 2, tags: ["us", "eu"] } }),
+    "allowed orders/region [emea]",
+  ],
+  [
+    `GET ${O}/region`,
+    principalFrom({ claims: { org: { region: "emea" }, "https://example.com/tier": "2", tags: ["eu"] } }),
+    "role-missing orders/region []",
+  ],
+  [
+    `GET ${O}/region`,
+    principalFrom({ claims: { "org.region": "emea", "https://example.com/tier": 2, tags: ["eu"] } }),
+    "role-missing orders/region []",
+  ],
+  [
+    `GET ${O}/region`,
+    principalFrom({ claims: Object.create({ org: { region: "emea" } }) }),
+    "role-missing orders/region []",
+  ],
   // issuers and audiences
   [`GET ${F}/x`, robot, "issuer-not-accepted okta-only/all [robot]"],
   [`GET ${F}/x`, principalFrom(), "audience-not-accepted okta-only/all []"],
   [`GET ${F}/x`, principalFrom({ audiences: ["api://orders", "api://files"] }), "allowed okta-only/all []"],
-  [`GET ${O}/v1/orders`, principalFrom({ groups: ["Readers"], audiences: ["api://files"] }), "audience-not-accepted orders/read [reader]"],
+  [
+    `GET ${O}/v1/orders`,
+    principalFrom({ groups: ["Readers"], audiences: ["api://files"] }),
+    "audience-not-accepted orders/read [reader]",
+  ],
   // scopes and deny of the route
   [`PUT ${O}/v1/orders/1`, admin, "scope-missing orders/write [admin,reader]"],
   [`PUT ${O}/v1/orders/1`, { ...admin, scopes: ["orders:write"] }, "scope-missing orders/write [admin,reader]"],
-  [`PUT ${O}/v1/orders/1`, { ...admin, scopes: ["orders:write", "orders:read"] }, "allowed orders/write [admin,reader]"],
-  [`PUT ${O}/v1/orders/1`, { ...reader, scopes: ["orders:write", "orders:read"] }, "role-missing orders/write [reader]"],
   [
     `PUT ${O}/v1/orders/1`,
-    { ...admin, scopes: ["orders:write", "orders:read"], claims: { org: { region: "emea" }, "https://example.com/tier": 2, tags: "eu" } },
+    { ...admin, scopes: ["orders:write", "orders:read"] },
+    "allowed orders/write [admin,reader]",
+  ],
+  [
+    `PUT ${O}/v1/orders/1`,
+    { ...reader, scopes: ["orders:write", "orders:read"] },
+    "role-missing orders/write [reader]",
+  ],
+  [
+    `PUT ${O}/v1/orders/1`,
+    {
+      ...admin,
+      scopes: ["orders:write", "orders:read"],
+      claims: { org: { region: "emea" }, "https://example.com/tier": 2, tags: "eu" },
+    },
     "role-denied orders/write [admin,emea,reader]",
   ],
   // conditions
@@ -136,12 +186,37 @@ const ROWS: readonly Row[] = [
   [`GET ${O}/maybe`, reader, "allowed orders/maybe [reader]"],
   [`GET ${O}/closed`, admin, "role-missing orders/closed [admin,reader]"],
   // preflight
-  [`OPTIONS ${O}/v1/orders`, undefined, "preflight orders/read []", { headers: { origin: "https://app.example", "access-control-request-method": "GET" } }],
-  [`OPTIONS ${O}/v1/orders`, undefined, "method-not-allowed orders []", { headers: { origin: "https://app.example", "access-control-request-method": "DELETE" } }],
-  [`OPTIONS ${O}/v1/orders`, undefined, "method-not-allowed orders []", { headers: { "access-control-request-method": "GET" } }],
+  [
+    `OPTIONS ${O}/v1/orders`,
+    undefined,
+    "preflight orders/read []",
+    { headers: { origin: "https://app.example", "access-control-request-method": "GET" } },
+  ],
+  [
+    `OPTIONS ${O}/v1/orders`,
+    undefined,
+    "method-not-allowed orders []",
+    { headers: { origin: "https://app.example", "access-control-request-method": "DELETE" } },
+  ],
+  [
+    `OPTIONS ${O}/v1/orders`,
+    undefined,
+    "method-not-allowed orders []",
+    { headers: { "access-control-request-method": "GET" } },
+  ],
   [`OPTIONS ${O}/v1/orders`, undefined, "method-not-allowed orders []", { headers: { origin: "https://app.example" } }],
-  [`OPTIONS ${O}/nowhere`, undefined, "route-unknown orders []", { headers: { origin: "https://app.example", "access-control-request-method": "GET" } }],
-  [`GET ${O}/v1/orders`, undefined, "credential-missing orders/read []", { headers: { origin: "https://app.example", "access-control-request-method": "GET" } }],
+  [
+    `OPTIONS ${O}/nowhere`,
+    undefined,
+    "route-unknown orders []",
+    { headers: { origin: "https://app.example", "access-control-request-method": "GET" } },
+  ],
+  [
+    `GET ${O}/v1/orders`,
+    undefined,
+    "credential-missing orders/read []",
+    { headers: { origin: "https://app.example", "access-control-request-method": "GET" } },
+  ],
 ];
 
 test("who may do what", (t) => {
@@ -160,9 +235,16 @@ test("identity headers are those of the route, or of its service, and of nobody 
     { name: "x-auth-subject", value: "root" },
     { name: "x-auth-roles", value: "admin,reader" },
   ]);
-  t.strictSame(headers(`GET ${O}/me`, principalFrom({ claims: { tenant: "t1" } })), [{ name: "x-auth-tenant", value: "t1" }]);
-  t.strictSame(headers(`GET ${O}/me`, principalFrom({ claims: { tenant: null } })), [{ name: "x-auth-tenant", value: undefined }], "null sets no header");
-  for (const request of [`GET ${O}/healthz`, `GET ${O}/maybe`]) t.strictSame(headers(request, undefined), [], `${request} has none`);
+  t.strictSame(headers(`GET ${O}/me`, principalFrom({ claims: { tenant: "t1" } })), [
+    { name: "x-auth-tenant", value: "t1" },
+  ]);
+  t.strictSame(
+    headers(`GET ${O}/me`, principalFrom({ claims: { tenant: null } })),
+    [{ name: "x-auth-tenant", value: undefined }],
+    "null sets no header",
+  );
+  for (const request of [`GET ${O}/healthz`, `GET ${O}/maybe`])
+    t.strictSame(headers(request, undefined), [], `${request} has none`);
   t.strictSame(headers(`GET ${O}/v1/orders`, nobody), [], "a refused request has none");
   t.end();
 });
@@ -175,10 +257,23 @@ test("a missing scope names all that are required", (t) => {
 
 test("a shadow is judged beside the rule and changes nothing", (t) => {
   const cancel = `POST ${O}/v1/orders/1/cancel`;
-  t.match(decide(policies, cancel, { ...reader, ...mfa }), { verdict: "allow", shadow: { verdict: "deny", reason: "role-missing" } });
-  t.match(decide(policies, cancel, { ...admin, ...mfa }), { verdict: "allow", shadow: { verdict: "allow", reason: "allowed" } });
-  t.match(decide(policies, cancel, admin), { verdict: "deny", reason: "condition-error", shadow: { verdict: "deny", reason: "condition-error" } });
-  t.match(decide(policies, `GET ${O}/maybe`, nobody), { verdict: "deny", shadow: { verdict: "allow", reason: "anyone" } });
+  t.match(decide(policies, cancel, { ...reader, ...mfa }), {
+    verdict: "allow",
+    shadow: { verdict: "deny", reason: "role-missing" },
+  });
+  t.match(decide(policies, cancel, { ...admin, ...mfa }), {
+    verdict: "allow",
+    shadow: { verdict: "allow", reason: "allowed" },
+  });
+  t.match(decide(policies, cancel, admin), {
+    verdict: "deny",
+    reason: "condition-error",
+    shadow: { verdict: "deny", reason: "condition-error" },
+  });
+  t.match(decide(policies, `GET ${O}/maybe`, nobody), {
+    verdict: "deny",
+    shadow: { verdict: "allow", reason: "anyone" },
+  });
   t.equal(decide(policies, `GET ${O}/v1/orders`, reader).shadow, undefined);
   t.end();
 });
@@ -207,7 +302,11 @@ services:
         shadow: { when: 'request.headers["x-tenant"] == "a"' }
 `);
   t.strictSame(shadowed.uses, { query: true, requestHeaders: ["x-tenant"], identityHeaders: [] });
-  t.strictSame(shadowed.services[0]?.routes[0]?.needs, { query: true, requestHeaders: [], identityHeaders: [] }, "a shadow cannot make a route need more");
+  t.strictSame(
+    shadowed.services[0]?.routes[0]?.needs,
+    { query: true, requestHeaders: [], identityHeaders: [] },
+    "a shadow cannot make a route need more",
+  );
   t.end();
 });
 

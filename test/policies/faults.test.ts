@@ -1,0 +1,346 @@
+import { test } from "tap";
+import { findingsOf } from "../support/policies.ts";
+
+/** A service that is fine but for its routes; the routes begin in line 7, or one line lower for each line of roles. */
+const service = (routes: string, roles = "") => `${roles}services:
+  s:
+    hosts: [s.example.com]
+    audiences: [api://orders]
+    issuers: [okta]
+    backend: s
+${routes}`;
+const route = (text: string, roles = "") => service(`    routes:\n      - ${text}\n`, roles);
+const READER = "roles: { reader: [{ issuer: okta }] }\n";
+const ONE = "allow: [authenticated], routes: [{ name: r, match: [GET /] }]";
+const NOT_FOR_ANYONE =
+  "the credential is not read there: remove it, or allow roles or `authenticated`, with `optional: true` if need be";
+
+type Row = readonly [name: string, policy: string, faults: readonly string[]];
+
+const FAULTS: readonly Row[] = [
+  ["not a mapping", "- 1", ["1:1: a list; `roles` and `services`"]],
+  ["a tab", "roles:\n\ta: 1", ["2:1: a tab as indentation; blanks: YAML knows no tabs there"]],
+  ["an unknown key", "role: {}", ['1:1: unknown key "role"; did you mean "roles"? Known keys: roles, services']],
+  [
+    "an unknown key in a route",
+    route("{ name: r, match: [GET /], alow: [authenticated] }"),
+    [
+      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, allow, deny, scopes, when, optional, headers, forward_credential, shadow',
+    ],
+  ],
+  [
+    "a service without anything",
+    "services: { s: {} }",
+    [
+      '1:13: no "hosts" here; a list of host names, such as `[orders.example.com]`',
+      '1:13: no "backend" here; the name of a HAProxy backend',
+      '1:13: no "routes" here; a list of routes',
+    ],
+  ],
+  [
+    "what a later version has",
+    "roles: { a: [{ issuer: aws, arn: x }], b: [{ issuer: aws, uri: x }] }",
+    ['1:29: "arn" is not in this version; leave it out', '1:59: "uri" is not in this version; leave it out'],
+  ],
+  [
+    "a role with a reserved name",
+    "roles: { anyone: [{ issuer: okta }], authenticated: [{ issuer: okta }] }",
+    ["anyone", "authenticated"].map(
+      (name, i) =>
+        `1:${i === 0 ? 10 : 38}: a role named \`${name}\`; another name: in \`allow\` this word has a meaning of its own`,
+    ),
+  ],
+  [
+    "an empty binding",
+    "roles: { a: [{}] }",
+    ["1:14: an empty mapping; a binding such as `{ issuer: okta, group: Admins }`: all its keys must hold"],
+  ],
+  ["no bindings", "roles: { a: [] }", ["1:13: an empty list; a list of bindings: who has one of them has the role"]],
+  [
+    "a binding that is for everyone until a time",
+    "roles: { a: [{ until: 2027-01-01T00:00:00Z }] }",
+    ["1:14: a binding that says nothing of who has the role; add `issuer`, `subject`, `group` or another key"],
+  ],
+  [
+    "an unknown issuer",
+    "roles: { a: [{ issuer: otka, group: x }] }",
+    ["1:24: no issuer `otka`; did you mean `okta`? Else the configuration has `okta`, `aws`"],
+  ],
+  [
+    "an unknown kind",
+    "roles: { a: [{ issuer: okta, kind: human }] }",
+    ['1:36: the text "human"; `person`, `workload` or `agent`'],
+  ],
+  [
+    "a time that is none",
+    "roles: { a: [{ issuer: okta, until: tomorrow }] }",
+    ['1:37: the text "tomorrow"; a time such as `2026-12-01T00:00:00Z`, from which the binding no longer holds'],
+  ],
+  [
+    "a month that is none",
+    "roles: { a: [{ issuer: okta, until: 2026-13-01T00:00:00Z }] }",
+    ["1:37: `2026-13-01T00:00:00Z` is no time; a time such as `2026-12-01T00:00:00Z`"],
+  ],
+  [
+    "a scope with a blank",
+    'roles: { a: [{ issuer: okta, scope: "a b" }] }',
+    ['1:37: the text "a b"; an OAuth 2.0 scope: printable characters without blank, `"` and `\\`'],
+  ],
+  [
+    "a role that includes itself",
+    "roles: { a: [{ role: b }], b: [{ role: c }], c: [{ role: a }] }",
+    ["1:58: the role includes itself: a -> b -> c -> a; remove one of these inclusions"],
+  ],
+  [
+    "an unknown role, included",
+    "roles:\n  reader: [{ issuer: okta }]\n  writer: [{ role: raeder }]",
+    ["3:20: no role `raeder`; did you mean `reader`? Else define it under `roles`"],
+  ],
+  [
+    "unknown roles, used",
+    route("{ name: r, match: [GET /], allow: [reeder], deny: [nobody] }", READER),
+    [
+      "9:44: no role `reeder`; did you mean `reader`? Else define it under `roles`",
+      "9:60: no role `nobody`; define it under `roles`",
+    ],
+  ],
+  [
+    "a route that allows nobody, by mistake",
+    route("{ name: r, match: [GET /] }"),
+    [
+      "8:11: the route `r` does not say whom it allows; add `allow: [a role]`, `[authenticated]` or `[anyone]`, here or at the service",
+    ],
+  ],
+  [
+    "anyone and somebody",
+    route("{ name: r, match: [GET /], allow: [anyone, authenticated] }"),
+    ["8:44: `anyone` beside other entries; `anyone` alone, which takes in all others; or the roles without it"],
+  ],
+  [
+    "a role that nobody can have",
+    route("{ name: r, match: [GET /], allow: [robot] }", "roles: { robot: [{ issuer: aws }] }\n"),
+    [
+      "9:44: no principal of this service can have the role `robot`: its bindings are for other issuers or kinds; a role with a binding for `okta`, or more `issuers` at the service",
+    ],
+  ],
+  [
+    "a role for a kind that no principal of the issuer has",
+    "roles: { person: [{ issuer: aws, kind: person }] }\nservices: { s: { hosts: [h.example], issuers: [aws], backend: b, routes: [{ name: r, match: [GET /], allow: [person] }] } }",
+    [
+      "2:110: no principal of this service can have the role `person`: its bindings are for other issuers or kinds; a role with a binding for `aws`, or more `issuers` at the service",
+    ],
+  ],
+  [
+    "a method in lower case",
+    route('{ name: r, match: ["get /"], allow: [authenticated] }'),
+    ["8:29: the method get in lower case; methods are case-sensitive: GET"],
+  ],
+  [
+    "a capture that does not end",
+    route('{ name: r, match: ["GET /a/{id"], allow: [authenticated] }'),
+    ["8:36: a wildcard without its }; close it; a brace that an expression means is `\\{` or `\\}`"],
+  ],
+  [
+    "patterns that overlap",
+    service(
+      '    allow: [authenticated]\n    routes:\n      - { name: a, match: ["GET /x/{id}"] }\n      - { name: b, match: ["* /x/y"] }\n',
+    ),
+    [
+      "10:28: `* /x/y` and `GET /x/{id}` of the route `a` at p.yaml:9:28 both match `GET /x/y`, and neither is more specific; make one more specific, or add a pattern for what both match",
+    ],
+  ],
+  [
+    "patterns that are equal",
+    service(
+      '    allow: [authenticated]\n    routes:\n      - { name: a, match: ["GET /x/{id}"] }\n      - { name: b, match: ["GET /x/{name}"] }\n',
+    ),
+    ["10:28: `GET /x/{name}` matches just what `GET /x/{id}` of the route `a` at p.yaml:9:28 does; remove one of them"],
+  ],
+  [
+    "two routes of one name",
+    service(
+      "    allow: [authenticated]\n    routes:\n      - { name: a, match: [GET /x] }\n      - { name: a, match: [GET /y] }\n",
+    ),
+    ["10:17: a second route `a` in this service; another name; the first is at p.yaml:9:11"],
+  ],
+  [
+    "a condition on an unknown field",
+    route('{ name: r, match: [GET /], allow: [authenticated], when: principal.sub == "x" }'),
+    ["8:76: no field `sub` of `principal`; `subject`"],
+  ],
+  [
+    "a condition that is a text",
+    route('{ name: r, match: [GET /], allow: [authenticated], when: "principal.subject" }'),
+    ["8:67: a value of type string; a condition, true or false"],
+  ],
+  [
+    "a condition on a capture that not every pattern has",
+    route(`{ name: r, match: ["GET /{id}", GET /], allow: [authenticated], when: 'request.params.id == "1"' }`),
+    [
+      "8:79: `request.params.id`, but the route's patterns have no captures in common; a capture `{id}` in each pattern of the route",
+    ],
+  ],
+  [
+    "a condition on nobody",
+    route('{ name: r, match: [GET /], allow: [anyone], when: principal.subject == "x" }'),
+    [
+      "8:59: a condition that reads the principal, on a route that allows `anyone`; there is no principal: read only the request, or allow roles or `authenticated`",
+    ],
+  ],
+  [
+    "keys that contradict anyone",
+    route(
+      "{ name: r, match: [GET /], allow: [anyone], scopes: [a], deny: [reader], headers: { x-auth-a: principal.subject }, optional: true, shadow: { allow: [] } }",
+      READER,
+    ),
+    [
+      ["scopes", 53],
+      ["deny", 66],
+      ["headers", 82],
+      ["optional", 124],
+      ["shadow", 140],
+    ].map(([key, column]) => `9:${column}: \`${key}\` on a route that allows \`anyone\`; ${NOT_FOR_ANYONE}`),
+  ],
+  [
+    "identity headers that cannot be",
+    route(
+      "{ name: r, match: [GET /], allow: [authenticated], headers: { X-Auth-A: principal.subject, host: principal.subject, x-forwarded-user: principal.subject, x-ok: principal.groups } }",
+    ),
+    [
+      '8:71: the header name "X-Auth-A"; lower-case letters, digits and `-` only, at most 64: HAProxy deletes others',
+      '8:100: the header name "host"; another name: HAProxy, or a proxy after it, sets or reads this one itself',
+      '8:125: the header name "x-forwarded-user"; another name: HAProxy, or a proxy after it, sets or reads this one itself',
+      "8:168: a value of type list<string>; a string, or null for no header; list() makes one of a list",
+    ],
+  ],
+  [
+    "hosts that are none",
+    `services: { s: { hosts: [https://x.example.com, x.example.com:80], backend: s, audiences: [api://orders], issuers: [okta], ${ONE} } }`,
+    ["1:26: a scheme before the host; `x.example.com`", "1:62: a port behind the host; `x.example.com`"],
+  ],
+  [
+    "an issuer with several audiences",
+    `services: { s: { hosts: [x.example.com], backend: s, ${ONE} } }`,
+    [
+      "1:13: the issuer `okta` lists several audiences, and the service does not say which are its own; add `audiences` with some of `api://orders`, `api://files`",
+    ],
+  ],
+  [
+    "an audience that no issuer lists",
+    `services: { s: { hosts: [x.example.com], backend: s, issuers: [okta], audiences: [api://order, api://orders], ${ONE} } }`,
+    ["1:83: no issuer of the service lists the audience `api://order`; one of `api://orders`, `api://files`"],
+  ],
+  [
+    "an issuer of a service that there is not",
+    `services: { s: { hosts: [x.example.com], issuers: [okta, nobody], audiences: [api://orders], backend: s, ${ONE} } }`,
+    ["1:58: no issuer `nobody`; the configuration has `okta`, `aws`"],
+  ],
+  [
+    "the agent's own backend",
+    `services: { s: { hosts: [x.example.com], issuers: [aws], backend: countersign-agent, ${ONE} } }`,
+    ['1:67: the text "countersign-agent"; the name of a HAProxy backend'],
+  ],
+];
+
+const WARNINGS: readonly Row[] = [
+  [
+    "a binding for every issuer",
+    "roles: { a: [{ group: x }] }",
+    ["1:14: a binding without `issuer`; it holds for principals of every issuer (`okta`, `aws`); name one"],
+  ],
+  [
+    "a binding that has ended",
+    "roles: { a: [{ issuer: okta, group: g, until: 2026-01-01T00:00:00Z }] }",
+    ["1:47: the binding ended at 2026-01-01T00:00:00Z; remove it, or give a later time"],
+  ],
+  [
+    "a binding that lets nobody in",
+    route(
+      "{ name: r, match: [GET /], allow: [any] }",
+      "roles:\n  any:\n    - { issuer: okta }\n    - { issuer: aws }\n",
+    ),
+    [
+      "4:7: a binding that can let nobody in; the services that use its role take no principal of its issuer or kind: remove it, or correct it",
+    ],
+  ],
+  [
+    "a condition that nobody anonymous can meet",
+    route('{ name: r, match: [GET /], allow: [authenticated], optional: true, when: principal.subject == "x" }'),
+    [
+      "8:82: a condition that reads the principal, on a route with `optional`; a request without a credential is refused where the condition asks for the principal",
+    ],
+  ],
+  [
+    "an issuer whose tokens cannot pass",
+    `services: { s: { hosts: [x.example.com], backend: s, audiences: [api://orders], ${ONE} } }`,
+    [
+      "1:65: none of the audiences of the issuer `aws` is among them; none of its tokens can pass: add one of its audiences, or leave it out of `issuers`",
+    ],
+  ],
+];
+
+test("every mistake is told with its place and what would be right", (t) => {
+  for (const [name, policy, faults] of FAULTS) {
+    t.strictSame(
+      findingsOf(policy).faults,
+      faults.map((fault) => `p.yaml:${fault}`),
+      name,
+    );
+  }
+  t.end();
+});
+
+test("what is allowed but hardly meant is a warning", (t) => {
+  for (const [name, policy, warnings] of WARNINGS) {
+    const findings = findingsOf(policy);
+    t.strictSame(findings.faults, [], `${name} is no fault`);
+    t.strictSame(
+      findings.warnings,
+      warnings.map((warning) => `p.yaml:${warning}`),
+      name,
+    );
+  }
+  const backend = findingsOf(`services: { s: { hosts: [h.example], issuers: [aws], backend: b, ${ONE} } }`, {
+    backends: ["a"],
+  });
+  t.strictSame(backend.warnings, [
+    "p.yaml:1:63: the configuration's `haproxy.backends` has no `b`; one of `a`; or make sure that your haproxy.cfg has it",
+  ]);
+  t.end();
+});
+
+test("a name in two files is told with both places", (t) => {
+  const text = (name: string, host: string) =>
+    `roles: { a: [{ issuer: okta }] }\nservices: { ${name}: { hosts: [${host}], issuers: [aws], backend: b, ${ONE} } }`;
+  t.strictSame(findingsOf({ "a.yaml": text("s", "h.example"), "b.yaml": text("s", "i.example") }).faults, [
+    "b.yaml:1:10: a second role `a`; another name, or one entry for both; the first is at a.yaml:1:10",
+    "b.yaml:2:13: a second service `s`; another name, or one entry for both; the first is at a.yaml:2:13",
+  ]);
+  t.strictSame(findingsOf({ "a.yaml": text("s", "h.example"), "b.yaml": text("t", "h.example") }).faults.slice(1), [
+    "b.yaml:2:26: the host `h.example` a second time; one service for each host; the first is `s` at a.yaml:2:26",
+  ]);
+  t.end();
+});
+
+test("faults of all files and all sorts come at once, by file and place", (t) => {
+  const { faults } = findingsOf({
+    "a.yaml": `roles:\n  reader: [{ issuer: nobody }]\nservices:\n  s: { hosts: [x.example.com], backend: s, issuers: [aws], typo: 1, allow: [raeder], routes: [{ name: r, match: [get /] }] }\n`,
+    "b.yaml":
+      "services:\n  t: { hosts: [y.example.com:1], backend: s, issuers: [aws], routes: [{ match: [GET /] }, { name: q, match: [GET /q], allow: [nobody] }] }\n",
+    "c.yaml": "a: 'b",
+  });
+  t.strictSame(
+    faults.map((fault) => fault.slice(0, fault.indexOf(";"))),
+    [
+      "a.yaml:2:22: no issuer `nobody`",
+      'a.yaml:4:60: unknown key "typo"',
+      "a.yaml:4:77: no role `raeder`",
+      "a.yaml:4:114: the method get in lower case",
+      "b.yaml:2:29: a port behind the host",
+      'b.yaml:2:71: no "name" here',
+      "b.yaml:2:127: no role `nobody`",
+      "c.yaml:1:4: a quote that is never closed",
+    ],
+  );
+  t.end();
+});
