@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Test } from "tap";
 import { listen } from "./listener.ts";
 
@@ -21,10 +22,10 @@ export interface Backend {
 }
 
 const ANSWER = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nl5d-proxy-error: secret\r\n\r\nok";
-/** It agrees to a WebSocket, and sends back what comes then. */
-const SWITCHED = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
-
-/** A keep-alive HTTP/1.1 backend that keeps what it gets byte for byte and answers 200. It ends with the test. */
+/**
+ * A keep-alive HTTP/1.1 backend that keeps what it gets byte for byte and answers 200. It agrees to a WebSocket, and
+ * then sends back whatever comes. It ends with the test.
+ */
 export async function startBackend(t: Test): Promise<Backend> {
   const received: Received[] = [];
   const port = await listen(t, (socket) => {
@@ -40,7 +41,7 @@ export async function startBackend(t: Test): Promise<Backend> {
         received.push(next.request);
         buffered = next.rest;
         switched = valuesOf(next.request, "upgrade").includes("websocket");
-        socket.write(switched ? SWITCHED : ANSWER);
+        socket.write(switched ? upgradeAnswer(next.request) : ANSWER);
       }
     });
   });
@@ -52,6 +53,13 @@ export async function startBackend(t: Test): Promise<Backend> {
       return request === undefined ? [] : valuesOf(request, name);
     },
   };
+}
+
+/** RFC 6455, section 4.2.2; HAProxy checks the proof. */
+function upgradeAnswer(request: Received): string {
+  const [key = ""] = valuesOf(request, "sec-websocket-key");
+  const proof = createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+  return `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ${proof}\r\n\r\n`;
 }
 
 function valuesOf({ headers }: Received, name: string): string[] {

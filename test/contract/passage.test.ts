@@ -1,0 +1,224 @@
+import { once } from "node:events";
+import { connect } from "node:http2";
+import { join } from "node:path";
+import { type Test, test } from "tap";
+import { LOG_FIELDS } from "../../haproxy/access-log.ts";
+import { MOST_HEADERS } from "../../haproxy/contract.ts";
+import type { RenderInput } from "../../haproxy/input.ts";
+import { encodeFrame } from "../../protocol/encode.ts";
+import { FRAME_TYPE } from "../../protocol/spop.ts";
+import { startBackend } from "../support/backend.ts";
+import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
+import { freePort, type HaproxyBinary, haproxies, startHaproxy } from "../support/haproxy.ts";
+import { type HttpAnswer, RawClient } from "../support/http.ts";
+import { filesFor } from "../support/rendered.ts";
+import { actions, startRogue } from "../support/rogue.ts";
+
+const HOST = "host: orders.example.com";
+const VALUE = "v".repeat(250);
+
+/** HAProxy with an agent that allows everything: what is left to see is what HAProxy makes of a request. */
+async function stage(t: Test, binary: HaproxyBinary, changes: Partial<RenderInput> = {}, bindWords = "") {
+  const count = changes.uses?.identityHeaders.length ?? 1;
+  const headers = Array.from({ length: count }, (_, n) => [`header_${n + 1}`, VALUE] as const);
+  const agent = await startRogue(t, (asked, socket) => {
+    const list = [["id", asked.id], ["backend", "orders"], ...headers, ["verdict", "allow"]] as const;
+    socket.write(encodeFrame(FRAME_TYPE.ack, actions(list), asked));
+  });
+  const backend = await startBackend(t);
+  const port = await freePort();
+  const files = filesFor(binary, `127.0.0.1:${port}${bindWords}`, agent, backend.port, changes);
+  const log = await startHaproxy(t, binary, { ...files }, port);
+  const open = async () => {
+    const client = await RawClient.open(port);
+    t.teardown(() => client.close());
+    return client;
+  };
+  return { backend, port, log, open };
+}
+
+/** Right after its start HAProxy may not have reached the agent yet. */
+async function allowed(request: () => Promise<HttpAnswer>): Promise<void> {
+  while ((await request()).status !== 200) await new Promise((done) => setTimeout(done, 50));
+}
+
+const LINE = "GET /v1/orders HTTP/1.1";
+const PROXIED = `PROXY TCP4 192.0.2.7 127.0.0.1 4000 80\r\n${LINE}`;
+const LOCAL = ["127.0.0.0/8", "10.0.0.0/8"];
+
+/** X-Forwarded-For as HAProxy gets it from a load balancer that is trusted, and the address that is believed. */
+const FORWARDED: readonly (readonly [lines: readonly string[], client: string])[] = [
+  [[], "127.0.0.1"],
+  [["192.0.2.7"], "192.0.2.7"],
+  [["6.6.6.6, 192.0.2.7"], "192.0.2.7"],
+  [["6.6.6.6", "192.0.2.7"], "192.0.2.7"],
+  [["6.6.6.6, 192.0.2.7, 10.0.0.1"], "192.0.2.7"],
+  [["6.6.6.6", "192.0.2.7,10.0.0.1, 10.0.0.2"], "192.0.2.7"],
+  [["6.6.6.6, 2001:db8::1"], "2001:db8::1"],
+  [["6.6.6.6, 192.0.2.7:4000"], "192.0.2.7"],
+  // Who wrote the entry before one that cannot be read is not known.
+  [["6.6.6.6, unknown"], "127.0.0.1"],
+  [["6.6.6.6, [2001:db8::1]:4000"], "127.0.0.1"],
+  [["6.6.6.6, "], "127.0.0.1"],
+  [["6.6.6.6, unknown, 10.0.0.1"], "10.0.0.1"],
+  [["6.6.6.6, 10.0.0.1, unknown"], "127.0.0.1"],
+];
+
+/** Headers by which a client could speak for a proxy, or ask for something else than was judged. */
+const SPOOFED = [
+  "Forwarded: for=6.6.6.6",
+  "X-Forwarded: 6.6.6.6",
+  "X-Forwarded-For: 6.6.6.6",
+  "X-Forwarded-Host: evil",
+  "X-Forwarded-Proto: gopher",
+  "X-Forwarded-Uri: /admin",
+  "X-Forwarded-User: admin",
+  "X_Forwarded_For: 6.6.6.6",
+  "X-Real-IP: 6.6.6.6",
+  "X-Client-IP: 6.6.6.6",
+  "X-Cluster-Client-IP: 6.6.6.6",
+  "True-Client-IP: 6.6.6.6",
+  "CF-Connecting-IP: 6.6.6.6",
+  "Fastly-Client-IP: 6.6.6.6",
+  "X-Host: evil",
+  "X-Original-URL: /admin",
+  "X-Original-Method: DELETE",
+  "X-Rewrite-URL: /admin",
+  "X-Override-URL: /admin",
+  "X-Envoy-Original-Path: /admin",
+  "X-HTTP-Method-Override: DELETE",
+  "X-HTTP-Host-Override: evil",
+  "X-Method-Override: DELETE",
+  "X-B3-TraceId: 1",
+  "X-Amzn-Trace-Id: 1",
+  "Proxy: http://evil",
+  "l5d-dst-override: evil:80",
+  "X-Auth-Roles: admin",
+];
+
+for (const binary of haproxies()) {
+  test(`HAProxy ${binary.version}: the client is whom the trusted load balancer saw`, async (t) => {
+    const client = { from: "x-forwarded-for", trusted: LOCAL } as const;
+    const { backend, open } = await stage(t, binary, { client });
+    // All over one connection: what was believed for one request has no say in the next.
+    const connection = await open();
+    await allowed(() => connection.request(LINE, [HOST]));
+    for (const [lines, expected] of FORWARDED) {
+      await connection.request(LINE, [HOST, ...lines.map((line) => `x-forwarded-for: ${line}`)]);
+      t.strictSame(backend.last("x-forwarded-for"), [expected], lines.join(" | "));
+    }
+  });
+
+  test(`HAProxy ${binary.version}: X-Forwarded-For of anybody else is not believed`, async (t) => {
+    const client = { from: "x-forwarded-for", trusted: ["10.0.0.0/8"] } as const;
+    const { backend, open } = await stage(t, binary, { client });
+    const connection = await open();
+    await allowed(() => connection.request(LINE, [HOST, "x-forwarded-for: 6.6.6.6"]));
+    t.strictSame(backend.last("x-forwarded-for"), ["127.0.0.1"]);
+  });
+
+  for (const trusted of [[], LOCAL]) {
+    test(`HAProxy ${binary.version}: a PROXY header is read, trusting ${trusted.join(" ") || "all"}`, async (t) => {
+      const { backend, open } = await stage(t, binary, { client: { from: "proxy-protocol", trusted } });
+      await allowed(async () => (await open()).request(PROXIED, [HOST, "x-forwarded-for: 6.6.6.6"]));
+      t.strictSame(backend.last("x-forwarded-for"), ["192.0.2.7"]);
+      await t.rejects((await open()).request(LINE, [HOST]), "and must be there");
+    });
+  }
+
+  test(`HAProxy ${binary.version}: a PROXY header of anybody else is no request`, async (t) => {
+    const { backend, open } = await stage(t, binary, { client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] } });
+    await allowed(async () => (await open()).request(LINE, [HOST]));
+    t.match(await (await open()).request(PROXIED, [HOST]), { status: 400 });
+    t.equal(backend.received.length, 1);
+  });
+
+  test(`HAProxy ${binary.version}: a client speaks for nobody else`, async (t) => {
+    const { backend, open } = await stage(t, binary);
+    const connection = await open();
+    await allowed(() => connection.request(LINE, [HOST, "accept: */*", ...SPOOFED]));
+    t.strictSame(backend.received[0]?.headers.map(([name, value]) => `${name}: ${value}`).sort(), [
+      "accept: */*",
+      HOST,
+      `x-auth-subject: ${VALUE}`,
+      "x-forwarded-for: 127.0.0.1",
+      "x-forwarded-proto: http",
+      `x-request-id: ${backend.last("x-request-id")[0]}`,
+    ]);
+  });
+
+  test(`HAProxy ${binary.version}: a WebSocket opens with its identity, and no other upgrade does`, async (t) => {
+    const { backend, open } = await stage(t, binary);
+    const connection = await open();
+    await allowed(() => connection.request(LINE, [HOST]));
+    const key = "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==";
+    const hops = "connection: keep-alive, Upgrade, x-auth-subject";
+    await connection.request(LINE, [HOST, "upgrade: h2c", "http2-settings: AAMAAABkAARAAAAAAAIAAAAA", hops]);
+    t.strictSame([backend.last("upgrade"), backend.last("connection")], [[], []]);
+    t.match(await connection.request(LINE, [HOST, "upgrade: websocket", key, hops]), { status: 101 });
+    t.strictSame([backend.last("upgrade"), backend.last("connection")], [["websocket"], ["upgrade"]]);
+    t.strictSame(backend.last("x-auth-subject"), [VALUE]);
+    // From here on bytes only pass, and the backend sends back what it gets: here what reads like an answer.
+    t.match(await connection.request("HTTP/1.1 299 echo", ["content-length: 0"]), { status: 299 });
+  });
+
+  test(`HAProxy ${binary.version}: every line of the access log is one JSON object, without a query`, async (t) => {
+    const { log, open } = await stage(t, binary);
+    const connection = await open();
+    await allowed(() => connection.request(LINE, [HOST]));
+    for (const path of [
+      "/a?token=s3cret",
+      '/"b"\\<c>',
+      "http://orders.example.com/d?token=s3cret",
+      "/?token=s3cret?",
+    ]) {
+      await connection.request(`GET ${path} HTTP/1.1`, [HOST]);
+    }
+    await connection.request("OPTIONS * HTTP/1.1", [HOST]);
+    for (const line of ["garbage", "GET /\u0001 HTTP/1.1", "GET /\u00e9 HTTP/1.1"]) {
+      await (await open()).request(line, [HOST]).catch(() => {});
+    }
+    const lines = () => log.filter((line) => line.startsWith("{") && !line.includes("v1"));
+    while (lines().length < 8) await new Promise((done) => setTimeout(done, 20));
+    const entries = lines().map((line) => JSON.parse(line));
+    for (const entry of entries) t.strictSame(Object.keys(entry), LOG_FIELDS);
+    t.notOk(log.some((line) => line.includes("s3cret")));
+    t.strictSame(
+      entries.slice(0, 5).map(({ path }) => path),
+      ["/a", '/"b"\\<c>', "/d", "/", ""],
+    );
+    t.match(entries[4], { verdict: "deny", reason: "path-ambiguous", status: 400, request_id: /^[0-9a-f]{32}$/ });
+    t.match(entries[7], { method: "<BADREQ>", path: "", request_id: "", reason: "", spoe_error: "" });
+  });
+
+  test(`HAProxy ${binary.version}: all headers that there may be arrive, at their longest`, async (t) => {
+    const names = Array.from({ length: MOST_HEADERS }, (_, n) => `x-auth-${n}-`.padEnd(64, "x"));
+    const uses = {
+      query: true,
+      requestHeaders: names.map((name) => name.replace("auth", "read")),
+      identityHeaders: names.map((name) => ({ name, max: 256 })),
+    };
+    const { backend, open } = await stage(t, binary, { uses, largestAck: 20_000 });
+    const connection = await open();
+    await allowed(() => connection.request(LINE, [HOST, ...uses.requestHeaders.map((name) => `${name}: 1`)]));
+    for (const name of names) t.strictSame(backend.last(name), [VALUE]);
+  });
+
+  test(`HAProxy ${binary.version}: TLS and HTTP/2 in front`, async (t) => {
+    const folder = t.testdir({ "site.pem": SERVER_CERTIFICATE + SERVER_KEY });
+    const tls = ` ssl crt ${join(folder, "site.pem")} alpn h2,http/1.1`;
+    const { backend, port, log } = await stage(t, binary, { scheme: "https" }, tls);
+    const session = connect(`https://localhost:${port}`, { ca: AUTHORITY });
+    t.teardown(() => session.close());
+    const status = async () => {
+      const stream = session.request({ ":path": "/v1/orders?token=s3cret", "x-auth-subject": "mallory" });
+      const [headers] = await once(stream.resume(), "response");
+      return headers[":status"];
+    };
+    while ((await status()) !== 200) await new Promise((done) => setTimeout(done, 50));
+    t.strictSame(backend.last("x-forwarded-proto"), ["https"]);
+    t.strictSame(backend.last("x-auth-subject"), [VALUE]);
+    while (!log.some((line) => line.includes('"status":200'))) await new Promise((done) => setTimeout(done, 20));
+    t.equal(JSON.parse(log.find((line) => line.includes('"status":200')) ?? "{}").path, "/v1/orders");
+  });
+}
