@@ -48,9 +48,10 @@ export function isLater({ not }: Schema): boolean {
 }
 
 /** What would be right, in the schema's own words. */
-export function rightOf({ description, examples, type, enum: names }: Schema): string {
+export function rightOf(schema: Schema): string {
+  const { description, examples, type, enum: names, minimum, maximum } = schema;
   const words = description ?? names?.join(", ") ?? [type ?? "another value"].flat().join(" or ");
-  return examples === undefined
-    ? words
-    : `${words}, such as ${examples.map((example) => JSON.stringify(example)).join(" or ")}`;
+  const range = minimum === undefined || maximum === undefined ? "" : `a number from ${minimum} to ${maximum}: `;
+  const such = examples?.map((example) => JSON.stringify(example)).join(" or ");
+  return `${range}${words}${such === undefined ? "" : `, such as ${such}`}`;
 }

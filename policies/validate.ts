@@ -64,6 +64,7 @@ function faultOf(
   document: SourceDocument,
   root: Schema,
 ): Fault {
+  const { keyword, params, propertyName, instancePath } = error;
   const path = pathOf(instancePath, document.value);
   const schema = schemaAt(root, path);
   if (propertyName !== undefined) {
@@ -77,7 +78,7 @@ function faultOf(
   }
   if (isLater(schema))
     return document.keyFault(path, `"${path.at(-1)}" is not in this version`, schema.description ?? "leave it out");
-  return valueFault(keyword, params, path, schema, document);
+  return valueFault(error, path, schema, document);
 }
 
 function unknownKey(path: Path, key: string, schema: Schema, document: SourceDocument): Fault {
@@ -91,34 +92,23 @@ function unknownKey(path: Path, key: string, schema: Schema, document: SourceDoc
   );
 }
 
-function valueFault(
-  keyword: string,
-  params: Record<string, unknown>,
-  path: Path,
-  schema: Schema,
-  document: SourceDocument,
-): Fault {
+/** What there can be too much of, by JSON Schema's keyword. */
+const TOO_MUCH = new Map([
+  ["maxItems", ["too long a list", "items"]],
+  ["maxLength", ["too long a text", "characters"]],
+  ["maxProperties", ["too many keys", "keys"]],
+]);
+
+function valueFault({ keyword, params }: ErrorObject, path: Path, schema: Schema, document: SourceDocument): Fault {
   const found = describe(document.written(path));
-  const { minimum, maximum } = schema;
-  switch (keyword) {
-    case "not":
-      return document.fault(path, `${found} is not in this version`, rightOf(schema));
-    case "minimum":
-    case "maximum":
-      return document.fault(path, found, `a number from ${minimum} to ${maximum}: ${rightOf(schema)}`);
-    case "uniqueItems": {
-      const later = [...path, Math.max(Number(params.i), Number(params.j))];
-      return document.fault(later, `${describe(document.written(later))} a second time in one list`, "each only once");
-    }
-    case "maxItems":
-      return document.fault(path, "a longer list than is allowed", `at most ${params.limit} items`);
-    case "maxLength":
-      return document.fault(path, "a longer text than is allowed", `at most ${params.limit} characters`);
-    case "maxProperties":
-      return document.fault(path, "more keys than are allowed", `at most ${params.limit}`);
-    default:
-      return document.fault(path, found, rightOf(schema));
+  if (keyword === "not") return document.fault(path, `${found} is not in this version`, rightOf(schema));
+  if (keyword === "uniqueItems") {
+    const second = [...path, Math.max(params.i, params.j)];
+    return document.fault(second, `${describe(document.written(second))} twice in one list`, "each of them once");
   }
+  const [much, what] = TOO_MUCH.get(keyword) ?? [];
+  if (much !== undefined) return document.fault(path, much, `at most ${params.limit} ${what}`);
+  return document.fault(path, found, rightOf(schema));
 }
 
 /** A value as a fault names it: `the number 5`, `the text "abc"`, `a list`. */

@@ -1,0 +1,99 @@
+import { isIP } from "node:net";
+import { headerNameFault } from "../../policies/headers.ts";
+import type { HaproxyConfig } from "../config.ts";
+import type { Section } from "./section.ts";
+
+/** Headers that clients, browsers and HAProxy cannot do without: all that begins like identity headers is deleted. */
+const NEEDED = [
+  "accept-encoding",
+  "access-control-request-method",
+  "cache-control",
+  "if-match",
+  "max-forwards",
+  "sec-websocket-key",
+  "user-agent",
+  "x-request-id",
+];
+
+/** Reads `haproxy`. */
+export function readHaproxy(section: Section): HaproxyConfig {
+  const client = section.section("client");
+  const bind = section.texts("bind");
+  checkPrefix(section);
+  checkClient(client);
+  if (section.text("scheme") === "https" && client.text("from") === "connection" && !bind.some(hasTls)) {
+    const right = "`scheme: http`, or `ssl` in `bind`, or the load balancer that does TLS in `client`";
+    section.warn(["scheme"], "clients see https, but no `bind` has TLS", right);
+  }
+  return {
+    version: section.text("version"),
+    identityPrefix: section.text("identity_prefix"),
+    bind,
+    client: { from: client.choice<HaproxyConfig["client"]["from"]>("from"), trusted: client.texts("trusted") },
+    scheme: section.choice<HaproxyConfig["scheme"]>("scheme"),
+    backends: readBackends(section.section("backends")),
+  };
+}
+
+function hasTls(bind: string): boolean {
+  return /(?:^| )ssl(?: |$)|^quic/.test(bind);
+}
+
+function checkPrefix(section: Section): void {
+  const prefix = section.text("identity_prefix");
+  const needed = NEEDED.find((name) => name.startsWith(prefix));
+  if (headerNameFault(`${prefix}x`) === undefined && needed === undefined) return;
+  const right = `a prefix of your own, such as x-auth-: HAProxy removes all that begins so${needed === undefined ? "" : `, ${needed} too`}`;
+  section.fault(["identity_prefix"], right);
+}
+
+function checkClient(client: Section): void {
+  const from = client.text("from");
+  const trusted = client.texts("trusted");
+  for (const [index, network] of trusted.entries()) checkNetwork(client, index, network);
+  if (from === "x-forwarded-for" && trusted.length === 0) {
+    client.fault(["from"], "with `trusted: [NETWORK]`: without it, any client could claim any address");
+  }
+  if (from === "connection" && trusted.length > 0) {
+    client.fault(
+      ["trusted"],
+      "`from: proxy-protocol` or `from: x-forwarded-for` beside it: from a connection nobody is believed",
+    );
+  }
+  if (from === "proxy-protocol" && trusted.length === 0) {
+    client.warn(
+      ["from"],
+      "whoever reaches HAProxy can claim any address",
+      "`trusted: [NETWORK]` unless only load balancers reach it",
+    );
+  }
+}
+
+function checkNetwork(client: Section, index: number, text: string): void {
+  const [, address = "", length] = /^(.+?)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const version = isIP(address);
+  const longest = version === 6 ? 128 : 32;
+  if (version === 0 || address.includes("%") || Number(length ?? longest) > longest) {
+    client.fault(["trusted", index], "a network such as 10.0.0.0/8 or fd00::/8");
+  } else if (Number(length ?? longest) === 0) {
+    client.fault(["trusted", index], "the networks of your load balancers: this one is everybody's");
+  }
+}
+
+function readBackends(section: Section): HaproxyConfig["backends"] {
+  const backends = section.keys().map((name) => {
+    const servers = section.texts(name);
+    for (const [index, server] of servers.entries()) checkServer(section, name, index, server);
+    // HAProxy's own way of writing it.
+    return [name, servers.map((server) => server.replace(/^unix:/, "unix@"))] as const;
+  });
+  return Object.fromEntries(backends);
+}
+
+function checkServer(section: Section, name: string, index: number, server: string): void {
+  const port = Number(/:(\d+)$/.exec(server)?.[1] ?? 1);
+  const six = /^\[(.*)\]/.exec(server)?.[1];
+  if (port < 1 || port > 65_535 || (six !== undefined && isIP(six) !== 6)) {
+    section.fault([name, index], "HOST:PORT with a port from 1 to 65535");
+  }
+}

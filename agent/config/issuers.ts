@@ -1,0 +1,103 @@
+import { X509Certificate } from "node:crypto";
+import { dirname, resolve } from "node:path";
+import type { Kind } from "../../policies/principal.ts";
+import type { OidcIssuer } from "../config.ts";
+import { isLoopback } from "../identity/fetch.ts";
+import { readText } from "./read-file.ts";
+import type { Section } from "./section.ts";
+
+const LARGEST_CA = 1 << 20;
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
+
+/** Reads `issuers`. No two may have one URL: a token belongs to exactly one of them, by its `iss`. */
+export function readIssuers(issuers: Section): readonly OidcIssuer[] {
+  const first = new Map<string, Section>();
+  return issuers.keys().map((name) => {
+    const section = issuers.section(name);
+    const issuer = readIssuer(name, section);
+    const before = first.get(issuer.issuer);
+    if (issuer.issuer === "") return issuer;
+    if (before === undefined) first.set(issuer.issuer, section);
+    else section.fault(["issuer"], `a URL of its own: that of the issuer at ${before.place} is the same`);
+    return issuer;
+  });
+}
+
+function readIssuer(name: string, section: Section): OidcIssuer {
+  const claims = section.section("claims");
+  checkUrl(section);
+  return {
+    name,
+    type: "oidc",
+    issuer: section.text("issuer"),
+    audiences: section.texts("audiences"),
+    algorithms: section.texts("algorithms"),
+    claims: {
+      subject: claims.text("subject"),
+      groups: claims.text("groups"),
+      scopes: claims.text("scopes"),
+      kind: claims.optionalText("kind"),
+    },
+    kind: section.choice<Kind>("kind"),
+    tokenTypes: section.texts("token_types"),
+    clockTolerance: section.milliseconds("clock_tolerance"),
+    keys: readKeys(section.section("keys")),
+    ca: readCa(section),
+  };
+}
+
+/** OpenID Connect Discovery 1.0, section 2: https without query and fragment. */
+function checkUrl(section: Section): void {
+  const text = section.optionalText("issuer");
+  if (text === undefined) return;
+  const url = URL.parse(text);
+  const fault = (right: string) => section.fault(["issuer"], right);
+  if (url === null) fault("the URL that the tokens have as `iss`, such as https://example.okta.com/oauth2/default");
+  else if (url.username !== "" || url.password !== "") fault("a URL without user name and password");
+  else if (url.href.includes("?") || url.href.includes("#")) fault("a URL without query and fragment");
+  else if (url.protocol === "http:" && !isLoopback(url.hostname)) {
+    fault("https: whoever stands between could swap the keys; http is for loopback only");
+  }
+}
+
+function readKeys(section: Section): OidcIssuer["keys"] {
+  const keys = {
+    refresh: section.milliseconds("refresh"),
+    cooldown: section.milliseconds("cooldown"),
+    maxStale: section.milliseconds("max_stale"),
+    maxSize: section.bytes("max_size"),
+  };
+  if (keys.maxStale < keys.refresh) {
+    const key = section.keys().includes("max_stale") ? "max_stale" : "refresh";
+    section.fault([key], "`max_stale` at least as long as `refresh`: else keys would end before they are fetched anew");
+  }
+  return keys;
+}
+
+function readCa(section: Section): string | undefined {
+  const named = section.optionalText("ca");
+  if (named === undefined) return undefined;
+  const { document, files } = section.reading;
+  const file = resolve(dirname(document.file), named);
+  files.push(file);
+  const read = readText(file, LARGEST_CA);
+  const problem = "text" in read ? certificateProblem(read.text) : `names a file that cannot be read: ${read.problem}`;
+  if (problem !== undefined)
+    section.fault(["ca"], "a readable PEM file with certificates", `${section.found(["ca"])} ${problem}`);
+  return "text" in read ? read.text : undefined;
+}
+
+function certificateProblem(text: string): string | undefined {
+  const certificates = text.match(CERTIFICATE) ?? [];
+  if (certificates.length === 0) return "names a file without a certificate";
+  const broken = certificates.findIndex((pem) => !isCertificate(pem));
+  return broken < 0 ? undefined : `names a file whose certificate ${broken + 1} is broken`;
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,69 @@
+import { isIP } from "node:net";
+import type { Address, Config } from "../config.ts";
+import { isLoopback } from "../identity/fetch.ts";
+import { addressText } from "../server/listen.ts";
+import type { Section } from "./section.ts";
+
+/** An address that is listened on, and where the file says so. */
+interface Listener {
+  readonly entry: Section;
+  readonly address: Address;
+}
+
+/** Reads `listen`. */
+export function readListen(listen: Section): Config["listen"] {
+  const spop = listen.items("spop").flatMap(readListener);
+  for (const { entry, address } of spop) checkLocal(entry, address);
+  const admin = listen.keys().includes("admin") ? readListener(listen.section("admin")) : [];
+  checkDistinct([...spop, ...admin]);
+  return { spop: spop.map(({ address }) => address), admin: admin[0]?.address };
+}
+
+/** SPOP has neither password nor encryption: whoever can read it has the tokens. */
+function checkLocal(entry: Section, address: Address): void {
+  if ("path" in address || isLoopback(urlHost(address.host))) return;
+  entry.fault(
+    [],
+    "127.0.0.1:9000, another loopback address or unix:/PATH: others need TLS, which is not in this version",
+  );
+}
+
+/** @returns the address, or nothing after a fault */
+function readListener(entry: Section): Listener[] {
+  const text = entry.whole ?? entry.optionalText("address");
+  if (text === undefined) return [];
+  const steps = entry.whole === undefined ? ["address"] : [];
+  if (text.startsWith("unix:")) {
+    return [{ entry, address: { path: text.slice("unix:".length), mode: Number.parseInt(entry.text("mode"), 8) } }];
+  }
+  if (entry.keys().includes("mode")) entry.fault(["mode"], "no mode: only the file of a unix socket has one");
+  const address = parseAddress(text);
+  if (address !== undefined) return [{ entry, address }];
+  entry.fault(steps, "a numeric address and a port from 1 to 65535, such as 127.0.0.1:9000 or [::1]:9000");
+  return [];
+}
+
+function parseAddress(text: string): Address | undefined {
+  const [, six, four, port] = /^(?:\[(.+)\]|([\d.]+)):(\d{1,5})$/.exec(text) ?? [];
+  const host = six ?? four ?? "";
+  const version = six === undefined ? 4 : 6;
+  return isIP(host) === version && isPort(Number(port)) ? { host, port: Number(port) } : undefined;
+}
+
+function isPort(port: number): boolean {
+  return port >= 1 && port <= 65_535;
+}
+
+function urlHost(host: string): string {
+  return URL.parse(`http://${host.includes(":") ? `[${host}]` : host}`)?.hostname ?? "";
+}
+
+function checkDistinct(listeners: readonly Listener[]): void {
+  const first = new Map<string, Section>();
+  for (const { entry, address } of listeners) {
+    const text = addressText(address);
+    const before = first.get(text);
+    if (before === undefined) first.set(text, entry);
+    else entry.fault([], `another address: this one is at ${before.place}`);
+  }
+}

@@ -1,0 +1,25 @@
+import { readFileSync, statSync } from "node:fs";
+
+/**
+ * The text of a file, or why there is none, in words that hold nothing of the file.
+ *
+ * @param limit largest size in bytes
+ */
+export function readText(file: string, limit: number): { readonly text: string } | { readonly problem: string } {
+  try {
+    // A pipe would be waited for, and a device has no end.
+    const stat = statSync(file);
+    if (!stat.isFile()) return { problem: stat.isDirectory() ? "it is a directory" : "it is not a plain file" };
+    if (stat.size > limit) return { problem: `it has more than ${limit} bytes` };
+    return { text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(readFileSync(file)) };
+  } catch (error) {
+    return { problem: problemOf(error) };
+  }
+}
+
+function problemOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (code === "ENOENT" || code === "ENOTDIR") return "there is no such file";
+  if (code === "EACCES" || code === "EPERM") return "permission denied";
+  return code === "ERR_ENCODING_INVALID_ENCODED_DATA" ? "it is not UTF-8" : code;
+}

@@ -1,0 +1,132 @@
+import type { Path, SourceDocument } from "../../policies/document.ts";
+import type { Fault } from "../../policies/fault.ts";
+import { type Schema, schemaAt } from "../../policies/schema.ts";
+import { describe } from "../../policies/validate.ts";
+import { bytes, milliseconds } from "./units.ts";
+
+/** A schema with the range of a duration or a size, which JSON Schema cannot say. */
+export interface ConfigSchema extends Schema {
+  readonly "x-minimum"?: string;
+  readonly "x-maximum"?: string;
+}
+
+/** What the sections of one file are read from, and where they tell what is wrong with it. */
+export interface Reading {
+  readonly document: SourceDocument;
+  readonly schema: Schema;
+  readonly faults: Fault[];
+  readonly warnings: Fault[];
+  /** Every file that is read besides, to be watched. */
+  readonly files: string[];
+}
+
+/**
+ * One mapping of the configuration file. A key that is not there has the schema's default; so has, here, a value of
+ * the wrong kind, of which the schema has told: whatever is read then is never used.
+ */
+export class Section {
+  readonly reading: Reading;
+  readonly path: Path;
+  readonly #value: unknown;
+
+  constructor(reading: Reading, path: Path = [], value: unknown = reading.document.value) {
+    this.reading = reading;
+    this.path = path;
+    this.#value = value;
+  }
+
+  section(key: string | number): Section {
+    return new Section(this.reading, [...this.path, key], this.#own(key));
+  }
+
+  /** The keys that are there. */
+  keys(): readonly string[] {
+    return isRecord(this.#value) ? Object.keys(this.#value) : [];
+  }
+
+  /** The text that stands where a mapping could. */
+  get whole(): string | undefined {
+    return typeof this.#value === "string" ? this.#value : undefined;
+  }
+
+  text(key: string): string {
+    return this.optionalText(key) ?? "";
+  }
+
+  optionalText(key: string): string | undefined {
+    const value = this.#own(key) ?? this.#schema(key).default;
+    return typeof value === "string" ? value : undefined;
+  }
+
+  /** One of a few texts; the schema has seen to it that it is one. */
+  choice<Name extends string>(key: string): Name {
+    return this.text(key) as Name;
+  }
+
+  /** A list of texts, or one text alone. */
+  texts(key: string): readonly string[] {
+    const value = this.#own(key) ?? this.#schema(key).default;
+    return [value ?? []].flat().filter((item) => typeof item === "string");
+  }
+
+  /** The items of a list that are mappings, or could be. */
+  items(key: string): readonly Section[] {
+    const value = this.#own(key);
+    const list = this.section(key);
+    return Array.isArray(value) ? value.map((_, index) => list.section(index)) : [];
+  }
+
+  number(key: string): number {
+    const value = this.#own(key) ?? this.#schema(key).default;
+    return typeof value === "number" ? value : 0;
+  }
+
+  milliseconds(key: string): number {
+    return this.#amount(key, milliseconds);
+  }
+
+  bytes(key: string): number {
+    return this.#amount(key, bytes);
+  }
+
+  /** `file:line:column` */
+  get place(): string {
+    return this.reading.document.place(this.path);
+  }
+
+  /** A fault of a value below. */
+  fault(steps: Path, right: string, found = this.found(steps)): void {
+    this.reading.faults.push(this.reading.document.fault([...this.path, ...steps], found, right));
+  }
+
+  warn(steps: Path, found: string, right: string): void {
+    this.reading.warnings.push(this.reading.document.fault([...this.path, ...steps], found, right));
+  }
+
+  /** A value below as a fault names it. */
+  found(steps: Path): string {
+    return describe(this.reading.document.written([...this.path, ...steps]));
+  }
+
+  #amount(key: string, read: (text: string) => number | undefined): number {
+    const { "x-minimum": least = "", "x-maximum": most = "" }: ConfigSchema = this.#schema(key);
+    const amount = read(this.text(key));
+    if (amount === undefined) return 0;
+    if (amount < (read(least) ?? 0) || amount > (read(most) ?? 0)) this.fault([key], `from ${least} to ${most}`);
+    return amount;
+  }
+
+  #schema(key: string | number): ConfigSchema {
+    return schemaAt(this.reading.schema, [...this.path, key]);
+  }
+
+  #own(key: string | number): unknown {
+    const value = this.#value;
+    if (Array.isArray(value)) return value[Number(key)];
+    return isRecord(value) && Object.hasOwn(value, key) ? value[key] : undefined;
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
