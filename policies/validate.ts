@@ -59,11 +59,7 @@ function misspeltKeys(errors: readonly ErrorObject[], document: SourceDocument, 
   );
 }
 
-function faultOf(
-  { keyword, params, propertyName, instancePath }: ErrorObject,
-  document: SourceDocument,
-  root: Schema,
-): Fault {
+function faultOf(error: ErrorObject, document: SourceDocument, root: Schema): Fault {
   const { keyword, params, propertyName, instancePath } = error;
   const path = pathOf(instancePath, document.value);
   const schema = schemaAt(root, path);
