@@ -19,6 +19,8 @@ async function main(args: readonly string[]): Promise<number> {
   if (typeof once === "number") return once;
   const interrupt = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => interrupt.abort());
+  // Nobody reads any more: `npm run demo | head`.
+  process.stdout.on("error", () => interrupt.abort());
   const closers = new Closers();
   try {
     return await run(once, closers, interrupt.signal);

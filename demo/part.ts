@@ -37,11 +37,14 @@ export function startPart(name: string, command: string, args: readonly string[]
   const output = openSync(resolve(REPOSITORY, log), "w");
   const child = spawn(command, args, { cwd: REPOSITORY, detached: true, stdio: ["ignore", output, output] });
   closeSync(output);
+  // However this process ends, its parts must not stay.
+  const leave = () => child.kill();
+  process.once("exit", leave);
   let stopping = false;
   const ended = new Promise<string>((done) => {
     child.once("error", (error) => done(error.message));
     child.once("exit", (code, signal) => done(signal ?? `exit code ${code}`));
-  });
+  }).finally(() => process.off("exit", leave));
   const failure = ended.then((how) =>
     stopping ? new Promise<never>(() => {}) : Promise.reject(new PartEnded(name, how, log)),
   );

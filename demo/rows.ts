@@ -106,7 +106,7 @@ export const ROWS: readonly Row[] = [
     reason: "signature-invalid",
   },
   { ...ALICE, ...READ, host: "intranet.example.com", rule: "", status: 403, reason: "host-unknown" },
-  { ...ALICE, ...READ, path: "/v1/orders/%2e%2e/42", rule: "", status: 400, reason: "path-ambiguous" },
+  { ...ALICE, ...READ, path: "/v1/orders/%2e%2e/42", rule: "orders", status: 400, reason: "path-ambiguous" },
 ];
 
 /** What came of a row. */

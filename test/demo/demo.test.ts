@@ -94,7 +94,7 @@ test("without --once it stays up, its tokens work, and a signal ends all of it",
 
   const second = new Demo(t, ["--once"]);
   t.equal(await second.ended, 69, "a second one finds the ports taken");
-  t.match(second.output, new RegExp(`127.0.0.1:${PLACES.haproxy} is taken by haproxy \\(pid \\d+\\)`));
+  t.match(second.output, new RegExp(`127.0.0.1:${PLACES.haproxy} is taken by .+ \\(pid \\d+\\)`));
 
   t.equal(await demo.end("SIGINT"), 0);
   t.same(await takenPorts(PORTS), []);
@@ -139,7 +139,9 @@ test("arguments: help, and what is wrong with them", async (t) => {
 });
 
 test("every way in which an outcome can differ from its row is told", (t) => {
-  for (const row of ROWS) {
+  const [allowed, refused] = [ROWS.find(({ received }) => received), ROWS.find(({ received }) => !received)];
+  for (const row of [allowed, refused]) {
+    if (row === undefined) throw new Error("no such row");
     const good = outcomeOf(row);
     t.same(differences(row, good), []);
     const others: readonly Outcome[] = [
