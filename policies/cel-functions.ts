@@ -62,7 +62,8 @@ function intOfDouble(value: number): bigint {
 function intOfText(text: string): bigint {
   if (text.length > LONGEST_LITERAL || !/^[+-]?\d+$/.test(text)) throw new RangeError("int(): not an integer");
   const value = BigInt(text.replace("+", ""));
-  if (value > LARGEST || value < -LARGEST - 1n) throw new RangeError("int(): out of range");
+  // Not the smallest integer either: the library lets its negation overflow.
+  if (value > LARGEST || value < -LARGEST) throw new RangeError("int(): out of range");
   return value;
 }
 
