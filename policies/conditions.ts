@@ -1,4 +1,4 @@
-import type { Environment } from "@marcbachmann/cel-js";
+import type { ASTNode, Environment } from "@marcbachmann/cel-js";
 import { admit, type Use } from "./cel-admit.ts";
 import { ExpressionFault, faultOf } from "./cel-fault.ts";
 import { type ExpressionInput, PolicyActivation } from "./cel-input.ts";
@@ -56,7 +56,7 @@ export function conjunctsOf({ text }: Condition): readonly Condition[] {
     const part = compileCondition(text.slice(node.range.start, node.range.end));
     if (!("offset" in part)) parts.push(part);
   };
-  visit(parse(text, POLICY_LANGUAGE, "condition").ast);
+  visit(POLICY_LANGUAGE.parse(text).ast);
   return parts;
 }
 

@@ -1,18 +1,29 @@
 import type { CompiledService } from "./compile-service.ts";
 import type { CompiledPolicies } from "./compiled.ts";
+import { conjunctsOf } from "./conditions.ts";
 import { type Decision, type Reason, statusOf } from "./decision.ts";
 import { normalizeHost } from "./host.ts";
 import type { Match } from "./policies.ts";
 import type { Principal } from "./principal.ts";
 import type { PolicyRequest } from "./request.ts";
-import { RouteTable } from "./routes.ts";
 import type { Role } from "./roles.ts";
+import { RouteTable } from "./routes.ts";
 import { conditionFault, Rule, type Subject } from "./rule.ts";
 import { nearest } from "./validate.ts";
 
 /** One step on the way to a decision. `no` is what refused, or what did not apply; `note` says what was found. */
 export interface Step {
-  readonly about: "host" | "route" | "credential" | "deny" | "role" | "scope" | "condition" | "header" | "shadow" | "decision";
+  readonly about:
+    | "host"
+    | "route"
+    | "credential"
+    | "deny"
+    | "role"
+    | "scope"
+    | "condition"
+    | "header"
+    | "shadow"
+    | "decision";
   readonly outcome: "yes" | "no" | "note";
   readonly text: string;
 }
@@ -64,7 +75,10 @@ function explainHost(policies: CompiledPolicies, raw: string, steps: Step[]): Co
   }
   const known = policies.services.flatMap(({ hosts }) => hosts);
   const close = nearest(raw, known);
-  const text = host === undefined ? `${raw} is neither a host name nor an address` : `no service has the host ${host}${close === undefined ? "" : `; did you mean ${close}?`}`;
+  const text =
+    host === undefined
+      ? `${raw} is neither a host name nor an address`
+      : `no service has the host ${host}${close === undefined ? "" : `; did you mean ${close}?`}`;
   steps.push({ about: "host", outcome: "no", text });
   return undefined;
 }
@@ -80,25 +94,39 @@ function explainRoutes(service: CompiledService, { method, path }: PolicyRequest
       if (!("reason" in found)) {
         const params = Object.entries(found.params).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
         const less = rule === matched ? "" : ": another pattern is more specific";
-        steps.push({ about: "route", outcome: rule === matched ? "yes" : "no", text: `${head}${less}${params.length > 0 ? `  ${params.join(" ")}` : ""}` });
-      } else if (found.reason === "method-not-allowed") steps.push({ about: "route", outcome: "no", text: `${head}: another method` });
+        steps.push({
+          about: "route",
+          outcome: rule === matched ? "yes" : "no",
+          text: `${head}${less}${params.length > 0 ? `  ${params.join(" ")}` : ""}`,
+        });
+      } else if (found.reason === "method-not-allowed")
+        steps.push({ about: "route", outcome: "no", text: `${head}: another method` });
       else others.push({ about: "route", outcome: "no", text: `${head}: another path` });
     }
   }
   steps.push(...others.slice(0, MOST_OTHERS));
-  if (others.length > MOST_OTHERS) steps.push({ about: "route", outcome: "no", text: `and ${others.length - MOST_OTHERS} patterns of other paths` });
+  if (others.length > MOST_OTHERS)
+    steps.push({ about: "route", outcome: "no", text: `and ${others.length - MOST_OTHERS} patterns of other paths` });
 }
 
 function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): void {
   const push = (outcome: Step["outcome"], text: string) => steps.push({ about: "credential", outcome, text });
   if (access === "anyone") push("note", "not read: the route allows anyone");
-  else if (who === undefined) push(access === "optional" ? "note" : "no", access === "optional" ? "none; the route's is optional" : "none, and the route needs one");
+  else if (who === undefined)
+    push(
+      access === "optional" ? "note" : "no",
+      access === "optional" ? "none; the route's is optional" : "none, and the route needs one",
+    );
   else if ("reason" in who) push("no", `does not prove anything: ${who.reason}`);
   else {
     const { subject, issuer, kind, groups, scopes, audiences } = who.principal;
-    push("note", `${kind} ${JSON.stringify(subject)} of ${issuer}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`);
+    push(
+      "note",
+      `${kind} ${JSON.stringify(subject)} of ${issuer}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
+    );
     if (!service.issuers.has(issuer)) push("no", `the service takes principals of ${listed([...service.issuers])}`);
-    if (service.audiences.length > 0 && !audiences.some((audience) => service.audiences.includes(audience))) push("no", `the service takes tokens for ${listed(service.audiences)}`);
+    if (service.audiences.length > 0 && !audiences.some((audience) => service.audiences.includes(audience)))
+      push("no", `the service takes tokens for ${listed(service.audiences)}`);
   }
 }
 
@@ -109,23 +137,36 @@ function listed(values: readonly string[]): string {
 function explainRoles({ test }: Rule, { principal, held }: Subject, now: number, steps: Step[]): void {
   for (const role of test.deny) {
     const has = held.roles.has(role);
-    steps.push({ about: "deny", outcome: has ? "no" : "yes", text: `${has ? "has" : "does not have"} the denied role ${role.name}` });
+    steps.push({
+      about: "deny",
+      outcome: has ? "no" : "yes",
+      text: `${has ? "has" : "does not have"} the denied role ${role.name}`,
+    });
   }
-  if (test.allow === "authenticated") steps.push({ about: "role", outcome: "yes", text: "any principal of the service's issuers is allowed" });
+  if (test.allow === "authenticated")
+    steps.push({ about: "role", outcome: "yes", text: "any principal of the service's issuers is allowed" });
   if (typeof test.allow === "string") return;
-  if (test.allow.length === 0) steps.push({ about: "role", outcome: "no", text: "the route allows nobody: `allow` is empty" });
+  if (test.allow.length === 0)
+    steps.push({ about: "role", outcome: "no", text: "the route allows nobody: `allow` is empty" });
   for (const role of test.allow) {
-    steps.push({ about: "role", outcome: held.roles.has(role) ? "yes" : "no", text: `${role.name}: ${bindingsText(role, principal, held.roles, now)}` });
+    steps.push({
+      about: "role",
+      outcome: held.roles.has(role) ? "yes" : "no",
+      text: `${role.name}: ${bindingsText(role, principal, held.roles, now)}`,
+    });
   }
 }
 
 function bindingsText(role: Role, principal: Principal, held: ReadonlySet<Role>, now: number): string {
   return role.bindings
     .map((binding) => {
-      const checks = binding.checks(principal).map(({ key, wanted, holds }) => `${holds ? "" : "not "}${key} ${wanted}`);
+      const checks = binding
+        .checks(principal)
+        .map(({ key, wanted, holds }) => `${holds ? "" : "not "}${key} ${wanted}`);
       const { included, until } = binding;
       if (included !== undefined) checks.push(`${held.has(included) ? "" : "not "}role ${included.name}`);
-      if (until !== Number.POSITIVE_INFINITY) checks.push(`${now < until ? "" : "not "}until ${new Date(until).toISOString()}`);
+      if (until !== Number.POSITIVE_INFINITY)
+        checks.push(`${now < until ? "" : "not "}until ${new Date(until).toISOString()}`);
       return `{ ${checks.join(", ")} }`;
     })
     .join(" or ");
@@ -139,10 +180,16 @@ function explainScopes({ test }: Rule, { principal }: Subject, steps: Step[]): v
 }
 
 /** The condition as a whole, and where it is a chain of `&&` each of its parts. */
-function explainCondition({ test }: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest, steps: Step[]): void {
+function explainCondition(
+  { test }: Rule,
+  subject: Subject | undefined,
+  match: Match,
+  request: PolicyRequest,
+  steps: Step[],
+): void {
   const { when } = test;
   if (when === undefined) return;
-  for (const part of when.parts) {
+  for (const part of conjunctsOf(when)) {
     const fault = conditionFault({ ...test, when: part }, subject, match, request);
     const value = fault === undefined ? "true" : fault === "condition-false" ? "false" : "cannot be told";
     steps.push({ about: "condition", outcome: fault === undefined ? "yes" : "no", text: `${part.text}  is ${value}` });
@@ -151,10 +198,19 @@ function explainCondition({ test }: Rule, subject: Subject | undefined, match: M
 
 function concluded(steps: readonly Step[], decision: Decision): Explanation {
   const { verdict, reason, headers, shadow, roles } = decision;
-  const last: Step[] = headers.map(({ name, value }) => ({ about: "header", outcome: "note", text: value === undefined ? `${name} is not set` : `${name}: ${value}` }));
+  const last: Step[] = headers.map(({ name, value }) => ({
+    about: "header",
+    outcome: "note",
+    text: value === undefined ? `${name} is not set` : `${name}: ${value}`,
+  }));
   if (roles.length > 0) last.unshift({ about: "role", outcome: "note", text: `all roles: ${roles.join(", ")}` });
-  if (shadow !== undefined) last.push({ about: "shadow", outcome: "note", text: `would ${shadow.verdict}: ${shadow.reason}` });
+  if (shadow !== undefined)
+    last.push({ about: "shadow", outcome: "note", text: `would ${shadow.verdict}: ${shadow.reason}` });
   const status = statusOf(reason);
-  last.push({ about: "decision", outcome: verdict === "allow" ? "yes" : "no", text: `${verdict}: ${reason}${status === 200 ? "" : ` (${status})`}` });
+  last.push({
+    about: "decision",
+    outcome: verdict === "allow" ? "yes" : "no",
+    text: `${verdict}: ${reason}${status === 200 ? "" : ` (${status})`}`,
+  });
   return { steps: [...steps, ...last], decision };
 }

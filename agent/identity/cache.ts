@@ -26,6 +26,12 @@ interface CachedRefusal {
   readonly refusedAt: number;
 }
 
+/** How full a cache is. */
+export interface CacheUse {
+  readonly entries: number;
+  readonly limit: number;
+}
+
 /** Milliseconds for which a refusal is remembered. */
 const REFUSAL_LIFETIME = 10_000;
 
@@ -67,6 +73,10 @@ export class IdentityCache {
     this.#store.set(digest, identity);
   }
 
+  get use(): CacheUse {
+    return { entries: this.#store.size, limit: this.#store.max };
+  }
+
   /** The same entries in a store of another size; the snapshot before moves over, too. */
   #resized(size: number): Store {
     if (this.#store.max === size) return this.#store;
@@ -104,5 +114,9 @@ export class RefusalCache {
 
   add(digest: string, refusal: CachedRefusal): void {
     this.#store.set(digest, refusal);
+  }
+
+  get use(): CacheUse {
+    return { entries: this.#store.size, limit: this.#store.max };
   }
 }

@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { Reason } from "../../policies/decision.ts";
 import type { Config, OidcIssuer } from "../config.ts";
-import { IdentityCache, RefusalCache, type Verification } from "./cache.ts";
+import { type CacheUse, IdentityCache, RefusalCache, type Verification } from "./cache.ts";
 import type { IdentityEvents } from "./events.ts";
 import type { Get } from "./fetch.ts";
 import { FETCH_LIMIT, type Schedule, type Surroundings } from "./keys.ts";
@@ -42,6 +42,7 @@ export interface Identity {
   /** Settles when every issuer's keys were asked for once, well or not, and after 5 s at the latest. */
   ready(): Promise<void>;
   status(): readonly IssuerStatus[];
+  caches(): { readonly identities: CacheUse; readonly refusals: CacheUse };
   /** Ends the issuers that no later snapshot has taken over. */
   close(): void;
 }
@@ -138,6 +139,10 @@ class Issuers implements Identity {
       failedAt: keys.failedAt,
       error: keys.error,
     }));
+  }
+
+  caches() {
+    return { identities: this.#identities.use, refusals: this.#refusals.use };
   }
 
   close(): void {

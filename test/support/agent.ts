@@ -112,6 +112,7 @@ export function identityOf(table: Readonly<Record<string, () => Verification | P
     verify: (token) => table[token]?.() ?? { principal: undefined, reason: "signature-invalid" },
     ready: () => Promise.resolve(),
     status: () => [],
+    caches: () => ({ identities: { entries: 0, limit: 0 }, refusals: { entries: 0, limit: 0 } }),
     close: () => {},
   };
 }

@@ -1,0 +1,58 @@
+import { buffersFor, DEFAULT_BUFSIZE } from "../../haproxy/buffers.ts";
+import type { Fault } from "../../policies/fault.ts";
+import { type Loaded, load } from "../load.ts";
+import { renderInputOf } from "../render-input.ts";
+import { CONFIG_OPTION, type Command, type Context, configOf, EXIT, faultsText, JSON_OPTION, jsonText, type Options } from "./command.ts";
+
+export const CHECK: Command = {
+  usage: "check [--config FILE] [--json]",
+  summary: "check configuration and policies without starting anything",
+  help: `
+Every fault is told at once, as file:line:column: what was found; what would be right. Exit code 1 where there is one.
+Warnings are about what is allowed but hardly meant.
+`,
+  example: "countersign check --config countersign.yaml",
+  options: { ...CONFIG_OPTION, ...JSON_OPTION },
+  positionals: [0, 0],
+  run: check,
+};
+
+async function check(_positionals: readonly string[], options: Options, context: Context): Promise<number> {
+  const file = configOf(options, context);
+  const outcome = await load(file, context);
+  const faults: readonly Fault[] = outcome.loaded === undefined ? outcome.faults : [];
+  const warnings = outcome.loaded === undefined ? outcome.warnings : outcome.loaded.warnings;
+  const summary = outcome.loaded === undefined ? undefined : summaryOf(outcome.loaded);
+  if (options.json === true) context.out(jsonText({ faults, warnings, ...summary }));
+  else {
+    context.err(faultsText(faults));
+    context.err(warnings.map((warning) => `warning: ${faultsText([warning])}`).join(""));
+    if (summary !== undefined) context.out(summaryText(file, summary));
+  }
+  return faults.length === 0 ? EXIT.fine : EXIT.bad;
+}
+
+interface Summary {
+  readonly revision: string;
+  readonly services: number;
+  readonly routes: number;
+  readonly issuers: number;
+  /** Bytes that HAProxy's tune.bufsize must have for its connections to the agent to be pipelined. */
+  readonly bufsize: number;
+}
+
+function summaryOf({ config, policies }: Loaded): Summary {
+  const input = renderInputOf(config, policies);
+  return {
+    revision: policies.revision,
+    services: policies.services.length,
+    routes: policies.services.reduce((sum, { routes }) => sum + routes.length, 0),
+    issuers: config.issuers.length,
+    bufsize: buffersFor(input.largestAck, input.uses.identityHeaders).bufsize,
+  };
+}
+
+function summaryText(file: string, { revision, services, routes, issuers, bufsize }: Summary): string {
+  const buffers = bufsize > DEFAULT_BUFSIZE ? `HAProxy needs tune.bufsize ${bufsize} for these identity headers; the generated file has it.\n` : "";
+  return `${file}: fine. Revision ${revision}, services: ${services}, routes: ${routes}, issuers: ${issuers}.\n${buffers}`;
+}

@@ -1,0 +1,100 @@
+import type { ParseArgsOptionsConfig } from "node:util";
+import { faultText, type Fault } from "../../policies/fault.ts";
+import { configFile } from "../load-config.ts";
+import { type Loaded, load } from "../load.ts";
+
+/** Where a command writes, and what it knows of the world. */
+export interface Context {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Writes a text as it is. */
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+  readonly colours: boolean;
+}
+
+/** Exit codes, after sysexits.h. */
+export const EXIT = {
+  fine: 0,
+  /** What `check` or `test` looked at is bad. */
+  bad: 1,
+  usage: 64,
+  bug: 70,
+  configuration: 78,
+} as const;
+
+/** Options as parsed: a text, several, or a switch. */
+export type Options = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
+
+export interface Command {
+  /** `countersign NAME ARGUMENTS` */
+  readonly usage: string;
+  /** One line for the list of commands. */
+  readonly summary: string;
+  /** What `--help` says beyond usage and options. */
+  readonly help: string;
+  readonly example: string;
+  readonly options: Readonly<Record<string, ParseArgsOptionsConfig[string] & { readonly help: string; readonly value?: string }>>;
+  /** Fewest and most positional arguments. */
+  readonly positionals: readonly [fewest: number, most: number];
+  run(positionals: readonly string[], options: Options, context: Context): Promise<number>;
+}
+
+/** A mistake on the command line: told with the command's usage, exit code 64. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** Something the command cannot go on without: told as it is, with the exit code. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+  readonly code: number;
+
+  constructor(message: string, code: number) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export const CONFIG_OPTION = {
+  config: { type: "string", value: "FILE", help: "the configuration; default: see countersign --help" },
+} as const;
+
+export const JSON_OPTION = { json: { type: "boolean", help: "write JSON, for programs" } } as const;
+
+/** The option's text. */
+export function textOption(options: Options, name: string): string | undefined {
+  const value = options[name];
+  return typeof value === "string" ? value : undefined;
+}
+
+/** @throws UsageError where the option is absent */
+export function requiredOption(options: Options, name: string): string {
+  const value = textOption(options, name);
+  if (value === undefined || value === "") throw new UsageError(`--${name} is missing`);
+  return value;
+}
+
+/** The configuration file that a command is to use. @throws CommandError where there is none */
+export function configOf(options: Options, { environment }: Context): string {
+  const file = configFile(textOption(options, "config"), environment);
+  if (typeof file === "string") return file;
+  throw new CommandError(file.fault, EXIT.configuration);
+}
+
+/** Configuration and policies, whole. @throws CommandError that lists every fault */
+export async function loadOrFail(options: Options, context: Context): Promise<Loaded> {
+  const outcome = await load(configOf(options, context), context);
+  if (outcome.loaded !== undefined) return outcome.loaded;
+  throw new CommandError(faultsText(outcome.faults), EXIT.configuration);
+}
+
+/** One line a fault. */
+export function faultsText(faults: readonly Fault[]): string {
+  return faults.map((fault) => `${faultText(fault)}\n`).join("");
+}
+
+export function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
+}

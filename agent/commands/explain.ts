@@ -1,0 +1,123 @@
+import { readFileSync } from "node:fs";
+import { type Explanation, explain, type Step, type Who } from "../../policies/explain.ts";
+import { parseRequestLine } from "../../policies/request-line.ts";
+import type { Config, OidcIssuer } from "../config.ts";
+import { credentialOf } from "../credentials.ts";
+import { get } from "../identity/fetch.ts";
+import { createIdentity } from "../identity/identity.ts";
+import { Pool } from "../identity/pool.ts";
+import { claimPaths, principalOf } from "../identity/principal.ts";
+import { CONFIG_OPTION, type Command, CommandError, type Context, EXIT, JSON_OPTION, jsonText, loadOrFail, type Options, requiredOption, textOption, UsageError } from "./command.ts";
+
+export const EXPLAIN: Command = {
+  usage: 'explain "METHOD URL" [--token-file F | --claims F --issuer NAME] [--header "NAME: VALUE"]... [--config FILE] [--json]',
+  summary: "every step to the decision on one request",
+  help: `
+With --token-file the token is really verified, by the issuer's keys. With --claims the claims are taken as proven: for
+trying out a policy. Nothing is sent to a running agent.
+`,
+  example: 'countersign explain "GET https://orders.example.com/v1/orders/42" --claims alice.json --issuer okta',
+  options: {
+    "token-file": { type: "string", value: "F", help: "a file with an access token" },
+    claims: { type: "string", value: "F", help: "a JSON file with the claims of a token" },
+    issuer: { type: "string", value: "NAME", help: "the issuer whose claims they are" },
+    header: { type: "string", multiple: true, value: '"NAME: VALUE"', help: "a request header that the policies read; several times" },
+    src: { type: "string", value: "ADDRESS", help: "the client's address; default: 192.0.2.1" },
+    ...CONFIG_OPTION,
+    ...JSON_OPTION,
+  },
+  positionals: [1, 1],
+  run: explainRequest,
+};
+
+async function explainRequest([text = ""]: readonly string[], options: Options, context: Context): Promise<number> {
+  const written = parseRequestLine(text);
+  if ("offset" in written) throw new UsageError(`${written.found}; ${written.right}`);
+  const headers = headersOf(options);
+  const { config, policies } = await loadOrFail(options, context);
+  const who = await whoOf(options, config, context);
+  const time = context.clock();
+  const explanation = explain(policies, { ...written, headers, src: textOption(options, "src") ?? "192.0.2.1", time }, who);
+  context.out(options.json === true ? jsonText(explanation) : textOf(explanation, context.colours));
+  return EXIT.fine;
+}
+
+function headersOf(options: Options): Readonly<Record<string, string>> {
+  const given = Array.isArray(options.header) ? options.header.map(String) : [];
+  return Object.fromEntries(
+    given.map((text) => {
+      const [, name, value] = /^([^:\s]+):\s*(.*)$/.exec(text) ?? [];
+      if (name === undefined || value === undefined) throw new UsageError(`--header: ${JSON.stringify(text)} is not "NAME: VALUE"`);
+      return [name.toLowerCase(), value];
+    }),
+  );
+}
+
+async function whoOf(options: Options, config: Config, context: Context): Promise<Who> {
+  const token = textOption(options, "token-file");
+  const claims = textOption(options, "claims");
+  if (token !== undefined && claims !== undefined) throw new UsageError("--token-file or --claims, not both");
+  if (token !== undefined) return verified(read(token).trim(), config, context);
+  if (claims === undefined) return undefined;
+  return taken(claims, issuerNamed(requiredOption(options, "issuer"), config), context);
+}
+
+function issuerNamed(name: string, { issuers }: Config): OidcIssuer {
+  const issuer = issuers.find((each) => each.name === name);
+  if (issuer !== undefined) return issuer;
+  throw new UsageError(`--issuer: no issuer ${name}; the configuration has ${issuers.map((each) => each.name).join(", ") || "none"}`);
+}
+
+/** The token as the agent would take it from an Authorization header. */
+async function verified(token: string, { issuers, cache, limits }: Config, { clock }: Context): Promise<Who> {
+  const credential = credentialOf(`Bearer ${token}`, limits.token);
+  if (credential.kind === "none") return undefined;
+  if (credential.kind === "invalid") return credential;
+  const events = { fetched: () => {}, cache: () => {} };
+  const identity = createIdentity(issuers, { cache, limits, fetch: get, clock, events });
+  try {
+    await identity.ready();
+    const verification = await identity.verify(credential.token, clock());
+    return verification.principal === undefined ? verification : { principal: verification.principal };
+  } finally {
+    identity.close();
+  }
+}
+
+/** The principal that the claims describe, as if a token of the issuer had proven them. */
+function taken(file: string, issuer: OidcIssuer, { clock }: Context): Who {
+  const claims = parsed(file);
+  const exp = Math.floor(clock() / 1000) + 600;
+  const whole = { exp, aud: issuer.audiences, ...claims };
+  const principal = principalOf(whole, issuer, claimPaths(issuer.claims), new Pool());
+  return typeof principal === "string" ? { reason: principal } : { principal };
+}
+
+function parsed(file: string): Record<string, unknown> {
+  try {
+    const claims: unknown = JSON.parse(read(file));
+    if (typeof claims === "object" && claims !== null && !Array.isArray(claims)) return { ...claims };
+  } catch (error) {
+    if (error instanceof CommandError) throw error;
+  }
+  throw new CommandError(`${file}: not a JSON object of claims`, EXIT.configuration);
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new CommandError(`${file}: cannot be read: ${error instanceof Error && "code" in error ? error.code : error}`, EXIT.configuration);
+  }
+}
+
+const MARKS = { yes: "+", no: "-", note: " " } as const;
+const COLOURS = { yes: "\u001b[32m", no: "\u001b[31m", note: "" } as const;
+
+function textOf({ steps }: Explanation, colours: boolean): string {
+  const line = ({ about, outcome, text }: Step) => {
+    const plain = `${MARKS[outcome]} ${about.padEnd(10)}  ${text}`;
+    return colours && COLOURS[outcome] !== "" ? `${COLOURS[outcome]}${plain}\u001b[0m` : plain;
+  };
+  return `${steps.map(line).join("\n")}\n`;
+}

@@ -1,0 +1,133 @@
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseHostPattern } from "../../policies/hosts.ts";
+import { discover } from "../identity/discovery.ts";
+import { FetchError, get } from "../identity/fetch.ts";
+import { load } from "../load.ts";
+import { renderInputOf } from "../render-input.ts";
+import { type Command, CommandError, type Context, EXIT, faultsText, type Options, requiredOption, textOption, UsageError } from "./command.ts";
+import { haproxyFiles, writeGenerated } from "./generate.ts";
+
+export const INIT: Command = {
+  usage: "init --issuer URL --audience A --host H --backend ADDRESS [--fragment] [--output DIR]",
+  summary: "write a first configuration, a policy and HAProxy's files",
+  help: `
+The issuer is looked up, so that a mistyped URL is found now. The policy lets everyone with a token of the issuer pass:
+it is a beginning. No file that is there is overwritten.
+`,
+  example: `countersign init --issuer https://example.okta.com/oauth2/default --audience api://orders \\
+    --host orders.example.com --backend 10.0.0.7:8080`,
+  options: {
+    issuer: { type: "string", value: "URL", help: "the OpenID provider, as its tokens' iss has it" },
+    audience: { type: "string", value: "A", help: "the aud that tokens for this service have" },
+    host: { type: "string", value: "H", help: "the host name that clients use" },
+    backend: { type: "string", value: "ADDRESS", help: "the service, HOST:PORT; with --fragment, or a backend of your haproxy.cfg" },
+    bind: { type: "string", value: "ADDRESS", help: "where HAProxy listens; default: *:8080" },
+    fragment: { type: "boolean", help: "countersign.cfg for your own haproxy.cfg, instead of a whole one" },
+    output: { type: "string", value: "DIR", help: "where to write; default: the current directory" },
+  },
+  positionals: [0, 0],
+  run: init,
+};
+
+/** What the command line says, checked. */
+interface Answers {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly host: string;
+  /** Name of the service, and of its backend where that is an address. */
+  readonly service: string;
+  readonly backend: string;
+  /** HOST:PORT; undefined for a backend of the reader's own haproxy.cfg. */
+  readonly server: string | undefined;
+  readonly bind: string;
+}
+
+async function init(_positionals: readonly string[], options: Options, context: Context): Promise<number> {
+  const fragment = options.fragment === true;
+  const directory = textOption(options, "output") ?? ".";
+  const answers = answersOf(options, fragment);
+  await lookUp(answers.issuer);
+  const files = { "countersign.yaml": configuration(answers), [`policies/${answers.service}.yaml`]: policy(answers) };
+  for (const name of Object.keys(files)) {
+    if (existsSync(join(directory, name))) throw new CommandError(`${join(directory, name)} is there already: it is left as it is`, EXIT.configuration);
+  }
+  mkdirSync(join(directory, "policies"), { recursive: true });
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text, { flag: "wx" });
+  const config = join(directory, "countersign.yaml");
+  const outcome = await load(config, context);
+  if (outcome.loaded === undefined) throw new CommandError(faultsText(outcome.faults), EXIT.configuration);
+  const input = renderInputOf(outcome.loaded.config, outcome.loaded.policies);
+  const written = writeGenerated(directory, haproxyFiles(input, fragment));
+  context.out(nextSteps([...Object.keys(files).map((name) => join(directory, name)), ...written], config, directory, fragment));
+  return EXIT.fine;
+}
+
+function answersOf(options: Options, fragment: boolean): Answers {
+  const [issuer, audience, host, backend] = ["issuer", "audience", "host", "backend"].map((name) => requiredOption(options, name)) as [string, string, string, string];
+  const parsed = parseHostPattern(host);
+  if (!("host" in parsed)) throw new UsageError(`--host: ${parsed.found}; ${parsed.right}`);
+  const server = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/.test(backend) ? backend : undefined;
+  if (server === undefined && !(fragment && /^[A-Za-z0-9_.-]{1,64}$/.test(backend))) {
+    throw new UsageError(`--backend: ${JSON.stringify(backend)} is not HOST:PORT${fragment ? ", nor the name of a backend" : ""}`);
+  }
+  const service = parsed.host.replace(/^\*\./, "").replace(/[^a-z0-9-].*$/, "") || "service";
+  return { issuer, audience, host: parsed.host, service, backend: server === undefined ? backend : service, server, bind: textOption(options, "bind") ?? "*:8080" };
+}
+
+/** Asks the issuer for its discovery document. @throws CommandError that says what is wrong with it */
+async function lookUp(issuer: string): Promise<void> {
+  try {
+    await discover(get, issuer, { signal: AbortSignal.timeout(5_000), ca: undefined, maxSize: 1 << 20 });
+  } catch (error) {
+    if (!(error instanceof FetchError)) throw error;
+    throw new CommandError(`the issuer cannot be looked up: ${error.message}\nIs --issuer just what its tokens have as iss?`, EXIT.configuration);
+  }
+}
+
+const quoted = (text: string) => JSON.stringify(text);
+
+function configuration({ issuer, audience, service, server, bind }: Answers): string {
+  const backends = server === undefined ? "" : `\n  backends: { ${service}: [${quoted(server)}] }`;
+  return `# Countersign's configuration; docs/configuration.md has every key.
+listen:
+  spop: [127.0.0.1:9000]                # where HAProxy asks
+  admin: 127.0.0.1:9901                 # /live /ready /status /metrics
+policies: ./policies
+issuers:
+  idp:
+    type: oidc
+    issuer: ${quoted(issuer)}
+    audiences: [${quoted(audience)}]
+haproxy:
+  version: "2.6"                        # the oldest that has to read the generated files
+  bind: [${quoted(bind)}]
+  scheme: http                          # as clients see it: https once \`bind\` has a certificate${backends}
+`;
+}
+
+function policy({ host, service, backend }: Answers): string {
+  return `# Who may do what; docs/policies.md has every key.
+services:
+  ${service}:
+    hosts: [${quoted(host)}]
+    backend: ${quoted(backend)}
+    headers: { x-auth-subject: principal.subject }
+    routes:
+      - name: everything
+        match: ["* /{path...}"]
+        allow: [authenticated]          # any token of the issuer; name roles instead
+`;
+}
+
+function nextSteps(files: readonly string[], config: string, directory: string, fragment: boolean): string {
+  const main = join(directory, "haproxy.cfg");
+  const haproxy = fragment ? `haproxy -f /etc/haproxy/haproxy.cfg -f ${join(directory, "countersign.cfg")}` : `haproxy -f ${main}`;
+  return `${files.map((file) => `written: ${file}\n`).join("")}
+Next:
+  countersign check --config ${config}
+  ${haproxy} -c
+  countersign serve --config ${config}
+  ${haproxy}
+`;
+}

@@ -1,0 +1,57 @@
+import { Agent } from "../agent.ts";
+import { load } from "../load.ts";
+import { CONFIG_OPTION, type Command, CommandError, type Context, configOf, EXIT, faultsText, type Options } from "./command.ts";
+
+/** The agent, until a signal ends it. */
+export const SERVE: Command = {
+  usage: "serve [--config FILE]",
+  summary: "answer HAProxy: the agent itself",
+  help: `
+SIGHUP, or a change of any file that it read, loads configuration and policies anew; a broken set changes nothing.
+SIGTERM and SIGINT answer on while HAProxy leaves (its health checks fail from then on), then end; a second one ends
+at once.
+`,
+  example: "countersign serve --config /etc/countersign/countersign.yaml",
+  options: CONFIG_OPTION,
+  positionals: [0, 0],
+  run: serve,
+};
+
+async function serve(_positionals: readonly string[], options: Options, context: Context): Promise<number> {
+  const file = configOf(options, context);
+  const begun = context.clock();
+  const outcome = await load(file, context);
+  if (outcome.loaded === undefined) throw new CommandError(faultsText(outcome.faults), EXIT.configuration);
+  const agent = new Agent(file, outcome.loaded, context, begun);
+  process.on("SIGHUP", () => agent.reload());
+  for (const event of ["uncaughtException", "unhandledRejection"]) process.on(event, (error) => void crash(agent, error));
+  const ended = untilSignal(agent);
+  try {
+    await agent.start(outcome.read);
+  } catch (error) {
+    await agent.close();
+    throw new CommandError(error instanceof Error ? error.message : String(error), EXIT.configuration);
+  }
+  await ended;
+  return EXIT.fine;
+}
+
+/** The first signal drains, the second ends what is left of it. */
+function untilSignal(agent: Agent): Promise<void> {
+  return new Promise((resolve) => {
+    let draining = false;
+    const stop = (signal: NodeJS.Signals) => {
+      const end = draining ? agent.close() : agent.drain(signal);
+      draining = true;
+      void end.then(resolve);
+    };
+    process.on("SIGTERM", stop);
+    process.on("SIGINT", stop);
+  });
+}
+
+/** A bug ends the process: HAProxy refuses everything until it is started again, which is better than a state nobody knows. */
+async function crash(agent: Agent, error: unknown): Promise<void> {
+  await agent.crashed(error);
+  process.exit(EXIT.bug);
+}

@@ -1,0 +1,28 @@
+import type { RenderInput } from "../haproxy/input.ts";
+import { contractOf } from "../haproxy/render.ts";
+import type { Policies } from "../policies/policies.ts";
+import type { Address, Config } from "./config.ts";
+import { largestAck } from "./server/pipelining.ts";
+
+/** What HAProxy's files are rendered from. */
+export function renderInputOf(config: Config, policies: Policies): RenderInput {
+  const { version, identityPrefix, bind, client, scheme, backends } = config.haproxy;
+  const names = new Set([...Object.keys(backends), ...policies.services.map(({ backend }) => backend)]);
+  return {
+    version,
+    identityPrefix,
+    bind,
+    scheme,
+    client,
+    spopAddresses: config.listen.spop.map(haproxyAddress),
+    deadline: config.deadline,
+    backends: [...names].sort().map((name) => ({ name, servers: Object.hasOwn(backends, name) ? (backends[name] ?? []) : [] })),
+    uses: policies.uses,
+    largestAck: largestAck(policies, contractOf({ uses: policies.uses })),
+  };
+}
+
+function haproxyAddress(address: Address): string {
+  if ("path" in address) return `unix@${address.path}`;
+  return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
+}

@@ -1,0 +1,116 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { Test } from "tap";
+import { freePort } from "./haproxy.ts";
+
+const MAIN = resolve(import.meta.dirname, "../../agent/main.ts");
+
+/** How a `countersign` command ended. */
+export interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs one `countersign` command to its end, as a user would. */
+export async function countersign(
+  args: readonly string[],
+  options: { cwd?: string; env?: Record<string, string> } = {},
+): Promise<Ended> {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd: options.cwd,
+    env: { PATH: process.env.PATH, ...options.env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const texts = { out: "", err: "" };
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (texts.out += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (texts.err += text));
+  const [code] = await once(child, "close");
+  return { code, ...texts };
+}
+
+/** A temporary folder with these files in it, which goes with the test. */
+export function folderOf(t: Test, files: Readonly<Record<string, string>>): string {
+  const folder = mkdtempSync(join(tmpdir(), "countersign-"));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(join(folder, name, ".."), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  }
+  return folder;
+}
+
+/** A running `countersign serve`. */
+export interface Served {
+  readonly child: ChildProcess;
+  readonly spop: number;
+  readonly admin: number;
+  /** Every line of its log so far, growing. */
+  readonly lines: readonly Readonly<Record<string, unknown>>[];
+  /** Settles once a line with this `msg` (its beginning) is there, `count` of them in all. */
+  said(msg: string, count?: number): Promise<Readonly<Record<string, unknown>>>;
+  /** A page of the admin listener. */
+  page(path: string): Promise<{ readonly status: number; readonly text: string }>;
+}
+
+/** The configuration of a test's agent: listeners on ports of its own, and what the test adds. */
+export async function configuration(rest: string): Promise<{ text: string; spop: number; admin: number }> {
+  const [spop, admin] = [await freePort(), await freePort()];
+  return {
+    spop,
+    admin,
+    text: `listen: { spop: [127.0.0.1:${spop}], admin: 127.0.0.1:${admin} }\npolicies: ./policies\n${rest}`,
+  };
+}
+
+/** Starts the agent on a folder with countersign.yaml and waits until it is ready. It ends with the test. */
+export async function serve(
+  t: Test,
+  folder: string,
+  { spop, admin }: { spop: number; admin: number },
+): Promise<Served> {
+  const child = spawn(process.execPath, [MAIN, "serve"], {
+    cwd: folder,
+    env: { PATH: process.env.PATH },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const lines: Record<string, unknown>[] = [];
+  let rest = "";
+  let errors = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    const parts = (rest + text).split("\n");
+    rest = parts.pop() ?? "";
+    lines.push(...parts.map((line) => JSON.parse(line) as Record<string, unknown>));
+    child.emit("lines");
+  });
+  t.teardown(async () => {
+    const gone = once(child, "close");
+    if (child.exitCode === null && child.signalCode === null && child.kill("SIGKILL")) await gone;
+  });
+  child.once("exit", () => child.emit("lines"));
+  const served: Served = {
+    child,
+    spop,
+    admin,
+    lines,
+    async said(msg, count = 1) {
+      for (;;) {
+        const found = lines.filter((line) => String(line.msg).startsWith(msg));
+        const last = found[count - 1];
+        if (last !== undefined) return last;
+        if (child.exitCode !== null) throw new Error(`countersign ended with ${child.exitCode}:\n${errors}`);
+        await once(child, "lines");
+      }
+    },
+    async page(path) {
+      const response = await fetch(`http://127.0.0.1:${admin}${path}`);
+      return { status: response.status, text: await response.text() };
+    },
+  };
+  await served.said("ready");
+  return served;
+}
