@@ -1,0 +1,104 @@
+import { readFileSync } from "node:fs";
+import { test } from "tap";
+import { LOG_FIELDS } from "../../haproxy/access-log.ts";
+import { ARGUMENTS, headerArgument } from "../../haproxy/arguments.ts";
+import { contractText } from "../../haproxy/contract.ts";
+import type { RenderInput } from "../../haproxy/input.ts";
+import { OWN_REASONS } from "../../haproxy/reasons.ts";
+import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
+import { VARIABLES } from "../../haproxy/variables.ts";
+import { INPUT } from "../support/rendered.ts";
+
+const text = readFileSync(new URL("../../docs/haproxy.md", import.meta.url), "utf8");
+
+/** The rows of the table with this first line, as cells. */
+function table(heading: string): string[][] {
+  const lines = text.split("\n");
+  const start = lines.indexOf(heading);
+  if (start < 0) throw new Error(`no table ${heading}`);
+  const length = lines.slice(start).findIndex((line) => !line.startsWith("|"));
+  return lines.slice(start + 2, start + length).map((line) =>
+    line
+      .slice(1, -1)
+      .split("|")
+      .map((cell) => cell.trim()),
+  );
+}
+
+test("every argument is in the docs as HAProxy sends it, and no other", (t) => {
+  const rows = Object.entries(ARGUMENTS).map(([name, { sample, sent, meaning }]) => [name, sample, sent, meaning]);
+  const header = [headerArgument("<name>"), "req.fhdr(<name>)", "where a policy reads it", "a request header"];
+  const code = (cells: readonly string[]) => cells.map((cell, i) => (i < 2 ? `\`${cell}\`` : cell));
+  t.strictSame(table("| argument | sample | sent | meaning |"), [...rows, header].map(code));
+  t.end();
+});
+
+test("every variable is in the docs, and no other", (t) => {
+  const rows = Object.entries(VARIABLES).map(([name, { present, meaning }]) => [`\`${name}\``, present, meaning]);
+  t.strictSame(table("| variable | set | meaning |").slice(0, -1), rows);
+  t.match(text, "| `header_<n>` |");
+  t.end();
+});
+
+test("every field of the access log is in the docs, in its order, and no other", (t) => {
+  const rows = table("| field | meaning |");
+  t.strictSame(
+    rows.map(([name]) => name),
+    LOG_FIELDS.map((name) => `\`${name}\``),
+  );
+  for (const [name = "", meaning = ""] of rows) t.ok(meaning.length > 5, name);
+  t.end();
+});
+
+const FORMS: readonly Partial<RenderInput>[] = [
+  { version: "2.6" },
+  { version: "3.5" },
+  { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8"] } },
+  { client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] } },
+  { backends: [{ name: "orders", servers: ["orders.shop:80"] }] },
+];
+/** Directives whose name has two words. */
+const TWO_WORDS = ["option", "no", "timeout", "http-request", "http-response", "tcp-request"];
+/** What a reader needs no explanation for. */
+const PLAIN = ["acl", "bind", "backend", "frontend", "[countersign]", ".if", ".else", ".endif"];
+
+/** `http-request set-var` for `http-request set-var(txn.x) str(y) if z`; `no option async`. */
+function directive(line: string): string {
+  const [first = "", second = "", third = ""] = line.trim().split(/[ (]/);
+  if (first === "no") return [first, second, third].join(" ");
+  return TWO_WORDS.includes(first) ? `${first} ${second}` : first;
+}
+
+test("every directive of the generated files is explained", (t) => {
+  const files = FORMS.flatMap((form) => Object.values(renderHaproxy({ ...INPUT, ...form })));
+  const lines = files.join("\n").split("\n");
+  const written = new Set(lines.filter((line) => /^\s*[^\s#]/.test(line)).map(directive));
+  for (const name of written) {
+    if (!PLAIN.includes(name)) t.ok(mentions(name), name);
+  }
+  t.ok(written.size > 50, `${written.size} directives`);
+  t.end();
+});
+
+/** In code, or listed behind the first word: "`timeout connect`, `client`". */
+function mentions(name: string): boolean {
+  const [first = "", last = ""] = name.split(" ");
+  if (new RegExp(`[\`*]${name.replace(/[[\]]/g, "\\$&")}\\b`).test(text)) return true;
+  return first === "timeout" && new RegExp(`\`timeout [^\\n.]*\`${last}\``).test(text);
+}
+
+test("what the docs quote is what is generated", (t) => {
+  const fragment = renderFragment(INPUT);
+  for (const marker of ["rules begin", "rules end", "frontend countersign", "use_backend"]) {
+    t.ok(text.includes(`\`${marker}\``), marker);
+    t.ok(fragment.includes(marker), marker);
+  }
+  const headers = [
+    { name: "x-auth-subject", max: 256 },
+    { name: "x-auth-roles", max: 512 },
+  ];
+  const uses = { ...INPUT.uses, identityHeaders: headers };
+  t.ok(text.includes(`\`${contractText(contractOf({ uses }))}\``), "the contract");
+  t.ok(text.includes("`agent-unavailable`") && Object.hasOwn(OWN_REASONS, "agent-unavailable"));
+  t.end();
+});
