@@ -28,7 +28,7 @@ export function compileRoles(
   const places = new Map<Binding, Place>();
   for (const [name, { bindings, place }] of entries) {
     if (RESERVED.includes(name)) {
-      findings.key(place, `a role named \`${name}\``, "another name: in `allow` this word has a meaning of its own");
+      findings.key(place, `a role named "${name}"`, "another name: in `allow` this word has a meaning of its own");
     }
     // A binding that its file's schema refuses is a hole, which forEach passes over.
     bindings.forEach((entry, index) => {
@@ -72,7 +72,7 @@ function checkBinding(
   if (until === undefined) return;
   const time = Date.parse(until);
   if (Number.isNaN(time))
-    findings.fault(place.at("until"), `\`${until}\` is no time`, "a time such as `2026-12-01T00:00:00Z`");
+    findings.fault(place.at("until"), `"${until}" is no time`, "a time such as `2026-12-01T00:00:00Z`");
   else if (time <= now)
     findings.warn(place.at("until"), `the binding ended at ${until}`, "remove it, or give a later time");
 }
@@ -82,7 +82,7 @@ export function checkIssuer(name: string, place: Place, issuers: readonly Policy
   const names = issuers.map((issuer) => issuer.name);
   if (names.includes(name)) return;
   const known = names.length === 0 ? "the configuration has no issuers" : `the configuration has ${named(names)}`;
-  findings.fault(place, `no issuer \`${name}\``, `${suggestion(name, names)}${known}`);
+  findings.fault(place, `no issuer "${name}"`, `${suggestion(name, names)}${known}`);
 }
 
 function includedRole(
@@ -103,14 +103,14 @@ export function roleNamed(
 ): Role | undefined {
   const role = roles.get(name);
   if (role === undefined) {
-    findings.fault(place, `no role \`${name}\``, `${suggestion(name, roles.keys())}define it under \`roles\``);
+    findings.fault(place, `no role "${name}"`, `${suggestion(name, roles.keys())}define it under \`roles\``);
   }
   return role;
 }
 
 function suggestion(name: string, candidates: Iterable<string>): string {
   const close = nearest(name, [...candidates]);
-  return close === undefined ? "" : `did you mean \`${close}\`? Else `;
+  return close === undefined ? "" : `did you mean "${close}"? Else `;
 }
 
 /** A chain of inclusions is no longer than this. */

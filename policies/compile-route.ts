@@ -45,7 +45,7 @@ export function compileRoute(
   if (parts.allow === undefined) {
     context.findings.key(
       place.at("name"),
-      `the route \`${entry.name}\` does not say whom it allows`,
+      `the route "${entry.name}" does not say whom it allows`,
       "add `allow: [a role]`, `[authenticated]` or `[anyone]`, here or at the service",
     );
   }

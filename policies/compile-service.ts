@@ -88,7 +88,7 @@ function checkAudiences(entry: ServiceEntry, place: Place, issuers: readonly Pol
       if (all.length < 2) continue;
       findings.key(
         place,
-        `the issuer \`${name}\` lists several audiences, and the service does not say which are its own`,
+        `the issuer "${name}" lists several audiences, and the service does not say which are its own`,
         `add \`audiences\` with some of ${named(all)}`,
       );
     }
@@ -99,7 +99,7 @@ function checkAudiences(entry: ServiceEntry, place: Place, issuers: readonly Pol
     if (known.has(audience)) continue;
     findings.fault(
       place.at("audiences", index),
-      `no issuer of the service lists the audience \`${audience}\``,
+      `no issuer of the service lists the audience "${audience}"`,
       known.size === 0 ? "add an issuer" : `one of ${named(known)}`,
     );
   }
@@ -107,7 +107,7 @@ function checkAudiences(entry: ServiceEntry, place: Place, issuers: readonly Pol
     if (all.some((audience) => audiences.includes(audience))) continue;
     findings.warn(
       place.at("audiences"),
-      `none of the audiences of the issuer \`${name}\` is among them`,
+      `none of the audiences of the issuer "${name}" is among them`,
       "none of its tokens can pass: add one of its audiences, or leave it out of `issuers`",
     );
   }
@@ -119,8 +119,7 @@ function checkRouteNames(entry: ServiceEntry, place: Place, findings: Findings):
     const at = place.at("routes", index, "name");
     const first = seen.get(name);
     if (first === undefined) seen.set(name, at);
-    else
-      findings.fault(at, `a second route \`${name}\` in this service`, `another name; the first is at ${first.text}`);
+    else findings.fault(at, `a second route "${name}" in this service`, `another name; the first is at ${first.text}`);
   });
 }
 
@@ -142,13 +141,13 @@ function tableOf(routes: readonly CompiledRoute[], findings: Findings): RouteTab
   for (const { first, second, kind, example } of conflictsOf(entries.map(({ pattern }) => pattern))) {
     const [one, two] = [entries[first], entries[second]];
     if (one === undefined || two === undefined) continue;
-    const other = `\`${one.pattern.text}\` of the route \`${one.value.name}\` at ${one.place.text}`;
+    const other = `"${one.pattern.text}" of the route "${one.value.name}" at ${one.place.text}`;
     if (kind === "equal")
-      findings.fault(two.place, `\`${two.pattern.text}\` matches just what ${other} does`, "remove one of them");
+      findings.fault(two.place, `"${two.pattern.text}" matches just what ${other} does`, "remove one of them");
     else {
       findings.fault(
         two.place,
-        `\`${two.pattern.text}\` and ${other} both match \`${example}\`, and neither is more specific`,
+        `"${two.pattern.text}" and ${other} both match "${example}", and neither is more specific`,
         `make one more specific, or add a pattern for what both match`,
       );
     }

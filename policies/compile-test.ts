@@ -95,10 +95,10 @@ function namedRoles(
 /** A role that nobody who may come here can have is a mistake, not a way to close a route. */
 function mustBePossible(role: Role, place: Place, { issuers, findings }: TestContext): void {
   if (!role.whole || !role.issuers.isDisjointFrom(issuers)) return;
-  const takes = [...issuers].map((name) => `\`${name}\``).join(", ");
+  const takes = [...issuers].map((name) => `"${name}"`).join(", ");
   findings.fault(
     place,
-    `no principal of this service can have the role \`${role.name}\`: its bindings are for other issuers or kinds`,
+    `no principal of this service can have the role "${role.name}": its bindings are for other issuers or kinds`,
     takes === "" ? "configure an issuer" : `a role with a binding for ${takes}, or more \`issuers\` at the service`,
   );
 }

@@ -100,7 +100,7 @@ function once<T extends { readonly place: Place }>(
   else
     findings.key(
       entry.place,
-      `a second ${what} \`${name}\``,
+      `a second ${what} "${name}"`,
       `another name, or one entry for both; the first is at ${first.place.text}`,
     );
 }
@@ -114,8 +114,8 @@ function hostTable(services: readonly CompiledService[], findings: Findings): Ho
       else
         findings.fault(
           place,
-          `the host \`${host}\` a second time`,
-          `one service for each host; the first is \`${first.service.service.name}\` at ${first.place.text}`,
+          `the host "${host}" a second time`,
+          `one service for each host; the first is "${first.service.service.name}" at ${first.place.text}`,
         );
     }
   }
@@ -152,8 +152,8 @@ function warnOfBackends(services: readonly ServicePlace[], backends: readonly st
     if (backends.includes(entry.backend)) continue;
     findings.warn(
       place.at("backend"),
-      `the configuration's \`haproxy.backends\` has no \`${entry.backend}\``,
-      `one of ${backends.map((name) => `\`${name}\``).join(", ")}; or make sure that your haproxy.cfg has it`,
+      `the configuration's \`haproxy.backends\` has no "${entry.backend}"`,
+      `one of ${backends.map((name) => `"${name}"`).join(", ")}; or make sure that your haproxy.cfg has it`,
     );
   }
 }

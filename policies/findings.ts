@@ -47,5 +47,5 @@ export class Findings {
 
 /** A word or list of words for a fault's text. */
 export function named(names: Iterable<string>): string {
-  return [...names].map((name) => `\`${name}\``).join(", ");
+  return [...names].map((name) => `"${name}"`).join(", ");
 }

@@ -116,8 +116,8 @@ function checkCase(
   const close = nearest(reason, Object.keys(REASONS));
   findings.fault(
     place.at("expect", "reason"),
-    `no reason \`${reason}\``,
-    close === undefined ? "one of docs/reasons.md" : `did you mean \`${close}\`?`,
+    `no reason "${reason}"`,
+    close === undefined ? "one of docs/reasons.md" : `did you mean "${close}"?`,
   );
 }
 

@@ -47,7 +47,7 @@ const FAULTS: readonly Row[] = [
     "roles: { anyone: [{ issuer: okta }], authenticated: [{ issuer: okta }] }",
     ["anyone", "authenticated"].map(
       (name, i) =>
-        `1:${i === 0 ? 10 : 38}: a role named \`${name}\`; another name: in \`allow\` this word has a meaning of its own`,
+        `1:${i === 0 ? 10 : 38}: a role named "${name}"; another name: in \`allow\` this word has a meaning of its own`,
     ),
   ],
   [
@@ -64,7 +64,7 @@ const FAULTS: readonly Row[] = [
   [
     "an unknown issuer",
     "roles: { a: [{ issuer: otka, group: x }] }",
-    ["1:24: no issuer `otka`; did you mean `okta`? Else the configuration has `okta`, `aws`"],
+    ['1:24: no issuer "otka"; did you mean "okta"? Else the configuration has "okta", "aws"'],
   ],
   [
     "an unknown kind",
@@ -79,7 +79,7 @@ const FAULTS: readonly Row[] = [
   [
     "a month that is none",
     "roles: { a: [{ issuer: okta, until: 2026-13-01T00:00:00Z }] }",
-    ["1:37: `2026-13-01T00:00:00Z` is no time; a time such as `2026-12-01T00:00:00Z`"],
+    ['1:37: "2026-13-01T00:00:00Z" is no time; a time such as `2026-12-01T00:00:00Z`'],
   ],
   [
     "a scope with a blank",
@@ -94,21 +94,21 @@ const FAULTS: readonly Row[] = [
   [
     "an unknown role, included",
     "roles:\n  reader: [{ issuer: okta }]\n  writer: [{ role: raeder }]",
-    ["3:20: no role `raeder`; did you mean `reader`? Else define it under `roles`"],
+    ['3:20: no role "raeder"; did you mean "reader"? Else define it under `roles`'],
   ],
   [
     "unknown roles, used",
     route("{ name: r, match: [GET /], allow: [reeder], deny: [nobody] }", READER),
     [
-      "9:44: no role `reeder`; did you mean `reader`? Else define it under `roles`",
-      "9:60: no role `nobody`; define it under `roles`",
+      '9:44: no role "reeder"; did you mean "reader"? Else define it under `roles`',
+      '9:60: no role "nobody"; define it under `roles`',
     ],
   ],
   [
     "a route that allows nobody, by mistake",
     route("{ name: r, match: [GET /] }"),
     [
-      "8:11: the route `r` does not say whom it allows; add `allow: [a role]`, `[authenticated]` or `[anyone]`, here or at the service",
+      '8:11: the route "r" does not say whom it allows; add `allow: [a role]`, `[authenticated]` or `[anyone]`, here or at the service',
     ],
   ],
   [
@@ -120,14 +120,14 @@ const FAULTS: readonly Row[] = [
     "a role that nobody can have",
     route("{ name: r, match: [GET /], allow: [robot] }", "roles: { robot: [{ issuer: aws }] }\n"),
     [
-      "9:44: no principal of this service can have the role `robot`: its bindings are for other issuers or kinds; a role with a binding for `okta`, or more `issuers` at the service",
+      '9:44: no principal of this service can have the role "robot": its bindings are for other issuers or kinds; a role with a binding for "okta", or more `issuers` at the service',
     ],
   ],
   [
     "a role for a kind that no principal of the issuer has",
     "roles: { person: [{ issuer: aws, kind: person }] }\nservices: { s: { hosts: [h.example], issuers: [aws], backend: b, routes: [{ name: r, match: [GET /], allow: [person] }] } }",
     [
-      "2:110: no principal of this service can have the role `person`: its bindings are for other issuers or kinds; a role with a binding for `aws`, or more `issuers` at the service",
+      '2:110: no principal of this service can have the role "person": its bindings are for other issuers or kinds; a role with a binding for "aws", or more `issuers` at the service',
     ],
   ],
   [
@@ -146,7 +146,7 @@ const FAULTS: readonly Row[] = [
       '    allow: [authenticated]\n    routes:\n      - { name: a, match: ["GET /x/{id}"] }\n      - { name: b, match: ["* /x/y"] }\n',
     ),
     [
-      "10:28: `* /x/y` and `GET /x/{id}` of the route `a` at p.yaml:9:28 both match `GET /x/y`, and neither is more specific; make one more specific, or add a pattern for what both match",
+      '10:28: "* /x/y" and "GET /x/{id}" of the route "a" at p.yaml:9:28 both match "GET /x/y", and neither is more specific; make one more specific, or add a pattern for what both match',
     ],
   ],
   [
@@ -154,14 +154,14 @@ const FAULTS: readonly Row[] = [
     service(
       '    allow: [authenticated]\n    routes:\n      - { name: a, match: ["GET /x/{id}"] }\n      - { name: b, match: ["GET /x/{name}"] }\n',
     ),
-    ["10:28: `GET /x/{name}` matches just what `GET /x/{id}` of the route `a` at p.yaml:9:28 does; remove one of them"],
+    ['10:28: "GET /x/{name}" matches just what "GET /x/{id}" of the route "a" at p.yaml:9:28 does; remove one of them'],
   ],
   [
     "two routes of one name",
     service(
       "    allow: [authenticated]\n    routes:\n      - { name: a, match: [GET /x] }\n      - { name: a, match: [GET /y] }\n",
     ),
-    ["10:17: a second route `a` in this service; another name; the first is at p.yaml:9:11"],
+    ['10:17: a second route "a" in this service; another name; the first is at p.yaml:9:11'],
   ],
   [
     "a condition on an unknown field",
@@ -222,18 +222,18 @@ const FAULTS: readonly Row[] = [
     "an issuer with several audiences",
     `services: { s: { hosts: [x.example.com], backend: s, ${ONE} } }`,
     [
-      "1:13: the issuer `okta` lists several audiences, and the service does not say which are its own; add `audiences` with some of `api://orders`, `api://files`",
+      '1:13: the issuer "okta" lists several audiences, and the service does not say which are its own; add `audiences` with some of "api://orders", "api://files"',
     ],
   ],
   [
     "an audience that no issuer lists",
     `services: { s: { hosts: [x.example.com], backend: s, issuers: [okta], audiences: [api://order, api://orders], ${ONE} } }`,
-    ["1:83: no issuer of the service lists the audience `api://order`; one of `api://orders`, `api://files`"],
+    ['1:83: no issuer of the service lists the audience "api://order"; one of "api://orders", "api://files"'],
   ],
   [
     "an issuer of a service that there is not",
     `services: { s: { hosts: [x.example.com], issuers: [okta, nobody], audiences: [api://orders], backend: s, ${ONE} } }`,
-    ["1:58: no issuer `nobody`; the configuration has `okta`, `aws`"],
+    ['1:58: no issuer "nobody"; the configuration has "okta", "aws"'],
   ],
   [
     "the agent's own backend",
@@ -246,7 +246,7 @@ const WARNINGS: readonly Row[] = [
   [
     "a binding for every issuer",
     "roles: { a: [{ group: x }] }",
-    ["1:14: a binding without `issuer`; it holds for principals of every issuer (`okta`, `aws`); name one"],
+    ['1:14: a binding without `issuer`; it holds for principals of every issuer ("okta", "aws"); name one'],
   ],
   [
     "a binding that has ended",
@@ -274,7 +274,7 @@ const WARNINGS: readonly Row[] = [
     "an issuer whose tokens cannot pass",
     `services: { s: { hosts: [x.example.com], backend: s, audiences: [api://orders], ${ONE} } }`,
     [
-      "1:65: none of the audiences of the issuer `aws` is among them; none of its tokens can pass: add one of its audiences, or leave it out of `issuers`",
+      '1:65: none of the audiences of the issuer "aws" is among them; none of its tokens can pass: add one of its audiences, or leave it out of `issuers`',
     ],
   ],
 ];
@@ -304,7 +304,7 @@ test("what is allowed but hardly meant is a warning", (t) => {
     backends: ["a"],
   });
   t.strictSame(backend.warnings, [
-    "p.yaml:1:63: the configuration's `haproxy.backends` has no `b`; one of `a`; or make sure that your haproxy.cfg has it",
+    'p.yaml:1:63: the configuration\'s `haproxy.backends` has no "b"; one of "a"; or make sure that your haproxy.cfg has it',
   ]);
   t.end();
 });
@@ -313,11 +313,11 @@ test("a name in two files is told with both places", (t) => {
   const text = (name: string, host: string) =>
     `roles: { a: [{ issuer: okta }] }\nservices: { ${name}: { hosts: [${host}], issuers: [aws], backend: b, ${ONE} } }`;
   t.strictSame(findingsOf({ "a.yaml": text("s", "h.example"), "b.yaml": text("s", "i.example") }).faults, [
-    "b.yaml:1:10: a second role `a`; another name, or one entry for both; the first is at a.yaml:1:10",
-    "b.yaml:2:13: a second service `s`; another name, or one entry for both; the first is at a.yaml:2:13",
+    'b.yaml:1:10: a second role "a"; another name, or one entry for both; the first is at a.yaml:1:10',
+    'b.yaml:2:13: a second service "s"; another name, or one entry for both; the first is at a.yaml:2:13',
   ]);
   t.strictSame(findingsOf({ "a.yaml": text("s", "h.example"), "b.yaml": text("t", "h.example") }).faults.slice(1), [
-    "b.yaml:2:26: the host `h.example` a second time; one service for each host; the first is `s` at a.yaml:2:26",
+    'b.yaml:2:26: the host "h.example" a second time; one service for each host; the first is "s" at a.yaml:2:26',
   ]);
   t.end();
 });
@@ -332,13 +332,13 @@ test("faults of all files and all sorts come at once, by file and place", (t) =>
   t.strictSame(
     faults.map((fault) => fault.slice(0, fault.indexOf(";"))),
     [
-      "a.yaml:2:22: no issuer `nobody`",
+      'a.yaml:2:22: no issuer "nobody"',
       'a.yaml:4:60: unknown key "typo"',
-      "a.yaml:4:77: no role `raeder`",
+      'a.yaml:4:77: no role "raeder"',
       "a.yaml:4:114: the method get in lower case",
       "b.yaml:2:29: a port behind the host",
       'b.yaml:2:71: no "name" here',
-      "b.yaml:2:127: no role `nobody`",
+      'b.yaml:2:127: no role "nobody"',
       "c.yaml:1:4: a quote that is never closed",
     ],
   );

@@ -1,0 +1,41 @@
+import { test } from "tap";
+import { haproxies } from "../support/haproxy.ts";
+import { stage } from "../support/stage.ts";
+
+for (const binary of haproxies()) {
+  const name = `HAProxy ${binary.version}`;
+
+  test(`${name}: a provider that is down, slow or lying lets nobody new in, and forgets nobody known`, async (t) => {
+    const { provider, untilAllowed, refused, served, ask } = await stage(t, binary);
+    await untilAllowed();
+    const stranger = await provider.sign(
+      { iss: provider.issuer, sub: "bob", aud: "api://orders", exp: 4e9 },
+      { kid: "new" },
+    );
+    const lie = (_request: unknown, response: { end: (text: string) => void }) =>
+      response.end(JSON.stringify({ keys: "none" }));
+    await provider.rotate({ keep: false });
+    const fresh = await provider.token("alice");
+    for (const behaviour of ["reset", "error", "silent", lie] as const) {
+      provider.front.behave(behaviour);
+      const refusals = new Set<string>();
+      for (let i = 0; i < 4; i++) {
+        const answer = await ask({ token: i % 2 === 0 ? fresh : stranger });
+        t.ok(answer.status === 503 || answer.status === 401, `${answer.status}`);
+        refusals.add(JSON.parse(answer.body).reason);
+      }
+      for (const reason of refusals)
+        t.ok(["issuer-unavailable", "deadline-exceeded", "key-unknown"].includes(reason), reason);
+      t.equal((await ask()).status, 200, "a known token is still good");
+    }
+    const ready = await served.page("/ready");
+    t.equal(ready.status, 200, "the agent stays in service");
+    t.match(ready.text, "issuer idp cannot be asked");
+    provider.front.behave("up");
+    for (let i = 0; i < 200 && (await ask({ token: fresh })).status !== 200; i++)
+      await new Promise((done) => setTimeout(done, 50));
+    t.equal((await ask({ token: fresh })).status, 200, "the new keys are found without a restart");
+    await refused(t, 401, "key-unknown", { token: stranger });
+    await refused(t, 401, "signature-invalid", { token: `${fresh.slice(0, -8)}AAAAAAAA` });
+  });
+}
