@@ -154,7 +154,11 @@ export class Agent {
   }
 }
 
-function reportOf({ config, warnings }: Loaded, { revision, loadedAt, policies }: Snapshot, durationMs: number): LoadReport {
+function reportOf(
+  { config, warnings }: Loaded,
+  { revision, loadedAt, policies }: Snapshot,
+  durationMs: number,
+): LoadReport {
   return {
     revision,
     loadedAt,

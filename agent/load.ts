@@ -1,6 +1,6 @@
 import { type Compiled, compilePolicies, type PolicyEnvironment } from "../policies/compile.ts";
-import type { Fault } from "../policies/fault.ts";
 import type { CompiledPolicies } from "../policies/compiled.ts";
+import type { Fault } from "../policies/fault.ts";
 import type { Config, OidcIssuer } from "./config.ts";
 import { loadConfig } from "./load-config.ts";
 import { findPolicyFiles, readPolicyFiles } from "./policy-files.ts";
@@ -31,7 +31,8 @@ export type Load = Outcome & { readonly read: readonly string[] };
 /** Reads the configuration file and all that it names, and checks all of it: every fault of every file at once. */
 export async function load(file: string, { environment, clock }: Surroundings): Promise<Load> {
   const configured = loadConfig(file, environment);
-  if (!("config" in configured)) return { loaded: undefined, read: configured.files, faults: configured.faults, warnings: [] };
+  if (!("config" in configured))
+    return { loaded: undefined, read: configured.files, faults: configured.faults, warnings: [] };
   const { config } = configured;
   const found = await findPolicyFiles(config.policies);
   const { texts, faults } = await readPolicyFiles(found.policies);

@@ -40,11 +40,19 @@ async function search(path: string, named: boolean, depth: number, found: Found)
       const before = found.policies.length + found.tests.length;
       if (depth < DEEPEST) await searchDirectory(path, depth, found);
       if (named && found.policies.length + found.tests.length === before) {
-        found.faults.push(fault(path, "no policy file in this directory", "a file whose name ends in `.yaml` or `.yml`"));
+        found.faults.push(
+          fault(path, "no policy file in this directory", "a file whose name ends in `.yaml` or `.yml`"),
+        );
       }
     } else add(path, named, found);
   } catch (error) {
-    found.faults.push(fault(path, `cannot be read: ${codeOf(error)}`, "a readable file or directory; see `policies` in the configuration"));
+    found.faults.push(
+      fault(
+        path,
+        `cannot be read: ${codeOf(error)}`,
+        "a readable file or directory; see `policies` in the configuration",
+      ),
+    );
   }
 }
 

@@ -16,7 +16,9 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
     client,
     spopAddresses: config.listen.spop.map(haproxyAddress),
     deadline: config.deadline,
-    backends: [...names].sort().map((name) => ({ name, servers: Object.hasOwn(backends, name) ? (backends[name] ?? []) : [] })),
+    backends: [...names]
+      .sort()
+      .map((name) => ({ name, servers: Object.hasOwn(backends, name) ? (backends[name] ?? []) : [] })),
     uses: policies.uses,
     largestAck: largestAck(policies, contractOf({ uses: policies.uses })),
   };

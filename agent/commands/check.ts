@@ -2,7 +2,17 @@ import { buffersFor, DEFAULT_BUFSIZE } from "../../haproxy/buffers.ts";
 import type { Fault } from "../../policies/fault.ts";
 import { type Loaded, load } from "../load.ts";
 import { renderInputOf } from "../render-input.ts";
-import { CONFIG_OPTION, type Command, type Context, configOf, EXIT, faultsText, JSON_OPTION, jsonText, type Options } from "./command.ts";
+import {
+  CONFIG_OPTION,
+  type Command,
+  type Context,
+  configOf,
+  EXIT,
+  faultsText,
+  JSON_OPTION,
+  jsonText,
+  type Options,
+} from "./command.ts";
 
 export const CHECK: Command = {
   usage: "check [--config FILE] [--json]",
@@ -53,6 +63,9 @@ function summaryOf({ config, policies }: Loaded): Summary {
 }
 
 function summaryText(file: string, { revision, services, routes, issuers, bufsize }: Summary): string {
-  const buffers = bufsize > DEFAULT_BUFSIZE ? `HAProxy needs tune.bufsize ${bufsize} for these identity headers; the generated file has it.\n` : "";
+  const buffers =
+    bufsize > DEFAULT_BUFSIZE
+      ? `HAProxy needs tune.bufsize ${bufsize} for these identity headers; the generated file has it.\n`
+      : "";
   return `${file}: fine. Revision ${revision}, services: ${services}, routes: ${routes}, issuers: ${issuers}.\n${buffers}`;
 }

@@ -1,7 +1,7 @@
 import type { ParseArgsOptionsConfig } from "node:util";
-import { faultText, type Fault } from "../../policies/fault.ts";
-import { configFile } from "../load-config.ts";
+import { type Fault, faultText } from "../../policies/fault.ts";
 import { type Loaded, load } from "../load.ts";
+import { configFile } from "../load-config.ts";
 
 /** Where a command writes, and what it knows of the world. */
 export interface Context {
@@ -35,7 +35,9 @@ export interface Command {
   /** What `--help` says beyond usage and options. */
   readonly help: string;
   readonly example: string;
-  readonly options: Readonly<Record<string, ParseArgsOptionsConfig[string] & { readonly help: string; readonly value?: string }>>;
+  readonly options: Readonly<
+    Record<string, ParseArgsOptionsConfig[string] & { readonly help: string; readonly value?: string }>
+  >;
   /** Fewest and most positional arguments. */
   readonly positionals: readonly [fewest: number, most: number];
   run(positionals: readonly string[], options: Options, context: Context): Promise<number>;

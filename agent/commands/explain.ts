@@ -7,10 +7,24 @@ import { get } from "../identity/fetch.ts";
 import { createIdentity } from "../identity/identity.ts";
 import { Pool } from "../identity/pool.ts";
 import { claimPaths, principalOf } from "../identity/principal.ts";
-import { CONFIG_OPTION, type Command, CommandError, type Context, EXIT, JSON_OPTION, jsonText, loadOrFail, type Options, requiredOption, textOption, UsageError } from "./command.ts";
+import {
+  CONFIG_OPTION,
+  type Command,
+  CommandError,
+  type Context,
+  EXIT,
+  JSON_OPTION,
+  jsonText,
+  loadOrFail,
+  type Options,
+  requiredOption,
+  textOption,
+  UsageError,
+} from "./command.ts";
 
 export const EXPLAIN: Command = {
-  usage: 'explain "METHOD URL" [--token-file F | --claims F --issuer NAME] [--header "NAME: VALUE"]... [--config FILE] [--json]',
+  usage:
+    'explain "METHOD URL" [--token-file F | --claims F --issuer NAME] [--header "NAME: VALUE"]... [--config FILE] [--json]',
   summary: "every step to the decision on one request",
   help: `
 With --token-file the token is really verified, by the issuer's keys. With --claims the claims are taken as proven: for
@@ -21,7 +35,12 @@ trying out a policy. Nothing is sent to a running agent.
     "token-file": { type: "string", value: "F", help: "a file with an access token" },
     claims: { type: "string", value: "F", help: "a JSON file with the claims of a token" },
     issuer: { type: "string", value: "NAME", help: "the issuer whose claims they are" },
-    header: { type: "string", multiple: true, value: '"NAME: VALUE"', help: "a request header that the policies read; several times" },
+    header: {
+      type: "string",
+      multiple: true,
+      value: '"NAME: VALUE"',
+      help: "a request header that the policies read; several times",
+    },
     src: { type: "string", value: "ADDRESS", help: "the client's address; default: 192.0.2.1" },
     ...CONFIG_OPTION,
     ...JSON_OPTION,
@@ -37,7 +56,11 @@ async function explainRequest([text = ""]: readonly string[], options: Options, 
   const { config, policies } = await loadOrFail(options, context);
   const who = await whoOf(options, config, context);
   const time = context.clock();
-  const explanation = explain(policies, { ...written, headers, src: textOption(options, "src") ?? "192.0.2.1", time }, who);
+  const explanation = explain(
+    policies,
+    { ...written, headers, src: textOption(options, "src") ?? "192.0.2.1", time },
+    who,
+  );
   context.out(options.json === true ? jsonText(explanation) : textOf(explanation, context.colours));
   return EXIT.fine;
 }
@@ -47,7 +70,8 @@ function headersOf(options: Options): Readonly<Record<string, string>> {
   return Object.fromEntries(
     given.map((text) => {
       const [, name, value] = /^([^:\s]+):\s*(.*)$/.exec(text) ?? [];
-      if (name === undefined || value === undefined) throw new UsageError(`--header: ${JSON.stringify(text)} is not "NAME: VALUE"`);
+      if (name === undefined || value === undefined)
+        throw new UsageError(`--header: ${JSON.stringify(text)} is not "NAME: VALUE"`);
       return [name.toLowerCase(), value];
     }),
   );
@@ -65,7 +89,9 @@ async function whoOf(options: Options, config: Config, context: Context): Promis
 function issuerNamed(name: string, { issuers }: Config): OidcIssuer {
   const issuer = issuers.find((each) => each.name === name);
   if (issuer !== undefined) return issuer;
-  throw new UsageError(`--issuer: no issuer ${name}; the configuration has ${issuers.map((each) => each.name).join(", ") || "none"}`);
+  throw new UsageError(
+    `--issuer: no issuer ${name}; the configuration has ${issuers.map((each) => each.name).join(", ") || "none"}`,
+  );
 }
 
 /** The token as the agent would take it from an Authorization header. */
@@ -107,7 +133,10 @@ function read(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
-    throw new CommandError(`${file}: cannot be read: ${error instanceof Error && "code" in error ? error.code : error}`, EXIT.configuration);
+    throw new CommandError(
+      `${file}: cannot be read: ${error instanceof Error && "code" in error ? error.code : error}`,
+      EXIT.configuration,
+    );
   }
 }
 

@@ -1,9 +1,21 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import type { RenderInput } from "../../haproxy/input.ts";
+import { renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { renderInputOf } from "../render-input.ts";
-import { CONFIG_OPTION, type Command, CommandError, type Context, EXIT, JSON_OPTION, jsonText, loadOrFail, type Options, textOption, UsageError } from "./command.ts";
+import {
+  CONFIG_OPTION,
+  type Command,
+  CommandError,
+  type Context,
+  EXIT,
+  JSON_OPTION,
+  jsonText,
+  loadOrFail,
+  type Options,
+  textOption,
+  UsageError,
+} from "./command.ts";
 
 export const GENERATE: Command = {
   usage: "generate haproxy [--fragment] [--output DIR] [--config FILE] [--json]",
@@ -60,7 +72,10 @@ export function writeGenerated(directory: string, files: Readonly<Record<string,
   const paths = Object.keys(files).map((name) => join(directory, name));
   for (const path of paths) {
     if (!existsSync(path) || readFileSync(path, "utf8").slice(0, 400).includes(MARK)) continue;
-    throw new CommandError(`${path} is there and was not generated: it is left as it is. Give another --output, or move it away`, EXIT.configuration);
+    throw new CommandError(
+      `${path} is there and was not generated: it is left as it is. Give another --output, or move it away`,
+      EXIT.configuration,
+    );
   }
   mkdirSync(directory, { recursive: true });
   for (const [name, text] of Object.entries(files)) {

@@ -5,7 +5,17 @@ import { discover } from "../identity/discovery.ts";
 import { FetchError, get } from "../identity/fetch.ts";
 import { load } from "../load.ts";
 import { renderInputOf } from "../render-input.ts";
-import { type Command, CommandError, type Context, EXIT, faultsText, type Options, requiredOption, textOption, UsageError } from "./command.ts";
+import {
+  type Command,
+  CommandError,
+  type Context,
+  EXIT,
+  faultsText,
+  type Options,
+  requiredOption,
+  textOption,
+  UsageError,
+} from "./command.ts";
 import { haproxyFiles, writeGenerated } from "./generate.ts";
 
 export const INIT: Command = {
@@ -21,7 +31,11 @@ it is a beginning. No file that is there is overwritten.
     issuer: { type: "string", value: "URL", help: "the OpenID provider, as its tokens' iss has it" },
     audience: { type: "string", value: "A", help: "the aud that tokens for this service have" },
     host: { type: "string", value: "H", help: "the host name that clients use" },
-    backend: { type: "string", value: "ADDRESS", help: "the service, HOST:PORT; with --fragment, or a backend of your haproxy.cfg" },
+    backend: {
+      type: "string",
+      value: "ADDRESS",
+      help: "the service, HOST:PORT; with --fragment, or a backend of your haproxy.cfg",
+    },
     bind: { type: "string", value: "ADDRESS", help: "where HAProxy listens; default: *:8080" },
     fragment: { type: "boolean", help: "countersign.cfg for your own haproxy.cfg, instead of a whole one" },
     output: { type: "string", value: "DIR", help: "where to write; default: the current directory" },
@@ -50,7 +64,8 @@ async function init(_positionals: readonly string[], options: Options, context: 
   await lookUp(answers.issuer);
   const files = { "countersign.yaml": configuration(answers), [`policies/${answers.service}.yaml`]: policy(answers) };
   for (const name of Object.keys(files)) {
-    if (existsSync(join(directory, name))) throw new CommandError(`${join(directory, name)} is there already: it is left as it is`, EXIT.configuration);
+    if (existsSync(join(directory, name)))
+      throw new CommandError(`${join(directory, name)} is there already: it is left as it is`, EXIT.configuration);
   }
   mkdirSync(join(directory, "policies"), { recursive: true });
   for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text, { flag: "wx" });
@@ -59,20 +74,34 @@ async function init(_positionals: readonly string[], options: Options, context: 
   if (outcome.loaded === undefined) throw new CommandError(faultsText(outcome.faults), EXIT.configuration);
   const input = renderInputOf(outcome.loaded.config, outcome.loaded.policies);
   const written = writeGenerated(directory, haproxyFiles(input, fragment));
-  context.out(nextSteps([...Object.keys(files).map((name) => join(directory, name)), ...written], config, directory, fragment));
+  context.out(
+    nextSteps([...Object.keys(files).map((name) => join(directory, name)), ...written], config, directory, fragment),
+  );
   return EXIT.fine;
 }
 
 function answersOf(options: Options, fragment: boolean): Answers {
-  const [issuer, audience, host, backend] = ["issuer", "audience", "host", "backend"].map((name) => requiredOption(options, name)) as [string, string, string, string];
+  const [issuer, audience, host, backend] = ["issuer", "audience", "host", "backend"].map((name) =>
+    requiredOption(options, name),
+  ) as [string, string, string, string];
   const parsed = parseHostPattern(host);
   if (!("host" in parsed)) throw new UsageError(`--host: ${parsed.found}; ${parsed.right}`);
   const server = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/.test(backend) ? backend : undefined;
   if (server === undefined && !(fragment && /^[A-Za-z0-9_.-]{1,64}$/.test(backend))) {
-    throw new UsageError(`--backend: ${JSON.stringify(backend)} is not HOST:PORT${fragment ? ", nor the name of a backend" : ""}`);
+    throw new UsageError(
+      `--backend: ${JSON.stringify(backend)} is not HOST:PORT${fragment ? ", nor the name of a backend" : ""}`,
+    );
   }
   const service = parsed.host.replace(/^\*\./, "").replace(/[^a-z0-9-].*$/, "") || "service";
-  return { issuer, audience, host: parsed.host, service, backend: server === undefined ? backend : service, server, bind: textOption(options, "bind") ?? "*:8080" };
+  return {
+    issuer,
+    audience,
+    host: parsed.host,
+    service,
+    backend: server === undefined ? backend : service,
+    server,
+    bind: textOption(options, "bind") ?? "*:8080",
+  };
 }
 
 /** Asks the issuer for its discovery document. @throws CommandError that says what is wrong with it */
@@ -81,7 +110,10 @@ async function lookUp(issuer: string): Promise<void> {
     await discover(get, issuer, { signal: AbortSignal.timeout(5_000), ca: undefined, maxSize: 1 << 20 });
   } catch (error) {
     if (!(error instanceof FetchError)) throw error;
-    throw new CommandError(`the issuer cannot be looked up: ${error.message}\nIs --issuer just what its tokens have as iss?`, EXIT.configuration);
+    throw new CommandError(
+      `the issuer cannot be looked up: ${error.message}\nIs --issuer just what its tokens have as iss?`,
+      EXIT.configuration,
+    );
   }
 }
 
@@ -122,7 +154,9 @@ services:
 
 function nextSteps(files: readonly string[], config: string, directory: string, fragment: boolean): string {
   const main = join(directory, "haproxy.cfg");
-  const haproxy = fragment ? `haproxy -f /etc/haproxy/haproxy.cfg -f ${join(directory, "countersign.cfg")}` : `haproxy -f ${main}`;
+  const haproxy = fragment
+    ? `haproxy -f /etc/haproxy/haproxy.cfg -f ${join(directory, "countersign.cfg")}`
+    : `haproxy -f ${main}`;
   return `${files.map((file) => `written: ${file}\n`).join("")}
 Next:
   countersign check --config ${config}

@@ -28,7 +28,10 @@ export async function run(argv: readonly string[], context: Context): Promise<nu
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command === undefined) {
     const close = nearest(name, Object.keys(COMMANDS));
-    return misused(context, `no command ${name}${close === undefined ? "" : `; did you mean ${close}?`}\nSee countersign --help\n`);
+    return misused(
+      context,
+      `no command ${name}${close === undefined ? "" : `; did you mean ${close}?`}\nSee countersign --help\n`,
+    );
   }
   return attempt(command, rest, context);
 }
@@ -44,7 +47,9 @@ async function attempt(command: Command, argv: readonly string[], context: Conte
       context.err(error.message.endsWith("\n") ? error.message : `${error.message}\n`);
       return error.code;
     }
-    context.err(`This is a bug in Countersign; please report it.\n${error instanceof Error ? error.stack : String(error)}\n`);
+    context.err(
+      `This is a bug in Countersign; please report it.\n${error instanceof Error ? error.stack : String(error)}\n`,
+    );
     return EXIT.bug;
   }
 }

@@ -1,6 +1,15 @@
 import { Agent } from "../agent.ts";
 import { load } from "../load.ts";
-import { CONFIG_OPTION, type Command, CommandError, type Context, configOf, EXIT, faultsText, type Options } from "./command.ts";
+import {
+  CONFIG_OPTION,
+  type Command,
+  CommandError,
+  type Context,
+  configOf,
+  EXIT,
+  faultsText,
+  type Options,
+} from "./command.ts";
 
 /** The agent, until a signal ends it. */
 export const SERVE: Command = {
@@ -24,7 +33,8 @@ async function serve(_positionals: readonly string[], options: Options, context:
   if (outcome.loaded === undefined) throw new CommandError(faultsText(outcome.faults), EXIT.configuration);
   const agent = new Agent(file, outcome.loaded, context, begun);
   process.on("SIGHUP", () => agent.reload());
-  for (const event of ["uncaughtException", "unhandledRejection"]) process.on(event, (error) => void crash(agent, error));
+  for (const event of ["uncaughtException", "unhandledRejection"])
+    process.on(event, (error) => void crash(agent, error));
   const ended = untilSignal(agent);
   try {
     await agent.start(outcome.read);

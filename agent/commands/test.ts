@@ -2,7 +2,18 @@ import { resolve } from "node:path";
 import { type CaseResult, type RuleCoverage, runSuite } from "../../policies/suite.ts";
 import { policyEnvironment } from "../load.ts";
 import { readPolicyFiles } from "../policy-files.ts";
-import { CONFIG_OPTION, type Command, CommandError, type Context, EXIT, faultsText, JSON_OPTION, jsonText, loadOrFail, type Options } from "./command.ts";
+import {
+  CONFIG_OPTION,
+  type Command,
+  CommandError,
+  type Context,
+  EXIT,
+  faultsText,
+  JSON_OPTION,
+  jsonText,
+  loadOrFail,
+  type Options,
+} from "./command.ts";
 
 export const TEST: Command = {
   usage: "test [FILES] [--config FILE] [--json]",
@@ -20,14 +31,21 @@ describes the cases.
 async function test(files: readonly string[], options: Options, context: Context): Promise<number> {
   const { config, policies, tests } = await loadOrFail(options, context);
   const chosen = files.length > 0 ? files.map((file) => resolve(file)) : tests;
-  if (chosen.length === 0) throw new CommandError("no test files: put a *.test.yaml beside the policies, or name one", EXIT.configuration);
+  if (chosen.length === 0)
+    throw new CommandError("no test files: put a *.test.yaml beside the policies, or name one", EXIT.configuration);
   const { texts, faults } = await readPolicyFiles(chosen);
   const result = runSuite(texts, policies, policyEnvironment(config, context.clock()));
   const all = [...faults, ...result.faults];
   if (all.length > 0) throw new CommandError(faultsText(all), EXIT.configuration);
   const failed = result.cases.filter(({ differences }) => differences.length > 0).length;
-  if (options.json === true) context.out(jsonText({ passed: result.cases.length - failed, failed, cases: result.cases, coverage: result.coverage }));
-  else context.out(`${table(result.cases)}\n${coverageText(result.coverage)}\n${result.cases.length - failed} passed, ${failed} failed\n`);
+  if (options.json === true)
+    context.out(
+      jsonText({ passed: result.cases.length - failed, failed, cases: result.cases, coverage: result.coverage }),
+    );
+  else
+    context.out(
+      `${table(result.cases)}\n${coverageText(result.coverage)}\n${result.cases.length - failed} passed, ${failed} failed\n`,
+    );
   return failed === 0 ? EXIT.fine : EXIT.bad;
 }
 
@@ -39,7 +57,11 @@ function table(cases: readonly CaseResult[]): string {
 function row({ file, line, name, request, decision, differences }: CaseResult, width: number): string {
   const { verdict, reason, rule } = decision;
   const head = `${differences.length === 0 ? "pass" : "FAIL"}  ${name.padEnd(width)}  ${verdict.padEnd(5)}  ${reason}  ${rule}\n`;
-  return head + differences.map((difference) => `      ${difference}\n`).join("") + (differences.length === 0 ? "" : `      ${request}\n      at ${file}:${line}\n`);
+  return (
+    head +
+    differences.map((difference) => `      ${difference}\n`).join("") +
+    (differences.length === 0 ? "" : `      ${request}\n      at ${file}:${line}\n`)
+  );
 }
 
 /** Rules whose effect no case shows are where a mistake would go unnoticed. */
