@@ -1,10 +1,11 @@
 import { test } from "tap";
 import { ARGUMENTS, argumentsOf } from "../../haproxy/arguments.ts";
-import { type Contract, contractText, MOST_HEADERS, parseContract } from "../../haproxy/contract.ts";
+import { type Contract, contractText, isHeaderName, MOST_HEADERS, parseContract } from "../../haproxy/contract.ts";
 import { OWN_REASONS } from "../../haproxy/reasons.ts";
-import { contractOf } from "../../haproxy/render.ts";
+import { contractOf, renderHaproxy } from "../../haproxy/render.ts";
 import { headerVariable, inTransaction, isPrincipalVariable, VARIABLES } from "../../haproxy/variables.ts";
 import { REASONS } from "../../policies/decision.ts";
+import { headerNameFault, MOST_HEADERS as MOST_IN_POLICIES } from "../../policies/headers.ts";
 import { INPUT } from "../support/rendered.ts";
 
 const PRINCIPAL = Object.keys(VARIABLES).filter(isPrincipalVariable);
@@ -101,5 +102,17 @@ test("HAProxy sends what policies read, and no more", (t) => {
     sent(true, ["x-tenant", "origin"]).filter((argument) => !sent(false, []).includes(argument)),
     ["query=query", "h_x-tenant=req.fhdr(x-tenant)", "h_origin=req.fhdr(origin)"],
   );
+  t.end();
+});
+
+test("policies may name the headers that HAProxy can set, and none that its rules set or read themselves", (t) => {
+  t.equal(MOST_IN_POLICIES, MOST_HEADERS);
+  for (const name of ["x-auth-subject", "a", "x".repeat(64), "x".repeat(65), "", "X-Auth", "x_auth", "x-auth\n", "é"]) {
+    t.equal(headerNameFault(name) === undefined, isHeaderName(name), JSON.stringify(name));
+  }
+  const rules = renderHaproxy({ ...INPUT, uses: { ...INPUT.uses, identityHeaders: [] } })["haproxy.cfg"];
+  const set = [...rules.matchAll(/http-request set-header (\S+)/g)].map(([, name = ""]) => name);
+  t.ok(set.length > 3);
+  for (const name of [...set, "authorization", "host", "traceparent"]) t.ok(headerNameFault(name), name);
   t.end();
 });

@@ -38,11 +38,13 @@ function asNew(binary: HaproxyBinary, version: string): boolean {
 
 for (const binary of haproxies()) {
   test(`HAProxy ${binary.version} takes every form, rendered for it and for older ones, without a warning`, (t) => {
-    for (const version of VERSIONS.filter((version) => asNew(binary, version))) {
-      for (const [form, changes] of Object.entries(FORMS)) {
-        const files = renderHaproxy({ ...INPUT, ...changes, version });
-        const { status, lines } = checkConfig(binary, { ...files });
-        t.equal(status, 0, `${form}, for ${version}`);
+    for (const [form, changes] of Object.entries(FORMS)) {
+      const versions = VERSIONS.filter((version) => asNew(binary, version));
+      const rendered = versions.map((version) => renderHaproxy({ ...INPUT, ...changes, version }));
+      // Most versions have the same files.
+      for (const text of new Set(rendered.map((files) => JSON.stringify(files)))) {
+        const { status, lines } = checkConfig(binary, JSON.parse(text));
+        t.equal(status, 0, form);
         t.strictSame(
           lines.filter((line) => !line.includes("could not resolve")),
           [],
