@@ -14,7 +14,6 @@ interface Answer {
 
 /** What a line of HAProxy's access log tells of a request, of all that it holds. */
 interface Logged {
-  readonly request_id: string;
   readonly reason: string;
   readonly rule: string;
 }
@@ -58,10 +57,9 @@ export async function ask(
   return { status, reason, rule: rule === "-" ? "" : rule, received: received.map(identityOf) };
 }
 
-/** A refusal carries the request's id (RFC 9457 body); an allowed request the backend's echo of it. */
+/** A refusal names the request's id in its body (RFC 9457), and the backends' answer all that they received. */
 function requestId(body: string): string {
-  const answer = JSON.parse(body) as { request_id?: string; received?: Received };
-  return answer.request_id ?? String(answer.received?.headers["x-request-id"]);
+  return /"(?:request_id|x-request-id)": ?"([0-9a-f]{32})"/.exec(body)?.[1] ?? "";
 }
 
 function identityOf({ headers }: Received): Readonly<Record<string, string>> {
@@ -71,6 +69,7 @@ function identityOf({ headers }: Received): Readonly<Record<string, string>> {
 
 /** HAProxy writes its line once the answer has gone out, so it may come a moment later. */
 async function logged(log: string, id: string): Promise<Logged> {
+  if (id === "") return { reason: "an answer without an id", rule: "" };
   for (let i = 0; i < 100; i++) {
     const line = readFileSync(resolve(REPOSITORY, log), "utf8")
       .split("\n")

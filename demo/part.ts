@@ -64,6 +64,6 @@ export function startPart(name: string, command: string, args: readonly string[]
 }
 
 /** The last lines of a log. */
-export function tail(log: string, lines = 20): string {
+export function tail(log: string, lines = 15): string {
   return readFileSync(resolve(REPOSITORY, log), "utf8").trimEnd().split("\n").slice(-lines).join("\n");
 }

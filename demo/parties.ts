@@ -12,7 +12,13 @@ export const PARTIES = {
   carol: { ...COMMON, kind: "person", groups: ["Orders Admins"], claims: { amr: ["pwd", "mfa"], tenant: "apac" } },
   reports: { ...COMMON, kind: "workload", scope: "files:write", claims: { team: "reporting" } },
   charts: { ...COMMON, kind: "workload", claims: { team: "reporting" } },
-  assistant: { ...COMMON, kind: "agent", groups: ["Orders Admins"], claims: { amr: ["pwd", "mfa"] }, actsFor: "carol" },
+  assistant: {
+    ...COMMON,
+    kind: "agent",
+    groups: ["Orders Admins"],
+    claims: { amr: ["pwd", "mfa"], tenant: "apac" },
+    actsFor: "carol",
+  },
 } as const satisfies Readonly<Record<string, Party>>;
 
 export type PartyName = keyof typeof PARTIES;

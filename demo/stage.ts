@@ -14,7 +14,6 @@ const PATIENCE = 20;
 export interface Stage {
   readonly provider: RunningProvider;
   readonly backends: readonly EchoBackend[];
-  readonly agent: Part;
   readonly haproxy: Part;
   /** Rejects once the agent or HAProxy ends by itself. */
   readonly failure: Promise<never>;
@@ -58,13 +57,14 @@ export async function setStage(places: Places, haproxy: string, closers: Closers
   }
   const agent = startPart("agent", process.execPath, ["agent/main.ts", "serve", "--config", CONFIGURATION]);
   closers.add(() => agent.stop());
-  await ready(agent, signal, async () => (await fetch(`http://127.0.0.1:${places.admin}/ready`)).ok);
+  await ready(agent, agent.failure, signal, async () => (await fetch(`http://127.0.0.1:${places.admin}/ready`)).ok);
   const proxy = startPart("haproxy", haproxy, ["-db", "-f", "haproxy/haproxy.cfg"]);
   closers.add(() => proxy.stop());
   // Until its health check has found the agent, HAProxy refuses everything.
   const health = { method: "GET", host: "orders.example.com", path: "/healthz" };
-  await ready(proxy, signal, async () => (await send(places.haproxy, health)).status === 200);
-  return { provider, backends, agent, haproxy: proxy, failure: Promise.race([agent.failure, proxy.failure]) };
+  const failure = Promise.race([agent.failure, proxy.failure]);
+  await ready(proxy, failure, signal, async () => (await send(places.haproxy, health)).status === 200);
+  return { provider, backends, haproxy: proxy, failure };
 }
 
 async function demandFree({ haproxy, spop, admin, provider, backends }: Places): Promise<void> {
@@ -78,11 +78,17 @@ async function demandFree({ haproxy, spop, admin, provider, backends }: Places):
   );
 }
 
-async function ready(part: Part, signal: AbortSignal, asked: () => Promise<boolean>): Promise<void> {
+async function ready(
+  part: Part,
+  failure: Promise<never>,
+  signal: AbortSignal,
+  asked: () => Promise<boolean>,
+): Promise<void> {
   const deadline = Date.now() + PATIENCE * 1000;
-  while (!(await Promise.race([asked().catch(() => false), part.failure]))) {
-    if (Date.now() > deadline)
+  while (!(await Promise.race([asked().catch(() => false), failure]))) {
+    if (Date.now() > deadline) {
       throw new CannotStart(`${part.name} is not ready after ${PATIENCE} s. Its log: ${part.log}`);
+    }
     await sleep(50, undefined, { signal });
   }
 }

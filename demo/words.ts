@@ -1,4 +1,5 @@
-import type { Places } from "./places.ts";
+import { LOGS } from "./part.ts";
+import { CONFIGURATION, type Places } from "./places.ts";
 import { paint } from "./table.ts";
 
 export const USAGE = `usage: npm run demo [-- --once]
@@ -9,8 +10,9 @@ some requests, and stays up until Ctrl-C.
   --once   ends after the requests; exit code 0 if every one went as expected, else 1`;
 
 export const GREETING = `
-A client's request goes to ${paint("bold", "HAProxy")}, which asks ${paint("bold", "Countersign")}: who is this, and may they? Tokens are of a real OpenID
-provider, and policies/examples/ says who may do what. What is refused never reaches a backend.
+Each request goes to ${paint("bold", "HAProxy")}, which asks ${paint("bold", "Countersign")}: who is this, and may they? Tokens are those of
+a real OpenID provider, policies/examples/ says who may do what, and what is refused never reaches
+a backend. Nothing here leaves this machine.
 `;
 
 /** What to try while the demo is up. */
@@ -34,12 +36,21 @@ ${curl("POST", "orders", "/v1/orders/42/cancel", "carol")}
 ${curl("POST", "orders", "/v1/orders/42/cancel", "assistant")}
 ${curl("GET", "files", "/home/alice/notes.txt", "alice")}
 
-${paint("bold", "Change a rule.")} Edit policies/examples/orders.yaml while this runs, save it, and ask again.
+${paint("bold", "Ask why.")} In the repository:
+
+  echo $assistant | npx node agent/main.ts explain --config ${CONFIGURATION} \\
+    --token-file /dev/stdin "POST http://orders.example.com/v1/orders/42/cancel"
+
+${paint("bold", "Change a rule.")} Edit policies/examples/orders.yaml, save it, and ask again. A broken file changes
+nothing; the agent's log says what is wrong with it. The rules have test cases, too:
+
+  npx node agent/main.ts test --config ${CONFIGURATION}
 
 ${paint("bold", "Look inside.")}
-  every decision    tail -f .cache/demo/agent.log
-  every request     tail -f .cache/demo/haproxy.log
-  the agent         curl http://127.0.0.1:${places.admin}/status     curl http://127.0.0.1:${places.admin}/metrics
+
+  tail -f ${LOGS}/agent.log       every decision, with its rule and reason
+  tail -f ${LOGS}/haproxy.log     every request, with the same request_id
+  curl 127.0.0.1:${places.admin}/status        the agent; its numbers are at /metrics
 
 Ctrl-C ends it all.`;
 }
