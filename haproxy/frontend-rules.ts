@@ -8,8 +8,8 @@ import { headerVariable, inTransaction, VARIABLE_PREFIX } from "./variables.ts";
 
 /**
  * Headers that only speak for the client where a proxy in front of it wrote them, or that change what a backend takes
- * a request to be: its address, its URL, its method, its trace. `proxy` sets a CGI program's HTTP_PROXY.
- * A name ending in `*` is a prefix.
+ * a request to be: its address, its URL, its method, its trace. `proxy` sets a CGI program's HTTP_PROXY,
+ * and `proxy-…` is for a proxy alone. A name ending in `*` is a prefix.
  */
 const NOT_THE_CLIENTS = [
   "l5d-*",
@@ -30,7 +30,7 @@ const NOT_THE_CLIENTS = [
   "x-method-override",
   "x-b3-*",
   "x-amzn-trace-id",
-  "proxy",
+  "proxy*",
 ] as const;
 
 /** Load balancers between the client and HAProxy that are followed in X-Forwarded-For, from the right. */

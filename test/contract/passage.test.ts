@@ -92,6 +92,8 @@ const SPOOFED = [
   "X-B3-TraceId: 1",
   "X-Amzn-Trace-Id: 1",
   "Proxy: http://evil",
+  "Proxy-Connection: x-auth-subject",
+  "Proxy-Authorization: Bearer alice",
   "l5d-dst-override: evil:80",
   "X-Auth-Roles: admin",
 ];
