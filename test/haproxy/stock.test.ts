@@ -7,7 +7,7 @@ import { ALICE, identityOf, policiesOf, snapshotOf, startServer } from "../suppo
 import { startBackend } from "../support/backend.ts";
 import { checkConfig, freePort, type HaproxyBinary, haproxies, startHaproxy } from "../support/haproxy.ts";
 import { type HttpAnswer, RawClient } from "../support/http.ts";
-import { inputFor } from "../support/rendered.ts";
+import { INPUT, inputFor } from "../support/rendered.ts";
 
 const HOST = "host: orders.example.com";
 const TOKEN = "authorization: Bearer alice";
@@ -100,6 +100,18 @@ function ours(t: Test, answer: HttpAnswer, status: number, reason: string): void
   t.match(answer, { status, headers: { "content-type": "application/problem+json", "cache-control": "no-store" } });
   t.match(JSON.parse(answer.body), { status, reason });
 }
+
+test("the fragment's head says how to merge it, in the ways that are tried here", (t) => {
+  const [head = ""] = renderFragment(INPUT).split("\nglobal\n");
+  t.match(head, "haproxy -f /etc/haproxy/haproxy.cfg -f /etc/haproxy/countersign.cfg");
+  t.match(
+    head,
+    'move the lines from "rules begin" to "rules end" into your frontend, before its first http-request line',
+  );
+  t.match(head, "default_backend lines: the rules have theirs");
+  t.match(head, "to before the rules' use_backend, where only allowed requests come");
+  t.end();
+});
 
 for (const binary of haproxies()) {
   if (binary.etc === undefined) continue;
