@@ -38,6 +38,10 @@ const TAKEN = [
   "x-http-",
   "x-method-override",
   "x-b3-",
+  "x-envoy-",
+  "x-host",
+  "cf-connecting-ip",
+  "proxy",
   "l5d-",
   "traceparent",
   "tracestate",
@@ -87,7 +91,7 @@ export function identityHeaders(
 function hasControls(text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    if (code < 0x20 || code === 0x7f) return true;
+    if (code < 0x20 || (code >= 0x7f && code < 0xa0)) return true;
   }
   return !text.isWellFormed();
 }

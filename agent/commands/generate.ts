@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { RenderInput } from "../../haproxy/input.ts";
-import { renderFragment, renderHaproxy } from "../../haproxy/render.ts";
+import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
+import { spoeFile } from "../../haproxy/spoe-file.ts";
 import { renderInputOf } from "../render-input.ts";
 import {
   CONFIG_OPTION,
@@ -48,16 +49,13 @@ async function generate([what]: readonly string[], options: Options, context: Co
 
 /** The files by name. @throws CommandError where a backend has no server to render */
 export function haproxyFiles(input: RenderInput, fragment: boolean): Readonly<Record<string, string>> {
-  const complete = { ...input, backends: input.backends.map((backend) => backend) };
-  if (fragment) return { "countersign.cfg": renderFragment(input), "countersign.spoe.conf": renderSpoe(complete) };
+  if (fragment) {
+    return { "countersign.cfg": renderFragment(input), "countersign.spoe.conf": spoeFile(input, contractOf(input)) };
+  }
   const bare = input.backends.find(({ servers }) => servers.length === 0);
   if (bare === undefined) return { ...renderHaproxy(input) };
-  const message = `the backend \`${bare.name}\` has no servers: add \`haproxy: { backends: { ${bare.name}: [HOST:PORT] } }\` to the configuration, or use --fragment where your own haproxy.cfg has it`;
+  const message = `the backend "${bare.name}" has no servers: add \`haproxy: { backends: { ${bare.name}: [HOST:PORT] } }\` to the configuration, or use --fragment where your own haproxy.cfg has it`;
   throw new CommandError(message, EXIT.configuration);
-}
-
-function renderSpoe(input: RenderInput): string {
-  return renderHaproxy({ ...input, backends: [] })["countersign.spoe.conf"];
 }
 
 /** Every file that was generated says so in its first lines. */

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Test } from "tap";
+import { run } from "../../agent/commands/run.ts";
 import { freePort } from "./haproxy.ts";
 
 const MAIN = resolve(import.meta.dirname, "../../agent/main.ts");
@@ -30,6 +31,32 @@ export async function countersign(
   child.stderr.setEncoding("utf8").on("data", (text: string) => (texts.err += text));
   const [code] = await once(child, "close");
   return { code, ...texts };
+}
+
+/** Runs one `countersign` command within this process, which is much faster, as if in that directory. */
+export async function command(
+  args: readonly string[],
+  options: { cwd?: string; env?: Record<string, string> } = {},
+): Promise<Ended> {
+  const texts = { out: "", err: "" };
+  const before = process.cwd();
+  process.chdir(options.cwd ?? before);
+  try {
+    const code = await run(args, {
+      environment: options.env ?? {},
+      out: (text) => {
+        texts.out += text;
+      },
+      err: (text) => {
+        texts.err += text;
+      },
+      clock: Date.now,
+      colours: false,
+    });
+    return { code, ...texts };
+  } finally {
+    process.chdir(before);
+  }
 }
 
 /** A temporary folder with these files in it, which goes with the test. */

@@ -1,0 +1,243 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "tap";
+import { COMMANDS } from "../../agent/commands/run.ts";
+import { startProvider } from "../../demo/provider.ts";
+import { command, countersign, folderOf } from "../support/serve.ts";
+
+const CONFIG = `
+listen: { spop: [127.0.0.1:9000] }
+policies: ./policies
+issuers:
+  idp: { type: oidc, issuer: "https://idp.example", audiences: [api://orders], claims: { kind: client_kind } }
+haproxy: { version: "3.2", bind: ["*:8080"], scheme: http, backends: { orders: ["10.0.0.7:8080"] } }
+`;
+const POLICY = `
+roles:
+  reader: [{ issuer: idp, group: Readers }]
+services:
+  orders:
+    hosts: [orders.example.com]
+    backend: orders
+    headers: { x-auth-subject: principal.subject }
+    routes:
+      - { name: read, match: ["GET /v1/orders/{id}"], allow: [reader], when: 'principal.kind == "person" && request.params.id != "0"' }
+      - { name: health, match: [GET /healthz], allow: [anyone] }
+`;
+const FILES = { "countersign.yaml": CONFIG, "policies/orders.yaml": POLICY };
+const ALICE = JSON.stringify({ sub: "alice", groups: ["Readers"] });
+
+test("what the command line does not say rightly is told with exit code 64, and nothing is done", async (t) => {
+  const cwd = folderOf(t, FILES);
+  for (const [args, told] of [
+    [[], "which command?"],
+    [["serv"], "no command serv; did you mean serve?"],
+    [["frobnicate"], "no command frobnicate\n"],
+    [["check", "--confg", "x"], "Unknown option '--confg'; did you mean --config?"],
+    [["check", "extra"], "one argument too many: extra"],
+    [["check", "--config"], "argument missing"],
+    [["explain"], "an argument is missing"],
+    [["explain", "GET /v1/orders"], 'the request "GET /v1/orders"; a method and a URL'],
+    [["explain", "GET https://orders.example.com/", "--claims", "x"], "--issuer is missing"],
+    [["explain", "GET https://orders.example.com/", "--header", "x"], '--header: "x" is not "NAME: VALUE"'],
+    [["generate"], "an argument is missing"],
+    [["generate", "nginx"], "generate what? There is generate haproxy, not nginx"],
+    [["generate", "linkerd"], "not in this version"],
+    [["init", "--audience", "a", "--host", "h.example", "--backend", "b:1"], "--issuer is missing"],
+    [
+      ["init", "--issuer", "https://i.example", "--audience", "a", "--host", "http://h", "--backend", "b:1"],
+      "--host: ",
+    ],
+    [
+      ["init", "--issuer", "https://i.example", "--audience", "a", "--host", "h.example", "--backend", "b"],
+      "--backend: ",
+    ],
+  ] as const) {
+    const { code, err } = await command(args, { cwd });
+    t.equal(code, 64, args.join(" "));
+    t.match(err, told, args.join(" "));
+  }
+  t.strictSame(readdirSync(cwd).sort(), ["countersign.yaml", "policies"]);
+});
+
+test("every command explains itself with an example", async (t) => {
+  const overview = await command(["--help"]);
+  t.equal(overview.code, 0);
+  for (const [name, { options }] of Object.entries(COMMANDS)) {
+    t.match(overview.out, new RegExp(`^  ${name} `, "m"));
+    const { code, out } = await command([name, "--help"]);
+    t.equal(code, 0);
+    t.match(out, /^Example:\n {2}countersign /m, name);
+    for (const option of Object.keys(options)) t.match(out, `--${option}`);
+  }
+  t.match((await command(["--version"])).out, /^countersign \d+\.\d+\.\d+\n$/);
+  for (const later of ["replay", "doctor", "audit", "trace", "keys", "linkerd"]) t.notMatch(overview.out, later);
+});
+
+test("check says that all is fine, or everything that is not", async (t) => {
+  const cwd = folderOf(t, FILES);
+  const fine = await command(["check"], { cwd });
+  t.strictSame([fine.code, fine.err], [0, ""]);
+  t.match(
+    fine.out,
+    /^countersign\.yaml: fine\. Revision [0-9a-f]{12}, services: 1, routes: 2, issuers: 1\.\nHAProxy needs tune\.bufsize 32768 /,
+  );
+  const named = await command(["check"], { cwd: "/", env: { COUNTERSIGN_CONFIG: join(cwd, "countersign.yaml") } });
+  t.equal(named.code, 0);
+  const json = await command(["check", "--json"], { cwd });
+  t.match(JSON.parse(json.out), { faults: [], warnings: [], services: 1, routes: 2, issuers: 1 });
+
+  writeFileSync(join(cwd, "policies/orders.yaml"), POLICY.replace("allow: [reader]", "allow: [raeder]"));
+  const bad = await command(["check"], { cwd });
+  t.equal(bad.code, 1);
+  t.match(bad.err, /policies\/orders\.yaml:10:\d+: no role "raeder"; did you mean "reader"\?/);
+  const badJson = await command(["check", "--json"], { cwd });
+  t.equal(badJson.code, 1);
+  t.match(JSON.parse(badJson.out).faults, [{ line: 10, found: 'no role "raeder"' }]);
+
+  writeFileSync(join(cwd, "countersign.yaml"), `${CONFIG}typo: 1\n`);
+  const both = await command(["check"], { cwd });
+  t.match(both.err, /countersign\.yaml:7:1: unknown key "typo"/);
+});
+
+test("a configuration that cannot be used ends every other command with 78, and says why", async (t) => {
+  const cwd = folderOf(t, { ...FILES, "policies/orders.yaml": "services: []\n" });
+  for (const args of [["serve"], ["test"], ["generate", "haproxy"], ["explain", "GET https://orders.example.com/"]]) {
+    const { code, err } = await command(args, { cwd });
+    t.equal(code, 78, args.join(" "));
+    t.match(err, /policies\/orders\.yaml:1:11: an empty list; services by name/);
+  }
+  const empty = folderOf(t, {});
+  const none = await command(["serve"], { cwd: empty });
+  t.equal(none.code, 78);
+  t.match(none.err, "no configuration");
+  const absent = await command(["serve", "--config", "absent.yaml"], { cwd: empty });
+  t.equal(absent.code, 78);
+  t.match(absent.err, /absent\.yaml:1:1: it cannot be read/);
+});
+
+test("serve says which address is taken", async (t) => {
+  const { createServer } = await import("node:net");
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  t.teardown(() => server.close());
+  const { port } = server.address() as { port: number };
+  const cwd = folderOf(t, { ...FILES, "countersign.yaml": CONFIG.replace("9000", String(port)) });
+  const { code, err } = await countersign(["serve"], { cwd });
+  t.equal(code, 78);
+  t.equal(err, `cannot listen on 127.0.0.1:${port}: another process is listening there\n`);
+});
+
+test("explain shows every step to the decision", async (t) => {
+  const cwd = folderOf(t, {
+    ...FILES,
+    "alice.json": ALICE,
+    "job.json": JSON.stringify({ sub: "job", client_kind: "workload" }),
+  });
+  const request = "GET https://orders.example.com/v1/orders/42";
+  const alice = await command(["explain", request, "--claims", "alice.json", "--issuer", "idp"], { cwd });
+  t.equal(alice.code, 0);
+  for (const line of [
+    "+ host        orders.example.com is the service orders",
+    '+ route       orders/read  GET /v1/orders/{id}  id="42"',
+    "- route       orders/health  GET /healthz: another path",
+    '  credential  person "alice" of idp; groups "Readers"; scopes none; audiences "api://orders"',
+    "+ role        reader: { issuer idp, group Readers }",
+    '+ condition   principal.kind == "person"  is true',
+    '+ condition   request.params.id != "0"  is true',
+    "  header      x-auth-subject: alice",
+    "+ decision    allow: allowed",
+  ]) {
+    t.ok(alice.out.includes(`${line}\n`), line);
+  }
+  const job = await command(["explain", request, "--claims", "job.json", "--issuer", "idp", "--json"], { cwd });
+  const { steps, decision } = JSON.parse(job.out);
+  t.match(decision, { verdict: "deny", reason: "role-missing", rule: "orders/read" });
+  t.ok(steps.some((step: { text: string }) => step.text === "reader: { issuer idp, not group Readers }"));
+  for (const [asked, ending] of [
+    ["GET https://order.example.com/", "deny: host-unknown (403)"],
+    ["GET https://orders.example.com/v1/../x", "deny: path-ambiguous (400)"],
+    ["POST https://orders.example.com/healthz", "deny: method-not-allowed (403)"],
+    [request, "deny: credential-missing (401)"],
+    ["GET https://orders.example.com/healthz", "allow: anyone"],
+  ] as const) {
+    t.ok((await command(["explain", asked], { cwd })).out.endsWith(`decision    ${ending}\n`), `${asked}: ${ending}`);
+  }
+  t.match(
+    (await command(["explain", "GET https://order.example.com/"], { cwd })).out,
+    "did you mean orders.example.com?",
+  );
+});
+
+test("explain verifies a token by the issuer's keys, and never shows it", async (t) => {
+  const provider = await startProvider({ alice: { kind: "person", groups: ["Readers"] } });
+  t.teardown(() => provider.close());
+  const token = await provider.token("alice");
+  const cwd = folderOf(t, {
+    ...FILES,
+    "countersign.yaml": CONFIG.replace("https://idp.example", provider.issuer),
+    good: `${token}\n`,
+    bad: `${token.slice(0, -6)}AAAAAA\n`,
+  });
+  const request = "GET https://orders.example.com/v1/orders/42";
+  const good = await command(["explain", request, "--token-file", "good"], { cwd });
+  t.match(good.out, "+ decision    allow: allowed");
+  const bad = await command(["explain", request, "--token-file", "bad"], { cwd });
+  t.match(bad.out, "- credential  does not prove anything: signature-invalid");
+  t.match(bad.out, "- decision    deny: signature-invalid (401)");
+  for (const { out, err } of [good, bad])
+    t.notOk(`${out}${err}`.includes(token.slice(-60, -10)), "no part of the token");
+});
+
+test("test judges cases, tells failing ones and rules that no case shows", async (t) => {
+  const cases = (verdict: string) => `cases:
+  - name: a reader reads
+    request: GET https://orders.example.com/v1/orders/42
+    principal: { issuer: idp, subject: alice, groups: [Readers] }
+    expect: { verdict: allow, rule: orders/read, headers: { x-auth-subject: alice } }
+  - name: nobody does not
+    request: GET https://orders.example.com/v1/orders/42
+    expect: { verdict: ${verdict}, reason: credential-missing }
+`;
+  const cwd = folderOf(t, { ...FILES, "policies/orders.test.yaml": cases("deny") });
+  const passed = await command(["test"], { cwd });
+  t.equal(passed.code, 0);
+  t.match(passed.out, "2 passed, 0 failed");
+  t.match(passed.out, /orders\/health +0 +0 {2}no case that it allows/);
+  writeFileSync(join(cwd, "wrong.yaml"), cases("allow"));
+  const failed = await command(["test", "wrong.yaml"], { cwd });
+  t.equal(failed.code, 1);
+  t.match(failed.out, /FAIL {2}nobody does not .*\n {6}verdict: deny instead of allow\n/);
+  t.match(failed.out, "wrong.yaml:6");
+  const json = await command(["test", "wrong.yaml", "--json"], { cwd });
+  t.match(JSON.parse(json.out), { passed: 1, failed: 1 });
+  writeFileSync(join(cwd, "typo.yaml"), cases("deny").replace("credential-missing", "credential-mising"));
+  const typo = await command(["test", "typo.yaml"], { cwd });
+  t.equal(typo.code, 78);
+  t.match(typo.err, /typo\.yaml:8:\d+: no reason "credential-mising"; did you mean "credential-missing"\?/);
+});
+
+test("generate writes the same bytes for the same input, and overwrites only what it wrote", async (t) => {
+  const cwd = folderOf(t, FILES);
+  const read = (name: string) => readFileSync(join(cwd, "out", name), "utf8");
+  t.equal((await command(["generate", "haproxy", "--output", "out"], { cwd })).code, 0);
+  const first = [read("haproxy.cfg"), read("countersign.spoe.conf")];
+  const json = await command(["generate", "haproxy", "--output", "out", "--json"], { cwd });
+  t.strictSame(JSON.parse(json.out), { written: ["out/haproxy.cfg", "out/countersign.spoe.conf"] });
+  t.strictSame([read("haproxy.cfg"), read("countersign.spoe.conf")], first);
+  writeFileSync(join(cwd, "out/haproxy.cfg"), "global\n");
+  const kept = await command(["generate", "haproxy", "--output", "out"], { cwd });
+  t.equal(kept.code, 78);
+  t.match(kept.err, "out/haproxy.cfg is there and was not generated");
+  t.equal(read("haproxy.cfg"), "global\n");
+  const fragment = await command(["generate", "haproxy", "--fragment", "--output", "out"], { cwd });
+  t.equal(fragment.code, 0);
+  t.match(read("countersign.cfg"), "frontend countersign");
+  writeFileSync(
+    join(cwd, "countersign.yaml"),
+    CONFIG.replace('backends: { orders: ["10.0.0.7:8080"] }', "backends: {}"),
+  );
+  const bare = await command(["generate", "haproxy", "--output", "new"], { cwd });
+  t.equal(bare.code, 78);
+  t.match(bare.err, "the backend "orders" has no servers");
+});
