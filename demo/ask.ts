@@ -53,8 +53,7 @@ export async function ask(
   const { status, body } = await send(port, row, token);
   const received = backends.flatMap((backend, i) => backend.received.slice(before[i]));
   const { reason, rule } = await logged(log, requestId(body));
-  // HAProxy logs what is empty as a dash.
-  return { status, reason, rule: rule === "-" ? "" : rule, received: received.map(identityOf) };
+  return { status, reason, rule, received: received.map(identityOf) };
 }
 
 /** A refusal names the request's id in its body (RFC 9457), and the backends' answer all that they received. */
