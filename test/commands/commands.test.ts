@@ -239,5 +239,5 @@ test("generate writes the same bytes for the same input, and overwrites only wha
   );
   const bare = await command(["generate", "haproxy", "--output", "new"], { cwd });
   t.equal(bare.code, 78);
-  t.match(bare.err, "the backend "orders" has no servers");
+  t.match(bare.err, 'the backend "orders" has no servers');
 });
