@@ -3,6 +3,8 @@ import type { Fault } from "./fault.ts";
 import type { SourceText } from "./source-text.ts";
 
 const LARGEST = 1 << 20;
+/** Past these, the file is no YAML at all. */
+const MOST_TOLD = 50;
 
 /** What cannot be seen in an editor, and may make a file mean something else than it shows (Trojan Source). */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\u00a0\ufffd](?<![\t\n]|\r(?=\n))/gu;
@@ -18,7 +20,7 @@ const WORDS: readonly (readonly [message: RegExp, found: string, right: string])
   [/^Missing closing ["']quote/, "a quote that is never closed", "close it; a ' within '...' is written twice"],
   [/^Plain value cannot start with .*?(\S)$/, 'a text without quotes that begins with "$1"', "put the text in quotes"],
   [
-    /^Missing , (?:or : )?between flow/,
+    /^Missing , (?:or : )?between flow|^Unexpected flow-\S+ at node end/,
     '"$0" where a comma or the end of the list has to be',
     'put a text that holds { } [ ] or , in quotes: "GET /orders/{id}"',
   ],
@@ -77,7 +79,10 @@ function unfit(character: string, index: number, source: SourceText): Fault {
 
 /** What the parser did not understand. What it says of the rest of a line follows from the first. */
 export function syntaxFaults(document: Document, source: SourceText): readonly Fault[] {
-  const faults = [...document.errors, ...document.warnings].map((error) => syntaxFault(error, document, source));
+  const all = [...document.errors, ...document.warnings].sort((a, b) => a.pos[0] - b.pos[0]);
+  const exhausted = all.find(({ code }) => code === "RESOURCE_EXHAUSTION");
+  const errors = exhausted === undefined ? all.slice(0, MOST_TOLD) : [exhausted];
+  const faults = errors.map((error) => syntaxFault(error, document, source));
   if (document.directives?.yaml.explicit) faults.push(source.fault(0, DIRECTIVE.found, DIRECTIVE.right));
   return onePerLine(faults.sort((a, b) => a.line - b.line || a.column - b.column));
 }
