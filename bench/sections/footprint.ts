@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { countersign, serve } from "../contestants/countersign.ts";
+import { AUDIENCE } from "../issuer.ts";
 import { paced, saturate } from "../load/load.ts";
 import { residentMemory } from "../measure.ts";
 import { freePort } from "../processes.ts";
@@ -13,7 +14,7 @@ const IDENTITIES = 100_000;
 const STARTS = 10;
 
 export const CACHED_MEMORY = "100,000 cached identities, resident memory above empty";
-export const START_TIME = "start to ready, without issuers";
+export const START_TIME = "start to ready, its issuer answering at once";
 
 export async function measureFootprint(stage: Stage): Promise<readonly Fact[]> {
   return [
@@ -37,7 +38,7 @@ async function startTimes(stage: Stage): Promise<readonly number[]> {
   const admin = await freePort();
   const file = join(folder, "countersign.yaml");
   mkdirSync(join(folder, "policies"), { recursive: true });
-  writeFileSync(file, configuration(await freePort(), admin, stage.backend));
+  writeFileSync(file, configuration(stage, await freePort(), admin));
   writeFileSync(join(folder, "policies/open.yaml"), POLICY);
   const configured = { folder, file, admin, port: 0, spop: { path: "" } };
   const times: number[] = [];
@@ -51,9 +52,10 @@ async function startTimes(stage: Stage): Promise<readonly number[]> {
   return times;
 }
 
-function configuration(spop: number, admin: number, backend: number): string {
+function configuration({ issuer, backend }: Stage, spop: number, admin: number): string {
   return `listen: { spop: ["127.0.0.1:${spop}"], admin: "127.0.0.1:${admin}" }
 policies: ./policies
+issuers: { bench: { type: oidc, issuer: "${issuer.url}", audiences: [${AUDIENCE}], kind: person } }
 haproxy: { version: "3.2", bind: ["127.0.0.1:8080"], scheme: http, backends: { open: ["127.0.0.1:${backend}"] } }
 `;
 }
