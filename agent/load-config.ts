@@ -51,7 +51,7 @@ export function loadConfig(file: string, environment: Environment): LoadedConfig
   if (!("value" in written)) return { files: [path], faults: written };
   const { document, faults, files } = substitute(written, environment, dirname(path));
   const reading: Reading = { document, schema, faults: [], warnings: [], files: [path, ...files] };
-  const config = readConfig(path, new Section(reading));
+  const config = readConfig(path, new Section(reading, [], document.value));
   const found = inOrder([faults, schemaFaults(document, schema), reading.faults]);
   if (found.length > 0) return { files: reading.files, faults: found };
   return { files: reading.files, config, warnings: inOrder([reading.warnings]) };

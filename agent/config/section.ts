@@ -29,7 +29,7 @@ export class Section {
   readonly path: Path;
   readonly #value: unknown;
 
-  constructor(reading: Reading, path: Path = [], value: unknown = reading.document.value) {
+  constructor(reading: Reading, path: Path, value: unknown) {
     this.reading = reading;
     this.path = path;
     this.#value = value;
