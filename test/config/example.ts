@@ -1,0 +1,106 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type LoadedConfig, loadConfig } from "../../agent/load-config.ts";
+import { faultText } from "../../policies/fault.ts";
+import { AUTHORITY } from "../support/certificates.ts";
+
+/** A configuration with every key there is, one a line. */
+export const EVERY_KEY = `listen:
+  spop:
+    - 127.0.0.1:9000
+    - address: unix:/run/countersign/spop.sock
+      mode: "0600"
+  admin: "[::1]:9901"
+policies: ./policies
+issuers:
+  okta:
+    type: oidc
+    issuer: https://example.okta.com/oauth2/default
+    audiences: [api://orders]
+    algorithms: [RS256, ES256]
+    claims:
+      subject: uid
+      groups: roles
+      scopes: scope
+      kind: client_kind
+    kind: workload
+    token_types: [at+jwt]
+    clock_tolerance: 5s
+    keys:
+      refresh: 10m
+      cooldown: 30s
+      max_stale: 12h
+      max_size: 64KiB
+    ca: authority.pem
+haproxy:
+  version: "3.2"
+  identity_prefix: x-id-
+  bind: ["*:443 ssl crt /etc/haproxy/certs alpn h2,http/1.1"]
+  client:
+    from: x-forwarded-for
+    trusted: [10.0.0.0/8, "fd00::/8"]
+  scheme: https
+  backends:
+    orders: [orders.shop.svc.cluster.local:8080, unix:/run/orders.sock]
+deadline: 250ms
+cache:
+  identities: 5000
+  lifetime: 1m
+  refusals: 500
+limits:
+  token: 4KiB
+  connections: 16
+  in_flight: 100
+  fetches: 4
+log:
+  level: debug
+  decisions: refused
+  destination: stderr
+`;
+
+/** The shortest configuration: what it does not say has its default. */
+export const SHORTEST = `listen: { spop: [127.0.0.1:9000] }
+policies: [a.yaml, b]
+issuers: { okta: { type: oidc, issuer: https://example.com, audiences: [orders] } }
+haproxy: { bind: ["*:80"], scheme: http }
+`;
+
+/** What a configuration writes for an environment variable. */
+export function env(name: string): string {
+  return `\${env:${name}}`;
+}
+
+/** What a configuration writes for a file's text. */
+export function file(name: string): string {
+  return `\${file:${name}}`;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A directory of one test, with files that configurations refer to. */
+export class Files {
+  readonly directory: string;
+
+  constructor(directory: string) {
+    this.directory = directory;
+    mkdirSync(directory, { recursive: true });
+    this.write("authority.pem", AUTHORITY);
+  }
+
+  write(name: string, content: string | Uint8Array): string {
+    const path = join(this.directory, name);
+    writeFileSync(path, content);
+    return path;
+  }
+
+  load(text: string | Uint8Array, environment: Environment = {}): LoadedConfig {
+    return loadConfig(this.write("countersign.yaml", text), environment);
+  }
+
+  /** Faults as `line:column: found; right`. */
+  faults(text: string | Uint8Array, environment: Environment = {}): readonly string[] {
+    const loaded = this.load(text, environment);
+    if (!("faults" in loaded)) return [];
+    return loaded.faults.map((fault) => faultText(fault).replace(`${join(this.directory, "countersign.yaml")}:`, ""));
+  }
+}

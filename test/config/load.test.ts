@@ -1,0 +1,174 @@
+import { join } from "node:path";
+import { test } from "tap";
+import type { Config } from "../../agent/config.ts";
+import { ALGORITHMS } from "../../agent/identity/key.ts";
+import { CONFIG_PLACES, configFile, loadConfig } from "../../agent/load-config.ts";
+import { AUTHORITY } from "../support/certificates.ts";
+import { EVERY_KEY, env, Files, file, SHORTEST } from "./example.ts";
+
+test("a configuration with every key is taken as it says", (t) => {
+  const files = new Files(t.testdir());
+  const expected: Config = {
+    file: join(files.directory, "countersign.yaml"),
+    listen: {
+      spop: [
+        { host: "127.0.0.1", port: 9000 },
+        { path: "/run/countersign/spop.sock", mode: 0o600 },
+      ],
+      admin: { host: "::1", port: 9901 },
+    },
+    policies: [join(files.directory, "policies")],
+    issuers: [
+      {
+        name: "okta",
+        type: "oidc",
+        issuer: "https://example.okta.com/oauth2/default",
+        audiences: ["api://orders"],
+        algorithms: ["RS256", "ES256"],
+        claims: { subject: "uid", groups: "roles", scopes: "scope", kind: "client_kind" },
+        kind: "workload",
+        tokenTypes: ["at+jwt"],
+        clockTolerance: 5000,
+        keys: { refresh: 600_000, cooldown: 30_000, maxStale: 43_200_000, maxSize: 65_536 },
+        ca: AUTHORITY,
+      },
+    ],
+    haproxy: {
+      version: "3.2",
+      identityPrefix: "x-id-",
+      bind: ["*:443 ssl crt /etc/haproxy/certs alpn h2,http/1.1"],
+      client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "fd00::/8"] },
+      scheme: "https",
+      backends: { orders: ["orders.shop.svc.cluster.local:8080", "unix@/run/orders.sock"] },
+    },
+    deadline: 250,
+    cache: { identities: 5000, lifetime: 60_000, refusals: 500 },
+    limits: { token: 4096, connections: 16, inFlight: 100, fetches: 4 },
+    log: { level: "debug", decisions: "refused", destination: "stderr" },
+  };
+  t.strictSame(files.load(EVERY_KEY), {
+    config: expected,
+    warnings: [],
+    files: [expected.file, join(files.directory, "authority.pem")],
+  });
+  t.end();
+});
+
+test("what a configuration does not say has the documented default", (t) => {
+  const files = new Files(t.testdir());
+  const loaded = files.load(SHORTEST);
+  if (!("config" in loaded)) throw new Error("refused");
+  t.strictSame(loaded.config, {
+    file: join(files.directory, "countersign.yaml"),
+    listen: { spop: [{ host: "127.0.0.1", port: 9000 }], admin: undefined },
+    policies: [join(files.directory, "a.yaml"), join(files.directory, "b")],
+    issuers: [
+      {
+        name: "okta",
+        type: "oidc",
+        issuer: "https://example.com",
+        audiences: ["orders"],
+        algorithms: ALGORITHMS,
+        claims: { subject: "sub", groups: "groups", scopes: "scp", kind: undefined },
+        kind: "person",
+        tokenTypes: ["at+jwt", "JWT"],
+        clockTolerance: 30_000,
+        keys: { refresh: 300_000, cooldown: 10_000, maxStale: 86_400_000, maxSize: 1 << 20 },
+        ca: undefined,
+      },
+    ],
+    haproxy: {
+      version: "2.6",
+      identityPrefix: "x-auth-",
+      bind: ["*:80"],
+      client: { from: "connection", trusted: [] },
+      scheme: "http",
+      backends: {},
+    },
+    deadline: 400,
+    cache: { identities: 100_000, lifetime: 300_000, refusals: 10_000 },
+    limits: { token: 8192, connections: 4096, inFlight: 10_000, fetches: 16 },
+    log: { level: "info", decisions: "all", destination: "stdout" },
+  } satisfies Config);
+  t.strictSame(loaded.warnings, []);
+  t.end();
+});
+
+test("a unix socket is for its owner and group unless the file says otherwise", (t) => {
+  const files = new Files(t.testdir());
+  const loaded = files.load(
+    SHORTEST.replace("127.0.0.1:9000", '"unix:/run/a", { address: unix:/run/b, mode: "0666" }'),
+  );
+  t.strictSame("config" in loaded && loaded.config.listen.spop, [
+    { path: "/run/a", mode: 0o660 },
+    { path: "/run/b", mode: 0o666 },
+  ]);
+  t.end();
+});
+
+test("texts come from the environment and from files", (t) => {
+  const files = new Files(t.testdir({ run: {} }));
+  const audience = files.write("run/audience", "api://orders\n");
+  const audiences = [file("run/audience"), `${env("PREFIX")}-${env("NAME")}`, `${file(audience)}/2`];
+  const loaded = files.load(
+    SHORTEST.replace("[orders]", () => JSON.stringify(audiences)),
+    {
+      PREFIX: "api",
+      NAME: env("PREFIX"),
+    },
+  );
+  if (!("config" in loaded)) throw new Error("refused");
+  t.strictSame(
+    loaded.config.issuers[0]?.audiences,
+    ["api://orders", `api-${env("PREFIX")}`, "api://orders/2"],
+    "what is put in is not searched again",
+  );
+  t.strictSame([...new Set(loaded.files)], [loaded.config.file, audience], "and the files are to be watched");
+  t.end();
+});
+
+test("every file is named for the watch, also when something is wrong", (t) => {
+  const files = new Files(t.testdir());
+  const paths = (text: string) => files.load(text).files.map((file) => file.slice(files.directory.length + 1));
+  t.strictSame(paths("a: ["), ["countersign.yaml"]);
+  t.strictSame(paths(SHORTEST.replace("[orders]", () => `["${file("none")}"], ca: none.pem`)), [
+    "countersign.yaml",
+    "none",
+    "none.pem",
+  ]);
+  t.strictSame(loadConfig(join(files.directory, "no.yaml"), {}).files, [join(files.directory, "no.yaml")]);
+  t.end();
+});
+
+test("what is allowed but hardly meant is a warning", (t) => {
+  const files = new Files(t.testdir());
+  const warnings = (haproxy: string) => {
+    const loaded = files.load(SHORTEST.replace(/haproxy: .*/, `haproxy: ${haproxy}`));
+    if (!("config" in loaded)) throw new Error("refused");
+    return loaded.warnings.map(({ line, column, found }) => `${line}:${column}: ${found}`);
+  };
+  const noTls = "clients see https, but no `bind` has TLS";
+  t.strictSame(warnings('{ bind: ["*:80"] }'), [`4:1: ${noTls}`]);
+  t.strictSame(warnings('{ bind: ["*:80 name ssl-less"], scheme: https }'), [`4:50: ${noTls}`]);
+  t.strictSame(warnings('{ bind: ["*:80", "*:443 ssl crt /certs"] }'), []);
+  t.strictSame(warnings('{ bind: ["*:80"], client: { from: x-forwarded-for, trusted: [10.0.0.0/8] } }'), []);
+  t.strictSame(warnings('{ bind: ["*:80"], client: { from: proxy-protocol, trusted: [10.0.0.0/8] } }'), []);
+  t.strictSame(warnings('{ bind: ["*:80"], client: { from: proxy-protocol } }'), [
+    "4:44: whoever reaches HAProxy can claim any address",
+  ]);
+  t.end();
+});
+
+test("the configuration is found where it is said to be", (t) => {
+  const here = process.cwd();
+  t.teardown(() => process.chdir(here));
+  process.chdir(t.testdir({ "other.yaml": "" }));
+  const absent = "no configuration: --config and COUNTERSIGN_CONFIG name none, and there is no ";
+  t.strictSame(CONFIG_PLACES, ["countersign.yaml", "/etc/countersign/countersign.yaml"]);
+  t.equal(configFile("other.yaml", { COUNTERSIGN_CONFIG: "third.yaml" }), "other.yaml");
+  t.equal(configFile(undefined, { COUNTERSIGN_CONFIG: "third.yaml" }), "third.yaml", "whether or not it is there");
+  t.strictSame(configFile(undefined, { COUNTERSIGN_CONFIG: "" }), { fault: `${absent}${CONFIG_PLACES.join(" and ")}` });
+  new Files(process.cwd()).load(SHORTEST);
+  t.equal(configFile(undefined, {}), "countersign.yaml");
+  t.end();
+});
