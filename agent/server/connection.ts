@@ -46,9 +46,10 @@ export class Connection {
   readonly #writer = new AckWriter();
   readonly #onFrame = (frame: Frame) => this.#frame(frame);
   readonly #flushNow = () => this.#flush();
-  /** Offsets of this turn's ACKs in the writer, and what was answered, in the same order. */
-  #starts: number[] = [];
+  /** What this turn answered; the ACKs wait in the writer, in the same order. */
   #answered: Answered[] = [];
+  /** performance.now() of the last read: once a read, not once a frame. */
+  #readAt = 0;
   #hello: Hello | undefined;
   #closing = false;
   #waiting = 0;
@@ -103,6 +104,7 @@ export class Connection {
 
   #read(chunk: Buffer): void {
     if (this.#closing) return;
+    this.#readAt = performance.now();
     try {
       this.#decoder.push(chunk, this.#onFrame);
     } catch (error) {
@@ -146,17 +148,17 @@ export class Connection {
   }
 
   #notify(frame: Frame): void {
-    const started = performance.now();
     const { snapshot, clock } = this.#shared;
     const request = this.#reader.read(frame);
     const answer = authorize(request, snapshot, clock());
-    if (answer instanceof Promise) this.#await(frame, answer, request, snapshot, started);
-    else this.#answer(frame.bytes, frame.idsStart, frame.payloadStart, answer, started, true);
+    if (answer instanceof Promise) this.#await(frame, answer, request, snapshot);
+    else this.#answer(frame.bytes, frame.idsStart, frame.payloadStart, answer, this.#readAt, true);
   }
 
   /** A first verification: it may take its time, its request may not. The work goes on and answers the next one. */
-  #await(frame: Frame, pending: Promise<Answer>, request: AuthorizeRequest, snapshot: Snapshot, started: number): void {
+  #await(frame: Frame, pending: Promise<Answer>, request: AuthorizeRequest, snapshot: Snapshot): void {
     const shared = this.#shared;
+    const started = this.#readAt;
     const { deadline, limits } = snapshot.config;
     const ids = Buffer.from(frame.bytes.subarray(frame.idsStart, frame.payloadStart));
     if (shared.inFlight >= limits.inFlight) {
@@ -184,9 +186,8 @@ export class Connection {
   #answer(bytes: Buffer, idsStart: number, idsEnd: number, answer: Answer, started: number, cached: boolean): void {
     const start = this.#writer.size;
     const written = this.#write(bytes, idsStart, idsEnd, answer);
-    if (this.#starts.length === 0) setImmediate(this.#flushNow);
-    this.#starts.push(start);
-    this.#answered.push({ answer: written, started, cached });
+    if (this.#answered.length === 0) setImmediate(this.#flushNow);
+    this.#answered.push({ answer: written, start, started, cached });
   }
 
   /** An ACK that HAProxy would not read, or that cannot be written, becomes a plain refusal. */
@@ -213,21 +214,20 @@ export class Connection {
   }
 
   #flush(): void {
-    const starts = this.#starts;
-    if (starts.length === 0) return;
     const answered = this.#answered;
-    this.#starts = [];
+    if (answered.length === 0) return;
     this.#answered = [];
-    const late = Math.max(0, starts.length - FRAMES_IN_FLIGHT);
-    const bytes = this.#writer.take(starts[late]);
+    const late = Math.max(0, answered.length - FRAMES_IN_FLIGHT);
+    const bytes = this.#writer.take(answered[late]?.start);
     if (this.#closing || this.#socket.destroyed) return;
     // Back-pressure: a HAProxy that does not read its answers is not asked for more questions.
     if (!this.#socket.write(bytes)) this.#socket.pause();
     if (late > 0) this.#shared.events.dropped(late);
-    for (let i = late; i < answered.length; i++) this.#observe(answered[i] as Answered);
+    const now = performance.now();
+    for (let i = late; i < answered.length; i++) this.#observe(answered[i] as Answered, now);
   }
 
-  #observe({ answer, started, cached }: Answered): void {
+  #observe({ answer, started, cached }: Answered, now: number): void {
     const { request, decision, principal, snapshot, thrown } = answer;
     if (thrown !== undefined) this.#shared.events.unexpected("deciding", thrown);
     this.#shared.events.decided({
@@ -240,7 +240,7 @@ export class Connection {
       decision,
       status: statusOf(decision.reason),
       revision: snapshot.revision,
-      durationUs: (performance.now() - started) * 1000,
+      durationUs: (now - started) * 1000,
       cached,
     });
   }
@@ -248,6 +248,8 @@ export class Connection {
 
 interface Answered {
   readonly answer: Answer;
+  /** Offset of its ACK in the writer. */
+  readonly start: number;
   /** performance.now() when the NOTIFY was read */
   readonly started: number;
   readonly cached: boolean;
