@@ -1,11 +1,9 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { type Test, test } from "tap";
 import { contractOf, renderFragment } from "../../haproxy/render.ts";
 import { spoeFile } from "../../haproxy/spoe-file.ts";
 import { ALICE, identityOf, policiesOf, snapshotOf, startServer } from "../support/agent.ts";
 import { startBackend } from "../support/backend.ts";
-import { checkConfig, freePort, type HaproxyBinary, haproxies, startHaproxy } from "../support/haproxy.ts";
+import { checkConfig, freePort, type HaproxyBinary, haproxies, startHaproxy, stockConfig } from "../support/haproxy.ts";
 import { type HttpAnswer, RawClient } from "../support/http.ts";
 import { INPUT, inputFor } from "../support/rendered.ts";
 
@@ -21,15 +19,6 @@ const POLICIES = {
     return { ...policiesOf().match(host, "GET", path, {}), host };
   },
 };
-
-/**
- * Debian's own haproxy.cfg. What cannot be here is left out: the account it runs as, its directory, its socket. Its
- * error files are there, under the folder that the package was unpacked into.
- */
-function stock(etc: string): string {
-  const text = readFileSync(join(etc, "haproxy.cfg"), "utf8");
-  return text.replace(/^\t(?:chroot|user|group|stats) .*\n/gm, "").replaceAll("/etc/haproxy", etc);
-}
 
 type Files = Readonly<Record<string, string>>;
 const files = (user: string, fragment: string, spoe: string): Files => ({
@@ -81,7 +70,7 @@ async function stage(t: Test, binary: HaproxyBinary, { merge, frontends }: Way) 
   const backend = await startBackend(t);
   const ports = await Promise.all((frontends.length === 0 ? ["countersign"] : frontends).map(() => freePort()));
   const [port = 0] = ports;
-  const user = `${stock(binary.etc ?? "")}
+  const user = `${stockConfig(binary.etc ?? "")}
 backend orders
     server orders1 127.0.0.1:${backend.port}
 ${frontends.map((name, i) => frontend(name, ports[i] ?? 0)).join("")}

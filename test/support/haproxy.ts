@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -45,6 +45,15 @@ function binaryOf(command: string, prefix: readonly string[], etc?: string): rea
 /** The version that haproxy.cfg is rendered for: `3.2` of `3.2.26`. */
 export function minorOf({ version }: Pick<HaproxyBinary, "version">): string {
   return version.split(".").slice(0, 2).join(".");
+}
+
+/**
+ * Debian's own haproxy.cfg. What cannot be here is left out: the account it runs as, its directory, its socket. Its
+ * error files are there, under the folder that the package was unpacked into.
+ */
+export function stockConfig(etc: string): string {
+  const text = readFileSync(join(etc, "haproxy.cfg"), "utf8");
+  return text.replace(/^\t(?:chroot|user|group|stats) .*\n/gm, "").replaceAll("/etc/haproxy", etc);
 }
 
 /** A port nobody listens on at the moment. */
