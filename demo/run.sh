@@ -10,12 +10,6 @@ missing=69 # EX_UNAVAILABLE of sysexits.h
 
 say() { echo "demo: $*" >&2; }
 
-# npm writes .package-lock.json last, so without it an installation was cut short.
-installed() {
-  [ -f node_modules/.package-lock.json ] &&
-    "$node" -e 'process.exit(Number.parseInt(process.versions.node) >= 24 ? 0 : 1)' 2>/dev/null
-}
-
 # Whether `haproxy -v` names a version that the demo's haproxy.cfg is written for: 2.6 or later.
 fits() {
   "$1" -v 2>/dev/null | awk '/^HA-?Proxy version/ { split($3, v, "."); ok = v[1] > 2 || v[1] == 2 && v[2] + 0 >= 6 } END { exit !ok }'
@@ -70,13 +64,7 @@ private_apt() {
     -o "APT::Sandbox::User=$(id -un)" -o Debug::NoLocking=true "$@"
 }
 
-if ! installed; then
-  say "installing the dependencies, a Node of its own among them"
-  npm ci --include=dev --no-audit --no-fund --loglevel=error >&2 && installed || {
-    say "npm ci failed. With access to the npm registry, run it by hand: npm ci --include=dev"
-    exit $missing
-  }
-fi
+sh demo/dependencies.sh
 
 # Not everybody's PATH has the directory that Debian keeps it in.
 haproxy=$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v haproxy) || haproxy=

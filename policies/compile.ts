@@ -4,7 +4,7 @@ import { type BindingPlaces, compileRoles, type RoleEntry } from "./compile-role
 import { type CompiledService, compileService, type ServicePlace } from "./compile-service.ts";
 import { CompiledPolicies } from "./compiled.ts";
 import { readDocument, type SourceDocument } from "./document.ts";
-import type { Fault } from "./fault.ts";
+import { type Fault, faultText } from "./fault.ts";
 import { Findings, Place } from "./findings.ts";
 import { MOST_HEADERS } from "./headers.ts";
 import { HostTable } from "./hosts.ts";
@@ -193,9 +193,11 @@ function revisionOf(texts: readonly PolicyText[]): string {
   return hash("sha256", texts.map(({ text }) => `${text.length}:${text}`).join("")).slice(0, 12);
 }
 
+/** By file and place; what was found by way of several routes, such as a service's default, is told once. */
 function sorted(faults: readonly Fault[], texts: readonly PolicyText[]): readonly Fault[] {
   const order = new Map(texts.map(({ file }, index) => [file, index]));
-  return [...faults].sort(
+  const distinct = new Map(faults.map((fault) => [faultText(fault), fault])).values();
+  return [...distinct].sort(
     (a, b) => (order.get(a.file) ?? 0) - (order.get(b.file) ?? 0) || a.line - b.line || a.column - b.column,
   );
 }

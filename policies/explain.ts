@@ -191,8 +191,8 @@ function explainCondition(
   if (when === undefined) return;
   for (const part of conjunctsOf(when)) {
     const fault = conditionFault({ ...test, when: part }, subject, match, request);
-    const value = fault === undefined ? "true" : fault === "condition-false" ? "false" : "cannot be told";
-    steps.push({ about: "condition", outcome: fault === undefined ? "yes" : "no", text: `${part.text}  is ${value}` });
+    const value = fault === undefined ? "is true" : fault === "condition-false" ? "is false" : "cannot be told";
+    steps.push({ about: "condition", outcome: fault === undefined ? "yes" : "no", text: `${part.text}  ${value}` });
   }
 }
 

@@ -236,6 +236,16 @@ const FAULTS: readonly Row[] = [
     ['1:58: no issuer "nobody"; the configuration has "okta", "aws"'],
   ],
   [
+    "a default of the service, once for all its routes",
+    service(
+      "    allow: [authenticated]\n    when: principal.sub == 1\n    deny: [nobody]\n    routes:\n      - { name: a, match: [GET /x], shadow: { allow: [] } }\n      - { name: b, match: [GET /y] }\n",
+    ),
+    [
+      "8:21: no field `sub` of `principal`; `subject`",
+      '9:12: no role "nobody"; define it under `roles`',
+    ],
+  ],
+  [
     "the agent's own backend",
     `services: { s: { hosts: [x.example.com], issuers: [aws], backend: countersign-agent, ${ONE} } }`,
     ['1:67: the text "countersign-agent"; the name of a HAProxy backend'],
