@@ -52,7 +52,8 @@ function checkClient(client: Section): void {
   const trusted = client.texts("trusted");
   for (const [index, network] of trusted.entries()) checkNetwork(client, index, network);
   if (from === "x-forwarded-for" && trusted.length === 0) {
-    client.fault(["from"], "with `trusted: [NETWORK]`: without it, any client could claim any address");
+    const key = client.keys().includes("trusted") ? "trusted" : "from";
+    client.fault([key], "`trusted: [NETWORK]` for `x-forwarded-for`: without it any client could claim any address");
   }
   if (from === "connection" && trusted.length > 0) {
     client.fault(

@@ -64,6 +64,6 @@ function checkDistinct(listeners: readonly Listener[]): void {
     const text = addressText(address);
     const before = first.get(text);
     if (before === undefined) first.set(text, entry);
-    else entry.fault([], `another address: this one is at ${before.place}`);
+    else entry.fault([], `another address; the first is at ${before.place}`, `the address ${text} a second time`);
   }
 }

@@ -101,6 +101,7 @@ export class Files {
   faults(text: string | Uint8Array, environment: Environment = {}): readonly string[] {
     const loaded = this.load(text, environment);
     if (!("faults" in loaded)) return [];
-    return loaded.faults.map((fault) => faultText(fault).replace(`${join(this.directory, "countersign.yaml")}:`, ""));
+    const [directory, file] = [`${this.directory}/`, "countersign.yaml:"];
+    return loaded.faults.map((fault) => faultText(fault).replaceAll(directory, "").replace(file, ""));
   }
 }

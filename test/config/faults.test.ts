@@ -1,0 +1,243 @@
+import { join } from "node:path";
+import { test } from "tap";
+import schema from "../../agent/config.schema.json" with { type: "json" };
+import { loadConfig } from "../../agent/load-config.ts";
+import { faultText } from "../../policies/fault.ts";
+import { knownKeys, type Schema, schemaAt } from "../../policies/schema.ts";
+import { nearest } from "../../policies/validate.ts";
+import { EVERY_KEY, env, Files, file, SHORTEST } from "./example.ts";
+import { MISTAKES } from "./mistakes.ts";
+
+const BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+const SECRET = "hunter2 {}";
+
+test("each mistake is told where it is, with what was found and what would be right", (t) => {
+  const files = new Files(t.testdir());
+  files.write("broken.pem", BROKEN);
+  for (const [from, to, ...expected] of MISTAKES) {
+    t.ok(EVERY_KEY.includes(from), from);
+    t.strictSame(files.faults(EVERY_KEY.replace(from, () => to)), expected, to);
+  }
+  t.end();
+});
+
+test("no key is without a mistake in the table", (t) => {
+  const told = new Set(MISTAKES.flatMap(([, , ...faults]) => faults.map((fault) => fault.split(":")[0])));
+  for (const { line, key, leaf } of keysOf(EVERY_KEY)) if (leaf) t.ok(told.has(String(line)), key);
+  t.end();
+});
+
+test("a misspelt key is told with the one that was meant, and nothing else", (t) => {
+  const files = new Files(t.testdir());
+  for (const { line, column, key, path } of keysOf(EVERY_KEY)) {
+    const lines = EVERY_KEY.split("\n");
+    const misspelt = `${key}${key.at(-1)}`;
+    lines[line - 1] = lines[line - 1]?.replace(`${key}:`, `${misspelt}:`) ?? "";
+    const known = knownKeys(schemaAt(schema as Schema, path.slice(0, -1))).join(", ");
+    const unknown = `${line}:${column}: unknown key "${misspelt}"; did you mean "${key}"? Known keys: ${known}`;
+    // One of these without the other is a mistake of its own.
+    const others = key === "from" || key === "trusted" ? 1 : 0;
+    const faults = files.faults(lines.join("\n"));
+    t.ok(faults.includes(unknown), unknown);
+    t.equal(faults.length, 1 + others, key);
+  }
+  t.end();
+});
+
+test("a value of the wrong type is told once, at the value", (t) => {
+  const files = new Files(t.testdir());
+  for (const { line, column, key } of keysOf(EVERY_KEY)) {
+    const faults = files.faults(withValue(line, "true"));
+    t.equal(faults.length, 1, key);
+    t.equal(faults[0]?.split(";")[0], `${line}:${column + key.length + 2}: true`);
+  }
+  t.end();
+});
+
+test("a value that was put in is never shown", (t) => {
+  const files = new Files(t.testdir());
+  files.write("secret", SECRET);
+  for (const reference of [env("SECRET"), file("secret")]) {
+    let faults = 0;
+    for (const { line } of keysOf(EVERY_KEY)) {
+      for (const value of [`"${reference}"`, `["${reference}", "${reference}"]`, `{ x: "${reference}" }`]) {
+        const told = files.faults(withValue(line, value), { SECRET });
+        t.notMatch(told.join("\n"), /hunter2/);
+        faults += told.length;
+      }
+    }
+    t.ok(faults > 100);
+  }
+  const [fault] = files.faults(
+    SHORTEST.replace("https://example.com", () => `"${env("URL")}"`),
+    { URL: "http://hunter2" },
+  );
+  t.equal(fault?.split(";")[0], `3:40: the text ${JSON.stringify(env("URL"))}`);
+  const password = SHORTEST.replace("https://example.com", "ftp://alice:hunter2@example.com");
+  t.notMatch(files.faults(password).join("\n"), /hunter2/);
+  t.end();
+});
+
+test("a reference that leads to nothing is told where it is", (t) => {
+  const files = new Files(t.testdir({ run: {} }));
+  files.write("large", Buffer.alloc(70_000, "a"));
+  files.write("binary", Uint8Array.of(0xff, 0xfe, 0));
+  const unreadable = (name: string, problem: string) =>
+    `3:73: ${name} cannot be read: ${problem}; a readable file of at most 65536 bytes`;
+  const cases: readonly (readonly [reference: string, fault: string])[] = [
+    [env("NONE"), "3:73: the environment has no NONE; set the variable, or write its value here"],
+    [env("toString"), "3:73: the environment has no toString; set the variable, or write its value here"],
+    [file("none"), unreadable("none", "there is no such file")],
+    [file("run"), unreadable("run", "it is a directory")],
+    [file("large"), unreadable("large", "it has more than 65536 bytes")],
+    [file("binary"), unreadable("binary", "it is not UTF-8")],
+    [`${"$"}{HOME}`, `3:73: the reference "${"$"}{HOME}"; ${env("NAME")} or ${file("PATH")}`],
+    [env(""), `3:73: the reference "${env("")}"; ${env("NAME")} or ${file("PATH")}`],
+    [`${"$"}{env:A`, `3:73: the reference "${"$"}{env:A"; ${env("NAME")} or ${file("PATH")}`],
+  ];
+  for (const [reference, expected] of cases) {
+    t.strictSame(files.faults(SHORTEST.replace("[orders]", () => `["${reference}"]`)), [expected], reference);
+  }
+  const device = files.faults(SHORTEST.replace("[orders]", () => `["${file("/dev/zero")}"]`));
+  t.strictSame(device, [unreadable("/dev/zero", "it is not a plain file")]);
+  t.end();
+});
+
+test("all mistakes of a file are told at once, in its order", (t) => {
+  const files = new Files(t.testdir());
+  const text = `listen: { spop: [0.0.0.0:9000], admn: 127.0.0.1:9901 }
+policies: "${env("NONE")}"
+issuers:
+  a: { type: oidc, issuer: https://example.com, audiences: [] }
+  b: { type: oidc, issuer: https://example.com, audiences: [x], keys: { refresh: 1s } }
+haproxy: { version: "3.2", scheme: ftp }
+deadline: 1m
+cache: { identities: none }
+`;
+  t.strictSame(
+    files.faults(text).map((fault) => fault.split(";")[0]),
+    [
+      '1:18: the text "0.0.0.0:9000"',
+      '1:33: unknown key "admn"',
+      "2:11: the environment has no NONE",
+      "4:60: an empty list",
+      '5:28: the text "https://example.com"',
+      '5:82: the text "1s"',
+      '6:1: no "bind" here',
+      '6:36: the text "ftp"',
+      '7:11: the text "1m"',
+      '8:22: the text "none"',
+    ],
+  );
+  t.end();
+});
+
+test("two issuers of one URL are told with both places", (t) => {
+  const files = new Files(t.testdir());
+  const text = SHORTEST.replace(
+    "issuers: {",
+    "issuers: { b: { type: oidc, issuer: https://example.com, audiences: [x] },",
+  );
+  t.strictSame(files.faults(text), [
+    '3:104: the text "https://example.com"; a URL of its own: that of the issuer at countersign.yaml:3:12 is the same',
+  ]);
+  t.strictSame(files.faults(text.replace("example.com", "example.com/")), [], "another iss is another issuer");
+  t.end();
+});
+
+test("a file that is no configuration at all", (t) => {
+  const files = new Files(t.testdir());
+  const words =
+    "the configuration: what the agent listens on, whose tokens it takes, and what HAProxy is rendered from";
+  t.strictSame(files.faults(""), [`1:1: nothing; ${words}`]);
+  t.strictSame(files.faults("- a\n"), [`1:1: a list; ${words}`]);
+  t.strictSame(
+    files.faults("{}").map((fault) => fault.split(";")[0]),
+    ['1:1: no "listen" here', '1:1: no "policies" here', '1:1: no "issuers" here', '1:1: no "haproxy" here'],
+  );
+  const right = "a readable configuration file; `countersign init` writes one";
+  t.strictSame(files.faults(Uint8Array.of(0xff)), [`1:1: it cannot be read: it is not UTF-8; ${right}`]);
+  t.strictSame(files.faults("#".repeat((1 << 20) + 1)), [
+    `1:1: it cannot be read: it has more than 1048576 bytes; ${right}`,
+  ]);
+  const absent = loadConfig(join(files.directory, "none.yaml"), {});
+  t.strictSame("faults" in absent && absent.faults.map(faultText), [
+    `${files.directory}/none.yaml:1:1: it cannot be read: there is no such file; ${right}`,
+  ]);
+  t.end();
+});
+
+test("names that JavaScript's objects have of their own are names like others", (t) => {
+  const files = new Files(t.testdir());
+  const loaded = files.load(SHORTEST.replace("okta:", "constructor:"));
+  t.strictSame("config" in loaded && loaded.config.issuers.map(({ name }) => name), ["constructor"]);
+  const [fault] = files.faults(`${SHORTEST}toString: 1\n`);
+  t.equal(fault?.split(";")[0], '5:1: unknown key "toString"');
+  t.match(files.faults(SHORTEST.replace("scheme: http", "scheme: valueOf"))[0], /^4:36: the text "valueOf"/);
+  t.end();
+});
+
+test("what there can be too much of has an end", (t) => {
+  const files = new Files(t.testdir());
+  const many = (count: number, item: (index: number) => string) =>
+    Array.from({ length: count }, (_, i) => item(i)).join(", ");
+  const cases: readonly (readonly [from: string, to: string, fault: string])[] = [
+    ["[orders]", `[${many(65, (i) => `a${i}`)}]`, "3:72: too long a list; at most 64 items"],
+    ["[orders]", `[${"a".repeat(1025)}]`, "3:73: too long a text; at most 1024 characters"],
+    ["scheme: http", `backends: { ${many(1025, (i) => `b${i}: [a:1]`)} }`, "4:38: too many keys; at most 1024 keys"],
+    ["[127.0.0.1:9000]", `[${many(17, (i) => `127.0.0.1:${9000 + i}`)}]`, "1:17: too long a list; at most 16 items"],
+  ];
+  for (const [from, to, expected] of cases) t.strictSame(files.faults(SHORTEST.replace(from, to)), [expected]);
+  t.end();
+});
+
+test("the name that was probably meant", (t) => {
+  const cases: readonly (readonly [name: string, candidates: string, nearest: string | undefined])[] = [
+    ["isuer", "issuer subject", "issuer"],
+    ["GROUP", "groups group", "group"],
+    ["recieve", "receive", "receive"],
+    ["separate-readers", "seperate-reader orders-reader", "seperate-reader"],
+    ["abc", "xyz", undefined],
+    ["a", "b c", undefined],
+    ["orders", "", undefined],
+    ["o".repeat(100), "o".repeat(99), undefined],
+  ];
+  for (const [name, candidates, expected] of cases) t.equal(nearest(name, candidates.split(" ")), expected, name);
+  t.end();
+});
+
+interface Key {
+  readonly line: number;
+  readonly column: number;
+  readonly key: string;
+  readonly path: readonly (string | number)[];
+  /** Its value stands on the same line. */
+  readonly leaf: boolean;
+}
+
+/** The schema's keys in a text of one key a line; names that the reader gives are none. */
+function keysOf(text: string): readonly Key[] {
+  const path: { readonly indent: number; readonly step: string | number }[] = [];
+  return text.split("\n").flatMap((line, index) => {
+    const [, blanks = "", dash = "", key] = /^( *)(- )?([a-z_]+):(?: |$)/.exec(line) ?? [];
+    if (key === undefined) return [];
+    const indent = blanks.length + dash.length;
+    while ((path.at(-1)?.indent ?? -1) >= blanks.length) path.pop();
+    if (dash !== "") path.push({ indent: blanks.length, step: 0 });
+    path.push({ indent, step: key });
+    if (key === "okta" || key === "orders") return [];
+    return [
+      { line: index + 1, column: indent + 1, key, path: path.map(({ step }) => step), leaf: !line.endsWith(":") },
+    ];
+  });
+}
+
+/** The configuration with every key, but another value for the key of a line. */
+function withValue(line: number, value: string): string {
+  const lines = EVERY_KEY.split("\n");
+  const indentOf = (text = "") => text.search(/[^ -]|$/);
+  const own = lines[line - 1] ?? "";
+  const below = lines.slice(line);
+  const end = below.findIndex((other) => indentOf(other) <= indentOf(own));
+  return [...lines.slice(0, line - 1), `${own.split(":")[0]}: ${value}`, ...below.slice(end)].join("\n");
+}

@@ -1,0 +1,53 @@
+import { Ajv } from "ajv";
+import { test } from "tap";
+import { parse } from "yaml";
+import schema from "../../agent/config.schema.json" with { type: "json" };
+import { ALGORITHMS } from "../../agent/identity/key.ts";
+import { versionOf } from "../../haproxy/input.ts";
+import { EVERY_KEY, SHORTEST } from "./example.ts";
+import { MISTAKES } from "./mistakes.ts";
+
+// As an editor reads it, which knows nothing of the ranges of durations and sizes.
+const ajv = new Ajv({ strict: false });
+const accepts = ajv.compile(schema);
+
+/** Mistakes that JSON Schema cannot tell: ranges of texts, what two values mean together, what files hold. */
+const BEYOND = [
+  /; from \d+\w+ to /,
+  /; 127\.0\.0\.1:9000, another loopback/,
+  /: the address .* a second time/,
+  /no mode: /,
+  /names a file/,
+  /a URL without|https: whoever stands/,
+  /at least as long as/,
+  /a prefix of your own/,
+  /a network such as|the networks of|`trusted: |beside it/,
+  /a port from 1 to/,
+];
+
+test("the published schema is one, and accepts what the agent does", (t) => {
+  t.ok(ajv.validateSchema(schema), ajv.errorsText());
+  for (const text of [EVERY_KEY, SHORTEST]) t.ok(accepts(parse(text)), ajv.errorsText(accepts.errors));
+  t.end();
+});
+
+test("the published schema refuses what the agent does, as far as a schema can", (t) => {
+  for (const [from, to, fault = ""] of MISTAKES) {
+    const beyond = BEYOND.some((pattern) => pattern.test(fault));
+    t.equal(accepts(parse(EVERY_KEY.replace(from, () => to))), beyond, `${to}: ${fault}`);
+  }
+  t.end();
+});
+
+test("the schema names what the code knows", (t) => {
+  const { issuer, haproxy } = schema.definitions;
+  t.strictSame(issuer.properties.algorithms.items.enum, ALGORITHMS);
+  t.strictSame(issuer.properties.algorithms.default, ALGORITHMS);
+  for (const version of haproxy.properties.version.enum) t.ok(versionOf(version), version);
+  for (let minor = 0; minor < 20; minor += 1) {
+    for (const version of [`1.${minor}`, `2.${minor}`, `3.${minor}`, `4.${minor}`]) {
+      t.equal(haproxy.properties.version.enum.includes(version), versionOf(version) !== undefined, version);
+    }
+  }
+  t.end();
+});
