@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Test } from "tap";
-import { type RunningProvider, startProvider } from "../../demo/provider.ts";
+import { type Party, type RunningProvider, startProvider } from "../../demo/provider.ts";
 import { type Backend, startBackend } from "./backend.ts";
 import { freePort, type HaproxyBinary, minorOf, startHaproxy } from "./haproxy.ts";
 import { type HttpAnswer, RawClient } from "./http.ts";
@@ -36,8 +36,13 @@ export interface Stage {
 }
 
 /** The whole way, all of it real: provider, agent process, HAProxy with the generated files, backend. */
-export async function stage(t: Test, binary: HaproxyBinary): Promise<Stage> {
-  const provider = await startProvider({ alice: { kind: "person" } });
+export async function stage(
+  t: Test,
+  binary: HaproxyBinary,
+  policy = POLICY,
+  parties: Readonly<Record<string, Party>> = {},
+): Promise<Stage> {
+  const provider = await startProvider({ alice: { kind: "person" }, ...parties });
   t.teardown(() => provider.close());
   const backend = await startBackend(t);
   const front = await freePort();
@@ -46,7 +51,7 @@ issuers:
   idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://orders], keys: { cooldown: 1s } }
 haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: http, backends: { orders: ["127.0.0.1:${backend.port}"] } }
 `);
-  const folder = folderOf(t, { "countersign.yaml": text, "policies/orders.yaml": POLICY });
+  const folder = folderOf(t, { "countersign.yaml": text, "policies/orders.yaml": policy });
   const served = await serve(t, folder, ports);
   await startHaproxy(t, binary, await generated(folder), front);
   const client = await RawClient.open(front);
