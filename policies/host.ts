@@ -1,10 +1,10 @@
 const LONGEST_HOST = 253;
-const LABELS = /^(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*$/;
+// A last label of digits only is an address to some programs and a name to others: it is no name here.
+const NAME = /^(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*(?!\d+$)(?!-)[a-z0-9_-]{1,63}(?<!-)$/;
 const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 const IPV6 = /^\[[0-9a-f:.]{2,45}\]$/;
 const ASCII = /^[!-~]+$/;
 const PORT = /:\d{1,5}$/;
-const LAST_LABEL_OF_DIGITS = /(?:^|\.)\d+$/;
 
 /**
  * The host of a Host header or `:authority` in the form that policies name it: lower case and without port; an IPv6
@@ -13,12 +13,11 @@ const LAST_LABEL_OF_DIGITS = /(?:^|\.)\d+$/;
  * another host than the policies did (RFC 9110, section 7.2).
  */
 export function normalizeHost(raw: string): string | undefined {
+  if (raw.length <= LONGEST_HOST && NAME.test(raw)) return raw;
   // Before the lower case is taken: that of the Kelvin sign, say, is a plain k.
   if (raw.length > LONGEST_HOST + 6 || !ASCII.test(raw)) return undefined;
   const host = raw.toLowerCase().replace(PORT, "");
   if (host.length > LONGEST_HOST) return undefined;
   if (IPV6.test(host)) return URL.parse(`http://${host}/`)?.hostname;
-  // A last label of digits only is an address to some programs and a name to others.
-  if (LAST_LABEL_OF_DIGITS.test(host)) return IPV4.test(host) ? host : undefined;
-  return LABELS.test(host) ? host : undefined;
+  return NAME.test(host) || IPV4.test(host) ? host : undefined;
 }

@@ -85,30 +85,36 @@ function findKnown<T>({ segments, endings }: Known<T>, method: string): Found<T>
 class Route<T> {
   readonly pattern: Pattern;
   readonly value: T;
-  /** `undefined`: any. */
-  readonly methods: ReadonlySet<string> | undefined;
-  readonly #always: Found<T> | undefined;
+  /** GET includes HEAD. `undefined`: any. */
+  readonly methods: readonly string[] | undefined;
+  readonly #captures: readonly Capture[];
+  readonly #always: Found<T>;
 
   constructor(pattern: Pattern, value: T) {
     const { methods } = pattern;
     this.pattern = pattern;
     this.value = value;
-    this.methods = methods && new Set(methods.includes("GET") ? [...methods, "HEAD"] : methods);
-    this.#always = pattern.captures.length === 0 ? { value, params: {} } : undefined;
+    this.methods = methods?.includes("GET") ? [...new Set([...methods, "HEAD"])] : methods;
+    this.#captures = pattern.segments.flatMap((segment, index) =>
+      segment.kind === "literal" ? [] : { ...segment, index },
+    );
+    this.#always = { value, params: {} };
   }
 
   found(segments: readonly string[]): Found<T> {
-    return this.#always ?? { value: this.value, params: paramsOf(this.pattern, segments) };
+    if (this.#captures.length === 0) return this.#always;
+    const params: Record<string, string> = {};
+    for (const { name, kind, index } of this.#captures) {
+      params[name] = kind === "one" ? (segments[index] ?? "") : restOf(segments, index);
+    }
+    return { value: this.value, params };
   }
 }
 
-function paramsOf(pattern: Pattern, segments: readonly string[]): Record<string, string> {
-  const params: Record<string, string> = {};
-  for (const [index, segment] of pattern.segments.entries()) {
-    if (segment.kind === "one") params[segment.name] = segments[index] ?? "";
-    else if (segment.kind === "rest") params[segment.name] = restOf(segments, index);
-  }
-  return params;
+interface Capture {
+  readonly name: string;
+  readonly kind: "one" | "rest";
+  readonly index: number;
 }
 
 function restOf(segments: readonly string[], start: number): string {
@@ -118,28 +124,27 @@ function restOf(segments: readonly string[], start: number): string {
 
 /** The routes that match the same paths. */
 class Ending<T> {
+  /** Of two without a conflict the one with fewer methods is the more specific: it comes first. */
   readonly routes: Route<T>[] = [];
-  readonly #byMethod = new Map<string, Route<T>>();
-  #any: Route<T> | undefined;
 
   add(route: Route<T>): void {
     this.routes.push(route);
-    if (route.methods === undefined) this.#any = route;
-    for (const method of route.methods ?? []) {
-      const methods = this.#byMethod.get(method)?.methods;
-      // Of two without a conflict the one with fewer methods is the more specific.
-      if (methods === undefined || (route.methods?.size ?? 0) < methods.size) this.#byMethod.set(method, route);
-    }
+    this.routes.sort((a, b) => (a.methods?.length ?? Number.MAX_VALUE) - (b.methods?.length ?? Number.MAX_VALUE));
   }
 
   find(method: string): Route<T> | undefined {
-    return this.#byMethod.get(method) ?? this.#any;
+    for (const route of this.routes) if (route.methods === undefined || route.methods.includes(method)) return route;
+    return undefined;
   }
 }
+
+// In a Map the hash of a segment that has just come in costs as much as comparing it with this many literals.
+const FEW = 8;
 
 /** Where patterns that begin with the same segments go on. */
 class Branch<T> {
   readonly literals = new Map<string, Branch<T>>();
+  readonly #few: { readonly value: string; readonly branch: Branch<T> }[] = [];
   /** `{id}` is the last of them. */
   readonly wildcards: { readonly expression: Expression | undefined; readonly branch: Branch<T> }[] = [];
   /** The patterns that end here. */
@@ -166,6 +171,7 @@ class Branch<T> {
     if (existing !== undefined) return existing;
     const branch = new Branch<T>();
     this.literals.set(value, branch);
+    if (this.#few.length < FEW) this.#few.push({ value, branch });
     return branch;
   }
 
@@ -178,11 +184,17 @@ class Branch<T> {
     return wildcard.branch;
   }
 
+  #next(segment: string): Branch<T> | undefined {
+    if (this.literals.size > FEW) return this.literals.get(segment);
+    for (const { value, branch } of this.#few) if (value === segment) return branch;
+    return undefined;
+  }
+
   /** Visits what a path matches, the most specific first, until a visit gives something. */
   search<R>(segments: readonly string[], depth: number, visit: (ending: Ending<T>) => R | undefined): R | undefined {
     const segment = segments[depth];
     if (segment === undefined) return (this.end && visit(this.end)) ?? (this.rest && visit(this.rest));
-    const literal = this.literals.get(segment)?.search(segments, depth + 1, visit);
+    const literal = this.#next(segment)?.search(segments, depth + 1, visit);
     if (literal !== undefined) return literal;
     for (const { expression, branch } of this.wildcards) {
       if (!fits(expression, segment)) continue;
@@ -302,13 +314,13 @@ function conflictOf(a: Route<number>, aWithin: boolean, b: Route<number>, bWithi
   return { first: first.value, second: second.value, kind: moreSpecific ? "equal" : "overlap", example };
 }
 
-type Methods = ReadonlySet<string> | undefined;
+type Methods = readonly string[] | undefined;
 
 function commonMethod(a: Methods, b: Methods): string | undefined {
-  if (a === undefined) return b === undefined ? "GET" : [...b][0];
-  return b === undefined ? [...a][0] : [...a].find((method) => b.has(method));
+  if (a === undefined) return b === undefined ? "GET" : b[0];
+  return b === undefined ? a[0] : a.find((method) => b.includes(method));
 }
 
 function isWithin(a: Methods, b: Methods): boolean {
-  return b === undefined || (a !== undefined && [...a].every((method) => b.has(method)));
+  return b === undefined || (a?.every((method) => b.includes(method)) ?? false);
 }
