@@ -52,7 +52,7 @@ export function loadConfig(file: string, environment: Environment): LoadedConfig
   const { document, faults, files } = substitute(written, environment, dirname(path));
   const reading: Reading = { document, schema, faults: [], warnings: [], files: [path, ...files] };
   const config = readConfig(path, new Section(reading, [], document.value));
-  const found = inOrder([faults, schemaFaults(document, schema), reading.faults]);
+  const found = inOrder([faults, schemaFaults(document, schema), ...reading.faults.map((fault) => [fault])]);
   if (found.length > 0) return { files: reading.files, faults: found };
   return { files: reading.files, config, warnings: inOrder([reading.warnings]) };
 }

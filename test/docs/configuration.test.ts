@@ -1,0 +1,133 @@
+import { readFileSync } from "node:fs";
+import { test } from "tap";
+import { parse } from "yaml";
+import type { ConfigSchema } from "../../agent/config/section.ts";
+import schema from "../../agent/config.schema.json" with { type: "json" };
+import { isLater, resolved, type Schema } from "../../policies/schema.ts";
+import { Files, SHORTEST } from "../config/example.ts";
+
+const page = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
+const rows = [...page.matchAll(/^\| `([a-z_.[\]A-Z]+)` \|.*$/gm)].map(([row, key = ""]) => {
+  const [, , value = "", preset = ""] = row.split("|").map((cell) => cell.trim());
+  return { key, value, preset };
+});
+const keys = new Map(keysOf(schema as Schema, ""));
+
+test("every key of the schema is on the page, and no other", (t) => {
+  const known = [...keys].filter(([, { later }]) => !later).map(([key]) => key);
+  // The long form of `listen.admin` is that of `listen.spop`, and said to be.
+  const documented = known.filter((key) => !/^listen\.admin\./.test(key));
+  t.strictSame(rows.map(({ key }) => key).sort(), documented.sort());
+  t.end();
+});
+
+test("each key is required, or has the default, that the page says", (t) => {
+  for (const { key, preset } of rows) {
+    const { required, schema: own } = keys.get(key) ?? { required: false, schema: {} };
+    if (key.endsWith("algorithms")) t.strictSame([preset, own.default], ["all of them", own.items?.enum]);
+    else if (required) t.equal(preset, "required", key);
+    else if (own.default === undefined) t.match(preset, own.type === "object" ? /^(none)?$/ : /^none$/, key);
+    else t.strictSame(parse(preset.replaceAll("`", "")), own.default, key);
+  }
+  t.end();
+});
+
+test("each value has the range, or is one of the names, that the page says", (t) => {
+  for (const { key, value } of rows) {
+    const { schema: own = {} } = keys.get(key) ?? {};
+    const from = own["x-minimum"] ?? own.minimum;
+    const to = own["x-maximum"] ?? own.maximum;
+    const range = /(?:duration|size|whole number), (.+) to (.+)/
+      .exec(value)
+      ?.slice(1)
+      .map((text) => text.replaceAll("`", ""));
+    t.strictSame(range, from === undefined ? undefined : [String(from), String(to)], key);
+    const names = own.enum ?? own.items?.enum;
+    if (names !== undefined)
+      t.strictSame(
+        [...value.matchAll(/`"?([^`"]+)"?`/g)].map(([, name]) => name),
+        names,
+        key,
+      );
+  }
+  t.end();
+});
+
+test("the ends of each range are accepted, and nothing beyond", (t) => {
+  const files = new Files(t.testdir());
+  const faults = (key: string, value: string) => {
+    const steps = key.replace("issuers.NAME.", "issuers.okta.").split(".");
+    const document = parse(SHORTEST);
+    const inner = steps.slice(0, -1).reduce((outer, step) => {
+      outer[step] ??= {};
+      return outer[step];
+    }, document);
+    inner[steps.at(-1) ?? ""] = /^\d+$/.test(value) ? Number(value) : value;
+    // `max_stale` is at least as long as `refresh`.
+    if (key.endsWith("refresh")) inner.max_stale = "168h";
+    if (key.endsWith("max_stale")) inner.refresh = "10s";
+    return files.faults(JSON.stringify(document)).length;
+  };
+  for (const { key, value } of rows) {
+    const [, from = "", to = ""] = /, `?(\w+)`? to `?(\w+)`?$/.exec(value) ?? [];
+    if (to === "") continue;
+    t.equal(faults(key, from), 0, `${key}: ${from}`);
+    t.equal(faults(key, to), 0, `${key}: ${to}`);
+    t.equal(
+      faults(
+        key,
+        to.replace(/^\d+/, (count) => String(Number(count) + 1)),
+      ),
+      1,
+      `${key}: beyond ${to}`,
+    );
+    if (!from.startsWith("0")) t.equal(faults(key, `0${from.replace(/^\d+/, "")}`), 1, `${key}: below ${from}`);
+  }
+  t.end();
+});
+
+test("what a later version will have is on the page, and nothing else is", (t) => {
+  const [, list = ""] = /## Not in this version\n\n(.*)\n/.exec(page) ?? [];
+  const [ours = "", types = ""] = list.split("; ");
+  const named = (text: string) => [...text.matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? "");
+  const later = [...keys].filter(([key, own]) => own.later && !/^listen\.admin\./.test(key)).map(([key]) => key);
+  t.strictSame(named(ours).sort(), later.sort());
+  t.strictSame(named(types), schema.definitions.issuer.properties.type.not.enum);
+  t.end();
+});
+
+test("the page's example is a configuration", (t) => {
+  const [, example = ""] = /```yaml\n(.*?)```/s.exec(page) ?? [];
+  const loaded = new Files(t.testdir()).load(example);
+  t.strictSame("config" in loaded && loaded.warnings, []);
+  t.end();
+});
+
+interface Key {
+  readonly schema: ConfigSchema;
+  readonly required: boolean;
+  readonly later: boolean;
+}
+
+/** The keys of a schema as the page writes them: `issuers.NAME.type`, `listen.spop[].mode`. */
+function keysOf(schemaOrReference: Schema, prefix: string): readonly (readonly [string, Key])[] {
+  const own: Schema & { readonly required?: readonly string[] } = resolved(schemaOrReference, schema as Schema);
+  const { properties = {}, additionalProperties, items, required = [] } = own;
+  const named = Object.entries(properties).flatMap(([name, child]) => {
+    const key = prefix === "" ? name : `${prefix}.${name}`;
+    return [[key, keyOf(child, required.includes(name))] as const, ...keysOf(child, key)];
+  });
+  const list = items === undefined ? [] : keysOf(items, `${prefix}[]`);
+  if (typeof additionalProperties !== "object") return [...named, ...list];
+  const below = keysOf(additionalProperties, `${prefix}.NAME`);
+  return [
+    ...named,
+    ...list,
+    ...(below.length > 0 ? below : [[`${prefix}.NAME`, keyOf(additionalProperties)] as const]),
+  ];
+}
+
+function keyOf(schemaOrReference: Schema, required = false): Key {
+  const own = resolved(schemaOrReference, schema as Schema);
+  return { schema: own, required, later: isLater(own) };
+}
