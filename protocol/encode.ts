@@ -63,7 +63,7 @@ const LONGEST_SHORT_TEXT = 79;
  * The bytes handed out by `take` are never written again, for the socket may still be sending them.
  */
 export class AckWriter {
-  #bytes = Buffer.allocUnsafeSlow(CHUNK);
+  #bytes = Buffer.alloc(0);
   /** Where what was not yet taken begins, where the ACK begun last does, and where it goes on. */
   #start = 0;
   #frame = 0;

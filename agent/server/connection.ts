@@ -1,20 +1,22 @@
 import type { Socket } from "node:net";
 import { statusOf } from "../../policies/decision.ts";
 import { NotifyCursor } from "../../protocol/decode.ts";
-import { AckWriter } from "../../protocol/encode.ts";
 import { SpopError } from "../../protocol/errors.ts";
 import { type Frame, FrameDecoder } from "../../protocol/frame-decoder.ts";
-import { encodeAgentHello, encodeDisconnect, type Hello, readHello } from "../../protocol/handshake.ts";
+import { encodeAgentHello, encodeDisconnect, type Hello, readDisconnect, readHello } from "../../protocol/handshake.ts";
 import { FRAME_TYPE, STATUS } from "../../protocol/spop.ts";
-import { writeActions } from "../actions.ts";
 import { type Answer, authorize, refuse } from "../authorize.ts";
+import type { Channel } from "../channel.ts";
 import { type AuthorizeRequest, RequestReader } from "../request.ts";
 import type { Snapshot } from "../snapshot.ts";
 import type { ServerEvents } from "../telemetry/events.ts";
-import { FRAMES_IN_FLIGHT, largestAck, pipeliningFits } from "./pipelining.ts";
+import { AckBatch, type Answered } from "./ack-batch.ts";
+import { FRAMES_IN_FLIGHT, type LargestAck, pipeliningFits } from "./pipelining.ts";
 
 /** Largest frame accepted from HAProxy, in bytes; a larger tune.bufsize is answered with this. */
 export const LARGEST_FRAME = 256 * 1024;
+/** Largest HELLO in bytes; HAProxy's have some 130. Until it was read, a peer can make the agent hold no more. */
+const LARGEST_HELLO = 4096;
 /** Milliseconds a new connection has for its HELLO, and a closing one for its last bytes. */
 const HELLO_TIMEOUT = 10_000;
 const CLOSE_TIMEOUT = 1_000;
@@ -27,32 +29,29 @@ export interface Shared {
   draining: boolean;
   /** Requests that wait for a verification, over all connections. */
   inFlight: number;
+  readonly largestAck: LargestAck;
+  /** Called when a contract has made the largest ACK grow. */
+  readonly grown: () => void;
   readonly clock: () => number;
   readonly events: ServerEvents;
 }
 
-/**
- * One connection from HAProxy: HELLO, then a verdict for every NOTIFY, in time, until either side leaves.
- *
- * The ACKs of one turn of the event loop leave in one write. Of those only the newest 20 are sent: HAProxy keeps no
- * more in flight, so after a stall the older ones have timed out there, and too many at once wedge it (pipelining.ts).
- */
+/** One connection from HAProxy: HELLO, then a verdict for every NOTIFY, in time, until either side leaves. */
 export class Connection {
   readonly #socket: Socket;
   readonly #shared: Shared;
   readonly #ended: (connection: Connection) => void;
-  readonly #decoder = new FrameDecoder(LARGEST_FRAME);
+  readonly #decoder = new FrameDecoder(LARGEST_HELLO);
   readonly #reader = new RequestReader(new NotifyCursor());
-  readonly #writer = new AckWriter();
+  readonly #batch = new AckBatch();
   readonly #onFrame = (frame: Frame) => this.#frame(frame);
   readonly #flushNow = () => this.#flush();
-  /** What this turn answered; the ACKs wait in the writer, in the same order. */
-  #answered: Answered[] = [];
   /** performance.now() of the last read: once a read, not once a frame. */
   #readAt = 0;
-  #hello: Hello | undefined;
+  #offered: Hello | undefined;
+  #pipelined = false;
+  #channel: Channel | undefined;
   #closing = false;
-  #waiting = 0;
   #helloTimer: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, shared: Shared, ended: (connection: Connection) => void) {
@@ -67,31 +66,30 @@ export class Connection {
     socket.on("drain", () => socket.resume());
     // HAProxy 3.1 and later end an idle connection by a reset: a normal end, told by the "close" that follows.
     socket.on("error", () => {});
-    socket.on("end", () => this.#socket.end());
+    socket.on("end", () => this.#end());
     socket.on("close", () => this.#closed());
+  }
+
+  /** The max-frame-size that HAProxy offers, in bytes, where it would have several NOTIFYs under way; else undefined. */
+  get pipelineable(): number | undefined {
+    return this.#offered?.pipelining === true ? this.#offered.maxFrameSize : undefined;
   }
 
   /** Whether HAProxy may have several NOTIFYs under way here. */
   get pipelined(): boolean {
-    return this.#hello?.pipelining === true;
-  }
-
-  /** Largest frame HAProxy reads, in bytes; 0 before the HELLO. */
-  get maxFrameSize(): number {
-    return this.#hello?.maxFrameSize ?? 0;
-  }
-
-  /** Requests of this connection that wait for a verification. */
-  get waiting(): number {
-    return this.#waiting;
+    return this.#pipelined;
   }
 
   /** Sends what was answered, says DISCONNECT and closes. What HAProxy has under way here is lost: it refuses it. */
   disconnect(status: number, message: string): void {
+    this.#end(encodeDisconnect("agent", status, message));
+  }
+
+  #end(last: Buffer | "" = ""): void {
     if (this.#closing) return;
     this.#flush();
     this.#closing = true;
-    this.#socket.end(encodeDisconnect("agent", status, message));
+    this.#socket.end(last);
     setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT).unref();
   }
 
@@ -119,9 +117,9 @@ export class Connection {
 
   #frame(frame: Frame): void {
     if (this.#closing) return;
-    if (this.#hello === undefined) this.#shakeHands(frame);
+    if (this.#offered === undefined) this.#shakeHands(frame);
     else if (frame.type === FRAME_TYPE.notify) this.#notify(frame);
-    else if (frame.type === FRAME_TYPE.haproxyDisconnect) this.disconnect(STATUS.normal, "goodbye");
+    else if (frame.type === FRAME_TYPE.haproxyDisconnect) this.#farewell(frame);
     // Other types are skipped, as the specification says (SPOE.txt, section 3.2.2).
   }
 
@@ -134,25 +132,34 @@ export class Connection {
       return;
     }
     const maxFrameSize = Math.min(offered.maxFrameSize, LARGEST_FRAME);
-    const pipelining = offered.pipelining && pipeliningFits(this.#largestAck(), offered.maxFrameSize);
-    this.#hello = { ...offered, maxFrameSize, pipelining };
+    this.#offered = offered;
+    this.#pipelined = offered.pipelining && pipeliningFits(this.#shared.largestAck.bytes, offered.maxFrameSize);
+    // A frame of exactly the largest size wedges HAProxy 3.1 and later; the prefix of four bytes is in no frame's size.
+    const share = (offered.maxFrameSize + 4) / FRAMES_IN_FLIGHT;
+    this.#batch.limit = this.#pipelined ? Math.min(share, maxFrameSize + 4) : maxFrameSize + 4;
     this.#decoder.limit = maxFrameSize;
-    this.#socket.write(encodeAgentHello({ maxFrameSize, pipelining }));
+    this.#socket.write(encodeAgentHello({ maxFrameSize, pipelining: this.#pipelined }));
   }
 
-  /** The contract comes with the first NOTIFY only; until then it is taken to be the one we generate. */
-  #largestAck(): number {
-    const { policies } = this.#shared.snapshot;
-    const headers = policies.uses.identityHeaders.map(({ name }) => name);
-    return largestAck(policies, { variables: ["subject"], headers });
+  /** HAProxy leaves, because it is done or idle (0 to 2), or because it could not read what it got. */
+  #farewell(frame: Frame): void {
+    if (readDisconnect(frame).status > STATUS.timeout) this.#shared.events.protocolError("DISCONNECTED");
+    this.disconnect(STATUS.normal, "goodbye");
   }
 
   #notify(frame: Frame): void {
     const { snapshot, clock } = this.#shared;
     const request = this.#reader.read(frame);
+    if (request.channel !== this.#channel) this.#learn(request.channel);
     const answer = authorize(request, snapshot, clock());
     if (answer instanceof Promise) this.#await(frame, answer, request, snapshot);
     else this.#answer(frame.bytes, frame.idsStart, frame.payloadStart, answer, this.#readAt, true);
+  }
+
+  /** The contract comes with the NOTIFYs only, and one that names more variables makes the largest ACK larger. */
+  #learn(channel: Channel): void {
+    this.#channel = channel;
+    if (this.#shared.largestAck.learn(channel.contract)) this.#shared.grown();
   }
 
   /** A first verification: it may take its time, its request may not. The work goes on and answers the next one. */
@@ -166,14 +173,12 @@ export class Connection {
       return;
     }
     shared.inFlight++;
-    this.#waiting++;
     let settled = false;
     const settle = (answer: Answer) => {
       if (settled) return;
       settled = true;
       clearTimeout(timer);
       shared.inFlight--;
-      this.#waiting--;
       if (this.#closing) return;
       if (performance.now() - started > deadline + PROCESSING_MARGIN) shared.events.dropped(1);
       else this.#answer(ids, 0, ids.length, answer, started, false);
@@ -182,49 +187,21 @@ export class Connection {
     void pending.then(settle);
   }
 
-  /** Writes one ACK into this turn's batch. */
   #answer(bytes: Buffer, idsStart: number, idsEnd: number, answer: Answer, started: number, cached: boolean): void {
-    const start = this.#writer.size;
-    const written = this.#write(bytes, idsStart, idsEnd, answer);
-    if (this.#answered.length === 0) setImmediate(this.#flushNow);
-    this.#answered.push({ answer: written, start, started, cached });
+    if (this.#batch.empty) setImmediate(this.#flushNow);
+    this.#batch.add(bytes, idsStart, idsEnd, answer, started, cached);
   }
 
-  /** An ACK that HAProxy would not read, or that cannot be written, becomes a plain refusal. */
-  #write(bytes: Buffer, idsStart: number, idsEnd: number, answer: Answer): Answer {
-    const writer = this.#writer;
-    try {
-      writer.begin(bytes, idsStart, idsEnd);
-      const written = writeActions(writer, answer);
-      // The length prefix does not count; a frame of exactly the largest size wedges HAProxy 3.1 and later.
-      if (writer.finish() - 4 < this.maxFrameSize) return written;
-      return this.#rewrite(bytes, idsStart, idsEnd, refuse(answer.request, answer.snapshot, "header-too-long"));
-    } catch (thrown) {
-      const refused = { ...refuse(answer.request, answer.snapshot, "agent-error"), thrown };
-      return this.#rewrite(bytes, idsStart, idsEnd, refused);
-    }
-  }
-
-  #rewrite(bytes: Buffer, idsStart: number, idsEnd: number, answer: Answer): Answer {
-    this.#writer.abandon();
-    this.#writer.begin(bytes, idsStart, idsEnd);
-    const written = writeActions(this.#writer, answer);
-    this.#writer.finish();
-    return written;
-  }
-
+  /** Sends this turn's answers. */
   #flush(): void {
-    const answered = this.#answered;
-    if (answered.length === 0) return;
-    this.#answered = [];
-    const late = Math.max(0, answered.length - FRAMES_IN_FLIGHT);
-    const bytes = this.#writer.take(answered[late]?.start);
+    if (this.#batch.empty) return;
+    const { bytes, answered, late } = this.#batch.take();
     if (this.#closing || this.#socket.destroyed) return;
     // Back-pressure: a HAProxy that does not read its answers is not asked for more questions.
     if (!this.#socket.write(bytes)) this.#socket.pause();
     if (late > 0) this.#shared.events.dropped(late);
     const now = performance.now();
-    for (let i = late; i < answered.length; i++) this.#observe(answered[i] as Answered, now);
+    for (const one of answered) this.#observe(one, now);
   }
 
   #observe({ answer, started, cached }: Answered, now: number): void {
@@ -244,13 +221,4 @@ export class Connection {
       cached,
     });
   }
-}
-
-interface Answered {
-  readonly answer: Answer;
-  /** Offset of its ACK in the writer. */
-  readonly start: number;
-  /** performance.now() when the NOTIFY was read */
-  readonly started: number;
-  readonly cached: boolean;
 }

@@ -1,14 +1,18 @@
 import { createServer, type Server, type Socket } from "node:net";
+import { buffersFor } from "../../haproxy/buffers.ts";
 import { STATUS } from "../../protocol/spop.ts";
 import type { Address } from "../config.ts";
 import type { Snapshot } from "../snapshot.ts";
 import type { ServerEvents } from "../telemetry/events.ts";
 import { Connection, type Shared } from "./connection.ts";
 import { listen } from "./listen.ts";
-import { largestAck, pipeliningFits } from "./pipelining.ts";
+import { LargestAck, pipeliningFits } from "./pipelining.ts";
 
-/** Milliseconds without a request after which a draining server believes that HAProxy has gone elsewhere. */
-const QUIET = 500;
+/**
+ * Milliseconds without a request after which a draining server believes that HAProxy has gone elsewhere. Before that
+ * HAProxy must have found its health checks refused: the generated ones come once a second, the second 250 ms later.
+ */
+const QUIET = 1_500;
 
 /** The agent's listeners for HAProxy and all their connections. */
 export class SpopServer {
@@ -17,6 +21,7 @@ export class SpopServer {
   readonly #shared: Shared;
   #requests = 0;
   #emptied: () => void = () => {};
+  #closed: Promise<void> | undefined;
 
   constructor(options: { readonly snapshot: Snapshot; readonly events: ServerEvents; readonly clock: () => number }) {
     const { snapshot, events, clock } = options;
@@ -33,7 +38,16 @@ export class SpopServer {
       unexpected: (where, error) => events.unexpected(where, error),
       decided,
     };
-    this.#shared = { snapshot, draining: false, inFlight: 0, clock, events: counted };
+    this.#shared = {
+      snapshot,
+      draining: false,
+      inFlight: 0,
+      largestAck: new LargestAck(snapshot.policies),
+      // After this turn, whose answers are still sent.
+      grown: () => setImmediate(() => this.#endUnfit()),
+      clock,
+      events: counted,
+    };
   }
 
   get connections(): number {
@@ -74,18 +88,34 @@ export class SpopServer {
    */
   update(snapshot: Snapshot): void {
     this.#shared.snapshot = snapshot;
-    const headers = snapshot.policies.uses.identityHeaders.map(({ name }) => name);
-    const largest = largestAck(snapshot.policies, { variables: ["subject"], headers });
+    this.#shared.largestAck.update(snapshot.policies);
+    this.#endUnfit();
+  }
+
+  #endUnfit(): void {
     for (const connection of this.#connections) {
-      if (connection.pipelined && !pipeliningFits(largest, connection.maxFrameSize)) {
+      if (connection.pipelined && !this.#fits(connection.pipelineable)) {
         connection.disconnect(STATUS.normal, "answers have grown");
       }
     }
   }
 
+  #fits(maxFrameSize: number | undefined): boolean {
+    return maxFrameSize === undefined || pipeliningFits(this.#shared.largestAck.bytes, maxFrameSize);
+  }
+
+  /** What to set in HAProxy so that connections can be pipelined; undefined where they are. */
+  pipeliningAdvice(): string | undefined {
+    const unfit = this.#connections.values().find(({ pipelineable }) => !this.#fits(pipelineable));
+    if (unfit?.pipelineable === undefined) return undefined;
+    const { bytes } = this.#shared.largestAck;
+    const { bufsize } = buffersFor(bytes, this.#shared.snapshot.policies.uses.identityHeaders);
+    return `set tune.bufsize ${bufsize} in HAProxy: with ${unfit.pipelineable + 4} and answers of up to ${bytes} bytes it cannot pipeline`;
+  }
+
   /**
    * Lets HAProxy leave: health checks are refused, so that it marks the server down, while every request is still
-   * answered; once none has come for half a second, or after the limit, all connections are ended.
+   * answered; once none has come for a second and a half, or after the limit, all connections are ended.
    *
    * @param limit milliseconds
    */
@@ -100,8 +130,13 @@ export class SpopServer {
     await this.close();
   }
 
-  /** Ends everything now; what was answered is still sent. */
-  async close(): Promise<void> {
+  /** Ends everything now; what was answered is still sent. Resolves, every time, once all is closed. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
     this.#shared.draining = true;
     const closed = this.#servers.map((server) => new Promise((resolve) => server.close(resolve)));
     this.#servers.length = 0;
