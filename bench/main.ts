@@ -1,4 +1,5 @@
 /** `npm run bench`: what a verdict costs, beside what else one could use. docs/performance.md says how to read it. */
+import { relative } from "node:path";
 import { COUNTERSIGN } from "./contestants/generated.ts";
 import { type Haproxy, haproxies } from "./haproxy.ts";
 import { prepareWrk } from "./load/load.ts";
@@ -27,7 +28,14 @@ async function measure(haproxy: Haproxy, options: BenchOptions): Promise<Report>
     const results: Result[] = [];
     for (const section of options.sections) results.push(...(await measureSection(field, section, options)));
     const facts = options.sections.includes("footprint") ? await measureFootprint(stage) : [];
-    return { haproxy: haproxy.version, cores: options.cores, results, facts, missing: field.missing };
+    return {
+      haproxy: haproxy.version,
+      agent: relative(process.cwd(), COUNTERSIGN),
+      cores: options.cores,
+      results,
+      facts,
+      missing: field.missing,
+    };
   } finally {
     process.off("SIGINT", stop);
     closeStage(stage);
@@ -65,7 +73,7 @@ async function main(args: readonly string[]): Promise<number> {
   if (noWrk !== undefined) tell(`${noWrk}: using our own client, which takes more of the machine`);
   const reports: Report[] = [];
   for (const haproxy of haproxies(options.haproxy)) {
-    tell(`HAProxy ${haproxy.version}, agent ${COUNTERSIGN}`);
+    tell(`HAProxy ${haproxy.version}`);
     reports.push(await measure(haproxy, options));
   }
   if (options.markdown) writeMarkdown(reports, options.cores, ["npm run bench --", ...args].join(" "));
@@ -75,7 +83,7 @@ async function main(args: readonly string[]): Promise<number> {
 
 function textOf(report: Report): string {
   const missing = Object.entries(report.missing).map(([name, reason]) => `missing: ${name}: ${reason}\n`);
-  const head = `HAProxy ${report.haproxy}, nbthread ${report.cores}\n`;
+  const head = `HAProxy ${report.haproxy}, nbthread ${report.cores}, ${report.agent}\n`;
   return [head, ...tablesOf(report).map(asText), missing.join("")].join("\n");
 }
 

@@ -36,6 +36,6 @@ function machine(command: string): string {
 
 function chapter(report: Report): string {
   const missing = Object.entries(report.missing).map(([name, reason]) => `Missing: ${name} (${reason}).\n`);
-  const title = `### HAProxy ${report.haproxy}, nbthread ${report.cores}\n`;
+  const title = `### HAProxy ${report.haproxy}, nbthread ${report.cores}, ${report.agent}\n`;
   return [title, ...tablesOf(report).map(asMarkdown), ...missing, ""].join("\n");
 }

@@ -2,6 +2,8 @@ import type { Seen } from "./load/load.ts";
 
 /** One measurement of one round. */
 export interface Sample extends Seen {
+  /** Answers other than the ones to be expected, and requests without one. */
+  readonly wrong: number;
   /** CPU microseconds a request. */
   readonly haproxy: number;
   /** CPU microseconds a request; 0 where there is no agent. */
@@ -30,6 +32,8 @@ export interface Fact {
 export interface Report {
   /** HAProxy's version. */
   readonly haproxy: string;
+  /** The agent that was started: source, or built. */
+  readonly agent: string;
   readonly cores: 1 | 2;
   readonly results: readonly Result[];
   readonly facts: readonly Fact[];
@@ -62,6 +66,7 @@ export const COLUMNS = {
   both: ({ haproxy, agent }: Sample) => haproxy + agent,
   memory: ({ memory }: Sample) => memory / 1e6,
   refused: ({ refused }: Sample) => refused,
+  wrong: ({ wrong }: Sample) => wrong,
   broken: ({ broken }: Sample) => broken,
 } as const;
 export type Column = keyof typeof COLUMNS;

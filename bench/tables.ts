@@ -8,13 +8,10 @@ export interface Table {
   readonly rows: readonly (readonly string[])[];
 }
 
-const HEAD = ["scenario", "contestant", "conn.", "requests/s", "p50 ms", "p99 ms", "p99.9 ms"].concat([
-  "HAProxy us",
-  "agent us",
-  "both us",
-  "x plain",
-  "agent MB",
-]);
+const HEAD = [
+  ...["scenario", "contestant", "conn.", "requests/s", "p50 ms", "p99 ms", "p99.9 ms"],
+  ...["HAProxy us", "agent us", "both us", "x plain", "agent MB", "wrong"],
+];
 
 const EVENT_HEAD = ["disturbance", "contestant", "requests", "refused", "no answer", "p50 ms", "p99 ms", "slowest ms"];
 
@@ -53,15 +50,26 @@ function cellsOf(result: Result, all: readonly Result[]): readonly string[] {
       agent ? withSpread(result, "agent", 1) : "",
       typical(result, "both").toFixed(1),
     ],
-    ...[timesPlain(result, all), agent ? typical(result, "memory").toFixed(0) : ""],
+    ...[timesPlain(result, all), agent ? typical(result, "memory").toFixed(0) : "", sum(result, "wrong")],
   ];
 }
 
 /** Requests are counted over all rounds, times are the worst of them: a disturbance is not to be averaged away. */
 function eventCells(result: Result): readonly string[] {
-  const sum = (name: Column) => String(column(result, name).reduce((total, value) => total + value, 0));
   const worst = (["p50", "p99", "max"] as const).map((name) => Math.max(...column(result, name)).toFixed(2));
-  return [result.scenario, result.contestant, sum("requests"), sum("refused"), sum("broken"), ...worst];
+  return [
+    result.scenario,
+    result.contestant,
+    sum(result, "requests"),
+    sum(result, "refused"),
+    sum(result, "broken"),
+    ...worst,
+  ];
+}
+
+/** Over all rounds. */
+function sum(result: Result, name: Column): string {
+  return String(column(result, name).reduce((total, value) => total + value, 0));
 }
 
 function withSpread(result: Result, name: Column, digits: number): string {

@@ -33,6 +33,7 @@ class Connection {
   send(request: string, due: number): void {
     this.#due = due;
     this.#busy = true;
+    if (this.#socket.destroyed) this.#socket = this.#open();
     this.#socket.write(request, "latin1");
   }
 
@@ -46,12 +47,10 @@ class Connection {
     socket.on("error", () => {});
     socket.on("data", (text: string) => this.#read(text));
     socket.on("close", () => {
+      if (socket !== this.#socket) return;
       this.#received = "";
       // A listener that is being replaced may refuse for a moment; do not turn that into a storm.
-      setTimeout(() => {
-        this.#socket = this.#open();
-        this.#answer("none");
-      }, 1);
+      if (this.#busy) setTimeout(() => this.#answer("none"), 1);
     });
     return socket;
   }

@@ -11,6 +11,7 @@ import { saturation } from "./latency.ts";
 import { CONNECTIONS } from "./throughput.ts";
 
 const ROUTES = 1000;
+const TRAFFIC = oneToken(ROUTES);
 const DISTURBED = countersign("countersign, 1,000 routes", { routes: ROUTES });
 
 /** Changes a subject while it is under load; what it leaves running takes the load from then on. */
@@ -59,11 +60,11 @@ async function measureEvent(
   rate: number,
   seconds: number,
 ) {
-  const load = { port: subject.port, file: fileOf(stage, oneToken(ROUTES)), connections: CONNECTIONS, rate };
+  const load = { port: subject.port, file: fileOf(stage, TRAFFIC), connections: CONNECTIONS, rate };
   const disturbed = new Promise<CountersignSubject>((resolve, reject) => {
     setTimeout(() => disturb(stage, subject).then(resolve, reject), seconds * 500);
   });
   const seen = await paced({ ...load, seconds: seconds * 2 });
   const after = await disturbed;
-  return { subject: after, sample: await measured(after, async () => seen) };
+  return { subject: after, sample: await measured(after, TRAFFIC, async () => seen) };
 }

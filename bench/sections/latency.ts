@@ -10,6 +10,9 @@ export const HALF = "half of saturation";
 export const QUARTER = "a quarter of saturation";
 export const FLOOD = "a quarter of saturation, as much garbage beside it";
 
+/** Seconds for which the flood is there before and after: the start of its client is not what is measured. */
+const LEAD = 1;
+
 /** Requests a second that Countersign answers at most, with one warm identity. */
 export async function saturation(field: Field, { seconds }: Options): Promise<number> {
   const subject = await field.subject(COUNTERSIGN);
@@ -57,11 +60,13 @@ async function measureAt(
   seconds: number,
 ): Promise<Sample> {
   const load: Load = { port: subject.port, file: fileOf(field.stage, ONE_TOKEN), connections: CONNECTIONS };
-  const garbage = { ...load, file: fileOf(field.stage, GARBAGE), rate, seconds };
+  const garbage = { ...load, file: fileOf(field.stage, GARBAGE), rate, seconds: seconds + 2 * LEAD };
   let beside = 0;
-  const sample = await measured(subject, async () => {
-    const [seen, wrong] = await Promise.all([paced({ ...load, rate, seconds }), flood ? paced(garbage) : undefined]);
-    beside = wrong?.requests ?? 0;
+  const sample = await measured(subject, ONE_TOKEN, async () => {
+    const flooding = flood ? paced(garbage) : undefined;
+    if (flooding !== undefined) await new Promise((resolve) => setTimeout(resolve, LEAD * 1000));
+    const seen = await paced({ ...load, rate, seconds });
+    beside = (await flooding)?.requests ?? 0;
     return seen;
   });
   // The cost was of all requests, the latencies are of the good ones.

@@ -39,7 +39,10 @@ test("a quick run measures every contestant, or names it as missing", async (t) 
   const [table] = tablesOf(report);
   if (table === undefined) throw new Error("no table");
   t.equal(table.rows.length, report.results.length + 1);
-  t.match(asText(table), /requests\/s.*p50 ms.*p99 ms.*p99\.9 ms.*HAProxy us.*agent us.*both us.*x plain/);
+  t.match(
+    asText(table),
+    /requests\/s.*p50 ms.*p99 ms.*p99\.9 ms.*HAProxy us.*agent us.*both us.*x plain.*agent MB.*wrong/,
+  );
 });
 
 test("the tables of a run take the place of the last ones with as many cores", async (t) => {
