@@ -1,3 +1,4 @@
+import type { Test } from "tap";
 import type { Config } from "../../agent/config.ts";
 import type { Identity, Verification } from "../../agent/identity/identity.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
@@ -6,7 +7,8 @@ import type { Observation, ServerEvents } from "../../agent/telemetry/events.ts"
 import type { Decision } from "../../policies/decision.ts";
 import type { Policies, Route } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
-import type { Argument } from "../../protocol/decode.ts";
+import { type ClientOptions, SpopClient } from "../../protocol/client.ts";
+import type { Action, Argument, Message } from "../../protocol/decode.ts";
 import type { Value } from "../../protocol/value.ts";
 
 /** A configuration with the documented defaults, and no files behind it. */
@@ -135,6 +137,38 @@ export async function startServer(snapshot: Snapshot, clock: () => number = Date
   const [address] = server.addresses;
   if (address === undefined || !("port" in address)) throw new Error("no port");
   return { server, events, port: address.port };
+}
+
+/** An identity of one token, `alice`. */
+export const IDENTITY = identityOf({ alice: () => ({ principal: ALICE }) });
+
+/** A server that ends with the test. */
+export async function serverOf(
+  t: Test,
+  policies: Policies = policiesOf(),
+  identity: Identity = IDENTITY,
+  config: Partial<Config> = {},
+): Promise<Running> {
+  const running = await startServer(snapshotOf(policies, identity, config));
+  t.teardown(() => running.server.close());
+  return running;
+}
+
+/** HAProxy's side of one connection to it. */
+export async function clientOf(t: Test, port: number, options: ClientOptions = {}): Promise<SpopClient> {
+  const client = await SpopClient.open({ host: "127.0.0.1", port }, options);
+  t.teardown(() => client.socket.destroy());
+  return client;
+}
+
+/** An ACK's variables by their names. */
+export function valuesOf(actions: readonly Action[]): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(actions.map(({ name, value }) => [name, value.value]));
+}
+
+/** The one message of a generated NOTIFY. */
+export function messageOf(overrides: Parameters<typeof argumentsFor>[0] = {}): readonly Message[] {
+  return [{ name: "authorize", args: argumentsFor(overrides) }];
 }
 
 /** The arguments of a generated `authorize` message; `undefined` leaves one out, null sends NULL. */

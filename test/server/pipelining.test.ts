@@ -1,0 +1,146 @@
+import { once } from "node:events";
+import { test } from "tap";
+import { largestAck } from "../../agent/server/pipelining.ts";
+import type { SpopClient } from "../../protocol/client.ts";
+import { encodeFrame, encodeMessages } from "../../protocol/encode.ts";
+import { FRAME_TYPE } from "../../protocol/spop.ts";
+import {
+  ALICE,
+  clientOf,
+  IDENTITY,
+  identityOf,
+  messageOf,
+  policiesOf,
+  serverOf,
+  snapshotOf,
+  valuesOf,
+} from "../support/agent.ts";
+
+/** The max-frame-sizes of HAProxys with a tune.bufsize of 16384 and its multiples. */
+const [K16, K32, K64, K128] = [16380, 32764, 65532, 131068];
+const EVERYTHING = "1:subject:issuer:kind:groups:roles:scopes:h_x-auth-subject";
+
+/** The size in bytes of every ACK that the connection gets. */
+function sizesOf(spop: SpopClient): number[] {
+  const sizes: number[] = [];
+  spop.socket.on("data", (chunk: Buffer) => {
+    for (let at = 0; at + 4 < chunk.length; at += 4 + chunk.readUInt32BE(at)) sizes.push(4 + chunk.readUInt32BE(at));
+  });
+  return sizes;
+}
+
+test("pipelining is offered only while twenty of the largest answers cannot wedge HAProxy", async (t) => {
+  const small = await serverOf(t, policiesOf(64));
+  t.equal((await clientOf(t, small.port, { maxFrameSize: K32 })).hello.capabilities, "pipelining");
+  t.equal(small.server.pipeliningAdvice(), undefined);
+  t.equal((await clientOf(t, small.port, { capabilities: "" })).hello.capabilities, "");
+  t.equal(small.server.pipeliningAdvice(), undefined, "nothing to set for a HAProxy that does not want it");
+  const large = await serverOf(t, policiesOf(2000));
+  t.equal((await clientOf(t, large.port, { maxFrameSize: K16 })).hello.capabilities, "");
+  t.match(large.server.pipeliningAdvice(), /^set tune\.bufsize 65536 in HAProxy: with 16384 and/);
+  t.equal((await clientOf(t, large.port, { maxFrameSize: K128 })).hello.capabilities, "pipelining");
+});
+
+test("a reload that makes the answers too large ends pipelined connections, and those without stay", async (t) => {
+  const { server, port } = await serverOf(t, policiesOf(64));
+  const pipelined = await clientOf(t, port, { maxFrameSize: K32 });
+  const wide = await clientOf(t, port, { maxFrameSize: K128 });
+  const single = await clientOf(t, port, { maxFrameSize: K32, capabilities: "" });
+  server.update(snapshotOf(policiesOf(4000), IDENTITY));
+  await once(pipelined.socket, "close");
+  t.match(valuesOf(await single.notify(messageOf())), { verdict: "allow" });
+  t.match(
+    valuesOf(await wide.notify(messageOf())),
+    { verdict: "allow" },
+    "nor is one ended whose buffer is large enough",
+  );
+});
+
+test("a contract that makes the answers too large is answered, then ends pipelined connections, for good", async (t) => {
+  const { server, port } = await serverOf(t);
+  const first = await clientOf(t, port, { maxFrameSize: K32 });
+  const other = await clientOf(t, port, { maxFrameSize: K32 });
+  t.strictSame([first.hello.capabilities, other.hello.capabilities], ["pipelining", "pipelining"]);
+  const ended = Promise.all([once(first.socket, "close"), once(other.socket, "close")]);
+  t.match(valuesOf(await first.notify(messageOf({ contract: EVERYTHING }))), { verdict: "allow", kind: "person" });
+  await ended;
+  const again = await clientOf(t, port, { maxFrameSize: K32 });
+  t.equal(again.hello.capabilities, "", "it comes back without");
+  t.match(valuesOf(await again.notify(messageOf({ contract: EVERYTHING }))), { verdict: "allow" });
+  t.match(server.pipeliningAdvice(), /^set tune\.bufsize 65536/);
+  server.update(snapshotOf(policiesOf(64), IDENTITY));
+  t.equal((await clientOf(t, port, { maxFrameSize: K32 })).hello.capabilities, "", "nor after a reload");
+  t.equal((await clientOf(t, port, { maxFrameSize: K64 })).hello.capabilities, "pipelining");
+});
+
+test("whatever a pipelined connection was reckoned to need, no ACK takes more than its share of the buffer", async (t) => {
+  const wide = { ...ALICE, issuer: "i".repeat(250), groups: ["g".repeat(250)], scopes: ["s".repeat(250)] };
+  const policies = policiesOf(256, "x".repeat(256));
+  const identity = identityOf({ alice: () => ({ principal: wide }) });
+  const offered = 21_000;
+  for (const [name, overrides, expected] of [
+    ["more variables than foreseen", { contract: EVERYTHING }, { verdict: "deny", reason: "header-too-long" }],
+    ["an endless id", { id: "x".repeat(3000) }, { verdict: "deny" }],
+  ] as const) {
+    const { port } = await serverOf(t, policies, identity);
+    const spop = await clientOf(t, port, { maxFrameSize: offered });
+    t.equal(spop.hello.capabilities, "pipelining");
+    const sizes = sizesOf(spop);
+    t.match(valuesOf(await spop.notify(messageOf(overrides))), expected, name);
+    t.ok(sizes.length > 0 && sizes.every((size) => size < (offered + 4) / 20), `${name}: ${sizes} bytes`);
+    await spop.close();
+  }
+});
+
+test("an answer that the negotiated frame cannot hold is a refusal", async (t) => {
+  const { port } = await serverOf(t, policiesOf(4000, "x".repeat(4000)));
+  const spop = await clientOf(t, port, { maxFrameSize: 600 });
+  t.match(valuesOf(await spop.notify(messageOf())), {
+    verdict: "deny",
+    reason: "header-too-long",
+    header_1: undefined,
+  });
+  const tiny = await clientOf(t, port, { maxFrameSize: 256 });
+  const sizes = sizesOf(tiny);
+  const overrides = { id: "i".repeat(64), host: `${"h".repeat(56)}.com`, authorization: null, contract: "1:subject" };
+  t.strictSame(valuesOf(await tiny.notify(messageOf(overrides))), { verdict: "deny" }, "as short as can be");
+  t.ok(sizes.length === 1 && sizes.every((size) => size < 256 + 4), `${sizes}`);
+});
+
+test("the largest answer there is reckoned with is at least as large as any", async (t) => {
+  const longest = { ...ALICE, subject: "é".repeat(128), issuer: "i".repeat(256), groups: ["g".repeat(256)] };
+  const policies = policiesOf(2000, "x".repeat(2000));
+  const { port } = await serverOf(t, policies, identityOf({ alice: () => ({ principal: longest }) }));
+  const spop = await clientOf(t, port, { maxFrameSize: K128 });
+  const sizes = sizesOf(spop);
+  const contract = { variables: ["subject", "issuer", "groups"], headers: ["x-auth-subject"] };
+  const overrides = { contract: "1:subject:issuer:groups:h_x-auth-subject", id: "i".repeat(64) };
+  t.match(valuesOf(await spop.notify(messageOf(overrides))), { verdict: "allow" });
+  const bound = largestAck(policies, contract);
+  t.ok(
+    sizes.every((size) => size > 2000 && size <= bound),
+    `${sizes} of at most ${bound} bytes`,
+  );
+});
+
+test("of many NOTIFYs read in one turn only the newest twenty are answered, in one write", async (t) => {
+  const { port, events } = await serverOf(t);
+  const spop = await clientOf(t, port);
+  const ids = Array.from({ length: 50 }, (_, i) => ({ streamId: BigInt(2 * i + 1001), frameId: 1n }));
+  const answered: bigint[] = [];
+  const all = ids.map((id) =>
+    spop.answerTo(id).then(
+      () => answered.push(id.streamId),
+      () => {},
+    ),
+  );
+  spop.socket.write(Buffer.concat(ids.map((id) => encodeFrame(FRAME_TYPE.notify, encodeMessages(messageOf()), id))));
+  await Promise.race([Promise.all(all), Promise.all(all.slice(30))]);
+  t.strictSame(
+    answered,
+    ids.slice(30).map(({ streamId }) => streamId),
+  );
+  await spop.close();
+  t.equal(events.unanswered, 30);
+  t.equal(events.observations.length, 20);
+});
