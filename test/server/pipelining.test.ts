@@ -102,7 +102,12 @@ test("an answer that the negotiated frame cannot hold is a refusal", async (t) =
   });
   const tiny = await clientOf(t, port, { maxFrameSize: 256 });
   const sizes = sizesOf(tiny);
-  const overrides = { id: "i".repeat(64), host: `${"h".repeat(56)}.com`, authorization: null, contract: "1:subject" };
+  const overrides = {
+    id: "i".repeat(64),
+    host: `${"h".repeat(50)}.com`,
+    authorization: null,
+    contract: "1:h_x-auth-subject",
+  };
   t.strictSame(valuesOf(await tiny.notify(messageOf(overrides))), { verdict: "deny" }, "as short as can be");
   t.ok(sizes.length === 1 && sizes.every((size) => size < 256 + 4), `${sizes}`);
 });
