@@ -124,6 +124,19 @@ test("an ambiguous path is refused before an unknown one, and that before a meth
   t.end();
 });
 
+test("a literal path is found only as a client may write it", (t) => {
+  const table = tableOf("GET /café", "GET /a%3fb", "GET /.well-known/x");
+  const cases: readonly (readonly [string, string])[] = [
+    ["GET /caf%C3%A9", "GET /café"],
+    ["GET /café", "path-ambiguous"],
+    ["GET /a%3Fb", "GET /a%3fb"],
+    ["GET /a?b", "path-ambiguous"],
+    ["GET /.well-known/x", "GET /.well-known/x"],
+  ];
+  for (const [request, expected] of cases) t.equal(lead(table, request), expected, request);
+  t.end();
+});
+
 test("captures are percent-decoded, and hold no separator that the path has not", (t) => {
   const slashes = { ...STRICT, encodedSlash: true };
   const empties = { ...STRICT, emptySegments: true };
@@ -192,6 +205,8 @@ test("an expression must fit the whole decoded segment, in linear time", (t) => 
     ["[0-9]{2}", "42", true],
     ["[0-9]{2}", "423", false],
     ["\\{x\\}", "%7Bx%7D", true],
+    ["\\{", "%7B", true],
+    ["a\\}", "a%7D", true],
     ["[^/]+", "x", true],
     ["(a*)*b", "a".repeat(256), false],
     ["a+", "a".repeat(256), true],
