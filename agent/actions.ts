@@ -1,10 +1,11 @@
 import { MOST_HEADERS } from "../haproxy/contract.ts";
 import { headerVariable, VARIABLES, type VariableName } from "../haproxy/variables.ts";
-import { type Reason, statusOf } from "../policies/decision.ts";
+import { type Decision, type Reason, statusOf } from "../policies/decision.ts";
 import { type AckWriter, encodeSetVar } from "../protocol/encode.ts";
 import { encodeValue } from "../protocol/value.ts";
 import { type Answer, refuse } from "./authorize.ts";
 import { challengeOf } from "./challenge.ts";
+import type { Channel } from "./channel.ts";
 import { variableValue } from "./variables.ts";
 
 /** The start of every variable's SET-VAR, up to its value. */
@@ -23,6 +24,7 @@ function variable(name: string): Buffer {
 const whole = (name: VariableName, value: Parameters<typeof encodeValue>[0]) =>
   Buffer.concat([variable(name), encodeValue(value)]);
 
+const ID = variable("id");
 const FORWARD = whole("forward", { type: "bool", value: true });
 const STATUS = {
   // A verdict other than allow with a reason to allow would be a bug; HAProxy is then told 503.
@@ -38,6 +40,9 @@ const VERDICTS = {
   login: whole("verdict", { type: "string", value: "login" }),
 };
 
+/** All that follows the id in the ACK of an allow that recurs, as one channel gets it; a challenge names the host. */
+const TAILS = new WeakMap<Decision, { readonly channel: Channel; readonly bytes: Uint8Array }>();
+
 /**
  * Writes an answer's variables into the ACK that was begun, the verdict last: HAProxy keeps what it read before a
  * broken byte, so whatever comes before the verdict lets nothing pass.
@@ -45,10 +50,25 @@ const VERDICTS = {
  * @returns the answer as written: an allow whose identity cannot travel whole becomes a refusal
  */
 export function writeActions(writer: AckWriter, answer: Answer): Answer {
+  const { decision, request } = answer;
+  const tail = decision.recurs === true ? TAILS.get(decision) : undefined;
+  if (tail?.channel === request.channel) {
+    writer.setString(ID, request.id);
+    writer.append(tail.bytes);
+    return answer;
+  }
   const reason = untransportable(answer);
   if (reason !== undefined) return writeActions(writer, refused(answer, reason));
-  const { decision, request, snapshot } = answer;
-  writer.setString(variable("id"), request.id);
+  writer.setString(ID, request.id);
+  const start = writer.length;
+  writeRest(writer, answer);
+  const recurs = decision.recurs === true && decision.verdict === "allow";
+  if (recurs) TAILS.set(decision, { channel: request.channel, bytes: writer.copy(start) });
+  return answer;
+}
+
+function writeRest(writer: AckWriter, answer: Answer): void {
+  const { decision, snapshot } = answer;
   writer.setString(variable("reason"), decision.reason);
   writer.setString(variable("rule"), decision.rule);
   writer.setString(variable("revision"), snapshot.revision);
@@ -56,7 +76,6 @@ export function writeActions(writer: AckWriter, answer: Answer): Answer {
   if (decision.verdict === "allow") writeAllowed(writer, answer);
   else writeRefused(writer, answer);
   writer.append(VERDICTS[decision.verdict]);
-  return answer;
 }
 
 /** A refusal that still knows who was refused: the access log names the subject. */

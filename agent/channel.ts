@@ -1,5 +1,8 @@
-import type { Contract } from "../haproxy/contract.ts";
+import { type Contract, contractText } from "../haproxy/contract.ts";
 import type { Route } from "../policies/policies.ts";
+
+/** Channels that are kept for all connections: a running HAProxy has one, and during its reload there are two. */
+const MOST_CHANNELS = 64;
 
 /**
  * What one running HAProxy was configured to send and to set. It is learned from the NOTIFYs of a connection, so a
@@ -12,6 +15,19 @@ export class Channel {
   readonly headerNumbers: ReadonlyMap<string, number>;
   readonly #arguments: ReadonlySet<string>;
   readonly #served = new WeakMap<Route, boolean>();
+
+  static readonly #known = new Map<string, Channel>();
+
+  /** The one channel of this contract and these arguments: what was made for it serves all its connections. */
+  static of(contract: Contract, names: readonly string[]): Channel {
+    const text = [contractText(contract), ...names].join("\n");
+    const known = Channel.#known.get(text);
+    if (known !== undefined) return known;
+    if (Channel.#known.size >= MOST_CHANNELS) Channel.#known.clear();
+    const channel = new Channel(contract, names);
+    Channel.#known.set(text, channel);
+    return channel;
+  }
 
   /** @param names the names of all arguments in the NOTIFY; NULL ones are configured too, and count */
   constructor(contract: Contract, names: Iterable<string>) {

@@ -119,7 +119,7 @@ export class RequestReader {
   #channelNow(): Channel {
     if (this.#channel === undefined) {
       const contract = parseContract(this.#contract.toString("latin1"));
-      this.#channel = contract === undefined ? UNKNOWN_CHANNEL : new Channel(contract, this.#arguments);
+      this.#channel = contract === undefined ? UNKNOWN_CHANNEL : Channel.of(contract, this.#arguments);
     }
     return this.#channel;
   }

@@ -11,6 +11,8 @@ export interface ExpressionUses {
   /** Names of captures, sorted. */
   readonly params: readonly string[];
   readonly principal: boolean;
+  /** Anything of the request: else the same principal always has the same value. */
+  readonly request: boolean;
 }
 
 /** What proves who somebody is stays with the agent: a header made of it would give it to a backend. */
@@ -27,13 +29,14 @@ export function usesOf(ast: ASTNode): ExpressionUses {
   const uses = new Uses();
   uses.visit(ast);
   const sorted = (names: ReadonlySet<string>) => [...names].sort();
-  const { query, principal } = uses;
-  return { query, principal, headers: sorted(uses.headers), params: sorted(uses.params) };
+  const { query, principal, request } = uses;
+  return { query, principal, request, headers: sorted(uses.headers), params: sorted(uses.params) };
 }
 
 class Uses {
   query = false;
   principal = false;
+  request = false;
   readonly headers = new Set<string>();
   readonly params = new Set<string>();
 
@@ -60,6 +63,7 @@ class Uses {
       );
     }
     if (root === "principal") this.principal = true;
+    else this.request = true;
     if (field === "request.query") this.query = true;
   }
 
@@ -71,6 +75,7 @@ class Uses {
     }
     // The library tells a map by its `constructor`.
     if (name === "constructor") throw new ExpressionFault(at, `\`${map}\` with the name constructor`, "another name");
+    this.request = true;
     if (map === "request.params") this.params.add(name);
     else this.headers.add(headerName(name, at));
   }

@@ -7,7 +7,8 @@ import type { Match, Policies, Refusal, Service, Uses } from "./policies.ts";
 import type { Principal } from "./principal.ts";
 import type { PolicyRequest } from "./request.ts";
 import type { Roles } from "./roles.ts";
-import { conditionFault, judge, Rule, type Subject, serviceFault } from "./rule.ts";
+import { conditionFault, judge, Rule, serviceFault } from "./rule.ts";
+import { type Subject, Subjects } from "./subjects.ts";
 
 /** RFC 9110, section 5.6.2: token. */
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
@@ -20,7 +21,7 @@ export class CompiledPolicies implements Policies {
   readonly services: readonly Service[];
   readonly uses: Uses;
   readonly hosts: HostTable<CompiledService>;
-  readonly roles: Roles;
+  readonly subjects: Subjects;
 
   constructor(
     revision: string,
@@ -33,7 +34,7 @@ export class CompiledPolicies implements Policies {
     this.services = services.map(({ service }) => service);
     this.hosts = hosts;
     this.uses = uses;
-    this.roles = roles;
+    this.subjects = new Subjects(roles);
   }
 
   match(rawHost: string, method: string, path: string, headers: Readonly<Record<string, string>>): Match | Refusal {
@@ -52,22 +53,26 @@ export class CompiledPolicies implements Policies {
   decide(match: Match, principal: Principal | undefined, request: PolicyRequest): Decision {
     const rule = match.route;
     if (!(rule instanceof Rule)) throw new TypeError("a route of other policies");
-    const subject = principal === undefined ? undefined : { principal, held: this.roles.of(principal, request.time) };
+    if (principal === undefined) return this.#judge(rule, undefined, match, request);
+    const subject = this.subjects.of(principal, request.time);
+    const known = subject.decisions?.get(rule);
+    if (known !== undefined && !match.preflight) return known;
+    const decided = this.#judge(rule, subject, match, request);
+    if (!rule.constant || match.preflight) return decided;
+    const recurring = { ...decided, recurs: true };
+    this.subjects.remember(subject, rule, recurring);
+    return recurring;
+  }
+
+  #judge(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest): Decision {
     if (match.preflight) return decision(rule, "preflight", subject);
     const reason = reasonFor(rule, subject, match, request);
-    if (reason !== "allowed" || subject === undefined)
-      return decision(rule, reason, subject, NO_HEADERS, shadowOf(rule, subject, match, request));
-    const { names } = subject.held;
-    const headers = identityHeaders(rule.headers, {
-      request,
-      params: match.params,
-      principal: subject.principal,
-      roles: names,
-    });
     const shadow = shadowOf(rule, subject, match, request);
-    return typeof headers === "string"
-      ? decision(rule, headers, subject, NO_HEADERS, shadow)
-      : decision(rule, reason, subject, headers, shadow);
+    if (reason !== "allowed" || subject === undefined) return decision(rule, reason, subject, NO_HEADERS, shadow);
+    const input = { request, params: match.params, principal: subject.principal, roles: subject.held.names };
+    const headers = identityHeaders(rule.headers, input);
+    if (typeof headers === "string") return decision(rule, headers, subject, NO_HEADERS, shadow);
+    return decision(rule, reason, subject, headers, shadow);
   }
 }
 
@@ -123,5 +128,6 @@ function decision(
     scopes: reason === "scope-missing" ? rule.test.scopes : NOBODY,
     headers,
     shadow,
+    recurs: false,
   };
 }

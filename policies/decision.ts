@@ -85,6 +85,8 @@ export interface Decision {
   readonly headers: readonly IdentityHeader[];
   /** What the route's `shadow` would have said. It is logged and never enforced. */
   readonly shadow: { readonly verdict: Verdict; readonly reason: Reason } | undefined;
+  /** Whether this very object is given again to the same principal on the same route: what is made of it may be kept. */
+  readonly recurs?: boolean;
 }
 
 /** HTTP status of a reason: 200 when the request goes on. */

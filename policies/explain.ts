@@ -8,7 +8,8 @@ import type { Principal } from "./principal.ts";
 import type { PolicyRequest } from "./request.ts";
 import type { Role } from "./roles.ts";
 import { RouteTable } from "./routes.ts";
-import { conditionFault, Rule, type Subject } from "./rule.ts";
+import { conditionFault, Rule } from "./rule.ts";
+import type { Subject } from "./subjects.ts";
 import { nearest } from "./validate.ts";
 
 /** One step on the way to a decision. `no` is what refused, or what did not apply; `note` says what was found. */
@@ -55,7 +56,7 @@ export function explain(policies: CompiledPolicies, request: PolicyRequest, who:
   if (asked !== undefined && "reason" in asked) return concluded(steps, refusal(asked.reason, route.rule));
   const principal = asked?.principal;
   const decision = policies.decide(match, principal, judged);
-  const subject = principal === undefined ? undefined : { principal, held: policies.roles.of(principal, request.time) };
+  const subject = principal === undefined ? undefined : policies.subjects.of(principal, request.time);
   if (subject !== undefined) explainRoles(route, subject, request.time, steps);
   if (subject !== undefined) explainScopes(route, subject, steps);
   explainCondition(route, subject, match, judged, steps);

@@ -32,8 +32,6 @@ const MOST_COMBINATIONS = 4096;
 /** All roles of a set of policies, and who has them. */
 export class Roles {
   readonly #ordered: readonly Role[];
-  // A principal is found once and kept in the identity cache: what it holds ends with it.
-  readonly #known = new WeakMap<Principal, Held>();
   readonly #combinations = new Map<string, Held>();
 
   /** @param ordered included roles before those that include them */
@@ -43,14 +41,6 @@ export class Roles {
 
   /** @param now milliseconds since the epoch */
   of(principal: Principal, now: number): Held {
-    const known = this.#known.get(principal);
-    if (known !== undefined && now < known.until) return known;
-    const held = this.#shared(this.#find(principal, now));
-    this.#known.set(principal, held);
-    return held;
-  }
-
-  #find(principal: Principal, now: number): Held {
     const roles = new Set<Role>();
     let until = Number.POSITIVE_INFINITY;
     for (const role of this.#ordered) {
@@ -61,7 +51,7 @@ export class Roles {
         until = Math.min(until, binding.until);
       }
     }
-    return { roles, names: [...roles].map(({ name }) => name).sort(), until };
+    return this.#shared({ roles, names: [...roles].map(({ name }) => name).sort(), until });
   }
 
   /** Many principals have the same roles: the cached ones share one answer. */

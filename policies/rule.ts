@@ -4,7 +4,8 @@ import type { HeaderRule } from "./headers.ts";
 import type { Match, Route, Service, Uses } from "./policies.ts";
 import type { Principal } from "./principal.ts";
 import type { PolicyRequest } from "./request.ts";
-import type { Held, Role } from "./roles.ts";
+import type { Role } from "./roles.ts";
+import type { Subject } from "./subjects.ts";
 
 /** Who may pass: what a route's rule and its shadow have in common. */
 export interface Test {
@@ -28,8 +29,10 @@ export class Rule implements Route {
   readonly test: Test;
   readonly shadow: Test | undefined;
   readonly headers: readonly HeaderRule[];
+  /** Whether it asks nothing of the request: then the same principal always gets the same decision. */
+  readonly constant: boolean;
 
-  constructor(parts: Omit<Rule, "rule">) {
+  constructor(parts: Omit<Rule, "rule" | "constant">) {
     this.name = parts.name;
     this.rule = `${parts.service.name}/${parts.name}`;
     this.service = parts.service;
@@ -39,13 +42,9 @@ export class Rule implements Route {
     this.test = parts.test;
     this.shadow = parts.shadow;
     this.headers = parts.headers;
+    const expressions = [parts.test.when, parts.shadow?.when, ...parts.headers.map(({ expression }) => expression)];
+    this.constant = expressions.every((expression) => expression?.uses.request !== true);
   }
-}
-
-/** A principal with the roles it has in these policies. */
-export interface Subject {
-  readonly principal: Principal;
-  readonly held: Held;
 }
 
 /** Why a principal of the service's issuers may or may not pass. */

@@ -103,6 +103,16 @@ export class AckWriter {
     }
   }
 
+  /** Bytes of the ACK begun last, so far. */
+  get length(): number {
+    return this.#at - this.#frame;
+  }
+
+  /** A copy of what was written of the ACK begun last, from an offset in it on: to be appended to others. */
+  copy(from: number): Uint8Array {
+    return this.#bytes.slice(this.#frame + from, this.#at);
+  }
+
   /** Ends the ACK and returns its size in bytes, length prefix included. */
   finish(): number {
     const size = this.#at - this.#frame;

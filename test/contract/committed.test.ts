@@ -13,7 +13,11 @@ test("the committed haproxy.cfg and SPOE file are what the generator writes for 
   t.equal(code, 0, err);
   for (const name of ["haproxy.cfg", "countersign.spoe.conf"]) {
     const [committed, generated] = [`${root}haproxy`, folder].map((at) => readFileSync(`${at}/${name}`, "utf8"));
-    t.equal(committed, generated, `${name}: countersign generate haproxy --config demo/countersign.yaml --output haproxy`);
+    t.equal(
+      committed,
+      generated,
+      `${name}: countersign generate haproxy --config demo/countersign.yaml --output haproxy`,
+    );
   }
 });
 

@@ -229,6 +229,22 @@ test("who may do what", (t) => {
   t.end();
 });
 
+test("what is remembered of a principal ends with its roles, and holds for its own rule only", (t) => {
+  const oncall = principalFrom({ subject: "oncall" });
+  const reason = (path: string, time: number) => decide(policies, `GET ${O}${path}`, oncall, { time }).reason;
+  t.equal(reason("/v1/orders", NOON), "allowed");
+  t.equal(
+    decide(policies, `GET ${O}/v1/orders`, oncall),
+    decide(policies, `GET ${O}/v1/orders/7`, oncall),
+    "the same object",
+  );
+  t.equal(reason("/region", NOON), "role-missing");
+  t.equal(reason("/me", NOON), "header-error");
+  t.equal(reason("/v1/orders", NOON + 3_599_999), "allowed");
+  t.equal(reason("/v1/orders", NOON + 3_600_000), "role-missing");
+  t.end();
+});
+
 test("identity headers are those of the route, or of its service, and of nobody else", (t) => {
   const headers = (request: string, who: Principal | undefined) => decide(policies, request, who).headers;
   t.strictSame(headers(`GET ${O}/v1/orders`, admin), [

@@ -240,10 +240,7 @@ const FAULTS: readonly Row[] = [
     service(
       "    allow: [authenticated]\n    when: principal.sub == 1\n    deny: [nobody]\n    routes:\n      - { name: a, match: [GET /x], shadow: { allow: [] } }\n      - { name: b, match: [GET /y] }\n",
     ),
-    [
-      "8:21: no field `sub` of `principal`; `subject`",
-      '9:12: no role "nobody"; define it under `roles`',
-    ],
+    ["8:21: no field `sub` of `principal`; `subject`", '9:12: no role "nobody"; define it under `roles`'],
   ],
   [
     "the agent's own backend",
