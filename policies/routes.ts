@@ -118,8 +118,13 @@ interface Capture {
 }
 
 function restOf(segments: readonly string[], start: number): string {
-  const rest = segments.slice(start);
-  return rest.map((segment) => (segment.includes("/") ? segment.replaceAll("/", "%2F") : segment)).join("/");
+  let rest = "";
+  for (const [index, segment] of segments.entries()) {
+    if (index < start) continue;
+    if (index > start) rest += "/";
+    rest += segment.includes("/") ? segment.replaceAll("/", "%2F") : segment;
+  }
+  return rest;
 }
 
 /** The routes that match the same paths. */
