@@ -14,6 +14,9 @@ import { coldRows, manyRows, policyRows, warmRows } from "./sections/throughput.
 import { closeStage, openStage } from "./stage.ts";
 import { asText, tablesOf } from "./tables.ts";
 
+/** Ends all that was started, too. */
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+
 const tell = (line: string) => void process.stderr.write(`${line}\n`);
 
 async function measure(haproxy: Haproxy, options: BenchOptions): Promise<Report> {
@@ -22,7 +25,7 @@ async function measure(haproxy: Haproxy, options: BenchOptions): Promise<Report>
     closeStage(stage);
     process.exit(130);
   };
-  process.once("SIGINT", stop);
+  for (const signal of SIGNALS) process.once(signal, stop);
   try {
     const field = new Field(stage);
     const results: Result[] = [];
@@ -37,7 +40,7 @@ async function measure(haproxy: Haproxy, options: BenchOptions): Promise<Report>
       missing: field.missing,
     };
   } finally {
-    process.off("SIGINT", stop);
+    for (const signal of SIGNALS) process.off(signal, stop);
     closeStage(stage);
   }
 }

@@ -14,6 +14,9 @@ const ROUTES = 1000;
 const TRAFFIC = oneToken(ROUTES);
 const DISTURBED = countersign("countersign, 1,000 routes", { routes: ROUTES });
 
+/** Milliseconds after a disturbance, in which HAProxy's checks find out and an old process ends. */
+const SETTLE = 2000;
+
 /** Changes a subject while it is under load; what it leaves running takes the load from then on. */
 type Disturb = (stage: Stage, subject: CountersignSubject) => Promise<CountersignSubject>;
 
@@ -66,5 +69,6 @@ async function measureEvent(
   });
   const seen = await paced({ ...load, seconds: seconds * 2 });
   const after = await disturbed;
+  await new Promise((resolve) => setTimeout(resolve, SETTLE));
   return { subject: after, sample: await measured(after, TRAFFIC, async () => seen) };
 }
