@@ -28,7 +28,8 @@ export class AuthorizeRequest {
   host = "";
   path = "";
   query = "";
-  authorization: string | undefined;
+  /** A view on the frame, so only for as long as the frame is. */
+  authorization: Buffer | undefined;
   headers: Record<string, string> = Object.create(null);
 
   /** The policies' view of the request. @param host as normalized by the policies @param time ms since the epoch */
@@ -143,7 +144,9 @@ function readArgument(request: AuthorizeRequest, name: string, cursor: NotifyCur
       request[name] = text(bytes, valueStart, valueEnd, "latin1") ?? "";
       return;
     case "authorization":
-      request.authorization = text(bytes, valueStart, valueEnd, "latin1");
+      if (bytes[valueStart] === VALUE_TYPE.string) {
+        request.authorization = bytes.subarray(contentStart(bytes, valueStart), valueEnd);
+      }
       return;
     default:
       if (name.startsWith(HEADER)) readHeader(request, name.slice(HEADER.length), cursor);

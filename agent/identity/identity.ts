@@ -8,7 +8,7 @@ import type { Get } from "./fetch.ts";
 import { FETCH_LIMIT, type Schedule, type Surroundings } from "./keys.ts";
 import { OidcVerifier, type Proof } from "./oidc.ts";
 import { Slots } from "./slots.ts";
-import { parseToken } from "./token.ts";
+import { bearerText, parseToken } from "./token.ts";
 
 export type { IdentityEvents, Verification };
 
@@ -36,9 +36,10 @@ export interface Identity {
    * The promise may take as long as a provider does; the caller has a deadline of its own. The work goes on all the
    * same, and its result answers the next request.
    *
+   * @param token a header's bytes, which are read before this returns; or a text
    * @param now milliseconds since the epoch
    */
-  verify(token: string, now: number): Verification | Promise<Verification>;
+  verify(token: Buffer | string, now: number): Verification | Promise<Verification>;
   /** Settles when every issuer's keys were asked for once, well or not, and after 5 s at the latest. */
   ready(): Promise<void>;
   status(): readonly IssuerStatus[];
@@ -101,7 +102,7 @@ class Issuers implements Identity {
     this.#refusals = new RefusalCache(cache.refusals);
   }
 
-  verify(token: string, now: number): Verification | Promise<Verification> {
+  verify(token: Buffer | string, now: number): Verification | Promise<Verification> {
     if (token.length > this.#largest) return refused("token-too-large");
     // Measured: 1.1 us for a token of 900 bytes, nearly all of what a warm identity costs.
     const digest = hash("sha256", token, "binary");
@@ -157,7 +158,9 @@ class Issuers implements Identity {
   }
 
   /** A first use; what cannot be answered at once is verified once for all who ask meanwhile. */
-  #begin(text: string, digest: string, now: number): Verification | Promise<Verification> {
+  #begin(bearer: Buffer | string, digest: string, now: number): Verification | Promise<Verification> {
+    const text = typeof bearer === "string" ? bearer : bearerText(bearer);
+    if (text === undefined) return refused("credential-malformed");
     const token = parseToken(text);
     if (typeof token === "string") return refused(token);
     const { iss } = token.claims;

@@ -12,6 +12,15 @@ export interface Token {
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
+// RFC 6750, section 2.1: b64token. Anything else (a space, a comma joining two credentials, a control character) is no token.
+const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
+
+/** The bearer token in a header's bytes as text; undefined where they cannot be one. */
+export function bearerText(bytes: Buffer): string | undefined {
+  const text = bytes.toString("latin1");
+  return B64TOKEN.test(text) ? text : undefined;
+}
+
 const LARGEST_KID = 1024;
 const BASE64URL = /^[\w-]+$/;
 // The last character of a segment whose length leaves a rest of 2 or 3 carries 4 or 2 bits that must be zero

@@ -1,6 +1,7 @@
 import type { Test } from "tap";
 import type { Config } from "../../agent/config.ts";
 import type { Identity, Verification } from "../../agent/identity/identity.ts";
+import { bearerText } from "../../agent/identity/token.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
 import type { Snapshot } from "../../agent/snapshot.ts";
 import type { Observation, ServerEvents } from "../../agent/telemetry/events.ts";
@@ -111,7 +112,11 @@ export class Recorder implements ServerEvents {
 /** An identity whose tokens are the keys of a table: nothing is verified, so that a test can say what comes when. */
 export function identityOf(table: Readonly<Record<string, () => Verification | Promise<Verification>>>): Identity {
   return {
-    verify: (token) => table[token]?.() ?? { principal: undefined, reason: "signature-invalid" },
+    verify(token) {
+      const text = typeof token === "string" ? token : bearerText(token);
+      if (text === undefined) return { principal: undefined, reason: "credential-malformed" };
+      return table[text]?.() ?? { principal: undefined, reason: "signature-invalid" };
+    },
     ready: () => Promise.resolve(),
     status: () => [],
     caches: () => ({ identities: { entries: 0, limit: 0 }, refusals: { entries: 0, limit: 0 } }),
