@@ -59,7 +59,7 @@ export class Agent {
         caches: () => ({ ...this.#snapshot.identity.caches() }),
         connections: () => this.#server.connections,
         inFlight: () => this.#server.inFlight,
-        pipeliningAdvice: () => undefined,
+        pipeliningAdvice: () => this.#server.pipeliningAdvice(),
         telemetry: this.#telemetry,
       },
       (error) => this.#telemetry.unexpected("answering the admin listener", error),

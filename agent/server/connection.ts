@@ -32,6 +32,8 @@ export interface Shared {
   readonly largestAck: LargestAck;
   /** Called when a contract has made the largest ACK grow. */
   readonly grown: () => void;
+  /** Called when a HAProxy that asks for pipelining does not get it. */
+  readonly unpipelined: () => void;
   readonly clock: () => number;
   readonly events: ServerEvents;
 }
@@ -134,6 +136,7 @@ export class Connection {
     const maxFrameSize = Math.min(offered.maxFrameSize, LARGEST_FRAME);
     this.#offered = offered;
     this.#pipelined = offered.pipelining && pipeliningFits(this.#shared.largestAck.bytes, offered.maxFrameSize);
+    if (offered.pipelining && !this.#pipelined) this.#shared.unpipelined();
     // A frame of exactly the largest size wedges HAProxy 3.1 and later; the prefix of four bytes is in no frame's size.
     const share = (offered.maxFrameSize + 4) / FRAMES_IN_FLIGHT;
     this.#batch.limit = this.#pipelined ? Math.min(share, maxFrameSize + 4) : maxFrameSize + 4;

@@ -35,6 +35,7 @@ export class SpopServer {
       protocolError: (code) => events.protocolError(code),
       dropped: (count) => events.dropped(count),
       healthCheck: () => events.healthCheck(),
+      unpipelined: (advice) => events.unpipelined(advice),
       unexpected: (where, error) => events.unexpected(where, error),
       decided,
     };
@@ -45,6 +46,7 @@ export class SpopServer {
       largestAck: new LargestAck(snapshot.policies),
       // After this turn, whose answers are still sent.
       grown: () => setImmediate(() => this.#endUnfit()),
+      unpipelined: () => events.unpipelined(this.pipeliningAdvice() ?? ""),
       clock,
       events: counted,
     };

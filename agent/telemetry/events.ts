@@ -34,6 +34,8 @@ export interface ServerEvents {
   dropped(count: number): void;
   /** A HELLO that was only a health check (spop-check). */
   healthCheck(): void;
+  /** A connection cannot be pipelined. @param advice what to set in HAProxy */
+  unpipelined(advice: string): void;
   /** A bug, or a state of the machine nobody foresaw. @param where a fixed text, never made from a request */
   unexpected(where: string, error: unknown): void;
 }

@@ -84,6 +84,12 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#log.debug("HAProxy checked the agent's health");
   }
 
+  unpipelined(advice: string): void {
+    const held = this.#throttle.pass("unpipelined", this.#clock());
+    if (held === undefined) return;
+    this.#log.warn({ advice, ...also(held) }, "HAProxy's buffer is too small to pipeline: every request costs more");
+  }
+
   protocolError(error: string): void {
     const code = this.#metrics.server.protocolError(error);
     const held = this.#throttle.pass(`protocol ${code}`, this.#clock());

@@ -114,6 +114,7 @@ test("every other line is in the docs with its level, and no other", async (t) =
   telemetry.connected();
   telemetry.disconnected();
   telemetry.healthCheck();
+  telemetry.unpipelined("set tune.bufsize 32768");
   telemetry.protocolError("other");
   telemetry.dropped(1);
   for (const outcome of ["ok", "error", "ok"] as const) telemetry.fetched("okta", "jwks", outcome, 1);

@@ -83,6 +83,7 @@ export class Recorder implements ServerEvents {
   readonly observations: Observation[] = [];
   readonly errors: string[] = [];
   readonly bugs: string[] = [];
+  advice = "";
   unanswered = 0;
   checks = 0;
   open = 0;
@@ -103,6 +104,9 @@ export class Recorder implements ServerEvents {
   }
   unexpected(where: string, error: unknown): void {
     this.bugs.push(`${where}: ${error}`);
+  }
+  unpipelined(advice: string): void {
+    this.advice = advice;
   }
   healthCheck(): void {
     this.checks++;
