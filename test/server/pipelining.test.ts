@@ -38,6 +38,7 @@ test("pipelining is offered only while twenty of the largest answers cannot wedg
   const large = await serverOf(t, policiesOf(2000));
   t.equal((await clientOf(t, large.port, { maxFrameSize: K16 })).hello.capabilities, "");
   t.match(large.server.pipeliningAdvice(), /^set tune\.bufsize 65536 in HAProxy: with 16384 and/);
+  t.equal(large.events.advice, large.server.pipeliningAdvice(), "the log says so, too");
   t.equal((await clientOf(t, large.port, { maxFrameSize: K128 })).hello.capabilities, "pipelining");
 });
 
