@@ -313,6 +313,11 @@ export const MISTAKES: readonly (readonly [from: string, to: string, ...faults: 
   ],
   [
     'trusted: [10.0.0.0/8, "fd00::/8"]',
+    'trusted: ["fe80::1%eth0/64"]',
+    '34:15: the text "fe80::1%eth0/64"; a network such as 10.0.0.0/8 or fd00::/8',
+  ],
+  [
+    'trusted: [10.0.0.0/8, "fd00::/8"]',
     "trusted: [lb.example.com]",
     '34:15: the text "lb.example.com"; a network such as 10.0.0.0/8 or fd00::/8',
   ],
@@ -336,6 +341,11 @@ export const MISTAKES: readonly (readonly [from: string, to: string, ...faults: 
     "orders: [orders.shop.svc.cluster.local:8080,",
     'orders: ["orders:80 check",',
     '37:14: the text "orders:80 check"; `HOST:PORT` or `unix:/PATH`, such as "10.0.0.7:8080"',
+  ],
+  [
+    "orders: [orders.shop.svc.cluster.local:8080,",
+    'orders: ["[1.2]:80",',
+    '37:14: the text "[1.2]:80"; HOST:PORT with a port from 1 to 65535',
   ],
   [
     "orders: [orders.shop.svc.cluster.local:8080,",

@@ -156,6 +156,7 @@ test("a value, its key and what is not there are found in the file", (t) => {
 const SCALARS = [
   "a: CDE FGH\n",
   "a:   CMN\n      DEF\n\n   GHI\n",
+  "a: CD\n\n\n   EF\n",
   'a: "CDE FGH"\n',
   'x: 1\na: "A\\tB\\x41\\u0042\\U0001F600C\\"D\\\\E"\n',
   'a: "CMN\n   DEF\n\n   GHI\\\n   JKL"\n',
