@@ -1,5 +1,7 @@
 import { AckWriter, encodeSetVar } from "../../protocol/encode.ts";
+import { FrameDecoder } from "../../protocol/frame-decoder.ts";
 import { encodeValue } from "../../protocol/value.ts";
+import { LONGEST_VARINT } from "../../protocol/varint.ts";
 import { writeActions } from "../actions.ts";
 import { type Answer, refuse } from "../authorize.ts";
 import { FRAMES_IN_FLIGHT } from "./pipelining.ts";
@@ -14,23 +16,45 @@ export interface Answered {
   readonly cached: boolean;
 }
 
+/** One turn's answers, oldest first. */
+export interface Taken {
+  readonly bytes: Buffer;
+  readonly answered: readonly Answered[];
+  /** How many older ones were left out. */
+  readonly late: number;
+}
+
 /** A refusal in the fewest bytes: without the id HAProxy does not take it for its request's, and refuses by itself. */
 const BARE_DENY = Buffer.concat([
   encodeSetVar("transaction", "verdict"),
   encodeValue({ type: "string", value: "deny" }),
 ]);
+/** Bytes of an ACK with nothing else in it, its ids at their longest. */
+const BARE_ACK = 9 + 2 * LONGEST_VARINT + BARE_DENY.length;
 
 /**
  * The ACKs of one turn of the event loop, which leave in one write.
  *
  * Of those only the newest 20 are handed out: HAProxy keeps no more in flight, so after a stall the older ones have
- * timed out there, and too many at once wedge it (pipelining.ts).
+ * timed out there, and too many at once wedge it (pipelining.ts). A connection that was not offered pipelining gets as
+ * many at once, too: HAProxy assigns requests to it before the handshake is done, and sends them all after it.
  */
 export class AckBatch {
-  /** An ACK has less bytes than this, its length prefix counted; whatever was foreseen, the connection cannot wedge. */
-  limit = Number.POSITIVE_INFINITY;
+  #buffer = Number.POSITIVE_INFINITY;
+  #limit = Number.POSITIVE_INFINITY;
   readonly #writer = new AckWriter();
   #answered: Answered[] = [];
+
+  /**
+   * Holds to what this HAProxy takes; whatever was foreseen, it cannot wedge.
+   *
+   * @param buffer its tune.bufsize in bytes: a turn's ACKs together stay below it
+   * @param limit bytes that an ACK stays below, its length prefix counted
+   */
+  bound(buffer: number, limit: number): void {
+    this.#buffer = buffer;
+    this.#limit = limit;
+  }
 
   get empty(): boolean {
     return this.#answered.length === 0;
@@ -43,12 +67,31 @@ export class AckBatch {
     this.#answered.push({ answer: written, start, started, cached });
   }
 
-  /** What goes to the socket, whose answers those are, and how many older ones were left out. */
-  take(): { readonly bytes: Buffer; readonly answered: readonly Answered[]; readonly late: number } {
-    const all = this.#answered;
+  /** What goes to the socket now. */
+  take(): Taken {
+    const late = Math.max(0, this.#answered.length - FRAMES_IN_FLIGHT);
+    const answered = late === 0 ? this.#answered : this.#answered.slice(late);
     this.#answered = [];
-    const late = Math.max(0, all.length - FRAMES_IN_FLIGHT);
-    return { bytes: this.#writer.take(all[late]?.start), answered: late === 0 ? all : all.slice(late), late };
+    const bytes = this.#writer.take(answered[0]?.start);
+    if (bytes.length < this.#buffer) return { bytes, answered, late };
+    return { ...this.#refuseOldest(bytes, answered), late };
+  }
+
+  /** Shortens the oldest answers to bare refusals, until all of them fit into the buffer. */
+  #refuseOldest(bytes: Buffer, answered: readonly Answered[]): Omit<Taken, "late"> {
+    const starts = answered.map(({ start }) => start - (answered[0]?.start ?? 0));
+    const fits = (start: number, older: number) => bytes.length - start + older * BARE_ACK < this.#buffer;
+    const found = starts.findIndex(fits);
+    const refused = found < 0 ? answered.length : found;
+    const split = starts[refused] ?? bytes.length;
+    new FrameDecoder(bytes.length).push(bytes.subarray(0, split), (frame) => {
+      this.#writeBareDeny(frame.bytes, frame.idsStart, frame.payloadStart);
+    });
+    const overloaded = ({ request, snapshot }: Answer) => refuse(request, snapshot, "overloaded");
+    return {
+      bytes: Buffer.concat([this.#writer.take(), bytes.subarray(split)]),
+      answered: answered.map((one, i) => (i < refused ? { ...one, answer: overloaded(one.answer) } : one)),
+    };
   }
 
   /** An answer that HAProxy would not read, or that cannot be written, becomes a refusal. */
@@ -57,7 +100,7 @@ export class AckBatch {
     try {
       writer.begin(bytes, idsStart, idsEnd);
       const written = writeActions(writer, answer);
-      if (writer.finish() < this.limit) return written;
+      if (writer.finish() < this.#limit) return written;
       return this.#rewrite(bytes, idsStart, idsEnd, refuse(answer.request, answer.snapshot, "header-too-long"));
     } catch (thrown) {
       const refused = { ...refuse(answer.request, answer.snapshot, "agent-error"), thrown };
@@ -70,11 +113,15 @@ export class AckBatch {
     writer.abandon();
     writer.begin(bytes, idsStart, idsEnd);
     const written = writeActions(writer, answer);
-    if (writer.finish() < this.limit) return written;
+    if (writer.finish() < this.#limit) return written;
     writer.abandon();
-    writer.begin(bytes, idsStart, idsEnd);
-    writer.append(BARE_DENY);
-    writer.finish();
+    this.#writeBareDeny(bytes, idsStart, idsEnd);
     return answer;
+  }
+
+  #writeBareDeny(bytes: Uint8Array, idsStart: number, idsEnd: number): void {
+    this.#writer.begin(bytes, idsStart, idsEnd);
+    this.#writer.append(BARE_DENY);
+    this.#writer.finish();
   }
 }

@@ -138,8 +138,8 @@ export class Connection {
     this.#pipelined = offered.pipelining && pipeliningFits(this.#shared.largestAck.bytes, offered.maxFrameSize);
     if (offered.pipelining && !this.#pipelined) this.#shared.unpipelined();
     // A frame of exactly the largest size wedges HAProxy 3.1 and later; the prefix of four bytes is in no frame's size.
-    const share = (offered.maxFrameSize + 4) / FRAMES_IN_FLIGHT;
-    this.#batch.limit = this.#pipelined ? Math.min(share, maxFrameSize + 4) : maxFrameSize + 4;
+    const buffer = offered.maxFrameSize + 4;
+    this.#batch.bound(buffer, Math.min(maxFrameSize + 4, this.#pipelined ? buffer / FRAMES_IN_FLIGHT : buffer));
     this.#decoder.limit = maxFrameSize;
     this.#socket.write(encodeAgentHello({ maxFrameSize, pipelining: this.#pipelined }));
   }
