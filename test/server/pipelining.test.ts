@@ -150,3 +150,25 @@ test("of many NOTIFYs read in one turn only the newest twenty are answered, in o
   t.equal(events.unanswered, 30);
   t.equal(events.observations.length, 20);
 });
+
+test("a burst on a connection without pipelining never fills the buffer: the oldest get the shortest refusal", async (t) => {
+  // HAProxy 3.2 assigns up to twenty requests to a connection before it knows that it may not pipeline them.
+  const { port, events } = await serverOf(t, policiesOf(2000, "x".repeat(1500)));
+  const spop = await clientOf(t, port, { maxFrameSize: K16 });
+  t.equal(spop.hello.capabilities, "");
+  const sizes = sizesOf(spop);
+  const ids = Array.from({ length: 17 }, (_, i) => ({ streamId: (1n << 32n) + BigInt(i), frameId: 1n }));
+  const answers = Promise.all(ids.map((id) => spop.answerTo(id)));
+  spop.socket.write(Buffer.concat(ids.map((id) => encodeFrame(FRAME_TYPE.notify, encodeMessages(messageOf()), id))));
+  const verdicts = (await answers).map((answer) => valuesOf(answer).verdict);
+  const allowed = verdicts.filter((verdict) => verdict === "allow").length;
+  t.strictSame(verdicts, [...Array(17 - allowed).fill("deny"), ...Array(allowed).fill("allow")], "all are answered");
+  t.ok(allowed >= 8, `${allowed} are allowed`);
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  t.ok(total < K16 + 4, `${total} bytes`);
+  t.strictSame(
+    events.observations.map(({ decision }) => decision.reason),
+    [...Array(17 - allowed).fill("overloaded"), ...Array(allowed).fill("allowed")],
+    "and telemetry hears what was sent",
+  );
+});
