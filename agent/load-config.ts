@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { readDocument } from "../policies/document.ts";
 import type { Fault } from "../policies/fault.ts";
-import { schemaFaults } from "../policies/validate.ts";
+import { readDocument } from "../policies/source/document.ts";
+import { schemaFaults } from "../policies/source/validate.ts";
 import { readHaproxy } from "./config/haproxy.ts";
 import { readIssuers } from "./config/issuers.ts";
 import { readListen } from "./config/listen.ts";

@@ -1,6 +1,6 @@
-import { type Compiled, compilePolicies, type PolicyEnvironment } from "../policies/compile.ts";
-import type { CompiledPolicies } from "../policies/compiled.ts";
+import { type Compiled, compilePolicies, type PolicyEnvironment } from "../policies/compile/compile.ts";
 import type { Fault } from "../policies/fault.ts";
+import type { CompiledPolicies } from "../policies/judging/compiled.ts";
 import type { Config, OidcIssuer } from "./config.ts";
 import { loadConfig } from "./load-config.ts";
 import { findPolicyFiles, readPolicyFiles } from "./policy-files.ts";

@@ -1,6 +1,6 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { PolicyText } from "../policies/compile.ts";
+import type { PolicyText } from "../policies/compile/compile.ts";
 import type { Fault } from "../policies/fault.ts";
 
 /** Entries of one search, and directories below each other. Past them a mount was probably named by mistake. */

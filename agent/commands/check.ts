@@ -33,7 +33,8 @@ async function check(_positionals: readonly string[], options: Options, context:
   const faults: readonly Fault[] = outcome.loaded === undefined ? outcome.faults : [];
   const warnings = outcome.loaded === undefined ? outcome.warnings : outcome.loaded.warnings;
   const summary = outcome.loaded === undefined ? undefined : summaryOf(outcome.loaded);
-  if (options.json === true) context.out(jsonText({ faults: faults.map(bare), warnings: warnings.map(bare), ...summary }));
+  if (options.json === true)
+    context.out(jsonText({ faults: faults.map(bare), warnings: warnings.map(bare), ...summary }));
   else {
     context.err(faultsText(faults));
     context.err(warnings.map((warning) => `warning: ${faultsText([warning])}`).join(""));

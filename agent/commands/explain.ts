@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import { type Explanation, explain, type Step, type Who } from "../../policies/explain.ts";
-import { parseRequestLine } from "../../policies/request-line.ts";
+import { type Explanation, explain, type Step, type Who } from "../../policies/tools/explain.ts";
+import { parseRequestLine } from "../../policies/tools/request-line.ts";
 import type { Config, OidcIssuer } from "../config.ts";
 import { credentialOf } from "../credentials.ts";
 import { get } from "../identity/fetch.ts";

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseHostPattern } from "../../policies/hosts.ts";
+import { parseHostPattern } from "../../policies/routing/hosts.ts";
 import { discover } from "../identity/discovery.ts";
 import { FetchError, get } from "../identity/fetch.ts";
 import { load } from "../load.ts";

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { nearest } from "../../policies/validate.ts";
+import { nearest } from "../../policies/source/validate.ts";
 import { VERSION } from "../version.ts";
 import { CHECK } from "./check.ts";
 import { type Command, CommandError, type Context, EXIT, type Options, UsageError } from "./command.ts";

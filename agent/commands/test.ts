@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { type CaseResult, type RuleCoverage, runSuite } from "../../policies/suite.ts";
+import { type CaseResult, type RuleCoverage, runSuite } from "../../policies/tools/suite.ts";
 import { policyEnvironment } from "../load.ts";
 import { readPolicyFiles } from "../policy-files.ts";
 import {

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { headerNameFault } from "../../policies/headers.ts";
+import { headerNameFault } from "../../policies/judging/headers.ts";
 import type { HaproxyConfig } from "../config.ts";
 import type { Section } from "./section.ts";
 

@@ -1,7 +1,7 @@
-import type { Path, SourceDocument } from "../../policies/document.ts";
 import type { Fault } from "../../policies/fault.ts";
-import { type Schema, schemaAt } from "../../policies/schema.ts";
-import { describe } from "../../policies/validate.ts";
+import type { Path, SourceDocument } from "../../policies/source/document.ts";
+import { type Schema, schemaAt } from "../../policies/source/schema.ts";
+import { describe } from "../../policies/source/validate.ts";
 import { bytes, milliseconds } from "./units.ts";
 
 /** A schema with the range of a duration or a size, which JSON Schema cannot say. */

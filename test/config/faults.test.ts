@@ -3,8 +3,8 @@ import { test } from "tap";
 import schema from "../../agent/config.schema.json" with { type: "json" };
 import { loadConfig } from "../../agent/load-config.ts";
 import { faultText } from "../../policies/fault.ts";
-import { knownKeys, type Schema, schemaAt } from "../../policies/schema.ts";
-import { nearest } from "../../policies/validate.ts";
+import { knownKeys, type Schema, schemaAt } from "../../policies/source/schema.ts";
+import { nearest } from "../../policies/source/validate.ts";
 import { EVERY_KEY, env, Files, file, SHORTEST } from "./example.ts";
 import { MISTAKES } from "./mistakes.ts";
 

@@ -5,7 +5,7 @@ import { OWN_REASONS } from "../../haproxy/reasons.ts";
 import { contractOf, renderHaproxy } from "../../haproxy/render.ts";
 import { headerVariable, inTransaction, isPrincipalVariable, VARIABLES } from "../../haproxy/variables.ts";
 import { REASONS } from "../../policies/decision.ts";
-import { headerNameFault, MOST_HEADERS as MOST_IN_POLICIES } from "../../policies/headers.ts";
+import { headerNameFault, MOST_HEADERS as MOST_IN_POLICIES } from "../../policies/judging/headers.ts";
 import { INPUT } from "../support/rendered.ts";
 
 const PRINCIPAL = Object.keys(VARIABLES).filter(isPrincipalVariable);

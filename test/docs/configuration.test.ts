@@ -3,7 +3,7 @@ import { test } from "tap";
 import { parse } from "yaml";
 import type { ConfigSchema } from "../../agent/config/section.ts";
 import schema from "../../agent/config.schema.json" with { type: "json" };
-import { isLater, resolved, type Schema } from "../../policies/schema.ts";
+import { isLater, resolved, type Schema } from "../../policies/source/schema.ts";
 import { Files, SHORTEST } from "../config/example.ts";
 
 const page = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");

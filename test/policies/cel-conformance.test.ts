@@ -8,10 +8,10 @@ import {
 import { type Any, anyUnpack, DurationSchema, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { Duration, UnsignedInt } from "@marcbachmann/cel-js/evaluator";
 import { test } from "tap";
-import { faultOf } from "../../policies/cel-fault.ts";
-import { LANGUAGE } from "../../policies/cel-language.ts";
-import { Activation } from "../../policies/cel-macros.ts";
-import { parse } from "../../policies/conditions.ts";
+import { parse } from "../../policies/cel/conditions.ts";
+import { faultOf } from "../../policies/cel/fault.ts";
+import { LANGUAGE } from "../../policies/cel/language.ts";
+import { Activation } from "../../policies/cel/macros.ts";
 
 /** Suites on what policies offer. The others are on protobuf messages, optionals, and extensions but that of strings. */
 const SUITES = [

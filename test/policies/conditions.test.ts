@@ -1,6 +1,6 @@
 import { evaluate } from "@marcbachmann/cel-js";
 import { test } from "tap";
-import { compileCondition, compileHeader, type ExpressionInput } from "../../policies/conditions.ts";
+import { compileCondition, compileHeader, type ExpressionInput } from "../../policies/cel/conditions.ts";
 import type { TextFault } from "../../policies/fault.ts";
 import type { Principal } from "../../policies/principal.ts";
 import type { PolicyRequest } from "../../policies/request.ts";

@@ -1,6 +1,6 @@
 import { test } from "tap";
-import { readDocument, type SourceDocument } from "../../policies/document.ts";
 import { faultText } from "../../policies/fault.ts";
+import { readDocument, type SourceDocument } from "../../policies/source/document.ts";
 
 function read(text: string): SourceDocument {
   const document = readDocument("f", text);

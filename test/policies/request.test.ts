@@ -1,8 +1,8 @@
 import { test } from "tap";
-import { normalizeHost } from "../../policies/host.ts";
-import { ambiguityOf, type PathLeniency, STRICT, segmentsOf } from "../../policies/path.ts";
-import { parsePattern } from "../../policies/pattern.ts";
-import { RouteTable } from "../../policies/routes.ts";
+import { normalizeHost } from "../../policies/routing/host.ts";
+import { ambiguityOf, type PathLeniency, STRICT, segmentsOf } from "../../policies/routing/path.ts";
+import { parsePattern } from "../../policies/routing/pattern.ts";
+import { RouteTable } from "../../policies/routing/routes.ts";
 
 const PATHS: readonly (readonly [string, readonly string[] | undefined])[] = [
   ["/", [""]],

@@ -1,8 +1,8 @@
 import { test } from "tap";
-import { HostTable, parseHostPattern } from "../../policies/hosts.ts";
-import { STRICT } from "../../policies/path.ts";
-import { type Pattern, parsePattern } from "../../policies/pattern.ts";
-import { conflictsOf, RouteTable } from "../../policies/routes.ts";
+import { HostTable, parseHostPattern } from "../../policies/routing/hosts.ts";
+import { STRICT } from "../../policies/routing/path.ts";
+import { type Pattern, parsePattern } from "../../policies/routing/pattern.ts";
+import { conflictsOf, RouteTable } from "../../policies/routing/routes.ts";
 
 function pattern(text: string): Pattern {
   const parsed = parsePattern(text);

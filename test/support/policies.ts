@@ -1,9 +1,9 @@
-import { compilePolicies, type PolicyEnvironment } from "../../policies/compile.ts";
+import { compilePolicies, type PolicyEnvironment } from "../../policies/compile/compile.ts";
 import type { Decision } from "../../policies/decision.ts";
 import { faultText } from "../../policies/fault.ts";
 import type { Policies } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
-import { parseRequestLine } from "../../policies/request-line.ts";
+import { parseRequestLine } from "../../policies/tools/request-line.ts";
 
 /** An instant for tests, in milliseconds since the epoch. */
 export const NOON = Date.UTC(2026, 10, 25, 12);

@@ -1,0 +1,157 @@
+import type { Principal } from "../principal.ts";
+import type { PolicyRequest } from "../request.ts";
+import { Activation } from "./macros.ts";
+
+/** What an expression is evaluated for. */
+export interface ExpressionInput {
+  readonly request: PolicyRequest;
+  /** Captures of the route's pattern. */
+  readonly params: Readonly<Record<string, string>>;
+  /** `undefined`: anonymous, and an expression that reads the principal cannot be told. */
+  readonly principal: Principal | undefined;
+  /** The principal's roles in these policies. */
+  readonly roles: readonly string[];
+}
+
+/** `request` and `principal` of one evaluation. Nothing is copied: a field is worked out when it is read. */
+export class PolicyActivation extends Activation {
+  readonly request: RequestView;
+  readonly principal: PrincipalView | undefined;
+
+  constructor({ request, params, principal, roles }: ExpressionInput) {
+    super();
+    this.request = new RequestView(request, params);
+    this.principal = principal === undefined ? undefined : new PrincipalView(principal, roles);
+  }
+}
+
+/** The fields stand in cel-language.ts; CEL reads no others. */
+export class RequestView {
+  readonly params: Readonly<Record<string, string>>;
+  readonly #request: PolicyRequest;
+
+  constructor(request: PolicyRequest, params: Readonly<Record<string, string>>) {
+    this.#request = request;
+    this.params = params;
+  }
+
+  get method(): string {
+    return this.#request.method;
+  }
+
+  get host(): string {
+    return this.#request.host;
+  }
+
+  get path(): string {
+    return this.#request.path;
+  }
+
+  get query(): string {
+    return this.#request.query;
+  }
+
+  get headers(): Readonly<Record<string, string>> {
+    return this.#request.headers;
+  }
+
+  get src(): string {
+    return this.#request.src;
+  }
+
+  get tls(): boolean {
+    return this.#request.tls;
+  }
+
+  get time(): Date {
+    return new Date(this.#request.time);
+  }
+}
+
+/** The fields stand in cel-language.ts; CEL reads no others. `undefined` is absent. */
+export class PrincipalView {
+  readonly roles: readonly string[];
+  readonly #principal: Principal;
+
+  constructor(principal: Principal, roles: readonly string[]) {
+    this.#principal = principal;
+    this.roles = roles;
+  }
+
+  get subject(): string {
+    return this.#principal.subject;
+  }
+
+  get issuer(): string {
+    return this.#principal.issuer;
+  }
+
+  get kind(): string {
+    return this.#principal.kind;
+  }
+
+  get groups(): readonly string[] {
+    return this.#principal.groups;
+  }
+
+  get scopes(): readonly string[] {
+    return this.#principal.scopes;
+  }
+
+  get claims(): unknown {
+    return readable(this.#principal.claims);
+  }
+
+  get actor(): readonly ActorView[] {
+    return this.#principal.actor.map(({ subject, issuer }) => new ActorView(subject, issuer));
+  }
+
+  get authenticated_at(): Date | undefined {
+    const { authenticatedAt } = this.#principal;
+    return authenticatedAt === undefined ? undefined : new Date(authenticatedAt);
+  }
+
+  get expires_at(): Date {
+    return new Date(this.#principal.expiresAt);
+  }
+
+  get bound(): string {
+    return this.#principal.bound;
+  }
+}
+
+export class ActorView {
+  readonly subject: string;
+  readonly issuer: string | undefined;
+
+  constructor(subject: string, issuer: string | undefined) {
+    this.subject = subject;
+    this.issuer = issuer;
+  }
+}
+
+const READABLE = new WeakMap<object, unknown>();
+
+/**
+ * Claims as the library can read them. It tells a map by its `constructor`, so objects that hold a claim of that name
+ * become Maps; others stay as they are. Worked out once for each principal.
+ */
+function readable(claims: object): unknown {
+  let known = READABLE.get(claims);
+  if (known === undefined) {
+    known = holdsConstructor(claims) ? asMap(claims) : claims;
+    READABLE.set(claims, known);
+  }
+  return known;
+}
+
+function holdsConstructor(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return Object.hasOwn(value, "constructor") || Object.values(value).some(holdsConstructor);
+}
+
+function asMap(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(asMap);
+  return new Map(Object.entries(value).map(([name, member]) => [name, asMap(member)]));
+}

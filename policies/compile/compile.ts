@@ -1,0 +1,203 @@
+import { hash } from "node:crypto";
+import { type Fault, faultText } from "../fault.ts";
+import type { Binding, PolicyIssuer } from "../judging/binding.ts";
+import { CompiledPolicies } from "../judging/compiled.ts";
+import { MOST_HEADERS } from "../judging/headers.ts";
+import { type Role, Roles } from "../judging/roles.ts";
+import type { Uses } from "../policies.ts";
+import schema from "../policy-file.schema.json" with { type: "json" };
+import { HostTable } from "../routing/hosts.ts";
+import { readDocument, type SourceDocument } from "../source/document.ts";
+import { schemaFaults } from "../source/validate.ts";
+import { Findings, Place } from "./findings.ts";
+import type { PolicyFile } from "./policy-file.ts";
+import { type BindingPlaces, compileRoles, type RoleEntry } from "./roles.ts";
+import { type CompiledService, compileService, type ServicePlace } from "./service.ts";
+import { soundPart } from "./sound.ts";
+
+/** A policy file as read; `file` is how faults name it. */
+export interface PolicyText {
+  readonly file: string;
+  readonly text: string;
+}
+
+/** What the policies are held against. */
+export interface PolicyEnvironment {
+  readonly issuers: readonly PolicyIssuer[];
+  /** Names of the HAProxy backends that the configuration knows; empty where it leaves them to the reader's haproxy.cfg. */
+  readonly backends: readonly string[];
+  /** Milliseconds since the epoch, for warnings about bindings that have ended. */
+  readonly now: number;
+}
+
+export type Compiled =
+  | { readonly policies: CompiledPolicies; readonly warnings: readonly Fault[] }
+  | { readonly faults: readonly Fault[]; readonly warnings: readonly Fault[] };
+
+/** Compiles a set of policy files, or says everything that is wrong with it. Pure: the same texts give the same policies. */
+export function compilePolicies(texts: readonly PolicyText[], environment: PolicyEnvironment): Compiled {
+  const findings = new Findings();
+  const { roles: roleEntries, services } = collect(read(texts, findings), findings);
+  const { issuers, now } = environment;
+  const { roles, ordered, places } = compileRoles(roleEntries, issuers, now, findings);
+  const usage = new Map<Role, Set<string>>();
+  const used = (role: Role, by: ReadonlySet<string>) => usage.set(role, new Set([...(usage.get(role) ?? []), ...by]));
+  const compiled = services.map((service) => compileService(service, { roles, issuers, findings, used }));
+  const hosts = hostTable(compiled, findings);
+  const uses = unionOf(compiled);
+  checkHeaderCount(uses, compiled, findings);
+  warnOfBackends(services, environment.backends, findings);
+  warnOfUselessBindings(ordered, usage, places, findings);
+  const warnings = sorted(findings.warnings, texts);
+  if (findings.faults.length > 0) return { faults: sorted(findings.faults, texts), warnings };
+  return { policies: new CompiledPolicies(revisionOf(texts), compiled, hosts, uses, new Roles(ordered)), warnings };
+}
+
+interface Readable {
+  readonly document: SourceDocument;
+  /** What the schema has nothing against. */
+  readonly file: PolicyFile;
+}
+
+function read(texts: readonly PolicyText[], findings: Findings): readonly Readable[] {
+  return texts.flatMap(({ file, text }) => {
+    const document = readDocument(file, text);
+    if (!("value" in document)) {
+      findings.faults.push(...document);
+      return [];
+    }
+    if (document.value === null) return [];
+    const faults = schemaFaults(document, schema);
+    findings.faults.push(...faults);
+    return [{ document, file: soundPart(document.value, faults) }];
+  });
+}
+
+/** Brings the roles and services of all files together; a name in two places is a fault. */
+function collect(documents: readonly Readable[], findings: Findings) {
+  const roles = new Map<string, RoleEntry>();
+  const services = new Map<string, ServicePlace>();
+  for (const { document, file } of documents) {
+    for (const [name, bindings] of Object.entries(file.roles ?? {})) {
+      once(roles, name, { bindings, place: new Place(document, ["roles", name]) }, "role", findings);
+    }
+    for (const [name, entry] of Object.entries(file.services ?? {})) {
+      once(services, name, { name, entry, place: new Place(document, ["services", name]) }, "service", findings);
+    }
+  }
+  return { roles, services: [...services.values()] };
+}
+
+function once<T extends { readonly place: Place }>(
+  all: Map<string, T>,
+  name: string,
+  entry: T,
+  what: string,
+  findings: Findings,
+): void {
+  const first = all.get(name);
+  if (first === undefined) all.set(name, entry);
+  else
+    findings.key(
+      entry.place,
+      `a second ${what} "${name}"`,
+      `another name, or one entry for both; the first is at ${first.place.text}`,
+    );
+}
+
+function hostTable(services: readonly CompiledService[], findings: Findings): HostTable<CompiledService> {
+  const seen = new Map<string, { service: CompiledService; place: Place }>();
+  for (const service of services) {
+    for (const { host, place } of service.hosts) {
+      const first = seen.get(host);
+      if (first === undefined) seen.set(host, { service, place });
+      else
+        findings.fault(
+          place,
+          `the host "${host}" a second time`,
+          `one service for each host; the first is "${first.service.service.name}" at ${first.place.text}`,
+        );
+    }
+  }
+  return new HostTable([...seen].map(([host, { service }]) => ({ host, value: service })));
+}
+
+/** What all routes and their shadows read and promise; a header has the largest of its maxima. */
+function unionOf(services: readonly CompiledService[]): Uses {
+  const all = services.flatMap(({ routes }) => routes.map(({ uses }) => uses));
+  const headers = new Map<string, number>();
+  for (const { name, max } of all.flatMap(({ identityHeaders }) => identityHeaders))
+    headers.set(name, Math.max(max, headers.get(name) ?? 0));
+  const preflight = services.some((service) => service.preflight) ? ["access-control-request-method", "origin"] : [];
+  return {
+    query: all.some(({ query }) => query),
+    requestHeaders: [...new Set([...preflight, ...all.flatMap(({ requestHeaders }) => requestHeaders)])].sort(),
+    identityHeaders: [...headers].map(([name, max]) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
+  };
+}
+
+function checkHeaderCount({ identityHeaders }: Uses, services: readonly CompiledService[], findings: Findings): void {
+  const place = services[0]?.hosts[0]?.place;
+  if (identityHeaders.length <= MOST_HEADERS || place === undefined) return;
+  findings.fault(
+    place,
+    `the policies set ${identityHeaders.length} different identity headers`,
+    `at most ${MOST_HEADERS} in all services together`,
+  );
+}
+
+function warnOfBackends(services: readonly ServicePlace[], backends: readonly string[], findings: Findings): void {
+  if (backends.length === 0) return;
+  for (const { entry, place } of services) {
+    if (backends.includes(entry.backend)) continue;
+    findings.warn(
+      place.at("backend"),
+      `the configuration's \`haproxy.backends\` has no "${entry.backend}"`,
+      `one of ${backends.map((name) => `"${name}"`).join(", ")}; or make sure that your haproxy.cfg has it`,
+    );
+  }
+}
+
+/** A binding that can let nobody in, wherever its role is used. */
+function warnOfUselessBindings(
+  ordered: readonly Role[],
+  usage: Map<Role, Set<string>>,
+  places: BindingPlaces,
+  findings: Findings,
+): void {
+  // From those that include to those that are included: usage travels that way.
+  for (const role of ordered.toReversed()) {
+    const issuers = usage.get(role);
+    if (issuers === undefined) continue;
+    for (const binding of role.bindings) {
+      const possible = binding.issuers.intersection(issuers);
+      if (binding.included !== undefined)
+        usage.set(binding.included, possible.union(usage.get(binding.included) ?? new Set()));
+      if (possible.size === 0) warnOf(binding, places, findings);
+    }
+  }
+}
+
+function warnOf(binding: Binding, places: BindingPlaces, findings: Findings): void {
+  const place = places.get(binding);
+  if (place !== undefined)
+    findings.warn(
+      place,
+      "a binding that can let nobody in",
+      "the services that use its role take no principal of its issuer or kind: remove it, or correct it",
+    );
+}
+
+/** Digest of the files' content. */
+function revisionOf(texts: readonly PolicyText[]): string {
+  return hash("sha256", texts.map(({ text }) => `${text.length}:${text}`).join("")).slice(0, 12);
+}
+
+/** By file and place; what was found by way of several routes, such as a service's default, is told once. */
+function sorted(faults: readonly Fault[], texts: readonly PolicyText[]): readonly Fault[] {
+  const order = new Map(texts.map(({ file }, index) => [file, index]));
+  const distinct = new Map(faults.map((fault) => [faultText(fault), fault])).values();
+  return [...distinct].sort(
+    (a, b) => (order.get(a.file) ?? 0) - (order.get(b.file) ?? 0) || a.line - b.line || a.column - b.column,
+  );
+}

@@ -1,0 +1,56 @@
+import type { Kind } from "../principal.ts";
+
+/** A policy file that its schema (policy-file.schema.json) has passed. Roles and services may be spread over many files. */
+export interface PolicyFile {
+  readonly roles?: Readonly<Record<string, readonly BindingEntry[]>>;
+  readonly services?: Readonly<Record<string, ServiceEntry>>;
+}
+
+/** One way of having a role: all keys that are there must hold. */
+export interface BindingEntry {
+  readonly issuer?: string;
+  readonly subject?: string;
+  readonly group?: string;
+  readonly scope?: string;
+  readonly kind?: Kind;
+  /** By dotted path. */
+  readonly claim?: Readonly<Record<string, string | number | boolean>>;
+  readonly role?: string;
+  /** RFC 3339. */
+  readonly until?: string;
+}
+
+/** What a route, its service or its shadow may say of who may pass. */
+export interface RuleEntry {
+  readonly allow?: readonly string[];
+  readonly deny?: readonly string[];
+  readonly scopes?: readonly string[];
+  readonly when?: string;
+}
+
+export type HeaderEntries = Readonly<Record<string, string | { readonly value: string; readonly max?: number }>>;
+
+export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
+  readonly hosts: readonly string[];
+  readonly issuers?: readonly string[];
+  readonly audiences?: readonly string[];
+  readonly backend: string;
+  readonly preflight?: "allow";
+  readonly paths?: {
+    readonly encoded_slash?: "opaque";
+    readonly empty_segments?: "allow";
+    readonly parameters?: "allow";
+  };
+  readonly headers?: HeaderEntries;
+  readonly forward_credential?: boolean;
+  readonly routes: readonly RouteEntry[];
+}
+
+export interface RouteEntry extends RuleEntry {
+  readonly name: string;
+  readonly match: readonly string[];
+  readonly optional?: boolean;
+  readonly headers?: HeaderEntries;
+  readonly forward_credential?: boolean;
+  readonly shadow?: RuleEntry;
+}

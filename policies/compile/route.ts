@@ -1,0 +1,143 @@
+import { compileHeaderRule, type HeaderRule, headerNameFault } from "../judging/headers.ts";
+import { Rule, type Test } from "../judging/rule.ts";
+import type { Service, Uses } from "../policies.ts";
+import { type Pattern, parsePattern } from "../routing/pattern.ts";
+import type { Place } from "./findings.ts";
+import type { HeaderEntries, RouteEntry } from "./policy-file.ts";
+import { checkCaptures, compileTest, type Given, given, type TestContext, type TestParts, testParts } from "./test.ts";
+
+/** What a route inherits of its service. */
+export interface RouteDefaults {
+  readonly test: TestParts;
+  readonly headers: Given<HeaderEntries> | undefined;
+  readonly forwardCredential: boolean;
+}
+
+export interface CompiledRoute {
+  readonly rule: Rule;
+  readonly patterns: readonly { readonly pattern: Pattern; readonly place: Place }[];
+  /** What the rule and its shadow read and promise: what HAProxy is to be configured for. */
+  readonly uses: Uses;
+}
+
+/** Compiles one route of a service. */
+export function compileRoute(
+  entry: RouteEntry,
+  place: Place,
+  service: Service,
+  defaults: RouteDefaults,
+  context: Omit<TestContext, "captures">,
+): CompiledRoute {
+  const patterns = compilePatterns(entry, place, context);
+  const captures = patterns
+    .map(({ pattern }) => new Set(pattern.captures))
+    .reduce((a, b) => a.intersection(b), new Set(patterns[0]?.pattern.captures));
+  const whole: TestContext = { ...context, captures };
+  const parts = testParts(entry, place, defaults.test, true);
+  if (parts.allow === undefined) {
+    context.findings.key(
+      place.at("name"),
+      `the route "${entry.name}" does not say whom it allows`,
+      "add `allow: [a role]`, `[authenticated]` or `[anyone]`, here or at the service",
+    );
+  }
+  const test = compileTest(parts, whole);
+  const access = test.allow === "anyone" ? "anyone" : entry.optional === true ? "optional" : "required";
+  const headers = access === "anyone" ? [] : compileHeaders(given(entry, "headers", place) ?? defaults.headers, whole);
+  const shadow =
+    entry.shadow === undefined
+      ? undefined
+      : compileTest(testParts(entry.shadow, place.at("shadow"), parts, false), whole);
+  checkRoute(entry, place, { access, test, parts }, whole);
+  const rule = new Rule({
+    name: entry.name,
+    service,
+    access,
+    forwardCredential: entry.forward_credential ?? defaults.forwardCredential,
+    needs: usesOf([test], headers),
+    test,
+    shadow,
+    headers,
+  });
+  return { rule, patterns, uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers) };
+}
+
+function compilePatterns(
+  entry: RouteEntry,
+  place: Place,
+  { findings }: Pick<TestContext, "findings">,
+): CompiledRoute["patterns"] {
+  return entry.match.flatMap((text, index) => {
+    const at = place.at("match", index);
+    const pattern = parsePattern(text);
+    if (!("offset" in pattern)) return [{ pattern, place: at }];
+    findings.text(at, pattern);
+    return [];
+  });
+}
+
+function compileHeaders(headers: Given<HeaderEntries> | undefined, context: TestContext): readonly HeaderRule[] {
+  if (headers === undefined) return [];
+  return Object.entries(headers.value).flatMap(([name, entry]) => {
+    const place = headers.place.at(name);
+    const fault = headerNameFault(name);
+    if (fault !== undefined) context.findings.key(place, fault.found, fault.right);
+    const { value, max, at } =
+      typeof entry === "string"
+        ? { value: entry, max: undefined, at: place }
+        : { ...entry, max: entry.max, at: place.at("value") };
+    const rule = compileHeaderRule(name, value, max);
+    if ("offset" in rule) {
+      context.findings.text(at, rule);
+      return [];
+    }
+    checkCaptures(rule.expression.uses, at, context);
+    return [rule];
+  });
+}
+
+/** Keys that contradict each other: somebody meant something that would not happen. */
+function checkRoute(
+  entry: RouteEntry,
+  place: Place,
+  { access, test, parts }: { access: Rule["access"]; test: Test; parts: TestParts },
+  { findings }: TestContext,
+): void {
+  if (access === "optional" && test.when?.uses.principal === true && parts.when !== undefined) {
+    findings.warn(
+      parts.when.place,
+      "a condition that reads the principal, on a route with `optional`",
+      "a request without a credential is refused where the condition asks for the principal",
+    );
+  }
+  if (access !== "anyone") return;
+  const contradictions = ["deny", "scopes", "headers", "optional", "shadow"] as const;
+  for (const key of contradictions) {
+    const value = entry[key];
+    if (value === undefined || value === false) continue;
+    findings.key(
+      place.at(key),
+      `\`${key}\` on a route that allows \`anyone\``,
+      "the credential is not read there: remove it, or allow roles or `authenticated`, with `optional: true` if need be",
+    );
+  }
+  if (test.when?.uses.principal === true && parts.when !== undefined) {
+    findings.fault(
+      parts.when.place,
+      "a condition that reads the principal, on a route that allows `anyone`",
+      "there is no principal: read only the request, or allow roles or `authenticated`",
+    );
+  }
+}
+
+function usesOf(tests: readonly Test[], headers: readonly HeaderRule[]): Uses {
+  const read = [
+    ...tests.flatMap(({ when }) => (when === undefined ? [] : [when.uses])),
+    ...headers.map(({ expression }) => expression.uses),
+  ];
+  return {
+    query: read.some(({ query }) => query),
+    requestHeaders: [...new Set(read.flatMap((uses) => uses.headers))].sort(),
+    identityHeaders: headers.map(({ name, max }) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
+  };
+}

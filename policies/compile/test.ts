@@ -1,0 +1,130 @@
+import { type Condition, compileCondition, type ExpressionUses } from "../cel/conditions.ts";
+import type { Role } from "../judging/roles.ts";
+import type { Test } from "../judging/rule.ts";
+import type { Findings, Place } from "./findings.ts";
+import type { RuleEntry } from "./policy-file.ts";
+import { roleNamed } from "./roles.ts";
+
+/** A key of a rule with the place where it stands: at the route, or at the service whose default it is. */
+export interface Given<T> {
+  readonly value: T;
+  readonly place: Place;
+}
+
+/** The parts of a rule, each from where it is given. */
+export interface TestParts {
+  readonly allow: Given<readonly string[]> | undefined;
+  readonly deny: readonly Given<readonly string[]>[];
+  readonly scopes: Given<readonly string[]> | undefined;
+  readonly when: Given<string> | undefined;
+}
+
+/** A key of an entry, with its place. */
+export function given<T, K extends keyof T & string>(
+  entry: T,
+  key: K,
+  place: Place,
+): Given<NonNullable<T[K]>> | undefined {
+  const value = entry[key];
+  return value === undefined || value === null ? undefined : { value, place: place.at(key) };
+}
+
+/** A rule's own parts where it has them, those of `fallback` where not; `deny` adds up. */
+export function testParts(entry: RuleEntry, place: Place, fallback: TestParts | undefined, adds: boolean): TestParts {
+  const deny = given(entry, "deny", place);
+  const inherited = fallback?.deny ?? [];
+  return {
+    allow: given(entry, "allow", place) ?? fallback?.allow,
+    deny: deny === undefined ? inherited : adds ? [...inherited, deny] : [deny],
+    scopes: given(entry, "scopes", place) ?? fallback?.scopes,
+    when: given(entry, "when", place) ?? fallback?.when,
+  };
+}
+
+/** What compiling one rule needs of the rest of the policies. */
+export interface TestContext {
+  readonly roles: ReadonlyMap<string, Role>;
+  /** Names of the issuers that the service takes. */
+  readonly issuers: ReadonlySet<string>;
+  /** Captures that every pattern of the route has. */
+  readonly captures: ReadonlySet<string>;
+  readonly findings: Findings;
+  /** The roles that the rule names, told so that useless bindings can be found. */
+  readonly used: (role: Role, issuers: ReadonlySet<string>) => void;
+}
+
+/** Compiles who may pass. */
+export function compileTest(parts: TestParts, context: TestContext): Test {
+  return {
+    allow: parts.allow === undefined ? [] : compileAllow(parts.allow, context),
+    deny: parts.deny.flatMap((list) => namedRoles(list, context)),
+    scopes: parts.scopes?.value ?? [],
+    when: parts.when === undefined ? undefined : compileWhen(parts.when, context),
+  };
+}
+
+function compileAllow(allow: Given<readonly string[]>, context: TestContext): Test["allow"] {
+  const { value, place } = allow;
+  for (const word of ["anyone", "authenticated"] as const) {
+    if (!value.includes(word)) continue;
+    if (value.length > 1) {
+      context.findings.fault(
+        place.at(value.indexOf(word)),
+        `\`${word}\` beside other entries`,
+        `\`${word}\` alone, which takes in all others; or the roles without it`,
+      );
+    }
+    return word;
+  }
+  const roles = namedRoles(allow, context);
+  for (const [index, role] of roles.entries()) mustBePossible(role, place.at(index), context);
+  return roles;
+}
+
+function namedRoles(
+  { value, place }: Given<readonly string[]>,
+  { roles, issuers, findings, used }: TestContext,
+): Role[] {
+  return value.flatMap((name, index) => {
+    const role = roleNamed(name, place.at(index), roles, findings);
+    if (role !== undefined) used(role, issuers);
+    return role === undefined ? [] : [role];
+  });
+}
+
+/** A role that nobody who may come here can have is a mistake, not a way to close a route. */
+function mustBePossible(role: Role, place: Place, { issuers, findings }: TestContext): void {
+  if (!role.whole || !role.issuers.isDisjointFrom(issuers)) return;
+  const takes = [...issuers].map((name) => `"${name}"`).join(", ");
+  findings.fault(
+    place,
+    `no principal of this service can have the role "${role.name}": its bindings are for other issuers or kinds`,
+    takes === "" ? "configure an issuer" : `a role with a binding for ${takes}, or more \`issuers\` at the service`,
+  );
+}
+
+function compileWhen({ value, place }: Given<string>, context: TestContext): Condition | undefined {
+  const condition = compileCondition(value);
+  if ("offset" in condition) {
+    context.findings.text(place, condition);
+    return undefined;
+  }
+  checkCaptures(condition.uses, place, context);
+  return condition;
+}
+
+/** An expression may name only captures that every pattern of its route has: else it fails for some requests. */
+export function checkCaptures(uses: ExpressionUses, place: Place, { captures, findings }: TestContext): void {
+  for (const name of uses.params) {
+    if (captures.has(name)) continue;
+    const has =
+      captures.size === 0
+        ? "no captures in common"
+        : `only ${[...captures].map((each) => `{${each}}`).join(", ")} in common`;
+    findings.fault(
+      place,
+      `\`request.params.${name}\`, but the route's patterns have ${has}`,
+      `a capture \`{${name}}\` in each pattern of the route`,
+    );
+  }
+}

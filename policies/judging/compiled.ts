@@ -1,0 +1,133 @@
+import type { CompiledService } from "../compile/service.ts";
+import type { Decision, IdentityHeader, Reason } from "../decision.ts";
+import type { Match, Policies, Refusal, Service, Uses } from "../policies.ts";
+import type { Principal } from "../principal.ts";
+import type { PolicyRequest } from "../request.ts";
+import { normalizeHost } from "../routing/host.ts";
+import type { HostTable } from "../routing/hosts.ts";
+import { identityHeaders } from "./headers.ts";
+import type { Roles } from "./roles.ts";
+import { conditionFault, judge, Rule, serviceFault } from "./rule.ts";
+import { type Subject, Subjects } from "./subjects.ts";
+
+/** RFC 9110, section 5.6.2: token. */
+const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
+const NOBODY: readonly string[] = [];
+const NO_HEADERS: readonly IdentityHeader[] = [];
+
+/** A compiled set of policies: finds routes, and judges. */
+export class CompiledPolicies implements Policies {
+  readonly revision: string;
+  readonly services: readonly Service[];
+  readonly uses: Uses;
+  readonly hosts: HostTable<CompiledService>;
+  readonly subjects: Subjects;
+
+  constructor(
+    revision: string,
+    services: readonly CompiledService[],
+    hosts: HostTable<CompiledService>,
+    uses: Uses,
+    roles: Roles,
+  ) {
+    this.revision = revision;
+    this.services = services.map(({ service }) => service);
+    this.hosts = hosts;
+    this.uses = uses;
+    this.subjects = new Subjects(roles);
+  }
+
+  match(rawHost: string, method: string, path: string, headers: Readonly<Record<string, string>>): Match | Refusal {
+    const host = normalizeHost(rawHost);
+    if (host === undefined) return { reason: "host-invalid", rule: "" };
+    if (!METHOD.test(method)) return { reason: "method-invalid", rule: "" };
+    const compiled = this.hosts.find(host);
+    if (compiled === undefined) return { reason: "host-unknown", rule: "" };
+    const preflight = compiled.preflight && isPreflight(method, headers);
+    const wanted = preflight ? (headers["access-control-request-method"] ?? method) : method;
+    const found = compiled.table.find(wanted, path, compiled.leniency);
+    if ("reason" in found) return { reason: found.reason, rule: compiled.service.name };
+    return { route: found.value, params: found.params, host, preflight };
+  }
+
+  decide(match: Match, principal: Principal | undefined, request: PolicyRequest): Decision {
+    const rule = match.route;
+    if (!(rule instanceof Rule)) throw new TypeError("a route of other policies");
+    if (principal === undefined) return this.#judge(rule, undefined, match, request);
+    const subject = this.subjects.of(principal, request.time);
+    const known = subject.decisions?.get(rule);
+    if (known !== undefined && !match.preflight) return known;
+    const decided = this.#judge(rule, subject, match, request);
+    if (!rule.constant || match.preflight) return decided;
+    const recurring = { ...decided, recurs: true };
+    this.subjects.remember(subject, rule, recurring);
+    return recurring;
+  }
+
+  #judge(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest): Decision {
+    if (match.preflight) return decision(rule, "preflight", subject);
+    const reason = reasonFor(rule, subject, match, request);
+    const shadow = shadowOf(rule, subject, match, request);
+    if (reason !== "allowed" || subject === undefined) return decision(rule, reason, subject, NO_HEADERS, shadow);
+    const input = { request, params: match.params, principal: subject.principal, roles: subject.held.names };
+    const headers = identityHeaders(rule.headers, input);
+    if (typeof headers === "string") return decision(rule, headers, subject, NO_HEADERS, shadow);
+    return decision(rule, reason, subject, headers, shadow);
+  }
+}
+
+/** The Fetch standard's CORS-preflight request. */
+function isPreflight(method: string, headers: Readonly<Record<string, string>>): boolean {
+  return method === "OPTIONS" && headers.origin !== undefined && headers["access-control-request-method"] !== undefined;
+}
+
+function reasonFor(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest): Reason {
+  if (rule.access === "anyone") return conditionFault(rule.test, undefined, match, request) ?? "anyone";
+  if (subject !== undefined)
+    return serviceFault(rule.service, subject.principal) ?? judge(rule.test, subject, match, request);
+  if (rule.access === "required") return "credential-missing";
+  return conditionFault(rule.test, undefined, match, request) ?? "anonymous";
+}
+
+/** What the candidate would say. Who is not a principal of the service is refused by both alike. */
+function shadowOf(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest): Decision["shadow"] {
+  const { shadow } = rule;
+  if (shadow === undefined) return undefined;
+  const reason = shadowReason(rule, subject, match, request);
+  return { verdict: verdictOf(reason), reason };
+}
+
+function shadowReason(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest): Reason {
+  const shadow = rule.shadow ?? rule.test;
+  if (shadow.allow === "anyone") return conditionFault(shadow, subject, match, request) ?? "anyone";
+  if (subject === undefined)
+    return rule.access === "optional"
+      ? (conditionFault(shadow, subject, match, request) ?? "anonymous")
+      : "credential-missing";
+  return serviceFault(rule.service, subject.principal) ?? judge(shadow, subject, match, request);
+}
+
+const GOES_ON: ReadonlySet<Reason> = new Set(["allowed", "anyone", "anonymous", "preflight"]);
+
+function verdictOf(reason: Reason): "allow" | "deny" {
+  return GOES_ON.has(reason) ? "allow" : "deny";
+}
+
+function decision(
+  rule: Rule,
+  reason: Reason,
+  subject: Subject | undefined,
+  headers: readonly IdentityHeader[] = NO_HEADERS,
+  shadow?: Decision["shadow"],
+): Decision {
+  return {
+    verdict: verdictOf(reason),
+    reason,
+    rule: rule.rule,
+    roles: subject?.held.names ?? NOBODY,
+    scopes: reason === "scope-missing" ? rule.test.scopes : NOBODY,
+    headers,
+    shadow,
+    recurs: false,
+  };
+}

@@ -1,0 +1,97 @@
+import { compileHeader, type ExpressionInput, type HeaderExpression } from "../cel/conditions.ts";
+import type { IdentityHeader } from "../decision.ts";
+import type { TextFault } from "../fault.ts";
+
+/** An identity header of a route: how its value is found, and how long it may be. */
+export interface HeaderRule {
+  /** Lower case. */
+  readonly name: string;
+  readonly expression: HeaderExpression;
+  /** Bytes. */
+  readonly max: number;
+}
+
+/** Most identity headers of one set of policies: the agent's answer has to hold them all. */
+export const MOST_HEADERS = 64;
+export const DEFAULT_MAX = 256;
+
+// What HAProxy or the next hop reads, sets or removes itself. A name ending in `-` is a prefix.
+const TAKEN = [
+  "connection",
+  "keep-alive",
+  "proxy-",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "expect",
+  "host",
+  "content-",
+  "authorization",
+  "cookie",
+  "set-cookie",
+  "forwarded",
+  "x-forwarded-",
+  "x-real-ip",
+  "x-original-",
+  "x-rewrite-",
+  "x-http-",
+  "x-method-override",
+  "x-b3-",
+  "x-envoy-",
+  "x-host",
+  "cf-connecting-ip",
+  "proxy",
+  "l5d-",
+  "traceparent",
+  "tracestate",
+  "x-request-id",
+];
+
+/** Why a name cannot be an identity header's; undefined where it can. */
+export function headerNameFault(name: string): TextFault | undefined {
+  const found = `the header name ${JSON.stringify(name)}`;
+  if (!/^[a-z0-9-]{1,64}$/.test(name)) {
+    return { offset: 0, found, right: "lower-case letters, digits and `-` only, at most 64: HAProxy deletes others" };
+  }
+  const taken = TAKEN.find((entry) => (entry.endsWith("-") ? name.startsWith(entry) : name === entry));
+  if (taken === undefined) return undefined;
+  return { offset: 0, found, right: "another name: HAProxy, or a proxy after it, sets or reads this one itself" };
+}
+
+/** The rule for one header, or what is wrong with its expression. */
+export function compileHeaderRule(name: string, value: string, max: number = DEFAULT_MAX): HeaderRule | TextFault {
+  const expression = compileHeader(value);
+  return "offset" in expression ? expression : { name, expression, max };
+}
+
+/** The identity headers of an allowed request, or why they cannot be sent; what is too long is never cut. */
+export function identityHeaders(
+  rules: readonly HeaderRule[],
+  input: ExpressionInput,
+): readonly IdentityHeader[] | "header-error" | "header-too-long" {
+  const headers: IdentityHeader[] = [];
+  for (const { name, expression, max } of rules) {
+    let value: string | undefined;
+    try {
+      value = expression.evaluate(input);
+    } catch {
+      return "header-error";
+    }
+    if (value !== undefined) {
+      if (hasControls(value)) return "header-error";
+      if (value.length > max || Buffer.byteLength(value) > max) return "header-too-long";
+    }
+    headers.push({ name, value });
+  }
+  return headers;
+}
+
+/** A control character could end a header's line; a lone surrogate is no text. */
+function hasControls(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 0x20 || (code >= 0x7f && code < 0xa0)) return true;
+  }
+  return !text.isWellFormed();
+}

@@ -1,0 +1,65 @@
+import type { Principal } from "../principal.ts";
+import type { Binding } from "./binding.ts";
+
+/** A role: who has one of its bindings has it. */
+export class Role {
+  readonly name: string;
+  /** Filled while compiling: an included role may be written after the one that includes it. */
+  readonly bindings: Binding[] = [];
+  /** Whether all that is written of it could be read. */
+  readonly whole: boolean;
+  /** Names of the issuers whose principals could have it, some day. */
+  issuers: ReadonlySet<string> = new Set();
+
+  constructor(name: string, whole: boolean) {
+    this.name = name;
+    this.whole = whole;
+  }
+}
+
+/** The roles that one principal has. */
+export interface Held {
+  readonly roles: ReadonlySet<Role>;
+  /** Sorted. */
+  readonly names: readonly string[];
+  /** Milliseconds since the epoch at which a binding ends and they must be found anew. */
+  readonly until: number;
+}
+
+// Combinations of roles that are kept once for all principals that have them; past this each has its own copy.
+const MOST_COMBINATIONS = 4096;
+
+/** All roles of a set of policies, and who has them. */
+export class Roles {
+  readonly #ordered: readonly Role[];
+  readonly #combinations = new Map<string, Held>();
+
+  /** @param ordered included roles before those that include them */
+  constructor(ordered: readonly Role[]) {
+    this.#ordered = ordered;
+  }
+
+  /** @param now milliseconds since the epoch */
+  of(principal: Principal, now: number): Held {
+    const roles = new Set<Role>();
+    let until = Number.POSITIVE_INFINITY;
+    for (const role of this.#ordered) {
+      for (const binding of role.bindings) {
+        const included = binding.included === undefined || roles.has(binding.included);
+        if (!included || now >= binding.until || !binding.fits(principal)) continue;
+        roles.add(role);
+        until = Math.min(until, binding.until);
+      }
+    }
+    return this.#shared({ roles, names: [...roles].map(({ name }) => name).sort(), until });
+  }
+
+  /** Many principals have the same roles: the cached ones share one answer. */
+  #shared(held: Held): Held {
+    const name = `${held.until} ${held.names.join(" ")}`;
+    const known = this.#combinations.get(name);
+    if (known !== undefined) return known;
+    if (this.#combinations.size < MOST_COMBINATIONS) this.#combinations.set(name, held);
+    return held;
+  }
+}

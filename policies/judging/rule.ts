@@ -1,0 +1,81 @@
+import type { Condition } from "../cel/conditions.ts";
+import type { Reason } from "../decision.ts";
+import type { Match, Route, Service, Uses } from "../policies.ts";
+import type { Principal } from "../principal.ts";
+import type { PolicyRequest } from "../request.ts";
+import type { HeaderRule } from "./headers.ts";
+import type { Role } from "./roles.ts";
+import type { Subject } from "./subjects.ts";
+
+/** Who may pass: what a route's rule and its shadow have in common. */
+export interface Test {
+  /** Any one of these roles; or any principal of the service's issuers; or whoever. */
+  readonly allow: readonly Role[] | "authenticated" | "anyone";
+  /** None of these roles, whatever `allow` says. */
+  readonly deny: readonly Role[];
+  /** All of these. */
+  readonly scopes: readonly string[];
+  readonly when: Condition | undefined;
+}
+
+/** A compiled route. */
+export class Rule implements Route {
+  readonly name: string;
+  readonly rule: string;
+  readonly service: Service;
+  readonly access: Route["access"];
+  readonly forwardCredential: boolean;
+  readonly needs: Uses;
+  readonly test: Test;
+  readonly shadow: Test | undefined;
+  readonly headers: readonly HeaderRule[];
+  /** Whether it asks nothing of the request: then the same principal always gets the same decision. */
+  readonly constant: boolean;
+
+  constructor(parts: Omit<Rule, "rule" | "constant">) {
+    this.name = parts.name;
+    this.rule = `${parts.service.name}/${parts.name}`;
+    this.service = parts.service;
+    this.access = parts.access;
+    this.forwardCredential = parts.forwardCredential;
+    this.needs = parts.needs;
+    this.test = parts.test;
+    this.shadow = parts.shadow;
+    this.headers = parts.headers;
+    const expressions = [parts.test.when, parts.shadow?.when, ...parts.headers.map(({ expression }) => expression)];
+    this.constant = expressions.every((expression) => expression?.uses.request !== true);
+  }
+}
+
+/** Why a principal of the service's issuers may or may not pass. */
+export function judge(test: Test, subject: Subject, match: Match, request: PolicyRequest): Reason {
+  const { allow, deny, scopes } = test;
+  const { roles } = subject.held;
+  for (const role of deny) if (roles.has(role)) return "role-denied";
+  if (typeof allow !== "string" && !allow.some((role) => roles.has(role))) return "role-missing";
+  for (const scope of scopes) if (!subject.principal.scopes.includes(scope)) return "scope-missing";
+  return conditionFault(test, subject, match, request) ?? "allowed";
+}
+
+/** Why the condition refuses; undefined where it does not. One that cannot be worked out refuses. */
+export function conditionFault(
+  { when }: Test,
+  subject: Subject | undefined,
+  { params }: Match,
+  request: PolicyRequest,
+): "condition-false" | "condition-error" | undefined {
+  if (when === undefined) return undefined;
+  try {
+    const input = { request, params, principal: subject?.principal, roles: subject?.held.names ?? [] };
+    return when.evaluate(input) === true ? undefined : "condition-false";
+  } catch {
+    return "condition-error";
+  }
+}
+
+/** Why the service does not take this principal at all; undefined where it does. */
+export function serviceFault({ issuers, audiences }: Service, principal: Principal): Reason | undefined {
+  if (!issuers.has(principal.issuer)) return "issuer-not-accepted";
+  if (audiences.length === 0) return undefined;
+  return principal.audiences.some((audience) => audiences.includes(audience)) ? undefined : "audience-not-accepted";
+}

@@ -1,0 +1,217 @@
+import { conjunctsOf } from "../cel/conditions.ts";
+import type { CompiledService } from "../compile/service.ts";
+import { type Decision, type Reason, statusOf } from "../decision.ts";
+import type { CompiledPolicies } from "../judging/compiled.ts";
+import type { Role } from "../judging/roles.ts";
+import { conditionFault, Rule } from "../judging/rule.ts";
+import type { Subject } from "../judging/subjects.ts";
+import type { Match } from "../policies.ts";
+import type { Principal } from "../principal.ts";
+import type { PolicyRequest } from "../request.ts";
+import { normalizeHost } from "../routing/host.ts";
+import { RouteTable } from "../routing/routes.ts";
+import { nearest } from "../source/validate.ts";
+
+/** One step on the way to a decision. `no` is what refused, or what did not apply; `note` says what was found. */
+export interface Step {
+  readonly about:
+    | "host"
+    | "route"
+    | "credential"
+    | "deny"
+    | "role"
+    | "scope"
+    | "condition"
+    | "header"
+    | "shadow"
+    | "decision";
+  readonly outcome: "yes" | "no" | "note";
+  readonly text: string;
+}
+
+export interface Explanation {
+  readonly steps: readonly Step[];
+  readonly decision: Decision;
+}
+
+/** What came of the credential: a principal, a reason why it proves none, or nothing to look at. */
+export type Who = { readonly principal: Principal } | { readonly reason: Reason } | undefined;
+
+/** Routes of a service that are listed although their path does not match. */
+const MOST_OTHERS = 20;
+
+/** Every step to the decision on a request, in the order in which the agent takes them. */
+export function explain(policies: CompiledPolicies, request: PolicyRequest, who: Who): Explanation {
+  const steps: Step[] = [];
+  const service = explainHost(policies, request.host, steps);
+  const match = policies.match(request.host, request.method, request.path, request.headers);
+  if (service !== undefined) explainRoutes(service, request, match, steps);
+  if ("reason" in match) return concluded(steps, refusal(match.reason, match.rule));
+  const { route } = match;
+  if (!(route instanceof Rule)) throw new TypeError("a route of other policies");
+  const judged = { ...request, host: match.host };
+  if (match.preflight) return concluded(steps, policies.decide(match, undefined, judged));
+  const asked = route.access === "anyone" ? undefined : who;
+  explainCredential(route, asked, steps);
+  if (asked !== undefined && "reason" in asked) return concluded(steps, refusal(asked.reason, route.rule));
+  const principal = asked?.principal;
+  const decision = policies.decide(match, principal, judged);
+  const subject = principal === undefined ? undefined : policies.subjects.of(principal, request.time);
+  if (subject !== undefined) explainRoles(route, subject, request.time, steps);
+  if (subject !== undefined) explainScopes(route, subject, steps);
+  explainCondition(route, subject, match, judged, steps);
+  return concluded(steps, decision);
+}
+
+function refusal(reason: Reason, rule: string): Decision {
+  return { verdict: "deny", reason, rule, roles: [], scopes: [], headers: [], shadow: undefined };
+}
+
+function explainHost(policies: CompiledPolicies, raw: string, steps: Step[]): CompiledService | undefined {
+  const host = normalizeHost(raw);
+  const service = host === undefined ? undefined : policies.hosts.find(host);
+  if (service !== undefined) {
+    steps.push({ about: "host", outcome: "yes", text: `${host} is the service ${service.service.name}` });
+    return service;
+  }
+  const known = policies.services.flatMap(({ hosts }) => hosts);
+  const close = nearest(raw, known);
+  const text =
+    host === undefined
+      ? `${raw} is neither a host name nor an address`
+      : `no service has the host ${host}${close === undefined ? "" : `; did you mean ${close}?`}`;
+  steps.push({ about: "host", outcome: "no", text });
+  return undefined;
+}
+
+/** The route that matched, those whose path does too, and a few of the others, each with why not. */
+function explainRoutes(service: CompiledService, { method, path }: PolicyRequest, match: unknown, steps: Step[]): void {
+  const matched = typeof match === "object" && match !== null && "route" in match ? match.route : undefined;
+  const others: Step[] = [];
+  for (const { rule, patterns } of service.routes) {
+    for (const { pattern } of patterns) {
+      const found = new RouteTable([{ pattern, value: rule }]).find(method, path, service.leniency);
+      const head = `${rule.rule}  ${pattern.text}`;
+      if (!("reason" in found)) {
+        const params = Object.entries(found.params).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+        const less = rule === matched ? "" : ": another pattern is more specific";
+        steps.push({
+          about: "route",
+          outcome: rule === matched ? "yes" : "no",
+          text: `${head}${less}${params.length > 0 ? `  ${params.join(" ")}` : ""}`,
+        });
+      } else if (found.reason === "method-not-allowed")
+        steps.push({ about: "route", outcome: "no", text: `${head}: another method` });
+      else others.push({ about: "route", outcome: "no", text: `${head}: another path` });
+    }
+  }
+  steps.push(...others.slice(0, MOST_OTHERS));
+  if (others.length > MOST_OTHERS)
+    steps.push({ about: "route", outcome: "no", text: `and ${others.length - MOST_OTHERS} patterns of other paths` });
+}
+
+function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): void {
+  const push = (outcome: Step["outcome"], text: string) => steps.push({ about: "credential", outcome, text });
+  if (access === "anyone") push("note", "not read: the route allows anyone");
+  else if (who === undefined)
+    push(
+      access === "optional" ? "note" : "no",
+      access === "optional" ? "none; the route's is optional" : "none, and the route needs one",
+    );
+  else if ("reason" in who) push("no", `does not prove anything: ${who.reason}`);
+  else {
+    const { subject, issuer, kind, groups, scopes, audiences } = who.principal;
+    push(
+      "note",
+      `${kind} ${JSON.stringify(subject)} of ${issuer}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
+    );
+    if (!service.issuers.has(issuer)) push("no", `the service takes principals of ${listed([...service.issuers])}`);
+    if (service.audiences.length > 0 && !audiences.some((audience) => service.audiences.includes(audience)))
+      push("no", `the service takes tokens for ${listed(service.audiences)}`);
+  }
+}
+
+function listed(values: readonly string[]): string {
+  return values.length === 0 ? "none" : values.map((value) => JSON.stringify(value)).join(", ");
+}
+
+function explainRoles({ test }: Rule, { principal, held }: Subject, now: number, steps: Step[]): void {
+  for (const role of test.deny) {
+    const has = held.roles.has(role);
+    steps.push({
+      about: "deny",
+      outcome: has ? "no" : "yes",
+      text: `${has ? "has" : "does not have"} the denied role ${role.name}`,
+    });
+  }
+  if (test.allow === "authenticated")
+    steps.push({ about: "role", outcome: "yes", text: "any principal of the service's issuers is allowed" });
+  if (typeof test.allow === "string") return;
+  if (test.allow.length === 0)
+    steps.push({ about: "role", outcome: "no", text: "the route allows nobody: `allow` is empty" });
+  for (const role of test.allow) {
+    steps.push({
+      about: "role",
+      outcome: held.roles.has(role) ? "yes" : "no",
+      text: `${role.name}: ${bindingsText(role, principal, held.roles, now)}`,
+    });
+  }
+}
+
+function bindingsText(role: Role, principal: Principal, held: ReadonlySet<Role>, now: number): string {
+  return role.bindings
+    .map((binding) => {
+      const checks = binding
+        .checks(principal)
+        .map(({ key, wanted, holds }) => `${holds ? "" : "not "}${key} ${wanted}`);
+      const { included, until } = binding;
+      if (included !== undefined) checks.push(`${held.has(included) ? "" : "not "}role ${included.name}`);
+      if (until !== Number.POSITIVE_INFINITY)
+        checks.push(`${now < until ? "" : "not "}until ${new Date(until).toISOString()}`);
+      return `{ ${checks.join(", ")} }`;
+    })
+    .join(" or ");
+}
+
+function explainScopes({ test }: Rule, { principal }: Subject, steps: Step[]): void {
+  for (const scope of test.scopes) {
+    const has = principal.scopes.includes(scope);
+    steps.push({ about: "scope", outcome: has ? "yes" : "no", text: `${has ? "has" : "lacks"} ${scope}` });
+  }
+}
+
+/** The condition as a whole, and where it is a chain of `&&` each of its parts. */
+function explainCondition(
+  { test }: Rule,
+  subject: Subject | undefined,
+  match: Match,
+  request: PolicyRequest,
+  steps: Step[],
+): void {
+  const { when } = test;
+  if (when === undefined) return;
+  for (const part of conjunctsOf(when)) {
+    const fault = conditionFault({ ...test, when: part }, subject, match, request);
+    const value = fault === undefined ? "is true" : fault === "condition-false" ? "is false" : "cannot be told";
+    steps.push({ about: "condition", outcome: fault === undefined ? "yes" : "no", text: `${part.text}  ${value}` });
+  }
+}
+
+function concluded(steps: readonly Step[], decision: Decision): Explanation {
+  const { verdict, reason, headers, shadow, roles } = decision;
+  const last: Step[] = headers.map(({ name, value }) => ({
+    about: "header",
+    outcome: "note",
+    text: value === undefined ? `${name} is not set` : `${name}: ${value}`,
+  }));
+  if (roles.length > 0) last.unshift({ about: "role", outcome: "note", text: `all roles: ${roles.join(", ")}` });
+  if (shadow !== undefined)
+    last.push({ about: "shadow", outcome: "note", text: `would ${shadow.verdict}: ${shadow.reason}` });
+  const status = statusOf(reason);
+  last.push({
+    about: "decision",
+    outcome: verdict === "allow" ? "yes" : "no",
+    text: `${verdict}: ${reason}${status === 200 ? "" : ` (${status})`}`,
+  });
+  return { steps: [...steps, ...last], decision };
+}

@@ -1,0 +1,208 @@
+import type { PolicyEnvironment, PolicyText } from "../compile/compile.ts";
+import { Findings, Place } from "../compile/findings.ts";
+import { checkIssuer } from "../compile/roles.ts";
+import { type Decision, REASONS } from "../decision.ts";
+import type { Fault } from "../fault.ts";
+import type { Policies } from "../policies.ts";
+import schema from "../policy-test.schema.json" with { type: "json" };
+import type { Kind, Principal } from "../principal.ts";
+import { readDocument } from "../source/document.ts";
+import { nearest, schemaFaults } from "../source/validate.ts";
+import { parseRequestLine, type WrittenRequest } from "./request-line.ts";
+
+/** One case as a file has it (policy-test.schema.json). */
+interface CaseEntry {
+  readonly name: string;
+  readonly request: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly src?: string;
+  readonly time?: string;
+  readonly principal?: PrincipalEntry;
+  readonly expect: Expectation;
+}
+
+interface PrincipalEntry {
+  readonly issuer: string;
+  readonly subject: string;
+  readonly kind?: Kind;
+  readonly groups?: readonly string[];
+  readonly scopes?: readonly string[];
+  readonly audiences?: readonly string[];
+  readonly claims?: Readonly<Record<string, unknown>>;
+  readonly actor?: readonly string[];
+}
+
+interface Expectation {
+  readonly verdict: "allow" | "deny";
+  readonly reason?: string;
+  readonly rule?: string;
+  readonly shadow?: "allow" | "deny";
+  readonly headers?: Readonly<Record<string, string | null>>;
+}
+
+/** How one case went. */
+export interface CaseResult {
+  readonly file: string;
+  readonly line: number;
+  readonly name: string;
+  readonly request: string;
+  readonly decision: Decision;
+  /** What is not as expected, each `reason: role-missing instead of allowed`; empty for a case that passed. */
+  readonly differences: readonly string[];
+}
+
+/** How often the cases had a rule allow and refuse. */
+export interface RuleCoverage {
+  readonly rule: string;
+  readonly allowed: number;
+  readonly refused: number;
+}
+
+export interface SuiteResult {
+  readonly cases: readonly CaseResult[];
+  readonly coverage: readonly RuleCoverage[];
+  /** Mistakes in the test files; then no case was run. */
+  readonly faults: readonly Fault[];
+}
+
+interface Case {
+  readonly entry: CaseEntry;
+  readonly written: WrittenRequest;
+  readonly place: Place;
+}
+
+/** Judges the cases of test files by a set of policies. */
+export function runSuite(
+  texts: readonly PolicyText[],
+  policies: Policies,
+  environment: PolicyEnvironment,
+): SuiteResult {
+  const findings = new Findings();
+  const all = texts.flatMap((text) => readCases(text, environment, findings));
+  if (findings.faults.length > 0) return { cases: [], coverage: [], faults: findings.faults };
+  const cases = all.map((each) => run(each, policies, environment));
+  return { cases, coverage: coverageOf(policies, cases), faults: [] };
+}
+
+function readCases({ file, text }: PolicyText, environment: PolicyEnvironment, findings: Findings): readonly Case[] {
+  const document = readDocument(file, text);
+  if (!("value" in document)) {
+    findings.faults.push(...document);
+    return [];
+  }
+  const faults = schemaFaults(document, schema);
+  findings.faults.push(...faults);
+  if (faults.length > 0) return [];
+  const { cases } = document.value as { readonly cases: readonly CaseEntry[] };
+  return cases.flatMap((entry, index) => {
+    const place = new Place(document, ["cases", index]);
+    checkCase(entry, place, environment, findings);
+    const written = parseRequestLine(entry.request);
+    if (!("offset" in written)) return [{ entry, written, place }];
+    findings.text(place.at("request"), written);
+    return [];
+  });
+}
+
+function checkCase(
+  { principal, expect }: CaseEntry,
+  place: Place,
+  { issuers }: PolicyEnvironment,
+  findings: Findings,
+): void {
+  if (principal !== undefined) checkIssuer(principal.issuer, place.at("principal", "issuer"), issuers, findings);
+  const { reason } = expect;
+  if (reason === undefined || Object.hasOwn(REASONS, reason)) return;
+  const close = nearest(reason, Object.keys(REASONS));
+  findings.fault(
+    place.at("expect", "reason"),
+    `no reason "${reason}"`,
+    close === undefined ? "one of docs/reasons.md" : `did you mean "${close}"?`,
+  );
+}
+
+function run({ entry, written, place }: Case, policies: Policies, environment: PolicyEnvironment): CaseResult {
+  const decision = decide(entry, written, policies, environment);
+  const { file, line } = place.document.fault(place.path, "", "");
+  return {
+    file,
+    line,
+    name: entry.name,
+    request: entry.request,
+    decision,
+    differences: differencesOf(entry.expect, decision),
+  };
+}
+
+function decide(
+  entry: CaseEntry,
+  written: WrittenRequest,
+  policies: Policies,
+  environment: PolicyEnvironment,
+): Decision {
+  const { headers = {}, src = "192.0.2.1", time } = entry;
+  const { method, host, path } = written;
+  const match = policies.match(host, method, path, headers);
+  if ("reason" in match) {
+    return {
+      verdict: "deny",
+      reason: match.reason,
+      rule: match.rule,
+      roles: [],
+      scopes: [],
+      headers: [],
+      shadow: undefined,
+    };
+  }
+  const principal =
+    match.route.access === "anyone" || match.preflight ? undefined : principalOf(entry.principal, environment);
+  const now = time === undefined ? environment.now : Date.parse(time);
+  return policies.decide(match, principal, { ...written, host: match.host, headers, src, time: now });
+}
+
+function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: PolicyEnvironment): Principal | undefined {
+  if (entry === undefined) return undefined;
+  const issuer = issuers.find(({ name }) => name === entry.issuer);
+  const { subject, groups = [], scopes = [], claims = {}, actor = [] } = entry;
+  return {
+    issuer: entry.issuer,
+    subject,
+    kind: entry.kind ?? issuer?.kinds?.[0] ?? "person",
+    groups,
+    scopes,
+    audiences: entry.audiences ?? issuer?.audiences ?? [],
+    claims,
+    actor: actor.map((each) => ({ subject: each, issuer: undefined })),
+    arn: undefined,
+    uri: undefined,
+    authenticatedAt: undefined,
+    expiresAt: now + 600_000,
+    bound: "",
+  };
+}
+
+function differencesOf(expect: Expectation, decision: Decision): readonly string[] {
+  const differences: string[] = [];
+  const compare = (what: string, wanted: string | null | undefined, got: string | null | undefined) => {
+    if (wanted !== undefined && wanted !== got)
+      differences.push(`${what}: ${got ?? "none"} instead of ${wanted ?? "none"}`);
+  };
+  compare("verdict", expect.verdict, decision.verdict);
+  compare("reason", expect.reason, decision.reason);
+  compare("rule", expect.rule, decision.rule);
+  compare("shadow", expect.shadow, decision.shadow?.verdict ?? null);
+  for (const [name, wanted] of Object.entries(expect.headers ?? {})) {
+    compare(name, wanted, decision.headers.find((header) => header.name === name)?.value ?? null);
+  }
+  return differences;
+}
+
+function coverageOf({ services }: Policies, cases: readonly CaseResult[]): readonly RuleCoverage[] {
+  return services.flatMap(({ routes }) =>
+    routes.map(({ rule }) => {
+      const verdicts = cases.filter(({ decision }) => decision.rule === rule).map(({ decision }) => decision.verdict);
+      const allowed = verdicts.filter((verdict) => verdict === "allow").length;
+      return { rule, allowed, refused: verdicts.length - allowed };
+    }),
+  );
+}
