@@ -1,8 +1,9 @@
 import type { Socket } from "node:net";
 import { type Test, test } from "tap";
-import { encodeFrame } from "../../protocol/encode.ts";
-import { encodeDisconnect } from "../../protocol/handshake.ts";
+import { encodeFrame, encodeSetVar } from "../../protocol/encode.ts";
+import { encodeAgentHello, encodeDisconnect } from "../../protocol/handshake.ts";
 import { FRAME_TYPE } from "../../protocol/spop.ts";
+import { encodeValue } from "../../protocol/value.ts";
 import { ALICE, identityOf, policiesOf, type Running, snapshotOf, startServer } from "../support/agent.ts";
 import { startBackend } from "../support/backend.ts";
 import { freePort, type HaproxyBinary, haproxies, startHaproxy } from "../support/haproxy.ts";
@@ -161,6 +162,11 @@ for (const binary of BINARIES) {
       ["header_1", "mallory"],
       ["verdict", "allow"],
     ] as const;
+  const deny = (id: string) =>
+    [
+      ["id", id],
+      ["verdict", "deny"],
+    ] as const;
   const rogues: Readonly<Record<string, (asked: Asked, socket: Socket) => unknown>> = {
     silence: () => {},
     "a closed connection": (_asked, socket) => socket.destroy(),
@@ -205,6 +211,42 @@ for (const binary of BINARIES) {
     "an oversize frame": (asked, socket) =>
       socket.write(ack(asked, [...allow(asked.id), ["rule", "x".repeat(70_000)]])),
     DISCONNECT: (_asked, socket) => socket.end(encodeDisconnect("agent", 0, "bye")),
+    "a refusal, and an allow for another request, on its stream and in one write": (asked, socket) =>
+      socket.write(Buffer.concat([ack(asked, deny(asked.id)), ack(asked, allow("0".repeat(32)))])),
+    "an allow for another request, then its refusal, on its stream and in one write": (asked, socket) =>
+      socket.write(Buffer.concat([ack(asked, allow("0".repeat(32))), ack(asked, deny(asked.id))])),
+    "a refusal twice": (asked, socket) =>
+      socket.write(Buffer.concat([ack(asked, deny(asked.id)), ack(asked, deny(asked.id))])),
+    "half an allow, twice": (asked, socket) =>
+      socket.write(Buffer.concat([ack(asked, allow(asked.id).slice(0, 3)), ack(asked, allow(asked.id).slice(0, 3))])),
+    "an empty frame": (_asked, socket) => socket.write(Buffer.of(0, 0, 0, 0)),
+    "a frame of three bytes": (_asked, socket) => socket.write(Buffer.of(0, 0, 0, 3, 103, 0, 0)),
+    "a second HELLO": (_asked, socket) => socket.write(encodeAgentHello({ maxFrameSize: 16380, pipelining: true })),
+    "a DISCONNECT of its own making": (_asked, socket) => socket.end(encodeDisconnect("agent", 4711, "bye")),
+    "a verdict that is a boolean": (asked, socket) =>
+      socket.write(
+        encodeFrame(
+          FRAME_TYPE.ack,
+          Buffer.concat([
+            actions(allow(asked.id).slice(0, 3)),
+            encodeSetVar("transaction", "verdict"),
+            Buffer.of(0x11),
+          ]),
+          asked,
+        ),
+      ),
+    "a verdict in another scope": (asked, socket) =>
+      socket.write(
+        encodeFrame(
+          FRAME_TYPE.ack,
+          Buffer.concat([
+            actions(allow(asked.id).slice(0, 3)),
+            encodeSetVar("session", "verdict"),
+            encodeValue({ type: "string", value: "allow" }),
+          ]),
+          asked,
+        ),
+      ),
     "a refusal and an allow in one write": (asked, socket) =>
       socket.write(
         Buffer.concat([
