@@ -1,7 +1,8 @@
 import { SPOP_ERRORS } from "../protocol/errors.ts";
 import { get } from "./identity/fetch.ts";
 import { createIdentity, type Identity } from "./identity/identity.ts";
-import { type Loaded, load, type Surroundings } from "./load.ts";
+import type { Loaded, Surroundings } from "./load.ts";
+import { loadBeside } from "./reload.ts";
 import { addressText } from "./server/listen.ts";
 import { SpopServer } from "./server/spop-server.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -26,6 +27,8 @@ export class Agent {
   #snapshot: Snapshot;
   #phase: Phase = "starting";
   #report: LoadReport;
+  /** What the snapshot in force was read from: watched on after a failed reload, which may have read less. */
+  #read: readonly string[] = [];
   #reloading: Promise<void> | undefined;
   #again = false;
 
@@ -80,6 +83,7 @@ export class Agent {
     await this.#server.listen(listen.spop);
     const addresses = [...listen.spop, ...(listen.admin === undefined ? [] : [listen.admin])];
     this.#telemetry.started(this.#report, addresses.map(addressText));
+    this.#read = read;
     await this.#watch.start(read, this.#report.loadedAt - this.#report.durationMs);
     await this.#snapshot.identity.ready();
     if (this.#phase !== "starting") return;
@@ -106,12 +110,14 @@ export class Agent {
   async #reload(): Promise<void> {
     const { clock } = this.#surroundings;
     const begun = clock();
-    const outcome = await load(this.#file, this.#surroundings);
-    await this.#watch.start(outcome.read, begun);
+    const outcome = await loadBeside(this.#file, this.#surroundings);
+    if (this.#phase === "draining") return;
+    await this.#watch.start(outcome.loaded === undefined ? [...this.#read, ...outcome.read] : outcome.read, begun);
     if (outcome.loaded === undefined) {
       this.#telemetry.reloadFailed(outcome.faults);
       return;
     }
+    this.#read = outcome.read;
     const previous = this.#snapshot;
     const next = this.#build(outcome.loaded, previous.identity);
     // The old snapshot judges on until the new one's issuers were asked: no request has to wait for them.

@@ -1,4 +1,9 @@
-import { type Compiled, compilePolicies, type PolicyEnvironment } from "../policies/compile/compile.ts";
+import {
+  type CheckedPolicies,
+  type Compiled,
+  compilePolicies,
+  type PolicyEnvironment,
+} from "../policies/compile/compile.ts";
 import type { Fault } from "../policies/fault.ts";
 import type { CompiledPolicies } from "../policies/judging/compiled.ts";
 import type { Config, OidcIssuer } from "./config.ts";
@@ -20,25 +25,51 @@ export interface Loaded {
   readonly tests: readonly string[];
 }
 
-/** What a load came to. */
-export type Outcome =
-  | { readonly loaded: Loaded }
-  | { readonly loaded: undefined; readonly faults: readonly Fault[]; readonly warnings: readonly Fault[] };
+/** What is wrong: nothing of it is used. */
+export interface Failed {
+  readonly loaded: undefined;
+  readonly faults: readonly Fault[];
+  readonly warnings: readonly Fault[];
+}
 
-/** An outcome, with every file and directory that was read for it: what is to be watched. */
-export type Load = Outcome & { readonly read: readonly string[] };
+/** What a load came to, with every file and directory that was read for it: what is to be watched. */
+export type Load = { readonly read: readonly string[] } & ({ readonly loaded: Loaded } | Failed);
+
+/** The same as plain data, which another thread can make; policies are yet to be compiled from it. */
+export type Examined = { readonly read: readonly string[] } & (
+  | { readonly loaded: Omit<Loaded, "policies"> & { readonly checked: CheckedPolicies } }
+  | Failed
+);
 
 /** Reads the configuration file and all that it names, and checks all of it: every fault of every file at once. */
-export async function load(file: string, { environment, clock }: Surroundings): Promise<Load> {
+export async function load(file: string, surroundings: Surroundings): Promise<Load> {
+  const { read, outcome } = await readAll(file, surroundings);
+  if (outcome.loaded === undefined) return { read, ...outcome };
+  const { config, tests, compiled, warnings } = outcome.loaded;
+  return { read, loaded: { config, tests, policies: compiled.policies, warnings } };
+}
+
+/** As `load`, but without what only the thread that judges can have. */
+export async function examine(file: string, surroundings: Surroundings): Promise<Examined> {
+  const { read, outcome } = await readAll(file, surroundings);
+  if (outcome.loaded === undefined) return { read, ...outcome };
+  const { config, tests, compiled, warnings } = outcome.loaded;
+  return { read, loaded: { config, tests, checked: compiled.checked, warnings } };
+}
+
+type Sound = Extract<Compiled, { readonly policies: CompiledPolicies }>;
+
+async function readAll(file: string, { environment, clock }: Surroundings) {
   const configured = loadConfig(file, environment);
-  if (!("config" in configured))
-    return { loaded: undefined, read: configured.files, faults: configured.faults, warnings: [] };
+  if (!("config" in configured)) {
+    return { read: configured.files, outcome: failed(configured.faults, []) };
+  }
   const { config } = configured;
   const found = await findPolicyFiles(config.policies);
   const { texts, faults } = await readPolicyFiles(found.policies);
   const compiled = compilePolicies(texts, policyEnvironment(config, clock()));
   const read = [...configured.files, ...config.policies, ...found.policies];
-  return { read, ...joined(config, compiled, [...found.faults, ...faults], configured.warnings, found.tests) };
+  return { read, outcome: joined(config, compiled, [...found.faults, ...faults], configured.warnings, found.tests) };
 }
 
 function joined(
@@ -47,12 +78,16 @@ function joined(
   unreadable: readonly Fault[],
   configWarnings: readonly Fault[],
   tests: readonly string[],
-): Outcome {
+):
+  | { readonly loaded: { config: Config; tests: readonly string[]; compiled: Sound; warnings: readonly Fault[] } }
+  | Failed {
   const warnings = [...configWarnings, ...compiled.warnings];
-  if ("policies" in compiled && unreadable.length === 0) {
-    return { loaded: { config, policies: compiled.policies, warnings, tests } };
-  }
-  return { loaded: undefined, faults: [...unreadable, ...("faults" in compiled ? compiled.faults : [])], warnings };
+  if ("policies" in compiled && unreadable.length === 0) return { loaded: { config, tests, compiled, warnings } };
+  return failed([...unreadable, ...("faults" in compiled ? compiled.faults : [])], warnings);
+}
+
+function failed(faults: readonly Fault[], warnings: readonly Fault[]): Failed {
+  return { loaded: undefined, faults, warnings };
 }
 
 /** What the policies are held against. */

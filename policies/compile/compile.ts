@@ -7,9 +7,9 @@ import { type Role, Roles } from "../judging/roles.ts";
 import type { Uses } from "../policies.ts";
 import schema from "../policy-file.schema.json" with { type: "json" };
 import { HostTable } from "../routing/hosts.ts";
-import { readDocument, type SourceDocument } from "../source/document.ts";
+import { readDocument } from "../source/document.ts";
 import { schemaFaults } from "../source/validate.ts";
-import { Findings, Place } from "./findings.ts";
+import { Findings, Place, Placeless, type Source } from "./findings.ts";
 import type { PolicyFile } from "./policy-file.ts";
 import { type BindingPlaces, compileRoles, type RoleEntry } from "./roles.ts";
 import { type CompiledService, compileService, type ServicePlace } from "./service.ts";
@@ -30,33 +30,84 @@ export interface PolicyEnvironment {
   readonly now: number;
 }
 
+/** A policy file that has been checked, without the places of what is in it; plain data. */
+export interface CheckedFile {
+  readonly file: string;
+  readonly content: PolicyFile;
+}
+
+/** A set of policy files that was compiled once without a fault. It may travel to another thread, and be compiled there. */
+export interface CheckedPolicies {
+  readonly revision: string;
+  readonly files: readonly CheckedFile[];
+}
+
 export type Compiled =
-  | { readonly policies: CompiledPolicies; readonly warnings: readonly Fault[] }
+  | {
+      readonly policies: CompiledPolicies;
+      readonly checked: CheckedPolicies;
+      readonly warnings: readonly Fault[];
+    }
   | { readonly faults: readonly Fault[]; readonly warnings: readonly Fault[] };
 
 /** Compiles a set of policy files, or says everything that is wrong with it. Pure: the same texts give the same policies. */
 export function compilePolicies(texts: readonly PolicyText[], environment: PolicyEnvironment): Compiled {
   const findings = new Findings();
-  const { roles: roleEntries, services } = collect(read(texts, findings), findings);
-  const { issuers, now } = environment;
+  const readable = read(texts, findings);
+  const revision = revisionOf(texts);
+  const steps = compile(revision, readable, environment, findings);
+  let step = steps.next();
+  while (step.done !== true) step = steps.next();
+  const order = texts.map(({ file }) => file);
+  const warnings = sorted(findings.warnings, order);
+  if (findings.faults.length > 0) return { faults: sorted(findings.faults, order), warnings };
+  const files = readable.map(({ document, content }) => ({ file: document.file, content }));
+  return { policies: step.value, checked: { revision, files }, warnings };
+}
+
+/**
+ * Compiles policies that have been checked, a little at each `next`: who has requests to answer does so in between.
+ *
+ * @throws Error where they have a fault all the same
+ */
+export function* compileChecked(
+  { revision, files }: CheckedPolicies,
+  environment: PolicyEnvironment,
+): Generator<undefined, CompiledPolicies> {
+  const findings = new Findings();
+  const readable = files.map(({ file, content }) => ({ document: new Placeless(file), content }));
+  const policies = yield* compile(revision, readable, environment, findings);
+  const [fault] = findings.faults;
+  if (fault !== undefined) throw new Error(`checked policies with a fault: ${faultText(fault)}`);
+  return policies;
+}
+
+function* compile(
+  revision: string,
+  readable: readonly Readable[],
+  { issuers, backends, now }: PolicyEnvironment,
+  findings: Findings,
+): Generator<undefined, CompiledPolicies> {
+  const { roles: roleEntries, services } = collect(readable, findings);
   const { roles, ordered, places } = compileRoles(roleEntries, issuers, now, findings);
   const usage = new Map<Role, Set<string>>();
   const used = (role: Role, by: ReadonlySet<string>) => usage.set(role, new Set([...(usage.get(role) ?? []), ...by]));
-  const compiled = services.map((service) => compileService(service, { roles, issuers, findings, used }));
+  const compiled: CompiledService[] = [];
+  for (const service of services) {
+    compiled.push(yield* compileService(service, { roles, issuers, findings, used }));
+  }
   const hosts = hostTable(compiled, findings);
   const uses = unionOf(compiled);
   checkHeaderCount(uses, compiled, findings);
-  warnOfBackends(services, environment.backends, findings);
+  warnOfBackends(services, backends, findings);
   warnOfUselessBindings(ordered, usage, places, findings);
-  const warnings = sorted(findings.warnings, texts);
-  if (findings.faults.length > 0) return { faults: sorted(findings.faults, texts), warnings };
-  return { policies: new CompiledPolicies(revisionOf(texts), compiled, hosts, uses, new Roles(ordered)), warnings };
+  return new CompiledPolicies(revision, compiled, hosts, uses, new Roles(ordered));
 }
 
 interface Readable {
-  readonly document: SourceDocument;
+  readonly document: Source;
   /** What the schema has nothing against. */
-  readonly file: PolicyFile;
+  readonly content: PolicyFile;
 }
 
 function read(texts: readonly PolicyText[], findings: Findings): readonly Readable[] {
@@ -69,7 +120,7 @@ function read(texts: readonly PolicyText[], findings: Findings): readonly Readab
     if (document.value === null) return [];
     const faults = schemaFaults(document, schema);
     findings.faults.push(...faults);
-    return [{ document, file: soundPart(document.value, faults) }];
+    return [{ document, content: soundPart(document.value, faults) }];
   });
 }
 
@@ -77,11 +128,11 @@ function read(texts: readonly PolicyText[], findings: Findings): readonly Readab
 function collect(documents: readonly Readable[], findings: Findings) {
   const roles = new Map<string, RoleEntry>();
   const services = new Map<string, ServicePlace>();
-  for (const { document, file } of documents) {
-    for (const [name, bindings] of Object.entries(file.roles ?? {})) {
+  for (const { document, content } of documents) {
+    for (const [name, bindings] of Object.entries(content.roles ?? {})) {
       once(roles, name, { bindings, place: new Place(document, ["roles", name]) }, "role", findings);
     }
-    for (const [name, entry] of Object.entries(file.services ?? {})) {
+    for (const [name, entry] of Object.entries(content.services ?? {})) {
       once(services, name, { name, entry, place: new Place(document, ["services", name]) }, "service", findings);
     }
   }
@@ -194,8 +245,8 @@ function revisionOf(texts: readonly PolicyText[]): string {
 }
 
 /** By file and place; what was found by way of several routes, such as a service's default, is told once. */
-function sorted(faults: readonly Fault[], texts: readonly PolicyText[]): readonly Fault[] {
-  const order = new Map(texts.map(({ file }, index) => [file, index]));
+function sorted(faults: readonly Fault[], files: readonly string[]): readonly Fault[] {
+  const order = new Map(files.map((file, index) => [file, index]));
   const distinct = new Map(faults.map((fault) => [faultText(fault), fault])).values();
   return [...distinct].sort(
     (a, b) => (order.get(a.file) ?? 0) - (order.get(b.file) ?? 0) || a.line - b.line || a.column - b.column,

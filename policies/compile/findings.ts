@@ -1,12 +1,40 @@
 import type { Fault, TextFault } from "../fault.ts";
 import type { Path, SourceDocument } from "../source/document.ts";
 
+/** What knows where the values of a policy file are written. */
+export type Source = Pick<SourceDocument, "file" | "fault" | "keyFault" | "textFault" | "place">;
+
+/** A file whose values' places are known no longer. It was checked before, so nobody should ask for them. */
+export class Placeless implements Source {
+  readonly file: string;
+
+  constructor(file: string) {
+    this.file = file;
+  }
+
+  fault(_path: Path, found: string, right: string): Fault {
+    return { file: this.file, line: 1, column: 1, found, right };
+  }
+
+  keyFault(path: Path, found: string, right: string): Fault {
+    return this.fault(path, found, right);
+  }
+
+  textFault(path: Path, { found, right }: TextFault): Fault {
+    return this.fault(path, found, right);
+  }
+
+  place(): string {
+    return this.file;
+  }
+}
+
 /** Where something stands in the policy files. */
 export class Place {
-  readonly document: SourceDocument;
+  readonly document: Source;
   readonly path: Path;
 
-  constructor(document: SourceDocument, path: Path) {
+  constructor(document: Source, path: Path) {
     this.document = document;
     this.path = path;
   }

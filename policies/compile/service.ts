@@ -32,8 +32,11 @@ export interface ServiceContext extends Pick<TestContext, "roles" | "findings" |
   readonly issuers: readonly PolicyIssuer[];
 }
 
-/** Compiles one service with its routes. */
-export function compileService({ name, entry, place }: ServicePlace, context: ServiceContext): CompiledService {
+/** Compiles one service with its routes, a route at each `next`. */
+export function* compileService(
+  { name, entry, place }: ServicePlace,
+  context: ServiceContext,
+): Generator<undefined, CompiledService> {
   const { findings } = context;
   const issuers = takenIssuers(entry, place, context);
   checkAudiences(entry, place, issuers, findings);
@@ -52,9 +55,15 @@ export function compileService({ name, entry, place }: ServicePlace, context: Se
     forwardCredential: entry.forward_credential ?? false,
   };
   checkRouteNames(entry, place, findings);
-  const routes = entry.routes.flatMap((route, index) =>
-    compileRoute(route, place.at("routes", index), service, defaults, { ...context, issuers: service.issuers }),
-  );
+  const routes: CompiledRoute[] = [];
+  for (const [index, route] of entry.routes.entries()) {
+    // A route that its file's schema refuses is a hole.
+    if (route === undefined) continue;
+    routes.push(
+      compileRoute(route, place.at("routes", index), service, defaults, { ...context, issuers: service.issuers }),
+    );
+    yield;
+  }
   rules.push(...routes.map(({ rule }) => rule));
   return {
     service,

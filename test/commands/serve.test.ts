@@ -127,3 +127,23 @@ test("a second signal ends at once, however busy HAProxy keeps it", async (t) =>
   t.ok(asked >= 200, "it was answering until then");
   t.equal(served.lines.at(-1)?.msg, "countersign stopped");
 });
+
+test("a reload of many routes keeps nobody waiting", async (t) => {
+  const { folder, served } = await agent(t, { "policies/a.yaml": policy("one") });
+  const connection = await client(t, served);
+  const routes = Array.from({ length: 1000 }, (_, i) => `{ name: r${i}, match: ["GET /r${i}/{id}"], allow: [anyone] }`);
+  writeFileSync(
+    join(folder, "policies", "a.yaml"),
+    policy("two").replace("routes: [", `routes: [${routes.join(", ")}, `),
+  );
+  const rules = new Set<unknown>();
+  while (!served.lines.some(({ msg }) => String(msg).startsWith("reloaded"))) {
+    const answer = await connection.notify(NOTIFY);
+    t.equal(value(answer, "verdict"), "allow");
+    rules.add(value(answer, "rule"));
+    await new Promise((done) => setTimeout(done, 5));
+  }
+  t.equal(await ruleOf(connection), "s/two");
+  t.ok(rules.has("s/one"), "requests were answered meanwhile");
+  t.equal((await served.page("/metrics")).text.match(/countersign_notifies_unanswered_total (\d+)/)?.[1], "0");
+});
