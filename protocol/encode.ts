@@ -29,12 +29,18 @@ export function encodeList(list: Iterable<readonly [string, Value]>): Buffer {
   return Buffer.concat([...list].flatMap(([key, value]) => [encodeName(key), encodeValue(value)]));
 }
 
-/** The payload of a NOTIFY. */
+/** Most arguments of a message: their number is one byte. */
+const MOST_ARGUMENTS = 255;
+
+/** The payload of a NOTIFY. @throws RangeError for more than 255 arguments, which HAProxy counts anew from 0 */
 export function encodeMessages(messages: readonly Message[]): Buffer {
-  const pairs = (args: readonly Argument[]) => args.map(({ name, value }) => [name, value] as const);
-  return Buffer.concat(
-    messages.flatMap(({ name, args }) => [encodeName(name), Buffer.of(args.length), encodeList(pairs(args))]),
-  );
+  return Buffer.concat(messages.flatMap(({ name, args }) => [encodeName(name), encodeArguments(args)]));
+}
+
+function encodeArguments(args: readonly Argument[]): Buffer {
+  if (args.length > MOST_ARGUMENTS) throw new RangeError(`${args.length} arguments are more than ${MOST_ARGUMENTS}`);
+  const pairs = args.map(({ name, value }) => [name, value] as const);
+  return Buffer.concat([Buffer.of(args.length), encodeList(pairs)]);
 }
 
 // HAProxy silently ignores a variable whose name has another character, and builds the full name

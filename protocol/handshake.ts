@@ -24,7 +24,7 @@ export function readHello(frame: Frame): Hello {
   const versions = text(list, "supported-versions", "VERSION_MISSING")
     .split(",")
     .map((version) => version.trim());
-  if (!versions.some((version) => /^0*2(\.0+)?$/.test(version))) throw new SpopError("VERSION_UNSUPPORTED");
+  if (!versions.some((version) => /^2\.0+$/.test(version))) throw new SpopError("VERSION_UNSUPPORTED");
   const capabilities = text(list, "capabilities", "CAPABILITIES_MISSING")
     .split(",")
     .map((name) => name.trim());

@@ -60,9 +60,12 @@ export function decodeValue(bytes: Buffer, at: number, end: number): Value {
     case VALUE_TYPE.ipv6:
       return { type: type === VALUE_TYPE.ipv4 ? "ipv4" : "ipv6", value: addressText(bytes, at, end) };
     case VALUE_TYPE.string:
-      return { type: "string", value: bytes.toString("utf8", contentStart(bytes, at), end) };
-    case VALUE_TYPE.binary:
-      return { type: "binary", value: Buffer.from(bytes.subarray(contentStart(bytes, at), end)) };
+    case VALUE_TYPE.binary: {
+      const content = bytes.subarray(contentStart(bytes, at), end);
+      // A string with any flag is binary to HAProxy.
+      if (bytes[at] === VALUE_TYPE.string) return { type: "string", value: content.toString() };
+      return { type: "binary", value: Buffer.from(content) };
+    }
     default:
       return integer(type, varintToBigInt(bytes, at + 1, end));
   }

@@ -52,13 +52,13 @@ test("typed values read as HAProxy reads them", (t) => {
     const bytes = hex(text);
     t.equal(skipValue(bytes, 0, bytes.length), bytes.length, `skips ${text}`);
     t.strictSame(decodeValue(bytes, 0, bytes.length), value, `decodes ${text}`);
-    for (let end = 0; end < bytes.length; end++)
+    for (let end = 0; end < Math.min(bytes.length, 40); end++)
       t.not(
         codeOf(() => skipValue(bytes, 0, end)),
         "no error",
         "cut off",
       );
-    if (text !== "21" && text !== "31") t.equal(encodeValue(value).toString("hex"), text, `encodes ${text}`);
+    t.equal(encodeValue(value).toString("hex"), text, `encodes ${text}`);
   }
   t.end();
 });

@@ -37,14 +37,17 @@ export const VALUES: readonly (readonly [string, Value])[] = [
   ["00", { type: "null" }],
   ["01", { type: "bool", value: false }],
   ["11", { type: "bool", value: true }],
-  ["21", { type: "bool", value: false }],
-  ["31", { type: "bool", value: false }],
   ["0205", { type: "int32", value: 5n }],
   ["02fbf0fefefefefefefe0e", { type: "int32", value: -5n }],
   ["03ef", { type: "uint32", value: 239n }],
+  ["03fff0fefe7e", { type: "uint32", value: 0xffff_ffffn }],
   ["0405", { type: "int64", value: 5n }],
+  ["04fff0fefefefefefefe06", { type: "int64", value: (1n << 63n) - 1n }],
+  ["04f0f1fefefefefefefe06", { type: "int64", value: -(1n << 63n) }],
   ["04fbf0fefefefefefefe0e", { type: "int64", value: -5n }],
   ["05fff0fefefefefefefe0e", { type: "uint64", value: (1n << 64n) - 1n }],
+  ["0600000000", { type: "ipv4", value: "0.0.0.0" }],
+  ["06ffffffff", { type: "ipv4", value: "255.255.255.255" }],
   ["067f000001", { type: "ipv4", value: "127.0.0.1" }],
   ["0700000000000000000000000000000001", { type: "ipv6", value: "::1" }],
   ["0700000000000000000000000000000000", { type: "ipv6", value: "::" }],
@@ -54,7 +57,26 @@ export const VALUES: readonly (readonly [string, Value])[] = [
   ["0800", { type: "string", value: "" }],
   ["0803474554", { type: "string", value: "GET" }],
   ["0804c3a9c3a9", { type: "string", value: "éé" }],
+  ["08050d0a000909", { type: "string", value: "\r\n\0\t\t" }],
+  [`08f000${"61".repeat(240)}`, { type: "string", value: "a".repeat(240) }],
+  [`08f08000${"61".repeat(2288)}`, { type: "string", value: "a".repeat(2288) }],
+  ["0900", { type: "binary", value: Buffer.alloc(0) }],
   ["09020001", { type: "binary", value: Buffer.of(0, 1) }],
+];
+
+/** Values that nobody encodes so, as HAProxy reads them: bytes, meaning. */
+export const ODD_VALUES: readonly (readonly [string, Value])[] = [
+  ["10", { type: "null" }],
+  ["21", { type: "bool", value: false }],
+  ["31", { type: "bool", value: false }],
+  ["f1", { type: "bool", value: false }],
+  ["1803474554", { type: "binary", value: Buffer.from("GET") }],
+  ["f803474554", { type: "binary", value: Buffer.from("GET") }],
+  ["1903474554", { type: "binary", value: Buffer.from("GET") }],
+  ["0801ff", { type: "string", value: "\ufffd" }],
+  // A wider number than the type has is cut to it.
+  ["02f0f1fefe7e", { type: "int32", value: 0n }],
+  ["03fff1fefe7e", { type: "uint32", value: 15n }],
 ];
 
 /** Payloads of a NOTIFY that are broken: what, bytes, error. */
