@@ -102,9 +102,11 @@ function writePrincipal(writer: AckWriter, { decision, request, principal }: Ans
   }
 }
 
-function writeAllowed(writer: AckWriter, { decision, request, match }: Answer): void {
+function writeAllowed(writer: AckWriter, { decision, request, match, principal }: Answer): void {
   if (match === undefined) return;
-  if (match.route.forwardCredential) writer.append(FORWARD);
+  // What was ignored as a credential is not passed on as one: only what has proven somebody, or is not ours to read.
+  const read = principal !== undefined || match.route.access === "anyone";
+  if (match.route.forwardCredential && read) writer.append(FORWARD);
   for (const { name, value } of decision.headers) {
     const n = request.channel.headerNumbers.get(name);
     if (n !== undefined && value !== undefined) writer.setString(variable(headerVariable(n)), value);

@@ -16,6 +16,7 @@ services:
       - { name: read, match: [GET /v1/orders], allow: [authenticated] }
       - { name: admin, match: ["* /admin/{path...}"], allow: [admin] }
       - { name: maybe, match: [GET /maybe], allow: [authenticated], optional: true }
+      - { name: passed, match: [GET /passed], allow: [authenticated], optional: true, forward_credential: true }
       - { name: public, match: ["GET /public/{path...}"], allow: [anyone] }
 `;
 const HOST = "host: orders.example.com";
@@ -130,6 +131,17 @@ for (const binary of haproxies()) {
     t.strictSame(backend.last("x-auth-subject"), [], "as nobody");
     t.equal((await request("GET /maybe HTTP/1.1", HOST, alice)).status, 200);
     t.strictSame(backend.last("x-auth-subject"), ["alice"]);
+    t.strictSame(backend.last("authorization"), [], "the backend gets no credential");
+    await request("GET /passed HTTP/1.1", HOST, alice);
+    t.strictSame(
+      backend.last("authorization"),
+      [alice.slice("authorization: ".length)],
+      "but where the policy says so",
+    );
+    t.strictSame(backend.last("x-auth-subject"), ["alice"]);
+    await request("GET /passed HTTP/1.1", HOST, "authorization: Basic YWRtaW46YWRtaW4=");
+    t.strictSame(backend.last("x-auth-subject"), [], "a scheme that proves nothing makes nobody");
+    t.strictSame(backend.last("authorization"), [], "and is not passed on");
     const before = backend.received.length;
     const elsewhere = [
       `cookie: session=${rootToken}`,

@@ -153,6 +153,21 @@ for (const binary of BINARIES) {
     t.equal(backend.received.length, before + 1);
   });
 
+  test(`HAProxy ${binary.version}: an agent that was never there lets nothing through, and is found when it comes`, async (t) => {
+    const port = await freePort();
+    const { backend, client } = await stage(t, binary, port);
+    for (const fields of [[HOST, TOKEN], [HOST]]) {
+      const answer = await client.request("GET /v1/orders HTTP/1.1", fields);
+      t.match(answer, { status: 503, headers: { "retry-after": "1" } });
+      t.match(JSON.parse(answer.body), { reason: "agent-unavailable" });
+    }
+    t.equal(backend.received.length, 0);
+    const late = await startServer(snapshotOf(policiesOf(256, "alice"), IDENTITY), Date.now, port);
+    t.teardown(() => late.server.close());
+    await untilAllowed(client);
+    t.equal(backend.received.length, 1);
+  });
+
   const ack = (asked: Asked, list: readonly (readonly [string, string])[]) =>
     encodeFrame(FRAME_TYPE.ack, actions(list), asked);
   const allow = (id: string) =>

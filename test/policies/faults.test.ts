@@ -92,6 +92,16 @@ const FAULTS: readonly Row[] = [
     ["1:58: the role includes itself: a -> b -> c -> a; remove one of these inclusions"],
   ],
   [
+    "inclusions without a sensible end",
+    `roles: { ${Array.from({ length: 40 }, (_, i) => `r${i}: [{ role: r${i + 1} }]`).join(", ")}, r40: [{ issuer: okta }] }`,
+    ["1:687: more than 32 inclusions in a row; remove one of these inclusions"],
+  ],
+  [
+    "more identity headers than an answer holds",
+    `services: { s: { hosts: [h.example], issuers: [aws], backend: b, headers: { ${Array.from({ length: 65 }, (_, i) => `x-auth-${i}: principal.subject`).join(", ")} }, ${ONE} } }`,
+    ["1:26: the policies set 65 different identity headers; at most 64 in all services together"],
+  ],
+  [
     "an unknown role, included",
     "roles:\n  reader: [{ issuer: okta }]\n  writer: [{ role: raeder }]",
     ['3:20: no role "raeder"; did you mean "reader"? Else define it under `roles`'],
