@@ -6,21 +6,11 @@ import { SpopError } from "../../protocol/errors.ts";
 import { FrameDecoder } from "../../protocol/frame-decoder.ts";
 import { encodeAgentHello, readDisconnect, readHello } from "../../protocol/handshake.ts";
 import { FRAME_TYPE } from "../../protocol/spop.ts";
+import { mutated, type Random, seeded } from "./mutate.ts";
 import { VALUES } from "./vectors.ts";
 
 const FRAMES = 100_000;
 const LIMIT = 16380;
-
-/** A small generator with a printable seed (mulberry32), so that a failure can be repeated. */
-function generator(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 const ORIGINALS = [
   encodeFrame(
@@ -32,20 +22,15 @@ const ORIGINALS = [
   encodeAgentHello({ maxFrameSize: 16380, pipelining: true }),
 ];
 
-function mutate(random: (below: number) => number): Buffer {
-  const bytes = Buffer.from(ORIGINALS[random(ORIGINALS.length)] as Buffer);
-  for (let n = random(4); n >= 0; n--) {
-    // Mostly past the length, or hardly a frame would ever be looked into.
-    const at = random(8) === 0 ? random(4) : 4 + random(bytes.length - 4);
-    bytes[at] = random(3) === 0 ? ([0, 0x7f, 0x80, 0xf0, 0xff][random(5)] as number) : random(256);
-  }
+function mutate(random: Random): Buffer {
+  const original = ORIGINALS[random(ORIGINALS.length)] as Buffer;
+  // Mostly past the length, or hardly a frame would ever be looked into.
+  const bytes = mutated(original, random, random(8) === 0 ? 0 : 4, 4);
   return random(4) === 0 ? bytes.subarray(0, random(bytes.length)) : bytes;
 }
 
 test(`${FRAMES} mutated frames end in values or in a SpopError, never otherwise`, (t) => {
-  const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
-  t.comment(`SEED=${seed}`);
-  const random = generator(seed);
+  const { seed, random } = seeded(t);
   const outcomes = new Map<string, number>();
   let read = 0;
   for (let i = 0; i < FRAMES; i++) {
