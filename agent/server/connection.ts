@@ -54,7 +54,8 @@ export class Connection {
   #pipelined = false;
   #channel: Channel | undefined;
   #closing = false;
-  #helloTimer: NodeJS.Timeout | undefined;
+  /** Until the HELLO it waits for that; once the agent leaves, for HAProxy to leave, too. */
+  #timer: NodeJS.Timeout;
 
   constructor(socket: Socket, shared: Shared, ended: (connection: Connection) => void) {
     this.#socket = socket;
@@ -63,7 +64,7 @@ export class Connection {
     shared.events.connected();
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 30_000);
-    this.#helloTimer = setTimeout(() => this.disconnect(STATUS.timeout, "no HELLO"), HELLO_TIMEOUT);
+    this.#timer = setTimeout(() => this.disconnect(STATUS.timeout, "no HELLO"), HELLO_TIMEOUT);
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
     socket.on("drain", () => socket.resume());
     // HAProxy 3.1 and later end an idle connection by a reset: a normal end, told by the "close" that follows.
@@ -92,12 +93,13 @@ export class Connection {
     this.#flush();
     this.#closing = true;
     this.#socket.end(last);
-    setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT).unref();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT).unref();
   }
 
   #closed(): void {
     this.#closing = true;
-    clearTimeout(this.#helloTimer);
+    clearTimeout(this.#timer);
     this.#shared.events.disconnected();
     this.#ended(this);
   }
@@ -127,7 +129,7 @@ export class Connection {
 
   #shakeHands(frame: Frame): void {
     const offered = readHello(frame);
-    clearTimeout(this.#helloTimer);
+    clearTimeout(this.#timer);
     if (offered.healthcheck) this.#shared.events.healthCheck();
     if (offered.healthcheck && this.#shared.draining) {
       this.disconnect(STATUS.normal, "draining");
