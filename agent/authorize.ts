@@ -57,6 +57,8 @@ function decide(request: AuthorizeRequest, snapshot: Snapshot, now: number): Ans
   if (credential.kind === "invalid") return refuse(request, snapshot, credential.reason, route.rule, match);
 
   const verification = snapshot.identity.verify(credential.token, now);
+  // A view on the bytes that were read, which a request that waits must not keep.
+  request.authorization = undefined;
   if (!(verification instanceof Promise)) return identified(request, snapshot, match, verification, now);
   return verification
     .then((verified) => identified(request, snapshot, match, verified, now))
