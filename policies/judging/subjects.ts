@@ -3,8 +3,10 @@ import type { Principal } from "../principal.ts";
 import type { Held, Roles } from "./roles.ts";
 import type { Rule } from "./rule.ts";
 
-/** Decisions that are remembered for all subjects together; some 300 bytes each. Past it all are forgotten. */
-const MOST_DECISIONS = 20_000;
+/** Subjects of one generation; two are kept. Each takes some 1,000 bytes with its decisions and what is made of them. */
+const GENERATION = 8_192;
+/** Decisions that are kept of one subject. */
+const MOST_DECISIONS = 16;
 
 /** A principal with the roles it has in these policies. */
 export interface Subject {
@@ -15,13 +17,16 @@ export interface Subject {
 }
 
 /**
- * The principals that a set of policies has judged. A principal is one object as long as the identity cache keeps it,
- * and what is known of it here ends with it.
+ * The principals that a set of policies has judged lately, told apart as objects: the identity cache gives the same one
+ * for the same token.
+ *
+ * When a generation is full the one before it is forgotten, so what is asked for often stays, at the price of a look-up
+ * in two maps. A WeakMap of all would follow the identity cache; with 100,000 identities it took 100 MB more.
  */
 export class Subjects {
   readonly #roles: Roles;
-  #known = new WeakMap<Principal, Subject>();
-  #remembered = 0;
+  #young = new Map<Principal, Subject>();
+  #old = new Map<Principal, Subject>();
 
   constructor(roles: Roles) {
     this.#roles = roles;
@@ -29,19 +34,22 @@ export class Subjects {
 
   /** @param now milliseconds since the epoch; a binding that has ended changes roles, and so every decision */
   of(principal: Principal, now: number): Subject {
-    const known = this.#known.get(principal);
-    if (known !== undefined && now < known.held.until) return known;
-    const subject: Subject = { principal, held: this.#roles.of(principal, now), decisions: undefined };
-    this.#known.set(principal, subject);
+    const young = this.#young.get(principal);
+    if (young !== undefined && now < young.held.until) return young;
+    const old = this.#old.get(principal);
+    const known = old !== undefined && now < old.held.until ? old : undefined;
+    const subject = known ?? { principal, held: this.#roles.of(principal, now), decisions: undefined };
+    if (this.#young.size >= GENERATION) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(principal, subject);
     return subject;
   }
 
+  /** Keeps a decision of a rule that is `constant`. */
   remember(subject: Subject, rule: Rule, decision: Decision): void {
-    if (++this.#remembered > MOST_DECISIONS) {
-      this.#known = new WeakMap();
-      this.#remembered = 1;
-    }
     subject.decisions ??= new Map();
-    subject.decisions.set(rule, decision);
+    if (subject.decisions.size < MOST_DECISIONS) subject.decisions.set(rule, decision);
   }
 }
