@@ -1,4 +1,5 @@
 import type { Decision } from "../policies/decision.ts";
+import { hasControls } from "../policies/judging/headers.ts";
 import type { Principal } from "../policies/principal.ts";
 
 /** Largest value of a principal variable, in bytes of UTF-8. It bounds the ACK (docs/haproxy.md, "tune.bufsize"). */
@@ -30,12 +31,4 @@ export function variableValue(name: string, principal: Principal, decision: Deci
   if (text.length > LARGEST_VARIABLE || Buffer.byteLength(text) > LARGEST_VARIABLE)
     return { reason: "header-too-long" };
   return hasControls(text) ? { reason: "header-error" } : { value: text };
-}
-
-function hasControls(text: string): boolean {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code < 0x20 || code === 0x7f) return true;
-  }
-  return false;
 }

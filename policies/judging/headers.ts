@@ -87,8 +87,8 @@ export function identityHeaders(
   return headers;
 }
 
-/** A control character could end a header's line; a lone surrogate is no text. */
-function hasControls(text: string): boolean {
+/** Whether a text cannot be a header's value: a control character could end its line; a lone surrogate is no text. */
+export function hasControls(text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code < 0x20 || (code >= 0x7f && code < 0xa0)) return true;
