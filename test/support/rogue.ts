@@ -3,7 +3,7 @@ import type { Test } from "tap";
 import { decodeNotify } from "../../protocol/decode.ts";
 import { encodeName } from "../../protocol/encode.ts";
 import { type Frame, FrameDecoder } from "../../protocol/frame-decoder.ts";
-import { encodeAgentHello, readHello } from "../../protocol/handshake.ts";
+import { encodeAgentHello, type Hello, readHello } from "../../protocol/handshake.ts";
 import { FRAME_TYPE } from "../../protocol/spop.ts";
 import { encodeValue, type Value } from "../../protocol/value.ts";
 
@@ -15,14 +15,24 @@ export interface Asked {
   readonly id: string;
 }
 
-/** An agent that shakes hands well and then answers a NOTIFY as the test says. It ends with the test. */
-export async function startRogue(t: Test, answer: (asked: Asked, socket: Socket) => void): Promise<number> {
+type Greet = (hello: Hello, socket: Socket) => void;
+
+const greetWell: Greet = ({ maxFrameSize, pipelining }, socket) => {
+  socket.write(encodeAgentHello({ maxFrameSize, pipelining }));
+};
+
+/** An agent that answers a NOTIFY, and a HELLO if need be, as the test says. It ends with the test. */
+export async function startRogue(
+  t: Test,
+  answer: (asked: Asked, socket: Socket) => void,
+  greet: Greet = greetWell,
+): Promise<number> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     const decoder = new FrameDecoder(65536);
     socket.on("error", () => {}).on("close", () => sockets.delete(socket));
-    socket.on("data", (chunk: Buffer) => decoder.push(chunk, (frame) => reply(frame, socket, answer)));
+    socket.on("data", (chunk: Buffer) => decoder.push(chunk, (frame) => reply(frame, socket, answer, greet)));
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   t.teardown(() => {
@@ -34,11 +44,9 @@ export async function startRogue(t: Test, answer: (asked: Asked, socket: Socket)
   return address.port;
 }
 
-function reply(frame: Frame, socket: Socket, answer: (asked: Asked, socket: Socket) => void): void {
-  if (frame.type === FRAME_TYPE.haproxyHello) {
-    const { maxFrameSize, pipelining } = readHello(frame);
-    socket.write(encodeAgentHello({ maxFrameSize, pipelining }));
-  } else if (frame.type === FRAME_TYPE.notify) {
+function reply(frame: Frame, socket: Socket, answer: (asked: Asked, socket: Socket) => void, greet: Greet): void {
+  if (frame.type === FRAME_TYPE.haproxyHello) greet(readHello(frame), socket);
+  else if (frame.type === FRAME_TYPE.notify) {
     const args = decodeNotify(frame)[0]?.args ?? [];
     const id = String(args.find(({ name }) => name === "id")?.value.value);
     answer({ streamId: frame.streamId, frameId: frame.frameId, id }, socket);
