@@ -81,8 +81,7 @@ export class Agent {
     const { listen } = this.#snapshot.config;
     if (listen.admin !== undefined) await this.#admin.listen(listen.admin);
     await this.#server.listen(listen.spop);
-    const addresses = [...listen.spop, ...(listen.admin === undefined ? [] : [listen.admin])];
-    this.#telemetry.started(this.#report, addresses.map(addressText));
+    this.#telemetry.started(this.#report);
     this.#read = read;
     await this.#watch.start(read, this.#report.loadedAt - this.#report.durationMs);
     await this.#snapshot.identity.ready();
@@ -174,5 +173,8 @@ function reportOf(
     issuers: config.issuers.map(({ name }) => name),
     warnings,
     log: config.log,
+    listen: [...config.listen.spop, ...(config.listen.admin === undefined ? [] : [config.listen.admin])].map(
+      addressText,
+    ),
   };
 }

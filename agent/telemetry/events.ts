@@ -53,6 +53,8 @@ export interface Loaded {
   readonly issuers: readonly string[];
   readonly warnings: readonly Fault[];
   readonly log: LogOptions;
+  /** Where it says to listen, as the configuration writes it. Takes effect at the start only. */
+  readonly listen: readonly string[];
 }
 
 export interface ReloadEvents {
@@ -62,8 +64,7 @@ export interface ReloadEvents {
 }
 
 export interface LifecycleEvents {
-  /** @param addresses as the configuration writes them */
-  started(loaded: Loaded, addresses: readonly string[]): void;
+  started(loaded: Loaded): void;
   ready(): void;
   /** @param signal that asked for it */
   draining(signal: string): void;

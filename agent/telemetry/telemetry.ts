@@ -48,6 +48,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   readonly #throttle = new Throttle(QUIET);
   readonly #destination: LogOptions["destination"];
   #decisions: LogOptions["decisions"];
+  #listen: readonly string[] = [];
   #load: LoadState = { current: undefined, failure: undefined };
 
   constructor(options: TelemetryOptions) {
@@ -126,10 +127,11 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#log.warn({ ...fields, error: plainText(error, LONGEST), ...also(held) }, message);
   }
 
-  started(loaded: Loaded, addresses: readonly string[]): void {
+  started(loaded: Loaded): void {
     this.#loaded(loaded);
+    this.#listen = loaded.listen;
     const { version: node, pid } = process;
-    this.#log.info({ ...loadedFields(loaded), addresses, node, pid }, "countersign started");
+    this.#log.info({ ...loadedFields(loaded), addresses: loaded.listen, node, pid }, "countersign started");
   }
 
   ready(): void {
@@ -141,6 +143,9 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#log.info(loadedFields(loaded), "reloaded: new requests are judged by this revision");
     if (loaded.log.destination !== this.#destination) {
       this.#log.warn("log.destination was changed; that takes a restart");
+    }
+    if (loaded.listen.join() !== this.#listen.join()) {
+      this.#log.warn({ addresses: this.#listen }, "listen was changed; that takes a restart");
     }
   }
 

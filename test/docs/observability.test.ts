@@ -29,7 +29,7 @@ function names(cell = ""): string[] {
 
 test("every metric is in the docs with its type and labels, and no other", async (t) => {
   const { telemetry } = recorded(t);
-  telemetry.started(loaded(), []);
+  telemetry.started(loaded());
   telemetry.fetched("okta", "jwks", "ok", 1);
   const actual = [...parseExposition(await telemetry.metrics()).values()].map((family) => [
     family.name,
@@ -107,9 +107,9 @@ test("what HAProxy's access log and the decision line have in common is named al
 test("every other line is in the docs with its level, and no other", async (t) => {
   const { telemetry, lines } = recorded(t, { level: "debug" });
   const log = { level: "debug", decisions: "all", destination: "stderr" } as const;
-  telemetry.started(loaded({ log }), []);
+  telemetry.started(loaded({ log }));
   telemetry.ready();
-  telemetry.reloaded(loaded({ log }));
+  telemetry.reloaded(loaded({ log, listen: ["127.0.0.1:9009"] }));
   telemetry.reloadFailed([]);
   telemetry.connected();
   telemetry.disconnected();

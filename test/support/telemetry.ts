@@ -103,6 +103,7 @@ export function loaded(changes: Partial<Loaded> = {}): Loaded {
     issuers: ["okta"],
     warnings: [],
     log: { level: "info", decisions: "all", destination: "stdout" },
+    listen: ["127.0.0.1:9000"],
     ...changes,
   };
 }

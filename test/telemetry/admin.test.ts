@@ -91,7 +91,7 @@ test("/live is 200 whatever happens, /ready only while requests should come", as
 test("a failed reload and a failing issuer are named, and do not take the agent out of service", async (t) => {
   const failing = { ...ISSUER, failedAt: NOON, error: "https://example.okta.com/keys: timed out" };
   const { get, telemetry } = await admin(t, { issuers: () => [failing] });
-  telemetry.started(loaded(), []);
+  telemetry.started(loaded());
   telemetry.reloadFailed([FAULT]);
   const ready = await get("/ready");
   t.equal(ready.status, 200);
@@ -112,7 +112,7 @@ test("a failed reload and a failing issuer are named, and do not take the agent 
 test("/status tells everything", async (t) => {
   const advice = "set tune.bufsize to 32768 or more";
   const { get, telemetry } = await admin(t, { pipeliningAdvice: () => advice });
-  telemetry.started(loaded({ warnings: [FAULT] }), []);
+  telemetry.started(loaded({ warnings: [FAULT] }));
   telemetry.reloadFailed([FAULT]);
   t.strictSame(JSON.parse((await get("/status")).body), {
     version: "1.2.3",

@@ -9,11 +9,13 @@ import { loaded, NOON, observation, recorded } from "../support/telemetry.ts";
 
 const FAULT = { file: "orders.yaml", line: 3, column: 7, found: "unknown key `rols`", right: "did you mean `roles`?" };
 
+const LISTEN = ["127.0.0.1:9000", "unix:/run/countersign/spop.sock"];
+
 test("the life of an agent, told to whoever runs it", async (t) => {
   const { telemetry, lines } = recorded(t);
-  telemetry.started(loaded({ warnings: [FAULT] }), ["127.0.0.1:9000", "unix:/run/countersign/spop.sock"]);
+  telemetry.started(loaded({ warnings: [FAULT], listen: LISTEN }));
   telemetry.ready();
-  telemetry.reloaded(loaded({ revision: "bbbb", routes: 8 }));
+  telemetry.reloaded(loaded({ revision: "bbbb", routes: 8, listen: LISTEN }));
   telemetry.reloadFailed([FAULT, FAULT]);
   telemetry.draining("SIGTERM");
   telemetry.stopped();
@@ -49,15 +51,23 @@ test("a thousand faults with long texts make one bounded line", async (t) => {
   t.notMatch(written.slice(0, -1), /\p{Cc}/u);
 });
 
-test("a reload changes what is logged; a new destination takes a restart, and the log says so", async (t) => {
+test("a reload changes what is logged; a new destination or address takes a restart, and the log says so", async (t) => {
   const { telemetry, lines } = recorded(t);
+  telemetry.started(loaded());
   telemetry.decided(observation());
   telemetry.reloaded(loaded({ log: { level: "warn", decisions: "refused", destination: "stderr" } }));
   telemetry.decided(observation());
   telemetry.ready();
-  t.match(
+  telemetry.reloaded(loaded({ listen: ["127.0.0.1:9009"] }));
+  t.strictSame(
     (await lines()).map((line) => line.msg),
-    ["decision", "log.destination was changed; that takes a restart"],
+    [
+      "countersign started",
+      "decision",
+      "log.destination was changed; that takes a restart",
+      "reloaded: new requests are judged by this revision",
+      "listen was changed; that takes a restart",
+    ],
   );
 });
 

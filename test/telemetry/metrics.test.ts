@@ -113,7 +113,7 @@ test("a load names its revision and issuers; a failed one keeps them", async (t)
   const now = { at: NOON };
   const { telemetry } = recorded(t, { now });
   telemetry.fetched("okta", "jwks", "ok", 30);
-  telemetry.started(loaded({ issuers: ["okta", "aws"] }), []);
+  telemetry.started(loaded({ issuers: ["okta", "aws"] }));
   telemetry.fetched("aws", "discovery", "error", 5000, "timed out");
   now.at += 5000;
   telemetry.reloaded(loaded({ revision: "bbbb", loadedAt: now.at, issuers: ["okta"] }));
@@ -160,7 +160,7 @@ test("what a client sends never becomes a label", async (t) => {
   const { telemetry } = recorded(t);
   const series = async () =>
     [...(await scrape(telemetry)).values()].reduce((sum, { samples }) => sum + samples.length, 0);
-  telemetry.started(loaded(), []);
+  telemetry.started(loaded());
   for (const code of ["invalid-frame", "other"]) telemetry.protocolError(code);
   const before = await series();
   for (let client = 0; client < 500; client++) {
@@ -183,7 +183,7 @@ test("what a client sends never becomes a label", async (t) => {
 
 test("names and units follow Prometheus' conventions", async (t) => {
   const { telemetry } = recorded(t);
-  telemetry.started(loaded(), []);
+  telemetry.started(loaded());
   telemetry.fetched("okta", "jwks", "ok", 1);
   for (const family of (await scrape(telemetry)).values()) lint(t, family);
   const reasons = Object.keys(REASONS).length;
