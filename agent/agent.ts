@@ -152,10 +152,10 @@ export class Agent {
     await this.#telemetry.close();
   }
 
-  /** Tells of a bug before the process ends by it. */
+  /** Tells of a bug before the process ends by it. From now on nothing is answered: nobody knows by what. */
   async crashed(error: unknown): Promise<void> {
     this.#telemetry.unexpected("the process", error);
-    await this.#telemetry.close();
+    await Promise.all([this.#server.close(), this.#telemetry.close()]);
   }
 }
 
