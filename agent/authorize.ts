@@ -7,7 +7,7 @@
  * Everything here fails closed: whatever cannot be told, or is thrown, is a deny with a reason.
  */
 
-import type { Decision, Reason } from "../policies/decision.ts";
+import { type Decision, type Reason, refusal } from "../policies/decision.ts";
 import type { Match } from "../policies/policies.ts";
 import type { Principal } from "../policies/principal.ts";
 import { credentialOf } from "./credentials.ts";
@@ -98,6 +98,6 @@ export function refuse(
   rule = "",
   match?: Match,
 ): Answer {
-  const decision: Decision = { verdict: "deny", reason, rule, roles: [], scopes: [], headers: [], shadow: undefined };
+  const decision = refusal(reason, rule);
   return { decision, request, snapshot, match, principal: undefined };
 }

@@ -93,3 +93,8 @@ export interface Decision {
 export function statusOf(reason: Reason): Status {
   return REASONS[reason];
 }
+
+/** A deny that rests on nothing of a principal. @param rule `service/route`, the service alone, or empty */
+export function refusal(reason: Reason, rule: string): Decision {
+  return { verdict: "deny", reason, rule, roles: [], scopes: [], headers: [], shadow: undefined };
+}

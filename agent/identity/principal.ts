@@ -1,3 +1,4 @@
+import { type ClaimPath, claimAt, claimPath } from "../../policies/claim-path.ts";
 import type { Reason } from "../../policies/decision.ts";
 import type { Actor, Kind, Principal } from "../../policies/principal.ts";
 import type { OidcIssuer } from "../config.ts";
@@ -6,10 +7,10 @@ import type { Pool } from "./pool.ts";
 
 /** Where an issuer's claims stand: each a path of names. */
 export interface ClaimPaths {
-  readonly subject: readonly string[];
-  readonly groups: readonly string[];
-  readonly scopes: readonly string[];
-  readonly kind: readonly string[] | undefined;
+  readonly subject: ClaimPath;
+  readonly groups: ClaimPath;
+  readonly scopes: ClaimPath;
+  readonly kind: ClaimPath | undefined;
 }
 
 const LARGEST_SUBJECT = 1024;
@@ -18,14 +19,13 @@ const LONGEST_ACT_CHAIN = 10;
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 const NOBODY: readonly Actor[] = Object.freeze([]);
 
-/** Dots descend; a name that holds `:` or `/` (a namespaced claim) is taken whole. */
+/** Where an issuer's configuration says that its claims stand. */
 export function claimPaths(claims: OidcIssuer["claims"]): ClaimPaths {
-  const path = (name: string) => (/[:/]/.test(name) ? [name] : name.split("."));
   return {
-    subject: path(claims.subject),
-    groups: path(claims.groups),
-    scopes: path(claims.scopes),
-    kind: claims.kind === undefined ? undefined : path(claims.kind),
+    subject: claimPath(claims.subject),
+    groups: claimPath(claims.groups),
+    scopes: claimPath(claims.scopes),
+    kind: claims.kind === undefined ? undefined : claimPath(claims.kind),
   };
 }
 
@@ -36,7 +36,7 @@ export function claimPaths(claims: OidcIssuer["claims"]): ClaimPaths {
  */
 export function principalOf(verified: Claims, issuer: OidcIssuer, paths: ClaimPaths, pool: Pool): Principal | Reason {
   const claims = pool.compact(verified);
-  const subject = at(claims, paths.subject);
+  const subject = claimAt(claims, paths.subject);
   if (subject === undefined) return "claim-missing";
   const groups = listOf(claims, paths.groups, stringsOf);
   const scopes = listOf(claims, paths.scopes, scopesOf);
@@ -63,26 +63,16 @@ export function principalOf(verified: Claims, issuer: OidcIssuer, paths: ClaimPa
   });
 }
 
-/** The claim at a path; undefined where there is none. Only a token's own members count. */
-function at(claims: Claims, path: readonly string[]): unknown {
-  let value: unknown = claims;
-  for (const name of path) {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-    value = Object.hasOwn(value, name) ? (value as Claims)[name] : undefined;
-  }
-  return value;
-}
-
 function isSubject(value: unknown): value is string {
   return typeof value === "string" && value !== "" && value.length <= LARGEST_SUBJECT && !CONTROL.test(value);
 }
 
 function listOf(
   claims: Claims,
-  path: readonly string[],
+  path: ClaimPath,
   read: (value: unknown) => readonly string[] | undefined,
 ): readonly string[] | undefined {
-  const value = at(claims, path);
+  const value = claimAt(claims, path);
   if (value !== undefined) return read(value);
   return isElsewhere(claims, path) ? undefined : [];
 }
@@ -91,7 +81,7 @@ function listOf(
  * OpenID Connect Core 1.0, section 5.6.2: the issuer has the claim, but not in this token (Entra ID does so with many
  * groups). Unknown is not none: a rule that denies a group would be passed by.
  */
-function isElsewhere(claims: Claims, [name = ""]: readonly string[]): boolean {
+function isElsewhere(claims: Claims, [name = ""]: ClaimPath): boolean {
   const names = claims._claim_names;
   return typeof names === "object" && names !== null && Object.hasOwn(names, name);
 }
@@ -102,8 +92,8 @@ function scopesOf(value: unknown): readonly string[] | undefined {
   return value.split(" ").filter((scope) => scope !== "");
 }
 
-function kindOf(claims: Claims, path: readonly string[] | undefined, otherwise: Kind): Kind | undefined {
-  const value = path === undefined ? undefined : at(claims, path);
+function kindOf(claims: Claims, path: ClaimPath | undefined, otherwise: Kind): Kind | undefined {
+  const value = path === undefined ? undefined : claimAt(claims, path);
   if (value === undefined) return path !== undefined && isElsewhere(claims, path) ? undefined : otherwise;
   return value === "person" || value === "workload" || value === "agent" ? value : undefined;
 }

@@ -1,3 +1,4 @@
+import { type ClaimPath, claimAt, claimPath } from "../claim-path.ts";
 import type { BindingEntry } from "../compile/policy-file.ts";
 import type { Kind, Principal } from "../principal.ts";
 import type { Role } from "./roles.ts";
@@ -10,7 +11,7 @@ export interface PolicyIssuer {
   readonly kinds: readonly Kind[] | undefined;
 }
 
-type Claim = readonly [path: readonly string[], value: string | number | boolean];
+type Claim = readonly [path: ClaimPath, value: string | number | boolean];
 
 /** One way of having a role, compiled. All that it names must hold. */
 export class Binding {
@@ -73,18 +74,8 @@ export class Binding {
   }
 }
 
-/** Dots descend; a name that holds `:` or `/` (a namespaced claim) is taken whole. */
-function claimPath(name: string): readonly string[] {
-  return /[:/]/.test(name) ? [name] : name.split(".");
-}
-
-/** A claim equals the value, or is a list that holds it. Only a token's own members count. */
+/** A claim equals the value, or is a list that holds it. */
 function hasClaim(claims: Principal["claims"], [path, wanted]: Claim): boolean {
-  let value: unknown = claims;
-  for (const name of path) {
-    if (typeof value !== "object" || value === null || Array.isArray(value) || !Object.hasOwn(value, name))
-      return false;
-    value = (value as Readonly<Record<string, unknown>>)[name];
-  }
+  const value = claimAt(claims, path);
   return Array.isArray(value) ? value.includes(wanted) : value === wanted;
 }

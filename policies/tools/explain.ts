@@ -1,6 +1,6 @@
 import { conjunctsOf } from "../cel/conditions.ts";
 import type { CompiledService } from "../compile/service.ts";
-import { type Decision, type Reason, statusOf } from "../decision.ts";
+import { type Decision, type Reason, refusal, statusOf } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
 import type { Role } from "../judging/roles.ts";
 import { conditionFault, Rule } from "../judging/rule.ts";
@@ -61,10 +61,6 @@ export function explain(policies: CompiledPolicies, request: PolicyRequest, who:
   if (subject !== undefined) explainScopes(route, subject, steps);
   explainCondition(route, subject, match, judged, steps);
   return concluded(steps, decision);
-}
-
-function refusal(reason: Reason, rule: string): Decision {
-  return { verdict: "deny", reason, rule, roles: [], scopes: [], headers: [], shadow: undefined };
 }
 
 function explainHost(policies: CompiledPolicies, raw: string, steps: Step[]): CompiledService | undefined {

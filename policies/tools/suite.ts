@@ -1,7 +1,7 @@
 import type { PolicyEnvironment, PolicyText } from "../compile/compile.ts";
 import { Findings, Place } from "../compile/findings.ts";
 import { checkIssuer } from "../compile/roles.ts";
-import { type Decision, REASONS } from "../decision.ts";
+import { type Decision, REASONS, refusal } from "../decision.ts";
 import type { Fault } from "../fault.ts";
 import type { Policies } from "../policies.ts";
 import schema from "../policy-test.schema.json" with { type: "json" };
@@ -143,17 +143,7 @@ function decide(
   const { headers = {}, src = "192.0.2.1", time } = entry;
   const { method, host, path } = written;
   const match = policies.match(host, method, path, headers);
-  if ("reason" in match) {
-    return {
-      verdict: "deny",
-      reason: match.reason,
-      rule: match.rule,
-      roles: [],
-      scopes: [],
-      headers: [],
-      shadow: undefined,
-    };
-  }
+  if ("reason" in match) return refusal(match.reason, match.rule);
   const principal =
     match.route.access === "anyone" || match.preflight ? undefined : principalOf(entry.principal, environment);
   const now = time === undefined ? environment.now : Date.parse(time);

@@ -1,5 +1,5 @@
 import { compilePolicies, type PolicyEnvironment } from "../../policies/compile/compile.ts";
-import type { Decision } from "../../policies/decision.ts";
+import { type Decision, refusal } from "../../policies/decision.ts";
 import { faultText } from "../../policies/fault.ts";
 import type { Policies } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
@@ -74,17 +74,7 @@ export function decide(
   if ("offset" in written) throw new Error(`not a request: ${request}`);
   const { headers = {}, time = NOON, src = "192.0.2.7" } = asked;
   const match = policies.match(written.host, written.method, written.path, headers);
-  if ("reason" in match) {
-    return {
-      verdict: "deny",
-      reason: match.reason,
-      rule: match.rule,
-      roles: [],
-      scopes: [],
-      headers: [],
-      shadow: undefined,
-    };
-  }
+  if ("reason" in match) return refusal(match.reason, match.rule);
   const who = match.route.access === "anyone" || match.preflight ? undefined : principal;
   return policies.decide(match, who, { ...written, host: match.host, headers, src, time });
 }

@@ -1,4 +1,4 @@
-import { createServer, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Test } from "tap";
 import { decodeNotify } from "../../protocol/decode.ts";
 import { encodeName } from "../../protocol/encode.ts";
@@ -6,6 +6,7 @@ import { type Frame, FrameDecoder } from "../../protocol/frame-decoder.ts";
 import { encodeAgentHello, type Hello, readHello } from "../../protocol/handshake.ts";
 import { FRAME_TYPE } from "../../protocol/spop.ts";
 import { encodeValue, type Value } from "../../protocol/value.ts";
+import { listen } from "./listener.ts";
 
 /** What a misbehaving agent knows of the NOTIFY it was sent. */
 export interface Asked {
@@ -27,21 +28,10 @@ export async function startRogue(
   answer: (asked: Asked, socket: Socket) => void,
   greet: Greet = greetWell,
 ): Promise<number> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
+  return listen(t, (socket) => {
     const decoder = new FrameDecoder(65536);
-    socket.on("error", () => {}).on("close", () => sockets.delete(socket));
     socket.on("data", (chunk: Buffer) => decoder.push(chunk, (frame) => reply(frame, socket, answer, greet)));
   });
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }
 
 function reply(frame: Frame, socket: Socket, answer: (asked: Asked, socket: Socket) => void, greet: Greet): void {
