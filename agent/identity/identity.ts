@@ -7,6 +7,7 @@ import type { IdentityEvents } from "./events.ts";
 import type { Get } from "./fetch.ts";
 import { FETCH_LIMIT, type Schedule, type Surroundings } from "./keys.ts";
 import { OidcVerifier, type Proof } from "./oidc.ts";
+import { Signatures } from "./signatures.ts";
 import { Slots } from "./slots.ts";
 import { bearerText, parseToken } from "./token.ts";
 
@@ -79,6 +80,7 @@ class Issuers implements Identity {
   readonly #clock: () => number;
   readonly #schedule: Schedule;
   readonly #slots: Slots;
+  readonly #signatures: Signatures;
   readonly #identities: IdentityCache;
   readonly #refusals: RefusalCache;
   readonly #inFlight = new Map<string, Promise<Verification>>();
@@ -95,8 +97,10 @@ class Issuers implements Identity {
     const before = previous === undefined ? undefined : previous.#inheritance();
     const slots = before?.slots;
     this.#slots = slots !== undefined && slots.size === limits.fetches ? slots : new Slots(limits.fetches);
+    this.#signatures = before?.signatures ?? new Signatures();
     const world = { get: fetch, clock, schedule, slots: this.#slots, events };
-    for (const config of issuers) this.#byIss.set(config.issuer, verifierOf(config, before?.issuers, world));
+    for (const config of issuers)
+      this.#byIss.set(config.issuer, verifierOf(config, before?.issuers, world, this.#signatures));
     const members = new Set(this.#byIss.values());
     this.#identities = new IdentityCache(cache.identities, cache.lifetime, members, before?.identities);
     this.#refusals = new RefusalCache(cache.refusals);
@@ -121,7 +125,8 @@ class Issuers implements Identity {
   }
 
   async ready(): Promise<void> {
-    const asked = Promise.all([...this.#byIss.values()].map((issuer) => issuer.asked));
+    if (this.#byIss.size === 0) return;
+    const asked = Promise.all([this.#signatures.start(), ...this.#byIss.values().map((issuer) => issuer.asked)]);
     let cancel = () => {};
     const late = new Promise<void>((resolve) => {
       cancel = this.#schedule(FETCH_LIMIT, resolve);
@@ -154,7 +159,12 @@ class Issuers implements Identity {
 
   /** What the snapshot after this one may go on with. */
   #inheritance() {
-    return { issuers: this.#byIss, slots: this.#slots, identities: this.#identities };
+    return {
+      issuers: this.#byIss,
+      slots: this.#slots,
+      signatures: this.#signatures,
+      identities: this.#identities,
+    };
   }
 
   /** A first use; what cannot be answered at once is verified once for all who ask meanwhile. */
@@ -194,10 +204,11 @@ function verifierOf(
   config: OidcIssuer,
   before: ReadonlyMap<string, OidcVerifier> | undefined,
   world: Surroundings,
+  signatures: Signatures,
 ): OidcVerifier {
   const known = before?.get(config.issuer);
   const same = known !== undefined && !known.ended && isDeepStrictEqual(known.config, config);
-  const verifier = same ? known : new OidcVerifier(config, world);
+  const verifier = same ? known : new OidcVerifier(config, world, signatures);
   verifier.retain();
   return verifier;
 }

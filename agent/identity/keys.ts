@@ -176,13 +176,13 @@ export class KeySet {
   }
 
   /** RFC 7517, section 5. A key that is already known keeps its object, and with it the identities that rest on it. */
-  async #import(url: URL, jwks: unknown): Promise<readonly Key[]> {
+  #import(url: URL, jwks: unknown): readonly Key[] {
     const members = typeof jwks === "object" && jwks !== null && "keys" in jwks ? jwks.keys : undefined;
     if (!Array.isArray(members)) throw failed(url, "the document is not a JWKS");
     if (members.length > MOST_KEYS) throw failed(url, `more than ${MOST_KEYS} keys`);
     const keys = new Map<string, Key>();
     for (const member of members) {
-      const key = await importKey(member, this.#issuer.algorithms);
+      const key = importKey(member, this.#issuer.algorithms);
       if (key !== undefined) keys.set(key.fingerprint, this.#same(key));
     }
     return [...keys.values()];

@@ -1,42 +1,58 @@
-import { type CryptoKey, errors, jwtVerify } from "jose";
-import type { Reason } from "../../policies/decision.ts";
-import type { OidcIssuer } from "../config.ts";
-import type { Token } from "./token.ts";
+import { constants, type KeyObject, verify } from "node:crypto";
 
-/**
- * Why jose refuses a token that has passed this agent's own checks; undefined where it does not.
- *
- * jose checks the signature, and once more the algorithm, key, `crit`, `iss`, `aud` and dates. Dates were checked to the
- * millisecond before; jose counts whole seconds and is given a second more, so that there is one instant of expiry.
- *
- * @param now milliseconds since the epoch
- */
-export async function signatureFault(
-  token: Token,
-  key: CryptoKey,
-  issuer: OidcIssuer,
-  now: number,
-): Promise<Reason | undefined> {
-  try {
-    await jwtVerify(token.text, key, {
-      algorithms: [token.algorithm],
-      issuer: issuer.issuer,
-      audience: [...issuer.audiences],
-      requiredClaims: ["exp"],
-      clockTolerance: Math.ceil(issuer.clockTolerance / 1000) + 1, // seconds
-      currentDate: new Date(now),
-    });
-    return undefined;
-  } catch (error) {
-    return reasonOf(error);
-  }
+/** How a JWS algorithm (RFC 7518, section 3.1; RFC 8037, section 3.1) uses a key. */
+interface Scheme {
+  readonly hash: string | null;
+  readonly padding?: number;
+  readonly saltLength?: number;
+  readonly dsaEncoding?: "ieee-p1363";
 }
 
-function reasonOf(error: unknown): Reason {
-  if (error instanceof errors.JWSSignatureVerificationFailed) return "signature-invalid";
-  if (error instanceof errors.JOSEAlgNotAllowed || error instanceof errors.JOSENotSupported) return "algorithm-refused";
-  if (error instanceof errors.JWTExpired) return "token-expired";
-  if (error instanceof errors.JWTClaimValidationFailed) return "claim-malformed";
-  if (error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid) return "token-malformed";
-  return "agent-error";
+const pkcs1 = (hash: string): Scheme => ({ hash, padding: constants.RSA_PKCS1_PADDING });
+// RFC 7518, section 3.5: the salt is as long as the hash.
+const pss = (hash: string): Scheme => {
+  return { hash, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST };
+};
+// RFC 7518, section 3.4: R and S side by side, each as long as the curve's order.
+const ecdsa = (hash: string): Scheme => ({ hash, dsaEncoding: "ieee-p1363" });
+const EDDSA: Scheme = { hash: null };
+
+const SCHEMES: ReadonlyMap<string, Scheme> = new Map([
+  ["RS256", pkcs1("sha256")],
+  ["RS384", pkcs1("sha384")],
+  ["RS512", pkcs1("sha512")],
+  ["PS256", pss("sha256")],
+  ["PS384", pss("sha384")],
+  ["PS512", pss("sha512")],
+  ["ES256", ecdsa("sha256")],
+  ["ES384", ecdsa("sha384")],
+  ["ES512", ecdsa("sha512")],
+  ["EdDSA", EDDSA],
+  ["Ed25519", EDDSA],
+]);
+
+/** Every JWS algorithm that an issuer may be configured with: no `none`, no HMAC. */
+export const ALGORITHMS: readonly string[] = [...SCHEMES.keys()];
+
+/**
+ * Whether the signature of a JWS in compact serialization (RFC 7515, section 5.2, steps 7 and 8) is that of the key.
+ *
+ * By OpenSSL, through node:crypto: jose's `jwtVerify` goes through WebCrypto and takes the token apart once more, which
+ * was measured to cost as much again as an RS256 check. The tests hold both to the same answers.
+ *
+ * @param text three segments of base64url, as token.ts has passed them
+ * @param algorithm one of ALGORITHMS, which the key is meant for: key.ts holds keys to that
+ * @throws whatever OpenSSL does for a key that does not fit
+ */
+export function isSignedBy(text: string, algorithm: string, key: KeyObject): boolean {
+  const scheme = SCHEMES.get(algorithm);
+  if (scheme === undefined) throw new RangeError(`no signature algorithm: ${algorithm}`);
+  const { hash, ...how } = scheme;
+  const end = text.lastIndexOf(".");
+  return verify(
+    hash,
+    Buffer.from(text.slice(0, end), "latin1"),
+    { key, ...how },
+    Buffer.from(text.slice(end + 1), "base64url"),
+  );
 }

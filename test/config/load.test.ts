@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { test } from "tap";
 import type { Config } from "../../agent/config.ts";
-import { ALGORITHMS } from "../../agent/identity/key.ts";
+import { ALGORITHMS } from "../../agent/identity/signature.ts";
 import { CONFIG_PLACES, configFile, loadConfig } from "../../agent/load-config.ts";
 import { AUTHORITY } from "../support/certificates.ts";
 import { EVERY_KEY, env, Files, file, SHORTEST } from "./example.ts";

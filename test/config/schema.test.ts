@@ -2,7 +2,7 @@ import { Ajv } from "ajv";
 import { test } from "tap";
 import { parse } from "yaml";
 import schema from "../../agent/config.schema.json" with { type: "json" };
-import { ALGORITHMS } from "../../agent/identity/key.ts";
+import { ALGORITHMS } from "../../agent/identity/signature.ts";
 import { versionOf } from "../../haproxy/input.ts";
 import { EVERY_KEY, SHORTEST } from "./example.ts";
 import { MISTAKES } from "./mistakes.ts";

@@ -1,0 +1,146 @@
+import type { KeyObject } from "node:crypto";
+import { extname } from "node:path";
+import { Worker } from "node:worker_threads";
+import type { Key } from "./key.ts";
+import { type Batch, type Check, OUTCOME } from "./signature-batch.ts";
+
+/** Checks that the thread is given at a time, and how many such batches: while it does one the next is on its way. */
+const LARGEST_BATCH = 32;
+const MOST_BATCHES = 2;
+/** Keys that the thread keeps; then it is told those in use anew. */
+const MOST_KEYS = 1_000;
+/** Milliseconds between two starts of a thread that fails. */
+const PAUSE = 1_000;
+/** MiB; all that the thread makes is short-lived. */
+const YOUNG = 2;
+// Of the same kind: TypeScript in a checkout, JavaScript in a release.
+const THREAD = new URL(`./signature-thread${extname(import.meta.filename)}`, import.meta.url);
+
+interface Asked {
+  readonly check: Check;
+  readonly key: KeyObject;
+  readonly resolve: (right: boolean) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Signature checks in a thread of their own, so that no number of new tokens makes known ones wait: a check takes 50 to
+ * 200 us, a request with a known token some 10.
+ *
+ * One thread, whose priority is lower, and not the pool of libuv: that has four, and is needed to look up providers'
+ * names. Checks that come in one turn of the event loop travel together. Measured, a message there and one back cost
+ * the main thread 16 us, however many checks they are for; a check by the pool costs it as much each.
+ */
+export class Signatures {
+  readonly #script: URL;
+  #worker: Worker | undefined;
+  #online: Promise<void> | undefined;
+  #startedAt = Number.NEGATIVE_INFINITY;
+  #known = new Set<number>();
+  #waiting: Asked[] = [];
+  readonly #sent: Asked[][] = [];
+  #planned = false;
+
+  /** @param script what the thread runs */
+  constructor(script: URL = THREAD) {
+    this.#script = script;
+  }
+
+  /** Starts the thread, which takes some tens of milliseconds. Resolves when it runs, or has failed. */
+  async start(): Promise<void> {
+    this.#running();
+    await this.#online;
+  }
+
+  /**
+   * Whether a token is signed with a key.
+   *
+   * @param text as token.ts has passed it
+   * @param algorithm one of the key's
+   * @throws Error when it cannot be told: the thread has ended, or OpenSSL refuses to check
+   */
+  check(text: string, algorithm: string, { id, publicKey }: Key): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ check: { text, algorithm, key: id }, key: publicKey, resolve, reject });
+      if (this.#planned) return;
+      this.#planned = true;
+      setImmediate(() => {
+        this.#planned = false;
+        this.#send();
+      });
+    });
+  }
+
+  #send(): void {
+    while (this.#waiting.length > 0 && this.#sent.length < MOST_BATCHES) {
+      const worker = this.#running();
+      if (worker === undefined) {
+        this.#fail(this.#waiting.splice(0));
+        return;
+      }
+      const batch = this.#waiting.splice(0, LARGEST_BATCH);
+      this.#sent.push(batch);
+      worker.ref();
+      worker.postMessage(this.#messageOf(batch));
+    }
+  }
+
+  #messageOf(batch: readonly Asked[]): Batch {
+    const anew = this.#known.size >= MOST_KEYS;
+    if (anew) this.#known.clear();
+    const keys = new Map<number, KeyObject>();
+    for (const { check, key } of batch) {
+      if (this.#known.has(check.key)) continue;
+      this.#known.add(check.key);
+      keys.set(check.key, key);
+    }
+    return { anew, keys: [...keys], checks: batch.map(({ check }) => check) };
+  }
+
+  #answered(outcomes: Uint8Array): void {
+    const batch = this.#sent.shift() ?? [];
+    for (const [i, { resolve, reject }] of batch.entries()) {
+      if (outcomes[i] === OUTCOME.right) resolve(true);
+      else if (outcomes[i] === OUTCOME.wrong) resolve(false);
+      else reject(new Error("the signature cannot be checked"));
+    }
+    this.#send();
+    this.#rest();
+  }
+
+  /** An idle thread does not keep the process from ending. */
+  #rest(): void {
+    if (this.#sent.length === 0) this.#worker?.unref();
+  }
+
+  /** The thread; a new one where it has ended, but none right after another. */
+  #running(): Worker | undefined {
+    if (this.#worker !== undefined) return this.#worker;
+    const now = performance.now();
+    if (now - this.#startedAt < PAUSE) return undefined;
+    this.#startedAt = now;
+    const worker = new Worker(this.#script, { resourceLimits: { maxYoungGenerationSizeMb: YOUNG } });
+    worker.on("message", (outcomes: Uint8Array) => this.#answered(outcomes));
+    // "exit" follows, and is what counts.
+    worker.on("error", () => {});
+    worker.on("exit", () => this.#ended());
+    this.#worker = worker;
+    this.#online = new Promise((resolve) => {
+      worker.once("online", resolve);
+      worker.once("exit", () => resolve());
+    });
+    void this.#online.then(() => this.#rest());
+    return worker;
+  }
+
+  #ended(): void {
+    this.#worker = undefined;
+    this.#known = new Set();
+    this.#fail(this.#sent.splice(0).flat());
+    this.#send();
+  }
+
+  #fail(asked: readonly Asked[]): void {
+    for (const { reject } of asked) reject(new Error("the thread that checks signatures has ended"));
+  }
+}

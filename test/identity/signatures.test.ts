@@ -1,0 +1,158 @@
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { CompactSign, compactVerify } from "jose";
+import { test } from "tap";
+import { importKey, type Key } from "../../agent/identity/key.ts";
+import { ALGORITHMS } from "../../agent/identity/signature.ts";
+import { Signatures } from "../../agent/identity/signatures.ts";
+import { folderOf } from "../support/serve.ts";
+
+const CURVES: Readonly<Record<string, string>> = { ES256: "P-256", ES384: "P-384", ES512: "P-521" };
+
+const newRsa = () => generateKeyPairSync("rsa", { modulusLength: 2048 });
+/** Slow to make, so made once. */
+const RSA = [newRsa(), newRsa()] as const;
+
+function newPair(algorithm: string) {
+  const namedCurve = CURVES[algorithm];
+  return namedCurve === undefined ? generateKeyPairSync("ed25519") : generateKeyPairSync("ec", { namedCurve });
+}
+
+function pairsFor(algorithm: string) {
+  return /^[RP]S/.test(algorithm) ? RSA : ([newPair(algorithm), newPair(algorithm)] as const);
+}
+
+function keyOf(publicKey: KeyObject): Key {
+  const key = importKey(publicKey.export({ format: "jwk" }), ALGORITHMS);
+  if (key === undefined) throw new Error("not a key");
+  return key;
+}
+
+async function signed(algorithm: string, privateKey: KeyObject, payload = '{"sub":"alice"}'): Promise<string> {
+  return await new CompactSign(Buffer.from(payload)).setProtectedHeader({ alg: algorithm }).sign(privateKey);
+}
+
+/** The token with another signature, made from its own. */
+function respell(token: string, change: (signature: Buffer) => Buffer): string {
+  const end = token.lastIndexOf(".") + 1;
+  return token.slice(0, end) + change(Buffer.from(token.slice(end), "base64url")).toString("base64url");
+}
+
+const flip = (at: number) => (signature: Buffer) => {
+  const flipped = Buffer.from(signature);
+  const i = at < 0 ? flipped.length + at : at;
+  flipped[i] = (flipped[i] ?? 0) ^ 1;
+  return flipped;
+};
+
+const CHANGES: Readonly<Record<string, (token: string) => string>> = {
+  nothing: (token) => token,
+  "the first bit of the signature": (token) => respell(token, flip(0)),
+  "the last bit of the signature": (token) => respell(token, flip(-1)),
+  "a signature of zeros": (token) => respell(token, (signature) => Buffer.alloc(signature.length)),
+  "a signature of ones": (token) => respell(token, (signature) => Buffer.alloc(signature.length, 0xff)),
+  "a byte more": (token) => respell(token, (signature) => Buffer.concat([signature, Buffer.of(0)])),
+  "a zero in front": (token) => respell(token, (signature) => Buffer.concat([Buffer.of(0), signature])),
+  "a byte less": (token) => respell(token, (signature) => signature.subarray(1)),
+  "the halves of the signature swapped": (token) =>
+    respell(token, (signature) => {
+      const half = signature.length / 2;
+      return Buffer.concat([signature.subarray(half), signature.subarray(0, half)]);
+    }),
+  "another payload": (token) => token.replace(/\.[^.]+\./, `.${Buffer.from('{"sub":"bob"}').toString("base64url")}.`),
+};
+
+async function byJose(token: string, algorithm: string, publicKey: KeyObject): Promise<boolean> {
+  return await compactVerify(token, publicKey, { algorithms: [algorithm] }).then(
+    () => true,
+    () => false,
+  );
+}
+
+for (const algorithm of ALGORITHMS) {
+  test(`${algorithm}: signatures are right and wrong as jose finds them`, async (t) => {
+    const signatures = new Signatures();
+    const [own, other] = pairsFor(algorithm);
+    const token = await signed(algorithm, own.privateKey);
+    for (const [what, change] of Object.entries(CHANGES)) {
+      for (const [whose, { publicKey }] of [["own", own] as const, ["other", other] as const]) {
+        const changed = change(token);
+        const right = what === "nothing" && whose === "own";
+        t.equal(await signatures.check(changed, algorithm, keyOf(publicKey)), right, `${what}, ${whose} key`);
+        t.equal(await byJose(changed, algorithm, publicKey), right, `${what}, ${whose} key, by jose`);
+      }
+    }
+  });
+}
+
+test("a signature by another algorithm of the same key is wrong", async (t) => {
+  const signatures = new Signatures();
+  const [{ privateKey, publicKey }] = RSA;
+  const key = keyOf(publicKey);
+  const rsa = ALGORITHMS.filter((algorithm) => /^[RP]S/.test(algorithm));
+  for (const used of rsa) {
+    const token = await signed(used, privateKey);
+    const found = await Promise.all(rsa.map((algorithm) => signatures.check(token, algorithm, key)));
+    t.same(
+      found,
+      rsa.map((algorithm) => algorithm === used),
+      used,
+    );
+  }
+});
+
+test("a thousand checks at once, of more keys than are kept, each get their own answer", async (t) => {
+  const signatures = new Signatures();
+  const pairs = Array.from({ length: 1_100 }, () => newPair("EdDSA"));
+  const keys = pairs.map(({ publicKey }) => keyOf(publicKey));
+  const tokens = await Promise.all(pairs.map(({ privateKey }, i) => signed("EdDSA", privateKey, `{"n":${i}}`)));
+  // Every third token is held against its neighbour's key.
+  const keyFor = (i: number) => keys[i % 3 === 0 ? (i + 1) % keys.length : i] as Key;
+  const found = await Promise.all(tokens.map((token, i) => signatures.check(token, "EdDSA", keyFor(i))));
+  t.same(
+    found,
+    tokens.map((_, i) => i % 3 !== 0),
+  );
+});
+
+test("what cannot be checked is an error, never an answer", async (t) => {
+  const signatures = new Signatures();
+  const { privateKey, publicKey } = newPair("ES256");
+  const token = await signed("ES256", privateKey);
+  t.match(await failure(signatures.check(token, "HS256", keyOf(publicKey))), /cannot be checked/);
+  t.equal(await signatures.check(token, "ES256", keyOf(RSA[0].publicKey)), false, "a key of another kind");
+  t.equal(await signatures.check(token, "ES256", keyOf(publicKey)), true, "and the thread goes on");
+});
+
+test("a thread that ends takes no check with it unanswered, and comes back", async (t) => {
+  const flag = join(folderOf(t, {}), "has-died");
+  const signatures = new Signatures(dyingOnce(flag));
+  await signatures.start();
+  const { privateKey, publicKey } = newPair("ES256");
+  const key = keyOf(publicKey);
+  const token = await signed("ES256", privateKey);
+  const lost = await Promise.all([1, 2, 3].map(() => failure(signatures.check(token, "ES256", key))));
+  t.match(lost, [/has ended/, /has ended/, /has ended/]);
+  t.match(await failure(signatures.check(token, "ES256", key)), /has ended/, "not started again at once");
+  await setTimeout(1_100);
+  t.equal(await signatures.check(token, "ES256", key), true, "a new thread, told the key anew");
+  t.equal(await signatures.check(respell(token, flip(3)), "ES256", key), false);
+});
+
+/** The thread's own script, but the first time it ends at the first message. */
+function dyingOnce(flag: string): URL {
+  const thread = new URL("../../agent/identity/signature-thread.ts", import.meta.url);
+  return new URL(`data:text/javascript,
+    import { existsSync, writeFileSync } from "node:fs";
+    import { parentPort } from "node:worker_threads";
+    if (existsSync("${flag}")) await import("${thread}");
+    else parentPort.on("message", () => { writeFileSync("${flag}", ""); process.exit(1); });`);
+}
+
+async function failure(check: Promise<boolean>): Promise<string> {
+  return await check.then(
+    (right) => `answered ${right}`,
+    (error: Error) => error.message,
+  );
+}
