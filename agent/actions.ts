@@ -53,13 +53,13 @@ export function writeActions(writer: AckWriter, answer: Answer): Answer {
   const { decision, request } = answer;
   const tail = decision.recurs === true ? TAILS.get(decision) : undefined;
   if (tail?.channel === request.channel) {
-    writer.setString(ID, request.id);
+    writer.setText(ID, request.bytes, request.idStart, request.idEnd);
     writer.append(tail.bytes);
     return answer;
   }
   const reason = untransportable(answer);
   if (reason !== undefined) return writeActions(writer, refused(answer, reason));
-  writer.setString(ID, request.id);
+  writer.setText(ID, request.bytes, request.idStart, request.idEnd);
   const start = writer.length;
   writeRest(writer, answer);
   const recurs = decision.recurs === true && decision.verdict === "allow";

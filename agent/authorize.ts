@@ -52,14 +52,14 @@ function decide(request: AuthorizeRequest, snapshot: Snapshot, now: number): Ans
   if (!request.channel.serves(route)) return refuse(request, snapshot, "haproxy-config-outdated", route.rule, match);
   if (route.access === "anyone" || match.preflight) return judge(request, snapshot, match, undefined, now);
 
-  const credential = credentialOf(request.authorization, snapshot.config.limits.token);
+  const { bytes, authorizationStart, authorizationEnd } = request;
+  const credential = credentialOf(bytes, authorizationStart, authorizationEnd, snapshot.config.limits.token);
   if (credential.kind === "none") return judge(request, snapshot, match, undefined, now);
   if (credential.kind === "invalid") return refuse(request, snapshot, credential.reason, route.rule, match);
 
   const verification = snapshot.identity.verify(credential.token, now);
-  // A view on the bytes that were read, which a request that waits must not keep.
-  request.authorization = undefined;
   if (!(verification instanceof Promise)) return identified(request, snapshot, match, verification, now);
+  request.detach();
   return verification
     .then((verified) => identified(request, snapshot, match, verified, now))
     .catch((thrown) => ({ ...refuse(request, snapshot, "agent-error", route.rule, match), thrown }));
@@ -86,7 +86,7 @@ function judge(
   principal: Principal | undefined,
   now: number,
 ): Answer {
-  const decision = snapshot.policies.decide(match, principal, request.forPolicies(match.host, now));
+  const decision = snapshot.policies.decide(match, principal, request.judged(match.host, now));
   return { decision, request, snapshot, match, principal };
 }
 

@@ -22,22 +22,25 @@ const SPACE = 0x20;
  * It looks at the bytes as they came: a known token never becomes a string. Measured with one of 740 bytes: 1.6 us a
  * request less of 3.2.
  *
+ * @param bytes the NOTIFY's; the header's value lies between start and end, which are equal where there is none
  * @param limit largest token in bytes
  */
-export function credentialOf(authorization: Buffer | undefined, limit: number): Credential {
-  if (authorization === undefined || !isBearer(authorization)) return NONE;
-  let start = SCHEME.length;
-  while (authorization[start] === SPACE) start++;
-  if (authorization.length - start > limit) return TOO_LARGE;
-  if (authorization.length === start) return MALFORMED;
-  return { kind: "bearer", token: authorization.subarray(start) };
+export function credentialOf(bytes: Buffer, start: number, end: number, limit: number): Credential {
+  if (start === end || !isBearer(bytes, start, end)) return NONE;
+  let token = start + SCHEME.length;
+  while (token < end && bytes[token] === SPACE) token++;
+  if (end - token > limit) return TOO_LARGE;
+  if (end === token) return MALFORMED;
+  return { kind: "bearer", token: bytes.subarray(token, end) };
 }
 
 /** Whether the scheme is Bearer, in any case of letters (RFC 9110, section 11.1). */
-function isBearer(authorization: Buffer): boolean {
+function isBearer(bytes: Buffer, start: number, end: number): boolean {
+  const after = start + SCHEME.length;
+  if (after > end) return false;
   for (let i = 0; i < SCHEME.length; i++) {
     // The bit by which the cases of an ASCII letter differ.
-    if (((authorization[i] ?? 0) | 0x20) !== SCHEME[i]) return false;
+    if (((bytes[start + i] as number) | 0x20) !== SCHEME[i]) return false;
   }
-  return authorization.length === SCHEME.length || authorization[SCHEME.length] === SPACE;
+  return after === end || bytes[after] === SPACE;
 }

@@ -109,6 +109,19 @@ export class AckWriter {
     }
   }
 
+  /** Appends one SET-VAR with a text that is bytes already, fewer than 240 of them. */
+  setText(variable: Uint8Array, bytes: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    this.#room(variable.length + 2 + length);
+    this.#append(variable);
+    const target = this.#bytes;
+    let at = this.#at;
+    target[at++] = VALUE_TYPE.string;
+    target[at++] = length;
+    for (let i = start; i < end; i++) target[at++] = bytes[i] as number;
+    this.#at = at;
+  }
+
   /** Bytes of the ACK begun last, so far. */
   get length(): number {
     return this.#at - this.#frame;

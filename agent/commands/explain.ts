@@ -96,7 +96,8 @@ function issuerNamed(name: string, { issuers }: Config): OidcIssuer {
 
 /** The token as the agent would take it from an Authorization header. */
 async function verified(token: string, { issuers, cache, limits }: Config, { clock }: Context): Promise<Who> {
-  const credential = credentialOf(Buffer.from(`Bearer ${token}`), limits.token);
+  const header = Buffer.from(`Bearer ${token}`);
+  const credential = credentialOf(header, 0, header.length, limits.token);
   if (credential.kind === "none") return undefined;
   if (credential.kind === "invalid") return credential;
   const events = { fetched: () => {}, cache: () => {} };

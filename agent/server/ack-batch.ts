@@ -1,19 +1,66 @@
+import { statusOf } from "../../policies/decision.ts";
 import { AckWriter, encodeSetVar } from "../../protocol/encode.ts";
 import { FrameDecoder } from "../../protocol/frame-decoder.ts";
 import { encodeValue } from "../../protocol/value.ts";
 import { LONGEST_VARINT } from "../../protocol/varint.ts";
 import { writeActions } from "../actions.ts";
 import { type Answer, refuse } from "../authorize.ts";
+import type { Observation } from "../telemetry/events.ts";
 import { FRAMES_IN_FLIGHT } from "./pipelining.ts";
 
-/** One answer as it was written. */
-export interface Answered {
-  readonly answer: Answer;
+/** One answer as it was written, which telemetry looks at: what it does not ask for is not made. */
+export class Answered implements Observation {
+  answer: Answer;
   /** Offset of its ACK in the writer. */
   readonly start: number;
   /** performance.now() when the NOTIFY was read */
   readonly started: number;
   readonly cached: boolean;
+  /** Set once the ACK is handed over. */
+  durationUs = 0;
+
+  constructor(answer: Answer, start: number, started: number, cached: boolean) {
+    this.answer = answer;
+    this.start = start;
+    this.started = started;
+    this.cached = cached;
+  }
+
+  get decision() {
+    return this.answer.decision;
+  }
+
+  get principal() {
+    return this.answer.principal;
+  }
+
+  get requestId() {
+    return this.answer.request.id;
+  }
+
+  get src() {
+    return this.answer.request.src;
+  }
+
+  get method() {
+    return this.answer.request.method;
+  }
+
+  get host() {
+    return this.answer.match?.host ?? this.answer.request.host;
+  }
+
+  get path() {
+    return this.answer.request.path;
+  }
+
+  get status() {
+    return statusOf(this.answer.decision.reason);
+  }
+
+  get revision() {
+    return this.answer.snapshot.revision;
+  }
 }
 
 /** One turn's answers, oldest first. */
@@ -64,7 +111,7 @@ export class AckBatch {
   add(bytes: Uint8Array, idsStart: number, idsEnd: number, answer: Answer, started: number, cached: boolean): void {
     const start = this.#writer.size;
     const written = this.#write(bytes, idsStart, idsEnd, answer);
-    this.#answered.push({ answer: written, start, started, cached });
+    this.#answered.push(new Answered(written, start, started, cached));
   }
 
   /** What goes to the socket now. */
@@ -87,11 +134,10 @@ export class AckBatch {
     new FrameDecoder(bytes.length).push(bytes.subarray(0, split), (frame) => {
       this.#writeBareDeny(frame.bytes, frame.idsStart, frame.payloadStart);
     });
-    const overloaded = ({ request, snapshot }: Answer) => refuse(request, snapshot, "overloaded");
-    return {
-      bytes: Buffer.concat([this.#writer.take(), bytes.subarray(split)]),
-      answered: answered.map((one, i) => (i < refused ? { ...one, answer: overloaded(one.answer) } : one)),
-    };
+    for (const one of answered.slice(0, refused)) {
+      one.answer = refuse(one.answer.request, one.answer.snapshot, "overloaded");
+    }
+    return { bytes: Buffer.concat([this.#writer.take(), bytes.subarray(split)]), answered };
   }
 
   /** An answer that HAProxy would not read, or that cannot be written, becomes a refusal. */

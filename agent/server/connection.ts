@@ -1,5 +1,4 @@
 import type { Socket } from "node:net";
-import { statusOf } from "../../policies/decision.ts";
 import { NotifyCursor } from "../../protocol/decode.ts";
 import { SpopError } from "../../protocol/errors.ts";
 import { type Frame, FrameDecoder } from "../../protocol/frame-decoder.ts";
@@ -29,6 +28,8 @@ export interface Shared {
   draining: boolean;
   /** Requests that wait for a verification, over all connections. */
   inFlight: number;
+  /** Requests that were answered. */
+  requests: number;
   readonly largestAck: LargestAck;
   /** Called when a contract has made the largest ACK grow. */
   readonly grown: () => void;
@@ -209,21 +210,11 @@ export class Connection {
     for (const one of answered) this.#observe(one, now);
   }
 
-  #observe({ answer, started, cached }: Answered, now: number): void {
-    const { request, decision, principal, snapshot, thrown } = answer;
+  #observe(one: Answered, now: number): void {
+    const { thrown } = one.answer;
     if (thrown !== undefined) this.#shared.events.unexpected("deciding", thrown);
-    this.#shared.events.decided({
-      requestId: request.id,
-      src: request.src,
-      method: request.method,
-      host: answer.match?.host ?? request.host,
-      path: request.path,
-      principal,
-      decision,
-      status: statusOf(decision.reason),
-      revision: snapshot.revision,
-      durationUs: (now - started) * 1000,
-      cached,
-    });
+    one.durationUs = (now - one.started) * 1000;
+    this.#shared.requests++;
+    this.#shared.events.decided(one);
   }
 }

@@ -19,36 +19,22 @@ export class SpopServer {
   readonly #servers: Server[] = [];
   readonly #connections = new Set<Connection>();
   readonly #shared: Shared;
-  #requests = 0;
   #emptied: () => void = () => {};
   #closed: Promise<void> | undefined;
 
   constructor(options: { readonly snapshot: Snapshot; readonly events: ServerEvents; readonly clock: () => number }) {
     const { snapshot, events, clock } = options;
-    const decided: ServerEvents["decided"] = (observation) => {
-      this.#requests++;
-      events.decided(observation);
-    };
-    const counted: ServerEvents = {
-      connected: () => events.connected(),
-      disconnected: () => events.disconnected(),
-      protocolError: (code) => events.protocolError(code),
-      dropped: (count) => events.dropped(count),
-      healthCheck: () => events.healthCheck(),
-      unpipelined: (advice) => events.unpipelined(advice),
-      unexpected: (where, error) => events.unexpected(where, error),
-      decided,
-    };
     this.#shared = {
       snapshot,
       draining: false,
       inFlight: 0,
+      requests: 0,
       largestAck: new LargestAck(snapshot.policies),
       // After this turn, whose answers are still sent.
       grown: () => setImmediate(() => this.#endUnfit()),
       unpipelined: () => events.unpipelined(this.pipeliningAdvice() ?? ""),
       clock,
-      events: counted,
+      events,
     };
   }
 
@@ -125,8 +111,12 @@ export class SpopServer {
     this.#shared.draining = true;
     const until = performance.now() + limit;
     let seen = -1;
-    while (this.#connections.size > 0 && performance.now() < until && (this.inFlight > 0 || seen !== this.#requests)) {
-      seen = this.#requests;
+    while (
+      this.#connections.size > 0 &&
+      performance.now() < until &&
+      (this.inFlight > 0 || seen !== this.#shared.requests)
+    ) {
+      seen = this.#shared.requests;
       await new Promise((resolve) => setTimeout(resolve, Math.min(QUIET, until - performance.now())));
     }
     await this.close();

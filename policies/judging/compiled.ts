@@ -5,6 +5,7 @@ import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
 import { normalizeHost } from "../routing/host.ts";
 import type { HostTable } from "../routing/hosts.ts";
+import type { Found } from "../routing/routes.ts";
 import { identityHeaders } from "./headers.ts";
 import type { Roles } from "./roles.ts";
 import { conditionFault, judge, Rule, serviceFault } from "./rule.ts";
@@ -15,6 +16,37 @@ const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
 const NOBODY: readonly string[] = [];
 const NO_HEADERS: readonly IdentityHeader[] = [];
 
+/** Those that need no look at their characters. */
+const COMMON_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+/** Spellings of hosts that are remembered: a client may write them in many ways, and wildcards stand for many. */
+const MOST_SITES = 1024;
+
+interface Site {
+  readonly host: string;
+  readonly compiled: CompiledService;
+}
+
+/** A match whose captures are taken out of the path when somebody asks for them. */
+class FoundRoute implements Match {
+  readonly host: string;
+  readonly preflight: boolean;
+  readonly #found: Found<Rule>;
+
+  constructor(found: Found<Rule>, host: string, preflight: boolean) {
+    this.#found = found;
+    this.host = host;
+    this.preflight = preflight;
+  }
+
+  get route(): Rule {
+    return this.#found.value;
+  }
+
+  get params(): Readonly<Record<string, string>> {
+    return this.#found.params;
+  }
+}
+
 /** A compiled set of policies: finds routes, and judges. */
 export class CompiledPolicies implements Policies {
   readonly revision: string;
@@ -22,6 +54,7 @@ export class CompiledPolicies implements Policies {
   readonly uses: Uses;
   readonly hosts: HostTable<CompiledService>;
   readonly subjects: Subjects;
+  readonly #sites = new Map<string, Site>();
 
   constructor(
     revision: string,
@@ -38,16 +71,26 @@ export class CompiledPolicies implements Policies {
   }
 
   match(rawHost: string, method: string, path: string, headers: Readonly<Record<string, string>>): Match | Refusal {
-    const host = normalizeHost(rawHost);
-    if (host === undefined) return { reason: "host-invalid", rule: "" };
-    if (!METHOD.test(method)) return { reason: "method-invalid", rule: "" };
-    const compiled = this.hosts.find(host);
-    if (compiled === undefined) return { reason: "host-unknown", rule: "" };
+    const site = this.#sites.get(rawHost) ?? this.#siteOf(rawHost);
+    const sound = COMMON_METHODS.has(method) || METHOD.test(method);
+    if (site === undefined || !sound) return { reason: nowhere(rawHost, sound), rule: "" };
+    const { host, compiled } = site;
     const preflight = compiled.preflight && isPreflight(method, headers);
     const wanted = preflight ? (headers["access-control-request-method"] ?? method) : method;
     const found = compiled.table.find(wanted, path, compiled.leniency);
     if ("reason" in found) return { reason: found.reason, rule: compiled.service.name };
-    return { route: found.value, params: found.params, host, preflight };
+    return new FoundRoute(found, host, preflight);
+  }
+
+  /** Where a Host header leads. Those that lead somewhere are remembered as they were written. */
+  #siteOf(rawHost: string): Site | undefined {
+    const host = normalizeHost(rawHost);
+    const compiled = host === undefined ? undefined : this.hosts.find(host);
+    if (host === undefined || compiled === undefined) return undefined;
+    if (this.#sites.size >= MOST_SITES) this.#sites.clear();
+    const site = { host, compiled };
+    this.#sites.set(rawHost, site);
+    return site;
   }
 
   decide(match: Match, principal: Principal | undefined, request: PolicyRequest): Decision {
@@ -74,6 +117,12 @@ export class CompiledPolicies implements Policies {
     if (typeof headers === "string") return decision(rule, headers, subject, NO_HEADERS, shadow);
     return decision(rule, reason, subject, headers, shadow);
   }
+}
+
+/** Why a request leads to no service. */
+function nowhere(rawHost: string, methodIsSound: boolean): Reason {
+  if (normalizeHost(rawHost) === undefined) return "host-invalid";
+  return methodIsSound ? "host-unknown" : "method-invalid";
 }
 
 /** The Fetch standard's CORS-preflight request. */

@@ -1,13 +1,29 @@
 import { isPlain, type PathLeniency, STRICT, segmentsOf } from "./path.ts";
 import { commonPath, type Expression, type Pattern } from "./pattern.ts";
 
-export interface Found<T> {
+/** What a request leads to. Most decisions do not ask for what the path captured, so it is taken out on demand. */
+export class Found<T> {
   readonly value: T;
+  readonly #captures: readonly Capture[];
+  readonly #segments: readonly string[];
+
+  constructor(value: T, captures: readonly Capture[], segments: readonly string[]) {
+    this.value = value;
+    this.#captures = captures;
+    this.#segments = segments;
+  }
+
   /**
    * What the path captured, by name, percent-decoded. `{id}` is one segment, and holds a slash only where `%2f` may
    * pass. `{path...}` is the rest with `/` between its segments; a slash within one stays `%2F`, so it separates nothing.
    */
-  readonly params: Readonly<Record<string, string>>;
+  get params(): Readonly<Record<string, string>> {
+    const params: Record<string, string> = {};
+    for (const { name, kind, index } of this.#captures) {
+      params[name] = kind === "one" ? (this.#segments[index] ?? "") : restOf(this.#segments, index);
+    }
+    return params;
+  }
 }
 
 export interface NotFound {
@@ -98,16 +114,11 @@ class Route<T> {
     this.#captures = pattern.segments.flatMap((segment, index) =>
       segment.kind === "literal" ? [] : { ...segment, index },
     );
-    this.#always = { value, params: {} };
+    this.#always = new Found(value, [], []);
   }
 
   found(segments: readonly string[]): Found<T> {
-    if (this.#captures.length === 0) return this.#always;
-    const params: Record<string, string> = {};
-    for (const { name, kind, index } of this.#captures) {
-      params[name] = kind === "one" ? (segments[index] ?? "") : restOf(segments, index);
-    }
-    return { value: this.value, params };
+    return this.#captures.length === 0 ? this.#always : new Found(this.value, this.#captures, segments);
   }
 }
 

@@ -2,7 +2,7 @@ import { test } from "tap";
 import { normalizeHost } from "../../policies/routing/host.ts";
 import { ambiguityOf, type PathLeniency, STRICT, segmentsOf } from "../../policies/routing/path.ts";
 import { parsePattern } from "../../policies/routing/pattern.ts";
-import { RouteTable } from "../../policies/routing/routes.ts";
+import { type Found, type NotFound, RouteTable } from "../../policies/routing/routes.ts";
 
 const PATHS: readonly (readonly [string, readonly string[] | undefined])[] = [
   ["/", [""]],
@@ -69,6 +69,9 @@ test("a path that two programs could read differently is not read at all", (t) =
   t.end();
 });
 
+const shown = (found: Found<string> | NotFound) =>
+  "reason" in found ? found : { value: found.value, params: found.params };
+
 test("no route takes a path that is not read, not even one for all that is left", (t) => {
   const all = parsePattern("* /{path...}");
   if ("offset" in all) throw new Error(all.found);
@@ -76,7 +79,7 @@ test("no route takes a path that is not read, not even one for all that is left"
   for (const [path, segments] of PATHS) {
     const expected =
       segments === undefined ? { reason: "path-ambiguous" } : { value: "all", params: { path: segments.join("/") } };
-    t.strictSame(table.find("GET", path), expected, JSON.stringify(path));
+    t.strictSame(shown(table.find("GET", path)), expected, JSON.stringify(path));
   }
   t.end();
 });

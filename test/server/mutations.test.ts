@@ -172,7 +172,7 @@ function allowable(bytes: Buffer, id: unknown): boolean {
       messages.length === 1 &&
       messages[0]?.name === "authorize" &&
       args.id?.type === "string" &&
-      bytes.includes(`\x02id\x08${String.fromCharCode(String(id).length)}${id}`, 0, "latin1") &&
+      args.id.value === id &&
       args.contract?.type === "string" &&
       args.contract.value.split(":").includes("h_x-auth-subject") &&
       args.authorization?.type === "string" &&
