@@ -1,3 +1,4 @@
+import { writeSync } from "node:fs";
 import { pino } from "pino";
 
 /** Bytes of lines that wait for a slow reader; what would come on top is dropped and counted. */
@@ -8,6 +9,8 @@ const BATCH = 16 * 1024;
 const DELAY = 100;
 /** Milliseconds without any progress after which the reader counts as stuck, and between attempts after an error. */
 const STUCK = 1000;
+/** Milliseconds that a write under way has at the exit. */
+const IN_FLIGHT = 20;
 const NOTHING = Buffer.alloc(0);
 
 /** What pino.destination gives with `contentMode: "buffer"`; its own type knows strings only. */
@@ -38,6 +41,7 @@ export class LineSink {
   #waitingSince: number | undefined;
   #failure: string | undefined;
   #closed = false;
+  readonly #fd: number;
   readonly #destination: Destination;
   readonly #clock: () => number;
   readonly #recovered: (dropped: number) => void;
@@ -48,6 +52,7 @@ export class LineSink {
    * @param recovered called with the number of lines lost, when there is room again
    */
   constructor(fd: number, clock: () => number, recovered: (dropped: number) => void) {
+    this.#fd = fd;
     this.#clock = clock;
     this.#recovered = recovered;
     // Before pino registers its own: at exit it writes synchronously, for ever if nobody reads.
@@ -157,10 +162,33 @@ export class LineSink {
   #exit(): void {
     if (this.#closed || this.#failure === "EPIPE") return;
     const stuck = this.#waitingSince !== undefined && this.#clock() - this.#waitingSince > STUCK;
-    if (stuck) this.#destination.destroy();
-    else {
-      this.flush();
-      this.#destination.flushSync();
+    if (stuck) {
+      this.#destination.destroy();
+      return;
+    }
+    // A write that has begun is another thread's, and nobody can wait for it any more: it is given a moment.
+    if (this.#waitingSince !== undefined) pause(IN_FLIGHT);
+    this.#destination.flushSync();
+    writeNow(this.#fd, Buffer.from(this.#batch));
+  }
+}
+
+/** Writes all, or what a reader takes within a second. */
+function writeNow(fd: number, bytes: Buffer): void {
+  const until = performance.now() + STUCK;
+  let rest = bytes;
+  while (rest.length > 0 && performance.now() < until) {
+    try {
+      rest = rest.subarray(writeSync(fd, rest));
+    } catch (error) {
+      // A pipe that is full; whatever else it is, nothing can be written.
+      if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) return;
+      pause(1);
     }
   }
+}
+
+/** Stands still for some milliseconds: at the exit of a process no event comes any more. */
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
