@@ -1,9 +1,9 @@
 import { once } from "node:events";
-import { extname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { compileChecked } from "../policies/compile/compile.ts";
 import { type Examined, type Load, policyEnvironment, type Surroundings } from "./load.ts";
+import { workerScript } from "./worker-script.ts";
 
 /** Milliseconds that an examination may take, and memory in MiB: past them the files are refused. */
 const LIMIT = 30_000;
@@ -39,9 +39,7 @@ function unexamined(file: string, error: unknown): Examined {
 }
 
 async function inWorker(file: string, environment: Surroundings["environment"]): Promise<Examined> {
-  // Beside this file, of the same kind: TypeScript in a checkout, JavaScript in a release.
-  const script = new URL(`./reload-worker${extname(import.meta.filename)}`, import.meta.url);
-  const worker = new Worker(script, {
+  const worker = new Worker(workerScript("reload-worker"), {
     workerData: { file, environment: { ...environment } },
     resourceLimits: { maxOldGenerationSizeMb: MEMORY },
   });

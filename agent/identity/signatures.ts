@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
-import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
+import { workerScript } from "../worker-script.ts";
 import type { Key } from "./key.ts";
 import { type Batch, type Check, OUTCOME } from "./signature-batch.ts";
 
@@ -13,8 +13,7 @@ const MOST_KEYS = 1_000;
 const PAUSE = 1_000;
 /** MiB; all that the thread makes is short-lived. */
 const YOUNG = 2;
-// Of the same kind: TypeScript in a checkout, JavaScript in a release.
-const THREAD = new URL(`./signature-thread${extname(import.meta.filename)}`, import.meta.url);
+const THREAD = workerScript("identity/signature-worker");
 
 interface Asked {
   readonly check: Check;

@@ -1,7 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { countersign, serve } from "../contestants/countersign.ts";
-import { AUDIENCE } from "../issuer.ts";
 import { paced, saturate } from "../load/load.ts";
 import { residentMemory } from "../measure.ts";
 import { freePort } from "../processes.ts";
@@ -14,7 +13,7 @@ const IDENTITIES = 100_000;
 const STARTS = 10;
 
 export const CACHED_MEMORY = "100,000 cached identities, resident memory above empty";
-export const START_TIME = "start to ready, its issuer answering at once";
+export const START_TIME = "start to ready without issuers";
 
 export async function measureFootprint(stage: Stage): Promise<readonly Fact[]> {
   return [
@@ -52,10 +51,10 @@ async function startTimes(stage: Stage): Promise<readonly number[]> {
   return times;
 }
 
-function configuration({ issuer, backend }: Stage, spop: number, admin: number): string {
+function configuration({ backend }: Stage, spop: number, admin: number): string {
   return `listen: { spop: ["127.0.0.1:${spop}"], admin: "127.0.0.1:${admin}" }
 policies: ./policies
-issuers: { bench: { type: oidc, issuer: "${issuer.url}", audiences: [${AUDIENCE}], kind: person } }
+issuers: {}
 haproxy: { version: "3.2", bind: ["127.0.0.1:8080"], scheme: http, backends: { open: ["127.0.0.1:${backend}"] } }
 `;
 }

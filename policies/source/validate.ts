@@ -1,7 +1,8 @@
-import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
+import type { ErrorObject } from "ajv";
 import type { Fault } from "../fault.ts";
 import type { Path, SourceDocument } from "./document.ts";
 import { isLater, knownKeys, resolved, rightOf, type Schema, schemaAt } from "./schema.ts";
+import { validatorOf } from "./validator.ts";
 
 const LONGEST_SHOWN = 60;
 const LONGEST_COMPARED = 64;
@@ -12,8 +13,6 @@ export interface SchemaFault extends Fault {
   readonly surplus: boolean;
 }
 
-const compiled = new WeakMap<object, ValidateFunction>();
-
 /**
  * Holds a document against a JSON Schema (draft 7): one fault for each mistake, in the order of the file.
  *
@@ -21,8 +20,7 @@ const compiled = new WeakMap<object, ValidateFunction>();
  * `{ "not": {} }` is one that a later version will have; so is a value that a `not` of its own refuses.
  */
 export function schemaFaults(document: SourceDocument, schema: object): readonly SchemaFault[] {
-  const validate = compiled.get(schema) ?? compile(schema);
-  compiled.set(schema, validate);
+  const validate = validatorOf(schema);
   if (validate(document.value)) return [];
   // What will come later is no misspelling, whatever else the schema has against it.
   const errors = (validate.errors ?? []).toSorted((a, b) => Number(b.keyword === "not") - Number(a.keyword === "not"));
@@ -39,13 +37,6 @@ export function schemaFaults(document: SourceDocument, schema: object): readonly
     faults.set(about, { ...faultOf(error, document, schema), path: surplus ? [...path, key] : path, surplus });
   }
   return [...faults.values()].sort((a, b) => a.line - b.line || a.column - b.column);
-}
-
-function compile(schema: object): ValidateFunction {
-  const ajv = new Ajv({ allErrors: true, allowUnionTypes: true });
-  // Ranges of durations and sizes, for whoever can read these.
-  ajv.addVocabulary(["x-minimum", "x-maximum"]);
-  return ajv.compile(schema);
 }
 
 /** What unknown keys were meant to be: that such a key is missing is the same mistake. */

@@ -142,7 +142,7 @@ test("a thread that ends takes no check with it unanswered, and comes back", asy
 
 /** The thread's own script, but the first time it ends at the first message. */
 function dyingOnce(flag: string): URL {
-  const thread = new URL("../../agent/identity/signature-thread.ts", import.meta.url);
+  const thread = new URL("../../agent/identity/signature-worker.ts", import.meta.url);
   return new URL(`data:text/javascript,
     import { existsSync, writeFileSync } from "node:fs";
     import { parentPort } from "node:worker_threads";

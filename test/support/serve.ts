@@ -19,9 +19,9 @@ export interface Ended {
 /** Runs one `countersign` command to its end, as a user would. */
 export async function countersign(
   args: readonly string[],
-  options: { cwd?: string; env?: Record<string, string> } = {},
+  options: { cwd?: string; env?: Record<string, string>; main?: string } = {},
 ): Promise<Ended> {
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(process.execPath, [options.main ?? MAIN, ...args], {
     cwd: options.cwd,
     env: { PATH: process.env.PATH, ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
@@ -98,8 +98,9 @@ export async function serve(
   t: Test,
   folder: string,
   { spop, admin }: { spop: number; admin: number },
+  main = MAIN,
 ): Promise<Served> {
-  const child = spawn(process.execPath, [MAIN, "serve"], {
+  const child = spawn(process.execPath, [main, "serve"], {
     cwd: folder,
     env: { PATH: process.env.PATH },
     stdio: ["ignore", "pipe", "pipe"],
