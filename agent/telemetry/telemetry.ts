@@ -189,10 +189,6 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     return this.#metrics.text();
   }
 
-  get metricsType(): string {
-    return this.#metrics.contentType;
-  }
-
   /** Hands gathered lines to the operating system. */
   flush(): void {
     this.#sink.flush();

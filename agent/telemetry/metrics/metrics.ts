@@ -79,8 +79,4 @@ export class Metrics {
   text(): Promise<string> {
     return this.#registry.metrics();
   }
-
-  get contentType(): string {
-    return this.#registry.contentType;
-  }
 }
