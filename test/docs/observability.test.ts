@@ -119,6 +119,8 @@ test("every other line is in the docs with its level, and no other", async (t) =
   telemetry.dropped(1);
   for (const outcome of ["ok", "error", "ok"] as const) telemetry.fetched("okta", "jwks", outcome, 1);
   telemetry.unexpected("somewhere", new Error("bug"));
+  telemetry.workerEnded(2, "signal SIGKILL", 100);
+  telemetry.workerReady(2);
   telemetry.draining("SIGTERM");
   telemetry.stopped();
   const written = new Map((await lines()).map(({ msg, level }) => [String(msg), String(level)]));
