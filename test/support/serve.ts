@@ -7,7 +7,8 @@ import type { Test } from "tap";
 import { run } from "../../agent/commands/run.ts";
 import { freePort } from "./haproxy.ts";
 
-const MAIN = resolve(import.meta.dirname, "../../agent/main.ts");
+/** The agent's command line. */
+export const MAIN = resolve(import.meta.dirname, "../../agent/main.ts");
 
 /** How a `countersign` command ended. */
 export interface Ended {

@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
@@ -7,7 +8,7 @@ import { SpopClient } from "../../protocol/client.ts";
 import { messageOf } from "../support/agent.ts";
 import { parseExposition } from "../support/exposition.ts";
 import { freePort } from "../support/haproxy.ts";
-import { countersign, folderOf, type Served, serve } from "../support/serve.ts";
+import { countersign, folderOf, MAIN, type Served, serve } from "../support/serve.ts";
 
 const policy = (route: string) =>
   `services: { s: { hosts: [orders.example.com], backend: b, routes: [{ name: ${route}, match: ["GET /v1/{path...}"], allow: [anyone] }] } }\n`;
@@ -337,24 +338,47 @@ function preload(t: Test, script: string): Readonly<Record<string, string>> {
   return { NODE_OPTIONS: `--import ${join(folder, "preload.mjs")}` };
 }
 
-test("lines of several processes stay whole, also the longest, when the reader is slow", async (t) => {
-  const { served, client } = await workers(t);
-  const clients = [await client(1), await client(2)];
-  const before = served.lines.length;
-  // Nearly all of the line is escapes: far more than a pipe takes in one piece.
+test("lines of several processes stay whole in a pipe that is full, also the longest", async (t) => {
+  const admin = await freePort();
+  const folder = folderOf(t, { "policies/a.yaml": policy("one") });
+  writeFileSync(join(folder, "countersign.yaml"), configuration(folder, admin));
+  // A shell's pipe: Node's own are sockets, which tear nothing. Its reader begins late, so that it is full.
+  const command = '"$0" "$1" serve | { while [ ! -e read ]; do sleep 0.1; done; cat; }';
+  const shell = spawn("sh", ["-c", command, process.execPath, MAIN], {
+    cwd: folder,
+    detached: true,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  t.teardown(() => {
+    if (shell.exitCode === null) process.kill(-(shell.pid ?? 0), "SIGKILL");
+  });
+  let log = "";
+  shell.stdout.setEncoding("utf8").on("data", (text: string) => (log += text));
+  const ready = () =>
+    fetch(`http://127.0.0.1:${admin}/ready`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  while (!(await ready())) await new Promise((done) => setTimeout(done, 20));
+  // Nearly all of the line is escapes: more than a pipe takes in one piece.
   const long = messageOf({ contract: "1:subject", authorization: null, path: `/v1/${"\u0001".repeat(1500)}` });
-  served.child.stdout?.pause();
-  const count = 150;
-  await Promise.all(
-    clients.map(async (each) => {
-      for (let i = 0; i < count; i++) await Promise.all([each.notify(long), each.notify(NOTIFY)]);
-    }),
+  const clients = await Promise.all(
+    ["spop.sock", "spop.sock.2"].map((name) => SpopClient.open({ path: join(folder, name) })),
   );
-  served.child.stdout?.resume();
-  served.child.kill("SIGTERM");
-  await once(served.child, "close");
-  // A line that is torn is no JSON, and would have thrown.
-  const decisions = served.lines.slice(before).filter(({ msg }) => msg === "decision");
-  t.equal(decisions.length, clients.length * count * 2);
+  const asked = clients.map(async (client) => {
+    for (let i = 0; i < 150; i++) await Promise.all([client.notify(long), client.notify(NOTIFY)]);
+  });
+  await Promise.all(asked);
+  writeFileSync(join(folder, "read"), "");
+  while (!log.includes("\n")) await once(shell.stdout, "data");
+  for (const { socket } of clients) socket.destroy();
+  process.kill(Number(/"pid":(\d+)/.exec(log)?.[1]), "SIGTERM");
+  await once(shell, "close");
+  const decisions = log
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter(({ msg }) => msg === "decision");
+  t.equal(decisions.length, 600);
   t.ok(decisions.some(({ path }) => String(path).length === 1024));
 });
