@@ -18,7 +18,7 @@ import {
   withHeaders,
   withRoutes,
 } from "./sections/throughput.ts";
-import { ONE_WORKER, smallerShare, TWO_WORKERS, WORKER_SCENARIOS } from "./sections/workers.ts";
+import { EVEN, ONE_WORKER, SATURATED, SATURATED_MANY, smallerShare, TWO_WORKERS } from "./sections/workers.ts";
 
 /** A promise about what a verdict costs: less is better, unless it is said to be more. */
 export interface Figure {
@@ -124,21 +124,16 @@ export function meets({ reached, better }: Figure, bound: number): boolean {
 }
 
 function workerFigures(cell: Cell, report: Report): readonly Figure[] {
-  return WORKER_SCENARIOS.flatMap(({ name }) => {
-    const cost = (contestant: { readonly name: string }) => cell("workers", name, contestant, "agent");
-    return [
-      {
-        what: `requests a second of agent CPU, two workers / one, ${name}`,
-        ...({ must: 0.85, goal: 1, better: "more" } as const),
-        reached: ratio(cost(ONE_WORKER), cost(TWO_WORKERS)),
-      },
-      {
-        what: `${smallerShare(name)}, %`,
-        ...({ must: 40, goal: 45, better: "more" } as const),
-        reached: factOf(report, smallerShare(name)),
-      },
-    ];
+  const costs = [EVEN, SATURATED].map((scenario): Figure => {
+    const cost = (contestant: { readonly name: string }) => cell("workers", scenario, contestant, "agent");
+    const what = `requests a second of agent CPU, two workers / one, ${scenario}`;
+    return { what, must: 0.85, goal: 1, better: "more", reached: ratio(cost(ONE_WORKER), cost(TWO_WORKERS)) };
   });
+  const shares = [SATURATED, SATURATED_MANY].map((scenario): Figure => {
+    const share = smallerShare(scenario);
+    return { what: `${share}, %`, must: 40, goal: 45, better: "more", reached: factOf(report, share) };
+  });
+  return [...costs, ...shares];
 }
 
 function cellsOf({ results }: Report): Cell {

@@ -5,13 +5,13 @@ import type { Address, Config } from "../config.ts";
  * them, or beside their files.
  *
  * Each has addresses of its own, and HAProxy a server line for each. Measured with 64 busy connections of clients, two
- * workers, HAProxy 2.6 and 3.2 with one and two threads, how the requests were shared:
+ * workers, HAProxy 2.6 and 3.2 with one and two threads, for 2 or 3 s at a time, the share of the one that did less:
  *
  * | listeners                         | HAProxy 3.2    | HAProxy 2.6    |
  * |-----------------------------------|----------------|----------------|
- * | one, node:cluster's round robin   | 19 % to 54 %   | 12 % to 65 %   |
- * | one, SO_REUSEPORT                 | 36 % to 64 %   | 0 % to 67 %    |
- * | one a worker, a server line each  | 50 %           | 18 % to 64 %   |
+ * | one, node:cluster's round robin   | 19 % to 49 %   | 12 % to 46 %   |
+ * | one, SO_REUSEPORT                 | 37 % to 42 %   | 0 % to 43 %    |
+ * | one a worker, a server line each  | 50 %           | 18 % to 47 %   |
  *
  * HAProxy sends many requests through a connection that it has once opened, so sharing out connections shares out
  * nothing; from 3.1 on it chooses a server for each request. Up to 3.0 it chooses one for each connection, all equally
