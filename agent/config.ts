@@ -10,6 +10,8 @@ export interface Config {
   /** Absolute path of the file it was read from. */
   readonly file: string;
   readonly listen: { readonly spop: readonly Address[]; readonly admin: Address | undefined };
+  /** Processes that answer HAProxy, each at addresses of its own; one answers in the agent's first process. */
+  readonly workers: number;
   /** Absolute paths of files and directories. */
   readonly policies: readonly string[];
   readonly issuers: readonly OidcIssuer[];

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { dirname, resolve } from "node:path";
 import type { Fault } from "../policies/fault.ts";
 import { readDocument } from "../policies/source/document.ts";
@@ -17,6 +18,7 @@ export const CONFIG_PLACES: readonly string[] = ["countersign.yaml", "/etc/count
 export const CONFIG_VARIABLE = "COUNTERSIGN_CONFIG";
 
 const LARGEST = 1 << 20;
+const MOST_WORKERS = 64;
 
 /** A configuration, or all that is wrong with it; and every file that was read for it, to be watched. */
 export type LoadedConfig = { readonly files: readonly string[] } & (
@@ -59,9 +61,11 @@ export function loadConfig(file: string, environment: Environment): LoadedConfig
 
 function readConfig(file: string, root: Section): Config {
   const [cache, limits, log] = [root.section("cache"), root.section("limits"), root.section("log")];
+  const workers = readWorkers(root);
   return {
     file,
-    listen: readListen(root.section("listen")),
+    listen: readListen(root.section("listen"), workers),
+    workers,
     policies: root.texts("policies").map((path) => resolve(dirname(file), path)),
     issuers: readIssuers(root.section("issuers")),
     haproxy: readHaproxy(root.section("haproxy")),
@@ -83,6 +87,10 @@ function readConfig(file: string, root: Section): Config {
       destination: log.choice<Config["log"]["destination"]>("destination"),
     },
   };
+}
+
+function readWorkers(root: Section): number {
+  return root.text("workers") === "auto" ? Math.min(availableParallelism(), MOST_WORKERS) : root.number("workers");
 }
 
 /** Faults of a place that an earlier group has one of follow from that one. */

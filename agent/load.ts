@@ -20,6 +20,8 @@ export interface Surroundings {
 export interface Loaded {
   readonly config: Config;
   readonly policies: CompiledPolicies;
+  /** What they were compiled from. */
+  readonly checked: CheckedPolicies;
   readonly warnings: readonly Fault[];
   /** Files with cases for `countersign test`. */
   readonly tests: readonly string[];
@@ -32,21 +34,21 @@ export interface Failed {
   readonly warnings: readonly Fault[];
 }
 
+/** The same as plain data, which another thread or process can make; policies are yet to be compiled from it. */
+export type CheckedSet = Omit<Loaded, "policies">;
+
 /** What a load came to, with every file and directory that was read for it: what is to be watched. */
 export type Load = { readonly read: readonly string[] } & ({ readonly loaded: Loaded } | Failed);
 
-/** The same as plain data, which another thread can make; policies are yet to be compiled from it. */
-export type Examined = { readonly read: readonly string[] } & (
-  | { readonly loaded: Omit<Loaded, "policies"> & { readonly checked: CheckedPolicies } }
-  | Failed
-);
+/** The same as plain data. */
+export type Examined = { readonly read: readonly string[] } & ({ readonly loaded: CheckedSet } | Failed);
 
 /** Reads the configuration file and all that it names, and checks all of it: every fault of every file at once. */
 export async function load(file: string, surroundings: Surroundings): Promise<Load> {
   const { read, outcome } = await readAll(file, surroundings);
   if (outcome.loaded === undefined) return { read, ...outcome };
   const { config, tests, compiled, warnings } = outcome.loaded;
-  return { read, loaded: { config, tests, policies: compiled.policies, warnings } };
+  return { read, loaded: { config, tests, policies: compiled.policies, checked: compiled.checked, warnings } };
 }
 
 /** As `load`, but without what only the thread that judges can have. */

@@ -3,6 +3,7 @@ import { contractOf } from "../haproxy/render.ts";
 import type { Policies } from "../policies/policies.ts";
 import type { Address, Config } from "./config.ts";
 import { largestAck } from "./server/pipelining.ts";
+import { allAddresses } from "./workers/addresses.ts";
 
 /** What HAProxy's files are rendered from. */
 export function renderInputOf(config: Config, policies: Policies): RenderInput {
@@ -14,7 +15,7 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
     bind,
     scheme,
     client,
-    spopAddresses: config.listen.spop.map(haproxyAddress),
+    spopAddresses: allAddresses(config).map(haproxyAddress),
     deadline: config.deadline,
     backends: [...names]
       .sort()

@@ -18,14 +18,16 @@ import {
   withHeaders,
   withRoutes,
 } from "./sections/throughput.ts";
+import { EVEN, ONE_WORKER, SATURATED, SATURATED_MANY, smallerShare, TWO_WORKERS } from "./sections/workers.ts";
 
-/** A promise about what a verdict costs: less is better. */
+/** A promise about what a verdict costs: less is better, unless it is said to be more. */
 export interface Figure {
   readonly what: string;
   /** What has to hold. */
   readonly must: number;
   /** What we push for. */
   readonly goal: number;
+  readonly better?: "more";
   /** What this run reached; undefined where it was not measured. */
   readonly reached: number | undefined;
 }
@@ -41,7 +43,12 @@ type Cell = (
 /** The figures of one report: ratios of the same run, but for memory and time. */
 export function figuresOf(report: Report): readonly Figure[] {
   const cell = cellsOf(report);
-  return [...warmFigures(cell, report.haproxy.startsWith("2.")), ...coldFigures(cell), ...otherFigures(cell, report)];
+  return [
+    ...warmFigures(cell, report.haproxy.startsWith("2.")),
+    ...coldFigures(cell),
+    ...otherFigures(cell, report),
+    ...workerFigures(cell, report),
+  ];
 }
 
 function warmFigures(cell: Cell, old: boolean): readonly Figure[] {
@@ -108,6 +115,25 @@ function otherFigures(cell: Cell, report: Report): readonly Figure[] {
     { what: `${CACHED_MEMORY}, MB`, must: 150, goal: 80, reached: factOf(report, CACHED_MEMORY) },
     { what: `${START_TIME}, ms`, must: 300, goal: 300, reached: factOf(report, START_TIME) },
   ];
+}
+
+/** Whether what was reached is as good as a bound. */
+export function meets({ reached, better }: Figure, bound: number): boolean {
+  if (reached === undefined) return false;
+  return better === "more" ? reached >= bound : reached <= bound;
+}
+
+function workerFigures(cell: Cell, report: Report): readonly Figure[] {
+  const costs = [EVEN, SATURATED].map((scenario): Figure => {
+    const cost = (contestant: { readonly name: string }) => cell("workers", scenario, contestant, "agent");
+    const what = `requests a second of agent CPU, two workers / one, ${scenario}`;
+    return { what, must: 0.85, goal: 1, better: "more", reached: ratio(cost(ONE_WORKER), cost(TWO_WORKERS)) };
+  });
+  const shares = [SATURATED, SATURATED_MANY].map((scenario): Figure => {
+    const share = smallerShare(scenario);
+    return { what: `${share}, %`, must: 40, goal: 45, better: "more", reached: factOf(report, share) };
+  });
+  return [...costs, ...shares];
 }
 
 function cellsOf({ results }: Report): Cell {

@@ -5,12 +5,13 @@ import { type Haproxy, haproxies } from "./haproxy.ts";
 import { prepareWrk } from "./load/load.ts";
 import { writeMarkdown } from "./markdown.ts";
 import { type BenchOptions, optionsOf, type Section, USAGE } from "./options.ts";
-import type { Report, Result } from "./results.ts";
+import type { Fact, Report, Result } from "./results.ts";
 import { Field, measureRows, type Options, type Row } from "./rounds.ts";
 import { measureEvents } from "./sections/events.ts";
 import { measureFootprint } from "./sections/footprint.ts";
 import { measureLatency } from "./sections/latency.ts";
 import { coldRows, manyRows, policyRows, warmRows } from "./sections/throughput.ts";
+import { measureWorkers } from "./sections/workers.ts";
 import { closeStage, openStage } from "./stage.ts";
 import { asText, tablesOf } from "./tables.ts";
 
@@ -29,8 +30,12 @@ async function measure(haproxy: Haproxy, options: BenchOptions): Promise<Report>
   try {
     const field = new Field(stage);
     const results: Result[] = [];
-    for (const section of options.sections) results.push(...(await measureSection(field, section, options)));
-    const facts = options.sections.includes("footprint") ? await measureFootprint(stage) : [];
+    const facts: Fact[] = [];
+    for (const section of options.sections) {
+      const measured = await measureSection(field, section, options);
+      results.push(...(measured.results ?? []));
+      facts.push(...(measured.facts ?? []));
+    }
     return {
       haproxy: haproxy.version,
       agent: relative(process.cwd(), COUNTERSIGN),
@@ -45,9 +50,14 @@ async function measure(haproxy: Haproxy, options: BenchOptions): Promise<Report>
   }
 }
 
-async function measureSection(field: Field, section: Section, options: BenchOptions): Promise<readonly Result[]> {
+interface Measured {
+  readonly results?: readonly Result[];
+  readonly facts?: readonly Fact[];
+}
+
+async function measureSection(field: Field, section: Section, options: BenchOptions): Promise<Measured> {
   const how: Options = { rounds: options.rounds, seconds: options.seconds, tell };
-  const measure = (rows: readonly Row[]) => measureRows(field, section, rows, how);
+  const measure = async (rows: readonly Row[]) => ({ results: await measureRows(field, section, rows, how) });
   switch (section) {
     case "warm":
       return await measure(warmRows(options.connections));
@@ -58,11 +68,13 @@ async function measureSection(field: Field, section: Section, options: BenchOpti
     case "policies":
       return await measure(policyRows());
     case "latency":
-      return await measureLatency(field, how);
+      return { results: await measureLatency(field, how) };
     case "events":
-      return await measureEvents(field, how);
+      return { results: await measureEvents(field, how) };
+    case "workers":
+      return await measureWorkers(field, how);
     case "footprint":
-      return [];
+      return { facts: await measureFootprint(field.stage) };
   }
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** Ticks a second in /proc (proc(5), `_SC_CLK_TCK`): 100 on every Linux that Node runs on. */
 const TICKS = 100;
@@ -10,10 +10,30 @@ const TICKS = 100;
  * @throws Error where the process has ended
  */
 export function cpuTime(pid: number): number {
+  const fields = statOf(pid);
+  return ((Number(fields[11]) + Number(fields[12])) / TICKS) * 1e6;
+}
+
+/** A process and its children: an agent with several workers is all of them. */
+export function familyOf(pid: number): readonly number[] {
+  const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return [pid, ...all.map(Number).filter((one) => parentOf(one) === pid)];
+}
+
+/** Undefined for a process that has ended meanwhile. */
+function parentOf(pid: number): number | undefined {
+  try {
+    return Number(statOf(pid)[1]);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The fields of /proc/PID/stat from the third one on. */
+function statOf(pid: number): readonly string[] {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   // The second field is the program's name in parentheses, which may hold blanks and parentheses.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return ((Number(fields[11]) + Number(fields[12])) / TICKS) * 1e6;
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
 /** Memory of a process that is resident now, in bytes. */

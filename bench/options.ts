@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { Given } from "./stage.ts";
 
-export const SECTIONS = ["warm", "many", "cold", "policies", "latency", "events", "footprint"] as const;
+export const SECTIONS = ["warm", "many", "cold", "policies", "latency", "events", "workers", "footprint"] as const;
 export type Section = (typeof SECTIONS)[number];
 
 export const USAGE = `npm run bench -- [options]

@@ -1,5 +1,5 @@
 import { type Load, paced, type Seen, saturate } from "./load/load.ts";
-import { cpuTime, residentMemory } from "./measure.ts";
+import { cpuTime, familyOf, residentMemory } from "./measure.ts";
 import type { Result, Sample } from "./results.ts";
 import { type Contestant, Missing, type Stage, type Subject } from "./stage.ts";
 import { fileOf, type Traffic } from "./traffic.ts";
@@ -71,13 +71,13 @@ export async function measureRows(
 }
 
 /** Every request once, then a while of load: caches are full and the code is compiled. */
-async function warmUp(stage: Stage, row: Row, subject: Subject, { seconds }: Options): Promise<void> {
+export async function warmUp(stage: Stage, row: Row, subject: Subject, { seconds }: Options): Promise<void> {
   const load = loadOf(stage, row, subject);
   await paced({ ...load, connections: Math.min(row.connections, 16) });
   await saturate(load, Math.min(2, Math.ceil(seconds)));
 }
 
-async function measureOnce(stage: Stage, row: Row, subject: Subject, { seconds }: Options): Promise<Sample> {
+export async function measureOnce(stage: Stage, row: Row, subject: Subject, { seconds }: Options): Promise<Sample> {
   const load = loadOf(stage, row, subject);
   const sample = await measured(subject, row.traffic, () => saturate(load, seconds));
   // A stalled machine may miss a deadline now and then; a benchmark of wrong answers would measure nothing.
@@ -89,18 +89,22 @@ async function measureOnce(stage: Stage, row: Row, subject: Subject, { seconds }
 
 /** What a load cost the processes of a subject. */
 export async function measured(subject: Subject, { expect }: Traffic, load: () => Promise<Seen>): Promise<Sample> {
-  const pids = [subject.haproxy.pid, subject.agent?.pid];
-  const spent = () => pids.map((pid) => (pid === undefined ? 0 : cpuTime(pid)));
-  const [haproxyBefore = 0, agentBefore = 0] = spent();
+  const agent = subject.agent === undefined ? [] : familyOf(subject.agent.pid);
+  const spent = () => [cpuTime(subject.haproxy.pid), total(agent.map(cpuTime))] as const;
+  const [haproxyBefore, agentBefore] = spent();
   const seen = await load();
-  const [haproxyAfter = 0, agentAfter = 0] = spent();
+  const [haproxyAfter, agentAfter] = spent();
   return {
     ...seen,
     wrong: seen.broken + (expect === "allowed" ? seen.refused : seen.requests - seen.refused),
     haproxy: (haproxyAfter - haproxyBefore) / seen.requests,
     agent: (agentAfter - agentBefore) / seen.requests,
-    memory: subject.agent === undefined ? 0 : residentMemory(subject.agent.pid),
+    memory: total(agent.map(residentMemory)),
   };
+}
+
+function total(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
 }
 
 function loadOf(stage: Stage, row: Row, subject: Subject): Load {

@@ -1,5 +1,5 @@
-import { Agent } from "../agent.ts";
-import { load } from "../load.ts";
+import { Agent, type Service } from "../agent.ts";
+import { type Loaded, load } from "../load.ts";
 import {
   CONFIG_OPTION,
   type Command,
@@ -27,11 +27,15 @@ at once.
 };
 
 async function serve(_positionals: readonly string[], options: Options, context: Context): Promise<number> {
+  if (await isWorker()) {
+    const { work } = await import("../workers/worker.ts");
+    return await work(context.clock);
+  }
   const file = configOf(options, context);
   const begun = context.clock();
   const outcome = await load(file, context);
   if (outcome.loaded === undefined) throw new CommandError(faultsText(outcome.faults), EXIT.configuration);
-  const agent = new Agent(file, outcome.loaded, context, begun);
+  const agent = await serviceOf(file, outcome.loaded, context, begun);
   process.on("SIGHUP", () => agent.reload());
   for (const event of ["uncaughtException", "unhandledRejection"])
     process.on(event, (error) => void crash(agent, error));
@@ -46,8 +50,20 @@ async function serve(_positionals: readonly string[], options: Options, context:
   return EXIT.fine;
 }
 
+/** Whether the primary has started this process. One that nobody can speak to need not load node:cluster: 4 ms. */
+async function isWorker(): Promise<boolean> {
+  return process.send !== undefined && (await import("node:cluster")).default.isWorker;
+}
+
+async function serviceOf(file: string, loaded: Loaded, context: Context, begun: number): Promise<Service> {
+  if (loaded.config.workers === 1) return new Agent(file, loaded, context, begun);
+  const { Primary } = await import("../workers/primary.ts");
+  const { config, checked, warnings, tests } = loaded;
+  return new Primary(file, { config, checked, warnings, tests }, context, begun);
+}
+
 /** The first signal drains, the second ends what is left of it. */
-function untilSignal(agent: Agent): Promise<void> {
+function untilSignal(agent: Service): Promise<void> {
   return new Promise((resolve) => {
     let draining = false;
     const stop = (signal: NodeJS.Signals) => {
@@ -61,7 +77,7 @@ function untilSignal(agent: Agent): Promise<void> {
 }
 
 /** A bug ends the process: HAProxy refuses everything until it is started again, which is better than a state nobody knows. */
-async function crash(agent: Agent, error: unknown): Promise<void> {
+async function crash(agent: Service, error: unknown): Promise<void> {
   await agent.crashed(error);
   process.exit(EXIT.bug);
 }

@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import type { Address, Config } from "../config.ts";
 import { isLoopback } from "../identity/fetch.ts";
 import { addressText } from "../server/listen.ts";
+import { addressOf } from "../workers/addresses.ts";
 import type { Section } from "./section.ts";
 
 /** An address that is listened on, and where the file says so. */
@@ -10,12 +11,13 @@ interface Listener {
   readonly address: Address;
 }
 
-/** Reads `listen`. */
-export function readListen(listen: Section): Config["listen"] {
+/** Reads `listen`. @param workers how many processes are to listen on each address of `spop`, or those after it */
+export function readListen(listen: Section, workers: number): Config["listen"] {
   const spop = listen.items("spop").flatMap(readListener);
   for (const { entry, address } of spop) checkLocal(entry, address);
   const admin = listen.keys().includes("admin") ? readListener(listen.section("admin")) : [];
-  checkDistinct([...spop, ...admin]);
+  const others = spop.flatMap((listener) => derived(listener, workers));
+  checkDistinct([...spop, ...admin], others);
   return { spop: spop.map(({ address }) => address), admin: admin[0]?.address };
 }
 
@@ -58,12 +60,26 @@ function urlHost(host: string): string {
   return URL.parse(`http://${host.includes(":") ? `[${host}]` : host}`)?.hostname ?? "";
 }
 
-function checkDistinct(listeners: readonly Listener[]): void {
+/** Where the second and later workers listen for one address of the file. */
+function derived({ entry, address }: Listener, workers: number): Listener[] {
+  if ("port" in address && !isPort(address.port + workers - 1)) {
+    const found = `${addressText(address)} for ${workers} workers, each of which takes a port`;
+    entry.fault([], `a port of at most ${65_535 - workers + 1}`, found);
+    return [];
+  }
+  return Array.from({ length: Math.max(0, workers - 1) }, (_, n) => ({ entry, address: addressOf(address, n + 2) }));
+}
+
+/** @param others addresses that are not in the file but follow from it */
+function checkDistinct(written: readonly Listener[], others: readonly Listener[]): void {
   const first = new Map<string, Section>();
-  for (const { entry, address } of listeners) {
+  const check = ({ entry, address }: Listener, whose: string) => {
     const text = addressText(address);
     const before = first.get(text);
     if (before === undefined) first.set(text, entry);
-    else entry.fault([], `another address; the first is at ${before.place}`, `the address ${text} a second time`);
-  }
+    else
+      entry.fault([], `another address; the first is at ${before.place}`, `the address ${text} a second time${whose}`);
+  };
+  for (const listener of written) check(listener, "");
+  for (const listener of others) check(listener, ", for another worker");
 }

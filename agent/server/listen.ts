@@ -30,19 +30,20 @@ export function addressText(address: Address): string {
 
 function bind(server: Server, address: Address): Promise<void> {
   return new Promise((resolve, reject) => {
+    // `exclusive`: in a worker of node:cluster, too, the address is bound here and shared with nobody.
     server.once("error", reject);
     server.once("listening", () => {
       server.off("error", reject);
       resolve();
     });
     if (!("path" in address)) {
-      server.listen({ host: address.host, port: address.port, backlog: BACKLOG });
+      server.listen({ host: address.host, port: address.port, backlog: BACKLOG, exclusive: true });
       return;
     }
     // bind(2) happens within listen(), so the mask is in force for this one file only.
     const before = process.umask(0o777 & ~address.mode);
     try {
-      server.listen({ path: address.path, backlog: BACKLOG });
+      server.listen({ path: address.path, backlog: BACKLOG, exclusive: true });
     } finally {
       process.umask(before);
     }

@@ -17,6 +17,7 @@ const QUIET = 1_500;
 /** The agent's listeners for HAProxy and all their connections. */
 export class SpopServer {
   readonly #servers: Server[] = [];
+  #opened = 0;
   readonly #connections = new Set<Connection>();
   readonly #shared: Shared;
   #emptied: () => void = () => {};
@@ -36,6 +37,16 @@ export class SpopServer {
       clock,
       events,
     };
+  }
+
+  /** Requests that were decided, health checks not among them. */
+  get requests(): number {
+    return this.#shared.requests;
+  }
+
+  /** Connections that were ever accepted. */
+  get opened(): number {
+    return this.#opened;
   }
 
   get connections(): number {
@@ -141,6 +152,7 @@ export class SpopServer {
     const { limits } = this.#shared.snapshot.config;
     const connection = new Connection(socket, this.#shared, (ended) => this.#left(ended));
     this.#connections.add(connection);
+    this.#opened++;
     if (this.#connections.size > limits.connections) connection.disconnect(STATUS.resources, "too many connections");
   }
 

@@ -10,6 +10,8 @@ const REQUEST_LIMIT = 5_000;
 /** Longer than the usual probe and scrape intervals of 5 and 10 s. */
 const IDLE_LIMIT = 15_000;
 const LARGEST_HEADER = 8 * 1024;
+/** Prometheus' text format. */
+const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 interface Page {
   readonly status: number;
@@ -17,12 +19,19 @@ interface Page {
   readonly body: string;
 }
 
+/** Where the pages come from. */
+export interface Sources {
+  state(): AdminState | Promise<AdminState>;
+  /** Prometheus' text format. */
+  metrics(): Promise<string>;
+}
+
 /** The admin listener: /live, /ready, /metrics and /status over plain HTTP. It changes nothing and knows no secrets. */
 export class AdminListener {
   readonly #server: Server;
 
   /** @param failed told of an error while answering, which is a bug */
-  constructor(state: AdminState, failed: (error: unknown) => void) {
+  constructor(sources: Sources, failed: (error: unknown) => void) {
     this.#server = createServer(
       {
         maxHeaderSize: LARGEST_HEADER,
@@ -32,7 +41,7 @@ export class AdminListener {
         connectionsCheckingInterval: 1_000,
       },
       (request, response) => {
-        answer(state, request, response).catch((error: unknown) => {
+        answer(sources, request, response).catch((error: unknown) => {
           failed(error);
           if (!response.headersSent) send(request, response, text(500, "internal error"));
           else response.destroy();
@@ -63,28 +72,28 @@ export class AdminListener {
   }
 }
 
-async function answer(state: AdminState, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(sources: Sources, request: IncomingMessage, response: ServerResponse): Promise<void> {
   if (request.method !== "GET" && request.method !== "HEAD") {
     response.setHeader("allow", "GET, HEAD");
     send(request, response, text(405, "GET or HEAD only"));
     return;
   }
-  send(request, response, await page(state, request.url ?? ""));
+  send(request, response, await page(sources, request.url ?? ""));
 }
 
-async function page(state: AdminState, target: string): Promise<Page> {
+async function page(sources: Sources, target: string): Promise<Page> {
   const [path] = target.split("?", 1);
   switch (path) {
     case "/live":
       return json(200, { live: true });
     case "/ready": {
-      const body = readiness(state);
+      const body = readiness(await sources.state());
       return json(body.ready ? 200 : 503, body);
     }
     case "/status":
-      return json(200, statusReport(state));
+      return json(200, statusReport(await sources.state()));
     case "/metrics":
-      return { status: 200, type: state.telemetry.metricsType, body: await state.telemetry.metrics() };
+      return { status: 200, type: METRICS_TYPE, body: await sources.metrics() };
     default:
       return text(404, "there are /live, /ready, /metrics and /status");
   }

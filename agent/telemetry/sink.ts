@@ -91,15 +91,26 @@ export class LineSink {
     this.flush();
   }
 
+  /** Lines that another process has gathered, the last one whole. */
+  relay(lines: Buffer): void {
+    this.flush();
+    this.#lines = linesIn(lines);
+    this.#hand(lines);
+  }
+
   /** Hands what was gathered to the operating system's write, which happens on another thread. */
   flush(): void {
     if (this.#lines === 0) return;
+    this.#hand(Buffer.from(this.#batch));
+    this.#batch = "";
+  }
+
+  #hand(bytes: Buffer): void {
     if (this.#closed || this.#failure === "EPIPE") this.#drop(this.#lines);
     else {
       this.#waitingSince ??= this.#clock();
-      this.#destination.write(Buffer.from(this.#batch));
+      this.#destination.write(bytes);
     }
-    this.#batch = "";
     this.#lines = 0;
   }
 
@@ -171,6 +182,12 @@ export class LineSink {
     this.#destination.flushSync();
     writeNow(this.#fd, Buffer.from(this.#batch));
   }
+}
+
+function linesIn(bytes: Buffer): number {
+  let count = 0;
+  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++;
+  return count;
 }
 
 /** Writes all, or what a reader takes within a second. */

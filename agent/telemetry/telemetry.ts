@@ -3,7 +3,7 @@ import { type Fault, faultText } from "../../policies/fault.ts";
 import type { IdentityEvents } from "../identity/events.ts";
 import { DecisionLines } from "./decision-log.ts";
 import type { LifecycleEvents, Loaded, LogOptions, Observation, ReloadEvents, ServerEvents } from "./events.ts";
-import { type Gauges, Metrics } from "./metrics/metrics.ts";
+import { type Gauges, Metrics, type MetricValues } from "./metrics/metrics.ts";
 import { plainText } from "./safe-text.ts";
 import { LineSink } from "./sink.ts";
 import { Throttle } from "./throttle.ts";
@@ -17,6 +17,8 @@ export interface TelemetryOptions {
   readonly gauges: Gauges;
   /** Milliseconds since the epoch. */
   readonly clock: () => number;
+  /** Which of several workers this is: its lines other than decisions say so. */
+  readonly worker?: number;
   /** Whether to measure the process and Node as well; once a process. */
   readonly process: boolean;
   /** File descriptor to write to, for tests; default: as `log.destination` says. */
@@ -57,7 +59,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#decisions = log.decisions;
     this.#destination = log.destination;
     this.#sink = new LineSink(options.fd ?? (log.destination === "stdout" ? 1 : 2), clock, (n) => this.#recovered(n));
-    this.#log = createLog(log.level, this.#sink, clock);
+    this.#log = createLog(log.level, this.#sink, clock, options.worker);
     const { version, errorCodes, gauges } = options;
     this.#metrics = new Metrics({ version, errorCodes, gauges, clock, linesDropped: () => this.#sink.dropped });
     if (options.process) this.#metrics.addProcess();
@@ -145,8 +147,24 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
       this.#log.warn("log.destination was changed; that takes a restart");
     }
     if (loaded.listen.join() !== this.#listen.join()) {
-      this.#log.warn({ addresses: this.#listen }, "listen was changed; that takes a restart");
+      this.#log.warn({ addresses: this.#listen }, "listen or workers was changed; that takes a restart");
     }
+  }
+
+  /** What a load changes beside the judging. Of several workers only the primary tells of the load itself. */
+  configured({ log, issuers }: Pick<Loaded, "log" | "issuers">): void {
+    this.#metrics.identity.configured(issuers);
+    this.#decisions = log.decisions;
+    this.#log.level = log.level;
+  }
+
+  /** A process that answered HAProxy has ended. @param ms until it is started again */
+  workerEnded(worker: number, end: string, ms: number): void {
+    this.#log.error({ worker, end, restart_ms: ms }, "a worker ended: the others answer, and it is started again");
+  }
+
+  workerReady(worker: number): void {
+    this.#log.info({ worker }, "the worker answers again");
   }
 
   reloadFailed(faults: readonly Fault[]): void {
@@ -184,13 +202,19 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     return { dropped: this.#sink.dropped, failure: this.#sink.failure };
   }
 
+  /** Lines that another process has gathered. @param lines ends in a line feed */
+  relay(lines: Buffer): void {
+    this.#sink.relay(lines);
+  }
+
+  /** The metrics as values that can be added to those of other processes. */
+  metricValues(): Promise<readonly MetricValues[]> {
+    return this.#metrics.values();
+  }
+
   /** @returns Prometheus' text format */
   metrics(): Promise<string> {
     return this.#metrics.text();
-  }
-
-  get metricsType(): string {
-    return this.#metrics.contentType;
   }
 
   /** Hands gathered lines to the operating system. */
@@ -207,9 +231,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   #loaded(loaded: Loaded): void {
     this.#load = { current: loaded, failure: undefined };
     this.#metrics.loads.loaded(loaded);
-    this.#metrics.identity.configured(loaded.issuers);
-    this.#decisions = loaded.log.decisions;
-    this.#log.level = loaded.log.level;
+    this.configured(loaded);
   }
 
   #recovered(lines: number): void {
@@ -222,11 +244,11 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
   return new Telemetry(options);
 }
 
-function createLog(level: LogOptions["level"], sink: LineSink, clock: () => number): Logger {
+function createLog(level: LogOptions["level"], sink: LineSink, clock: () => number, worker?: number): Logger {
   const options = {
     level,
     // The decision lines have the same first members.
-    base: null,
+    base: worker === undefined ? null : { worker },
     timestamp: () => `,"time":"${new Date(clock()).toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
   };

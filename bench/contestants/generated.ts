@@ -19,6 +19,8 @@ export interface Variant {
   readonly decisions: "refused" | "all";
   /** Identities it keeps; default: the configuration's own default. */
   readonly identities?: number;
+  /** Processes that answer HAProxy; default: one. */
+  readonly workers?: number;
 }
 
 /** Files for one agent and its HAProxy, and where they are to listen. */
@@ -95,10 +97,15 @@ export function startGenerated(
   return startHaproxy(stage.processes, stage.haproxy, files, port, more);
 }
 
-function configuration(stage: Stage, { decisions, identities }: Variant, { spop, port, admin }: Configured): string {
+function configuration(
+  stage: Stage,
+  { decisions, identities, workers = 1 }: Variant,
+  { spop, port, admin }: Configured,
+): string {
   return `listen:
   spop: [${"path" in spop ? `unix:${spop.path}` : `${spop.host}:${spop.port}`}]
   admin: 127.0.0.1:${admin}
+workers: ${workers}
 policies: ./policies
 issuers:
   bench: { type: oidc, issuer: ${stage.issuer.url}, audiences: [${AUDIENCE}], kind: person }

@@ -51,7 +51,7 @@ export function isLater({ not }: Schema): boolean {
 export function rightOf(schema: Schema): string {
   const { description, examples, type, enum: names, minimum, maximum } = schema;
   const words = description ?? names?.join(", ") ?? [type ?? "another value"].flat().join(" or ");
-  const kind = type === "integer" ? "a whole number" : "a number";
+  const kind = [type].flat().includes("integer") ? "a whole number" : "a number";
   const range = minimum === undefined || maximum === undefined ? "" : `${kind} from ${minimum} to ${maximum}: `;
   const such = examples?.map((example) => JSON.stringify(example)).join(" or ");
   return `${range}${words}${such === undefined ? "" : `, such as ${such}`}`;

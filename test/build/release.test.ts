@@ -61,7 +61,7 @@ test("a release alone says what the source says", async (t) => {
 test("a release alone serves, and reloads on its other thread", async (t) => {
   const { ports, ...texts } = await files();
   const cwd = folderOf(t, texts);
-  const served = await serve(t, cwd, ports, MAIN);
+  const served = await serve(t, cwd, ports, { main: MAIN });
   t.equal((await served.page("/ready")).status, 200);
   t.match((await served.page("/metrics")).text, "process_resident_memory_bytes");
   served.child.kill("SIGHUP");

@@ -56,6 +56,7 @@ log:
   level: debug
   decisions: refused
   destination: stderr
+workers: 2
 `;
 
 /** The shortest configuration: what it does not say has its default. */

@@ -1,8 +1,12 @@
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
 import type { Config } from "../../agent/config.ts";
 import { ALGORITHMS } from "../../agent/identity/signature.ts";
 import { CONFIG_PLACES, configFile, loadConfig } from "../../agent/load-config.ts";
+import { renderInputOf } from "../../agent/render-input.ts";
+import { allAddresses } from "../../agent/workers/addresses.ts";
+import { policiesOf } from "../support/agent.ts";
 import { AUTHORITY } from "../support/certificates.ts";
 import { EVERY_KEY, env, Files, file, SHORTEST } from "./example.ts";
 
@@ -17,6 +21,7 @@ test("a configuration with every key is taken as it says", (t) => {
       ],
       admin: { host: "::1", port: 9901 },
     },
+    workers: 2,
     policies: [join(files.directory, "policies")],
     issuers: [
       {
@@ -61,6 +66,7 @@ test("what a configuration does not say has the documented default", (t) => {
   t.strictSame(loaded.config, {
     file: join(files.directory, "countersign.yaml"),
     listen: { spop: [{ host: "127.0.0.1", port: 9000 }], admin: undefined },
+    workers: 1,
     policies: [join(files.directory, "a.yaml"), join(files.directory, "b")],
     issuers: [
       {
@@ -91,6 +97,30 @@ test("what a configuration does not say has the documented default", (t) => {
     log: { level: "info", decisions: "all", destination: "stdout" },
   } satisfies Config);
   t.strictSame(loaded.warnings, []);
+  t.end();
+});
+
+test("`auto` is a worker for each core", (t) => {
+  const loaded = new Files(t.testdir()).load(`${SHORTEST}workers: auto\n`);
+  t.equal("config" in loaded && loaded.config.workers, Math.min(availableParallelism(), 64));
+  t.end();
+});
+
+test("each worker has an address of its own, and HAProxy a server for each", (t) => {
+  const loaded = new Files(t.testdir()).load(
+    `${SHORTEST.replace("127.0.0.1:9000", '127.0.0.1:9000, { address: unix:/run/a, mode: "0600" }')}workers: 3\n`,
+  );
+  if (!("config" in loaded)) throw new Error("refused");
+  t.strictSame(allAddresses(loaded.config), [
+    { host: "127.0.0.1", port: 9000 },
+    { path: "/run/a", mode: 0o600 },
+    { host: "127.0.0.1", port: 9001 },
+    { path: "/run/a.2", mode: 0o600 },
+    { host: "127.0.0.1", port: 9002 },
+    { path: "/run/a.3", mode: 0o600 },
+  ]);
+  const { spopAddresses } = renderInputOf(loaded.config, policiesOf());
+  t.strictSame(spopAddresses.slice(2, 4), ["127.0.0.1:9001", "unix@/run/a.2"]);
   t.end();
 });
 

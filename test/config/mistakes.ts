@@ -1,3 +1,5 @@
+const WORKERS = "a whole number from 1 to 64: processes that answer HAProxy, or `auto` for one a core";
+
 /** What is changed in the configuration with every key, and the faults of it. The YAML is as somebody would mistype it. */
 export const MISTAKES: readonly (readonly [from: string, to: string, ...faults: string[]])[] = [
   [
@@ -397,11 +399,25 @@ export const MISTAKES: readonly (readonly [from: string, to: string, ...faults: 
   ],
   ["decisions: refused", "decisions: none", '50:14: the text "none"; `all`, or `refused` for those only'],
   ["destination: stderr", "destination: syslog", '51:16: the text "syslog"; `stdout` or `stderr`'],
+  ["workers: 2", "workers: 0", `52:10: the number 0; ${WORKERS}`],
+  ["workers: 2", "workers: 1.5", `52:10: the number 1.5; ${WORKERS}`],
+  ["workers: 2", "workers: 1000", `52:10: the number 1000; ${WORKERS}`],
+  ["workers: 2", "workers: many", `52:10: the text "many"; ${WORKERS}`],
+  [
+    'admin: "[::1]:9901"',
+    "admin: 127.0.0.1:9001",
+    "3:7: the address 127.0.0.1:9001 a second time, for another worker; another address; the first is at countersign.yaml:6:3",
+  ],
+  [
+    "- 127.0.0.1:9000",
+    "- 127.0.0.1:65535",
+    "3:7: 127.0.0.1:65535 for 2 workers, each of which takes a port; a port of at most 65534",
+  ],
   ["log:\n", "mesh:\n  trust_domain: a\nlog:\n", '48:1: "mesh" is not in this version; leave it out'],
   ["log:\n", "assertion: { issuer: a }\nlog:\n", '48:1: "assertion" is not in this version; leave it out'],
   [
     "log:\n",
     "LOG:\n",
-    '48:1: unknown key "LOG"; did you mean "log"? Known keys: listen, policies, issuers, haproxy, deadline, cache, limits, log',
+    '48:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, haproxy, deadline, cache, limits, log',
   ],
 ];

@@ -16,6 +16,7 @@ const BEYOND = [
   /; from \d+\w+ to /,
   /; 127\.0\.0\.1:9000, another loopback/,
   /: the address .* a second time/,
+  /; a port of at most/,
   /no mode: /,
   /names a file/,
   /a URL without|https: whoever stands/,

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { test } from "tap";
-import { readiness, statusReport } from "../../agent/telemetry/status.ts";
+import { type AdminState, readiness, statusReport } from "../../agent/telemetry/status.ts";
 import { createTelemetry } from "../../agent/telemetry/telemetry.ts";
 import { LOG_FIELDS } from "../../haproxy/access-log.ts";
 import { REASONS } from "../../policies/decision.ts";
@@ -119,6 +119,8 @@ test("every other line is in the docs with its level, and no other", async (t) =
   telemetry.dropped(1);
   for (const outcome of ["ok", "error", "ok"] as const) telemetry.fetched("okta", "jwks", outcome, 1);
   telemetry.unexpected("somewhere", new Error("bug"));
+  telemetry.workerEnded(2, "signal SIGKILL", 100);
+  telemetry.workerReady(2);
   telemetry.draining("SIGTERM");
   telemetry.stopped();
   const written = new Map((await lines()).map(({ msg, level }) => [String(msg), String(level)]));
@@ -131,19 +133,22 @@ test("every other line is in the docs with its level, and no other", async (t) =
 test("every member of /status and /ready is in the docs", (t) => {
   const { telemetry } = recorded(t);
   const time = { succeededAt: undefined, failedAt: undefined, error: undefined };
-  const state = {
+  const counts = { connections: 0, opened: 0, inFlight: 0, requests: 0 };
+  const none = { lastEnd: undefined, problem: undefined };
+  telemetry.reloadFailed([]);
+  const state: AdminState = {
     version: "1.2.3",
     startedAt: NOON,
-    clock: () => NOON,
-    phase: () => "serving" as const,
-    issuers: () => [{ name: "okta", issuer: "https://okta.test", keys: 0, identities: 0, ...time }],
-    caches: () => ({ identities: { entries: 0, limit: 1 } }),
-    connections: () => 0,
-    inFlight: () => 0,
-    pipeliningAdvice: () => undefined,
-    telemetry,
+    now: NOON,
+    phase: "serving",
+    load: telemetry.load(),
+    issuers: [{ name: "okta", issuer: "https://okta.test", keys: 0, identities: 0, ...time }],
+    caches: { identities: { entries: 0, limit: 1 } },
+    ...counts,
+    pipeliningAdvice: undefined,
+    log: telemetry.logState(),
+    workers: [{ worker: 1, pid: 7, state: "ready", ...counts, restarts: 0, ...none }],
   };
-  telemetry.reloadFailed([]);
   const report = statusReport(state);
   const rows = table("member", "meaning");
   t.strictSame(
@@ -154,6 +159,11 @@ test("every member of /status and /ready is in the docs", (t) => {
   t.strictSame(inner("issuers"), Object.keys(report.issuers[0] ?? {}));
   t.strictSame(inner("caches"), Object.keys(report.caches.identities ?? {}));
   t.strictSame(inner("log"), Object.keys(report.log));
+  const states = ["starting", "ready", "silent", "down"];
+  t.strictSame(
+    inner("workers").filter((name) => !states.includes(name)),
+    Object.keys(report.workers[0] ?? {}),
+  );
   t.strictSame(inner("last_failed_reload"), Object.keys(report.last_failed_reload ?? {}));
   const ready = table("page", "status", "body").find(([page]) => page === "`/ready`");
   t.strictSame(

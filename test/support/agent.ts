@@ -16,6 +16,7 @@ import type { Value } from "../../protocol/value.ts";
 export const CONFIG: Config = {
   file: "/etc/countersign/countersign.yaml",
   listen: { spop: [{ host: "127.0.0.1", port: 0 }], admin: undefined },
+  workers: 1,
   policies: [],
   issuers: [],
   haproxy: {

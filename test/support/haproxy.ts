@@ -56,14 +56,27 @@ export function stockConfig(etc: string): string {
   return text.replace(/^\t(?:chroot|user|group|stats) .*\n/gm, "").replaceAll("/etc/haproxy", etc);
 }
 
-/** A port nobody listens on at the moment. */
-export async function freePort(): Promise<number> {
+/** A port nobody listens on at the moment, and so many after it. */
+export async function freePort(more = 0): Promise<number> {
+  for (;;) {
+    const first = await bindable(0);
+    if (first === undefined) throw new Error("no port");
+    let last = first;
+    while (last < first + more && (await bindable(last + 1)) !== undefined) last++;
+    if (last === first + more) return first;
+  }
+}
+
+/** The port, 0 for any, where nobody listens on it. */
+async function bindable(port: number): Promise<number | undefined> {
+  if (port > 65_535) return undefined;
   const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const bound = await new Promise<boolean>((done) => {
+    server.once("error", () => done(false)).listen(port, "127.0.0.1", () => done(true));
+  });
   const address = server.address();
-  await new Promise((done) => server.close(done));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
+  if (bound) await new Promise((done) => server.close(done));
+  return typeof address === "object" ? address?.port : undefined;
 }
 
 /** What `haproxy -c` says of these files: its exit status, and the lines of its warnings and errors. */

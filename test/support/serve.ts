@@ -7,7 +7,8 @@ import type { Test } from "tap";
 import { run } from "../../agent/commands/run.ts";
 import { freePort } from "./haproxy.ts";
 
-const MAIN = resolve(import.meta.dirname, "../../agent/main.ts");
+/** The agent's command line. */
+export const MAIN = resolve(import.meta.dirname, "../../agent/main.ts");
 
 /** How a `countersign` command ended. */
 export interface Ended {
@@ -19,7 +20,7 @@ export interface Ended {
 /** Runs one `countersign` command to its end, as a user would. */
 export async function countersign(
   args: readonly string[],
-  options: { cwd?: string; env?: Record<string, string>; main?: string } = {},
+  options: { cwd?: string; env?: Readonly<Record<string, string>>; main?: string } = {},
 ): Promise<Ended> {
   const child = spawn(process.execPath, [options.main ?? MAIN, ...args], {
     cwd: options.cwd,
@@ -85,7 +86,7 @@ export interface Served {
 
 /** The configuration of a test's agent: listeners on ports of its own, and what the test adds. */
 export async function configuration(rest: string): Promise<{ text: string; spop: number; admin: number }> {
-  const [spop, admin] = [await freePort(), await freePort()];
+  const [spop, admin] = [await freePort(1), await freePort()];
   return {
     spop,
     admin,
@@ -98,11 +99,11 @@ export async function serve(
   t: Test,
   folder: string,
   { spop, admin }: { spop: number; admin: number },
-  main = MAIN,
+  { main = MAIN, env = {} }: { readonly main?: string; readonly env?: Readonly<Record<string, string>> } = {},
 ): Promise<Served> {
   const child = spawn(process.execPath, [main, "serve"], {
     cwd: folder,
-    env: { PATH: process.env.PATH },
+    env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const lines: Record<string, unknown>[] = [];

@@ -35,12 +35,17 @@ export interface Stage {
   refused(t: Test, status: number, reason: string, options?: Parameters<Stage["ask"]>[0]): Promise<void>;
 }
 
-/** The whole way, all of it real: provider, agent process, HAProxy with the generated files, backend. */
+/**
+ * The whole way, all of it real: provider, agent process, HAProxy with the generated files, backend.
+ *
+ * @param more lines of the configuration
+ */
 export async function stage(
   t: Test,
   binary: HaproxyBinary,
   policy = POLICY,
   parties: Readonly<Record<string, Party>> = {},
+  more = "",
 ): Promise<Stage> {
   const provider = await startProvider({ alice: { kind: "person" }, ...parties });
   t.teardown(() => provider.close());
@@ -50,7 +55,7 @@ export async function stage(
 issuers:
   idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://orders], keys: { cooldown: 1s } }
 haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: http, backends: { orders: ["127.0.0.1:${backend.port}"] } }
-`);
+${more}`);
   const folder = folderOf(t, { "countersign.yaml": text, "policies/orders.yaml": policy });
   const served = await serve(t, folder, ports);
   await startHaproxy(t, binary, await generated(folder), front);

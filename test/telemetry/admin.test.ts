@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, test } from "tap";
-import { AdminListener } from "../../agent/telemetry/admin.ts";
+import { AdminListener, type Sources } from "../../agent/telemetry/admin.ts";
 import type { AdminState, Phase } from "../../agent/telemetry/status.ts";
 import { parseExposition } from "../support/exposition.ts";
 import { loaded, NOON, recorded } from "../support/telemetry.ts";
@@ -42,24 +42,27 @@ async function admin(
   t: Test,
   changes: Partial<AdminState> = {},
   address: { path: string; mode: number } | undefined = undefined,
+  other: Partial<Sources> = {},
 ) {
   const { telemetry } = recorded(t);
   const errors: unknown[] = [];
   const now = { phase: "serving" as Phase };
-  const state: AdminState = {
+  const state = (): AdminState => ({
     version: "1.2.3",
     startedAt: NOON - 90_500,
-    clock: () => NOON,
-    phase: () => now.phase,
-    issuers: () => [ISSUER],
-    caches: () => ({ identities: { entries: 50, limit: 100_000 } }),
-    connections: () => 3,
-    inFlight: () => 2,
-    pipeliningAdvice: () => undefined,
-    telemetry,
+    now: NOON,
+    phase: now.phase,
+    load: telemetry.load(),
+    issuers: [ISSUER],
+    caches: { identities: { entries: 50, limit: 100_000 } },
+    ...{ connections: 3, opened: 5, inFlight: 2, requests: 7 },
+    pipeliningAdvice: undefined,
+    log: telemetry.logState(),
+    workers: [],
     ...changes,
-  };
-  const listener = new AdminListener(state, (error) => errors.push(error));
+  });
+  const sources = { state, metrics: () => telemetry.metrics(), ...other };
+  const listener = new AdminListener(sources, (error) => errors.push(error));
   await listener.listen(address ?? { host: "127.0.0.1", port: 0 });
   t.teardown(() => listener.close());
   const at = address === undefined ? { port: listener.port } : { socketPath: address.path };
@@ -90,7 +93,7 @@ test("/live is 200 whatever happens, /ready only while requests should come", as
 
 test("a failed reload and a failing issuer are named, and do not take the agent out of service", async (t) => {
   const failing = { ...ISSUER, failedAt: NOON, error: "https://example.okta.com/keys: timed out" };
-  const { get, telemetry } = await admin(t, { issuers: () => [failing] });
+  const { get, telemetry } = await admin(t, { issuers: [failing] });
   telemetry.started(loaded());
   telemetry.reloadFailed([FAULT]);
   const ready = await get("/ready");
@@ -111,7 +114,7 @@ test("a failed reload and a failing issuer are named, and do not take the agent 
 
 test("/status tells everything", async (t) => {
   const advice = "set tune.bufsize to 32768 or more";
-  const { get, telemetry } = await admin(t, { pipeliningAdvice: () => advice });
+  const { get, telemetry } = await admin(t, { pipeliningAdvice: advice });
   telemetry.started(loaded({ warnings: [FAULT] }));
   telemetry.reloadFailed([FAULT]);
   t.strictSame(JSON.parse((await get("/status")).body), {
@@ -143,6 +146,7 @@ test("/status tells everything", async (t) => {
       faults: ["orders.yaml:3:7: unknown key `rols`; did you mean `roles`?"],
     },
     warnings: ["orders.yaml:3:7: unknown key `rols`; did you mean `roles`?"],
+    workers: [],
     problems: [
       "the reload of 2026-11-23T12:00:00.000Z failed and changed nothing:",
       "orders.yaml:3:7: unknown key `rols`; did you mean `roles`?",
@@ -203,8 +207,8 @@ test("a unix socket with its mode", async (t) => {
 });
 
 test("a bug while answering is a 500 without detail, and the listener lives on", async (t) => {
-  const { get, errors } = await admin(t, {
-    issuers: () => {
+  const { get, errors } = await admin(t, {}, undefined, {
+    state: () => {
       throw new Error("a secret");
     },
   });
@@ -239,17 +243,11 @@ test("what is not HTTP, too large, or too many", async (t) => {
 
 test("closing waits for nobody", async (t) => {
   const asked = Promise.withResolvers<void>();
-  const { telemetry } = recorded(t);
-  const stuck = {
-    load: () => telemetry.load(),
-    logState: () => telemetry.logState(),
-    metricsType: "text/plain",
-    metrics: () => {
-      asked.resolve();
-      return new Promise<string>(() => {});
-    },
+  const metrics = () => {
+    asked.resolve();
+    return new Promise<string>(() => {});
   };
-  const { listener, get } = await admin(t, { telemetry: stuck });
+  const { listener, get } = await admin(t, {}, undefined, { metrics });
   const idle = await opened(listener);
   const closed = new Promise((resolve) => idle.once("close", resolve));
   const unanswered = t.rejects(get("/metrics"), { code: "ECONNRESET" });

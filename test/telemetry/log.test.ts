@@ -66,7 +66,7 @@ test("a reload changes what is logged; a new destination or address takes a rest
       "decision",
       "log.destination was changed; that takes a restart",
       "reloaded: new requests are judged by this revision",
-      "listen was changed; that takes a restart",
+      "listen or workers was changed; that takes a restart",
     ],
   );
 });

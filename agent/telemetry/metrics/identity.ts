@@ -44,6 +44,8 @@ export class IdentityMetrics {
     this.#succeeded = new Gauge({
       name: "countersign_issuer_keys_last_success_timestamp_seconds",
       help: "When an issuer's keys were last fetched.",
+      // Of several workers, the one whose keys are the oldest.
+      aggregator: "min",
       labelNames: ["issuer"] as const,
       registers,
     });

@@ -15,6 +15,21 @@ export interface Gauges {
   cached(): number;
 }
 
+/** A family of metrics with its samples, as plain data. */
+export interface MetricValues {
+  readonly name: string;
+  readonly help: string;
+  readonly type: string;
+  /** How the samples of several processes become one. */
+  readonly aggregator: string;
+  readonly values: readonly {
+    readonly value: number;
+    readonly labels: Readonly<Record<string, string | number>>;
+    /** Of a histogram's parts. */
+    readonly metricName?: string;
+  }[];
+}
+
 export interface MetricsOptions {
   /** Countersign's. */
   readonly version: string;
@@ -54,6 +69,7 @@ export class Metrics {
       name: "countersign_build_info",
       help: "1, labelled with the versions of Countersign and Node.",
       labelNames: ["version", "node_version"] as const,
+      aggregator: "first",
       registers: [registry],
     });
     build.set({ version, node_version: process.version }, 1);
@@ -75,12 +91,13 @@ export class Metrics {
     this.#eventLoop.stop();
   }
 
+  async values(): Promise<readonly MetricValues[]> {
+    // prom-client's type leaves out what it says of each value.
+    return (await this.#registry.getMetricsAsJSON()) as unknown as readonly MetricValues[];
+  }
+
   /** Prometheus' text format, version 0.0.4. */
   text(): Promise<string> {
     return this.#registry.metrics();
-  }
-
-  get contentType(): string {
-    return this.#registry.contentType;
   }
 }

@@ -1,0 +1,79 @@
+import type { Fault } from "../policies/fault.ts";
+import type { Failed } from "./load.ts";
+import type { Loaded as LoadReport, ReloadEvents, ServerEvents } from "./telemetry/events.ts";
+import { Watch } from "./watch.ts";
+
+type Outcome<Set extends object> = { readonly read: readonly string[] } & ({ readonly loaded: Set } | Failed);
+
+export interface ReloadsOptions<Set extends object> {
+  /** Reads and checks everything anew. */
+  load(): Promise<Outcome<Set>>;
+  /**
+   * Puts a sound set in force, or says why that cannot be; then the one before is still in force.
+   *
+   * @param begun milliseconds since the epoch when its load began
+   */
+  adopt(set: Set, begun: number): Promise<LoadReport | readonly Fault[]>;
+  readonly events: ReloadEvents & Pick<ServerEvents, "unexpected">;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+}
+
+/** Loads everything anew when it is told to and when a file changes, one load at a time; a broken set changes nothing. */
+export class Reloads<Set extends object> {
+  readonly #options: ReloadsOptions<Set>;
+  readonly #watch = new Watch(() => this.request());
+  /** What the set in force was read from: watched on after a failed reload, which may have read less. */
+  #read: readonly string[] = [];
+  #loading: Promise<void> | undefined;
+  #again = false;
+  #stopped = false;
+
+  constructor(options: ReloadsOptions<Set>) {
+    this.#options = options;
+  }
+
+  /** Begins to watch what the first load has read. @param since when it was read, in milliseconds since the epoch */
+  async start(read: readonly string[], since: number): Promise<void> {
+    this.#read = read;
+    await this.#watch.start(read, since);
+  }
+
+  /** A load under way is followed by another one. */
+  request(): void {
+    if (this.#loading !== undefined) {
+      this.#again = true;
+      return;
+    }
+    this.#loading = this.#load()
+      .catch((error: unknown) => this.#options.events.unexpected("reloading", error))
+      .then(() => {
+        this.#loading = undefined;
+        if (!this.#again) return;
+        this.#again = false;
+        this.request();
+      });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#watch.stop();
+  }
+
+  async #load(): Promise<void> {
+    const { events, clock, load, adopt } = this.#options;
+    const begun = clock();
+    const outcome = await load();
+    if (this.#stopped) return;
+    const broken = "faults" in outcome;
+    await this.#watch.start(broken ? [...this.#read, ...outcome.read] : outcome.read, begun);
+    if (broken) {
+      events.reloadFailed(outcome.faults);
+      return;
+    }
+    this.#read = outcome.read;
+    const adopted = await adopt(outcome.loaded, begun);
+    if ("revision" in adopted) events.reloaded(adopted);
+    else events.reloadFailed(adopted);
+  }
+}

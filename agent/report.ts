@@ -1,0 +1,23 @@
+import type { CheckedSet } from "./load.ts";
+import { addressText } from "./server/listen.ts";
+import type { Loaded as LoadReport } from "./telemetry/events.ts";
+import { allAddresses } from "./workers/addresses.ts";
+
+/** What a load is told as. */
+export function reportOf(
+  { config, checked, warnings }: CheckedSet,
+  times: Pick<LoadReport, "loadedAt" | "durationMs">,
+): LoadReport {
+  const services = checked.files.flatMap(({ content }) => Object.values(content.services ?? {}));
+  const { admin } = config.listen;
+  return {
+    ...times,
+    revision: checked.revision,
+    services: services.length,
+    routes: services.reduce((sum, { routes }) => sum + routes.length, 0),
+    issuers: config.issuers.map(({ name }) => name),
+    warnings,
+    log: config.log,
+    listen: [...allAddresses(config), ...(admin === undefined ? [] : [admin])].map(addressText),
+  };
+}

@@ -1,0 +1,384 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { join } from "node:path";
+import { type Test, test } from "tap";
+import { SpopClient } from "../../protocol/client.ts";
+import { messageOf } from "../support/agent.ts";
+import { parseExposition } from "../support/exposition.ts";
+import { freePort } from "../support/haproxy.ts";
+import { countersign, folderOf, MAIN, type Served, serve } from "../support/serve.ts";
+
+const policy = (route: string) =>
+  `services: { s: { hosts: [orders.example.com], backend: b, routes: [{ name: ${route}, match: ["GET /v1/{path...}"], allow: [anyone] }] } }\n`;
+const NOTIFY = messageOf({ contract: "1:subject", authorization: null });
+
+interface Workers {
+  readonly folder: string;
+  readonly served: Served;
+  /** The socket of a worker, from 1. */
+  path(worker: number): string;
+  client(worker: number): Promise<SpopClient>;
+  status(): Promise<Status>;
+  metrics(): Promise<ReturnType<typeof parseExposition>>;
+  /** Asks until it holds. */
+  until(holds: (status: Status) => boolean): Promise<Status>;
+}
+
+interface Status {
+  readonly phase: string;
+  readonly revision: string;
+  readonly connections: number;
+  readonly caches: { readonly identities: { readonly limit: number } };
+  readonly problems: readonly string[];
+  readonly workers: readonly {
+    readonly pid: number;
+    readonly state: string;
+    readonly requests: number;
+    readonly connections: number;
+    readonly restarts: number;
+    readonly last_end: string | null;
+  }[];
+}
+
+/** `countersign serve` with two workers on unix sockets. */
+async function workers(t: Test, env: Readonly<Record<string, string>> = {}): Promise<Workers> {
+  const admin = await freePort();
+  const folder = folderOf(t, { "policies/a.yaml": policy("one") });
+  writeFileSync(join(folder, "countersign.yaml"), configuration(folder, admin));
+  const served = await serve(t, folder, { spop: 0, admin }, { env });
+  const path = (worker: number) => join(folder, worker === 1 ? "spop.sock" : `spop.sock.${worker}`);
+  const status = async () => JSON.parse((await served.page("/status")).text) as Status;
+  return {
+    folder,
+    served,
+    path,
+    status,
+    async client(worker) {
+      const opened = await SpopClient.open({ path: path(worker) });
+      t.teardown(() => opened.socket.destroy());
+      return opened;
+    },
+    metrics: async () => parseExposition((await served.page("/metrics")).text),
+    async until(holds) {
+      for (;;) {
+        const now = await status();
+        if (holds(now)) return now;
+        await new Promise((done) => setTimeout(done, 20));
+      }
+    },
+  };
+}
+
+function configuration(folder: string, admin: number): string {
+  return `listen: { spop: [{ address: "unix:${join(folder, "spop.sock")}", mode: "0640" }], admin: "127.0.0.1:${admin}" }
+workers: 2
+policies: ./policies
+issuers: {}
+haproxy: { version: "3.2", bind: ["*:8080"], scheme: http, backends: {} }
+`;
+}
+
+async function ruleOf(client: SpopClient): Promise<unknown> {
+  return (await client.notify(NOTIFY)).find(({ name }) => name === "rule")?.value.value;
+}
+
+function value(families: ReturnType<typeof parseExposition>, name: string, labels: Record<string, string> = {}) {
+  const found = families.get(name)?.samples.find((sample) => {
+    return Object.entries(labels).every(([label, text]) => sample.labels[label] === text);
+  });
+  return found?.value;
+}
+
+function allowed(families: ReturnType<typeof parseExposition>): number {
+  const samples = families.get("countersign_decisions_total")?.samples ?? [];
+  return samples.reduce((sum, { labels, value }) => sum + (labels.verdict === "allow" ? value : 0), 0);
+}
+
+test("every worker answers, and metrics and status speak for all of them", async (t) => {
+  const { client, status, metrics, path } = await workers(t);
+  for (const worker of [1, 2]) t.equal(statSync(path(worker)).mode & 0o777, 0o640, path(worker));
+  const [one, two] = [await client(1), await client(2)];
+  for (let i = 0; i < 3; i++) t.equal(await ruleOf(one), "s/one");
+  for (let i = 0; i < 5; i++) t.equal(await ruleOf(two), "s/one");
+
+  const { connections, caches, workers: each, problems } = await status();
+  t.equal(connections, 2);
+  t.equal(caches.identities.limit, 200_000, "of both");
+  t.strictSame(problems, []);
+  t.match(each, [
+    { state: "ready", requests: 3, connections: 1, restarts: 0, last_end: null },
+    { state: "ready", requests: 5, connections: 1, restarts: 0, last_end: null },
+  ]);
+
+  const families = await metrics();
+  t.equal(allowed(families), 8);
+  t.equal(
+    families.get("countersign_decision_duration_seconds")?.samples.find(({ name }) => /_count$/.test(name))?.value,
+    8,
+  );
+  t.equal(value(families, "countersign_connections"), 2);
+  const info = families.get("countersign_policies_info")?.samples ?? [];
+  t.strictSame(
+    info.map(({ value }) => value),
+    [1],
+    "one revision, once",
+  );
+  t.equal(value(families, "countersign_build_info"), 1);
+  t.equal(value(families, "countersign_reloads_total", { outcome: "ok" }), 1);
+  t.equal(value(families, "countersign_last_reload_successful"), 1);
+  t.equal(value(families, "countersign_workers", { state: "ready" }), 2);
+  for (const name of ["process_resident_memory_bytes", "nodejs_version_info"]) {
+    const samples = families.get(name)?.samples ?? [];
+    t.strictSame(
+      samples.map(({ labels }) => labels.worker),
+      ["primary", "1", "2"],
+      name,
+    );
+  }
+});
+
+test("a reload is in force in every worker once it is told, and a broken one in none", async (t) => {
+  const { folder, served, client, metrics, status } = await workers(t);
+  const clients = [await client(1), await client(2)];
+  const file = join(folder, "policies/a.yaml");
+  const rules: string[] = [];
+  let told = false;
+  const asking = clients.map(async (each) => {
+    while (!told) rules.push(`${await ruleOf(each)}`);
+  });
+  writeFileSync(file, policy("two"));
+  const line = await served.said("reloaded");
+  told = true;
+  for (const each of clients) t.equal(await ruleOf(each), "s/two", "on the connection that was there");
+  await Promise.all(asking);
+  t.strictSame([...new Set(rules)].sort(), ["s/one", "s/two"], "requests were answered meanwhile");
+  t.equal((await status()).revision, line.revision);
+  t.equal(value(await metrics(), "countersign_policies_info", { revision: String(line.revision) }), 1);
+  t.equal(served.lines.filter(({ msg }) => String(msg).startsWith("reloaded")).length, 1, "told once");
+
+  writeFileSync(file, policy("three").replace("allow:", "alow:"));
+  const failed = await served.said("reload failed");
+  t.match(String(failed.faults), /a\.yaml:1:\d+: unknown key "alow"/);
+  for (const each of clients) t.equal(await ruleOf(each), "s/two");
+  t.equal(value(await metrics(), "countersign_last_reload_successful"), 0);
+  t.match((await served.page("/ready")).text, "failed and changed nothing");
+
+  writeFileSync(file, policy("four"));
+  writeFileSync(
+    join(folder, "countersign.yaml"),
+    `${readFileSync(join(folder, "countersign.yaml"), "utf8")}log: { decisions: refused }\n`,
+  );
+  await served.said("reloaded", 2);
+  for (const each of clients) t.equal(await ruleOf(each), "s/four");
+  const decisions = () => served.lines.filter(({ msg, rule }) => msg === "decision" && rule === "s/four").length;
+  served.child.kill("SIGHUP");
+  await served.said("reloaded", 3);
+  t.equal(decisions(), 0, "`log.decisions` is in force in the workers too");
+});
+
+test("a worker that is killed is started again with the set in force, and the other answers meanwhile", async (t) => {
+  const { folder, served, client, status, metrics, until } = await workers(t);
+  const [one, two] = [await client(1), await client(2)];
+  for (let i = 0; i < 3; i++) await ruleOf(one);
+  for (let i = 0; i < 4; i++) await ruleOf(two);
+  writeFileSync(join(folder, "policies/a.yaml"), policy("two"));
+  await served.said("reloaded");
+  t.equal(allowed(await metrics()), 7);
+  const pid = (await status()).workers[1]?.pid ?? 0;
+  process.kill(pid, "SIGKILL");
+  const line = await served.said("a worker ended");
+  t.match(line, { level: "error", worker: 2, end: "signal SIGKILL" });
+  t.equal(await ruleOf(one), "s/two", "the other goes on");
+  t.equal((await served.page("/ready")).status, 200, "one of two is service");
+  t.equal(allowed(await metrics()), 8, "what the dead one had counted still counts");
+
+  t.match(await served.said("the worker answers again"), { worker: 2 });
+  t.equal(await ruleOf(await client(2)), "s/two", "the set that came after the start");
+  const { workers: each, problems } = await until(({ workers: [, second] }) => second?.state === "ready");
+  t.match(each[1], { restarts: 1, last_end: "signal SIGKILL", requests: 1 });
+  t.not(each[1]?.pid, pid);
+  t.strictSame(problems, []);
+  const families = await metrics();
+  t.equal(allowed(families), 9);
+  t.equal(value(families, "countersign_worker_restarts_total", { worker: "2" }), 1);
+});
+
+test("a worker that stands still keeps neither /metrics nor /ready waiting, and its numbers do not vanish", async (t) => {
+  const { served, client, status, metrics, until } = await workers(t);
+  const [one, two] = [await client(1), await client(2)];
+  await ruleOf(one);
+  await ruleOf(two);
+  t.equal(allowed(await metrics()), 2);
+  const pid = (await status()).workers[0]?.pid ?? 0;
+  process.kill(pid, "SIGSTOP");
+  t.teardown(() => served.child.kill("SIGKILL"));
+  const families = await metrics();
+  t.equal(allowed(families), 2);
+  t.equal(value(families, "countersign_workers", { state: "silent" }), 1);
+  const ready = await served.page("/ready");
+  t.equal(ready.status, 200);
+  t.match(JSON.parse(ready.text).problems, ["worker 1 does not answer within 500 ms"]);
+  t.equal(await ruleOf(two), "s/one");
+  process.kill(pid, "SIGCONT");
+  t.strictSame((await until(({ workers: [first] }) => first?.state === "ready")).problems, []);
+});
+
+test("without any worker /ready is 503; they come back", async (t) => {
+  const { served, status, until } = await workers(t);
+  for (const { pid } of (await status()).workers) process.kill(pid, "SIGKILL");
+  await served.said("a worker ended", 2);
+  const { status: code, text } = await served.page("/ready");
+  // They may be back already.
+  if (code !== 200) t.match(JSON.parse(text), { ready: false, phase: "starting", problems: [/worker 1/, /worker 2/] });
+  await until(({ phase, workers: each }) => phase === "serving" && each.every(({ state }) => state === "ready"));
+  t.equal((await served.page("/ready")).status, 200);
+});
+
+test("no worker outlives a primary that is killed, and a new one can begin at once", async (t) => {
+  const { folder, served, client, status, path } = await workers(t);
+  const connection = await client(2);
+  const pids = (await status()).workers.map(({ pid }) => pid);
+  const closed = once(connection.socket, "close");
+  served.child.kill("SIGKILL");
+  await closed;
+  for (const pid of pids) while (existsSync(`/proc/${pid}/stat`)) await new Promise((done) => setTimeout(done, 10));
+  for (const worker of [1, 2]) {
+    const [error] = await once(connect(path(worker)), "error");
+    t.equal(error.code, "ECONNREFUSED", "the file is there, but nobody");
+  }
+  const again = await serve(t, folder, served);
+  t.equal(await ruleOf(await client(2)), "s/one");
+  t.equal((await again.page("/ready")).status, 200);
+});
+
+test("SIGTERM drains all: health checks are refused, requests answered, and it ends with 0", async (t) => {
+  const { served, client, path, status } = await workers(t);
+  const clients = [await client(1), await client(2)];
+  const pids = (await status()).workers.map(({ pid }) => pid);
+  // As a terminal or a supervisor that signals the whole group does.
+  for (const pid of pids) process.kill(pid, "SIGTERM");
+  served.child.kill("SIGTERM");
+  await served.said("draining");
+  t.equal((await served.page("/ready")).status, 503);
+  for (const [index, each] of clients.entries()) {
+    await t.rejects(refusedCheck(path(index + 1)), { code: "DISCONNECTED" }, `worker ${index + 1}`);
+    t.equal(await ruleOf(each), "s/one", "what HAProxy still sends is answered");
+  }
+  const [code] = served.child.exitCode === null ? await once(served.child, "exit") : [served.child.exitCode];
+  t.equal(code, 0);
+  t.equal(served.lines.at(-1)?.msg, "countersign stopped");
+  t.equal(served.lines.filter(({ msg }) => msg === "a worker ended").length, 0);
+  for (const pid of pids) t.notOk(existsSync(`/proc/${pid}`));
+});
+
+/** Drains begin in a worker when its order arrives: a check may come a moment before. */
+async function refusedCheck(path: string): Promise<void> {
+  for (;;) (await SpopClient.open({ path }, { healthcheck: true })).socket.destroy();
+}
+
+test("a second signal ends all at once, however busy HAProxy keeps them", async (t) => {
+  const { served, client } = await workers(t);
+  const clients = [await client(1), await client(2)];
+  served.child.kill("SIGTERM");
+  await served.said("draining");
+  const ended = once(served.child, "exit");
+  let asked = 0;
+  const busy = clients.map(async (each) => {
+    while (!each.socket.destroyed) {
+      await each.notify(NOTIFY).catch(() => {});
+      if (++asked === 200) served.child.kill("SIGINT");
+    }
+  });
+  t.strictSame(await ended, [0, null]);
+  await Promise.all(busy);
+  t.ok(asked >= 200, "they were answering until then");
+});
+
+test("an address that is taken, by whichever worker, ends the start and leaves nobody behind", async (t) => {
+  const folder = folderOf(t, { "policies/a.yaml": policy("one") });
+  writeFileSync(join(folder, "countersign.yaml"), configuration(folder, await freePort()));
+  const taken = join(folder, "spop.sock.2");
+  const other = createServer().listen(taken);
+  t.teardown(() => other.close());
+  await once(other, "listening");
+  const { code, err, out } = await countersign(["serve"], { cwd: folder });
+  t.equal(code, 78);
+  t.match(err, `cannot listen on unix:${taken}: another process is listening there`);
+  t.match(out, "countersign stopped");
+  t.notOk(existsSync(join(folder, "spop.sock")), "the first worker's socket is gone with it");
+});
+
+test("workers that die at the start end it with an error", async (t) => {
+  const admin = await freePort();
+  const folder = folderOf(t, { "policies/a.yaml": policy("one") });
+  writeFileSync(join(folder, "countersign.yaml"), configuration(folder, admin));
+  const env = preload(t, 'throw new Error("no worker today")');
+  const { code, err } = await countersign(["serve"], { cwd: folder, env });
+  t.equal(code, 78);
+  t.match(err, "no worker today");
+  t.match(err, "the worker ended by code 1");
+});
+
+test("a bug in a worker ends this one only, and is in the log", async (t) => {
+  const bug = preload(t, 'process.on("SIGUSR2", () => { throw new Error("a bug") })');
+  const { served, client, status } = await workers(t, bug);
+  const other = await client(2);
+  process.kill((await status()).workers[0]?.pid ?? 0, "SIGUSR2");
+  t.match(await served.said("unexpected error"), { worker: 1, where: "the process", error: /a bug/ });
+  t.match(await served.said("a worker ended"), { worker: 1, end: "code 70" });
+  t.equal(await ruleOf(other), "s/one");
+  t.match(await served.said("the worker answers again"), { worker: 1 });
+});
+
+/** An environment in which the workers, who alone have a channel to another process, run this first. */
+function preload(t: Test, script: string): Readonly<Record<string, string>> {
+  const folder = folderOf(t, { "preload.mjs": `if (process.send !== undefined) ${script};\n` });
+  return { NODE_OPTIONS: `--import ${join(folder, "preload.mjs")}` };
+}
+
+test("lines of several processes stay whole in a pipe that is full, also the longest", async (t) => {
+  const admin = await freePort();
+  const folder = folderOf(t, { "policies/a.yaml": policy("one") });
+  writeFileSync(join(folder, "countersign.yaml"), configuration(folder, admin));
+  // A shell's pipe: Node's own are sockets, which tear nothing. Its reader begins late, so that it is full.
+  const command = '"$0" "$1" serve | { while [ ! -e read ]; do sleep 0.1; done; cat; }';
+  const shell = spawn("sh", ["-c", command, process.execPath, MAIN], {
+    cwd: folder,
+    detached: true,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  t.teardown(() => {
+    if (shell.exitCode === null) process.kill(-(shell.pid ?? 0), "SIGKILL");
+  });
+  let log = "";
+  shell.stdout.setEncoding("utf8").on("data", (text: string) => (log += text));
+  const ready = () =>
+    fetch(`http://127.0.0.1:${admin}/ready`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  while (!(await ready())) await new Promise((done) => setTimeout(done, 20));
+  // Nearly all of the line is escapes: more than a pipe takes in one piece.
+  const long = messageOf({ contract: "1:subject", authorization: null, path: `/v1/${"\u0001".repeat(1500)}` });
+  const clients = await Promise.all(
+    ["spop.sock", "spop.sock.2"].map((name) => SpopClient.open({ path: join(folder, name) })),
+  );
+  const asked = clients.map(async (client) => {
+    for (let i = 0; i < 150; i++) await Promise.all([client.notify(long), client.notify(NOTIFY)]);
+  });
+  await Promise.all(asked);
+  writeFileSync(join(folder, "read"), "");
+  while (!log.includes("\n")) await once(shell.stdout, "data");
+  for (const { socket } of clients) socket.destroy();
+  process.kill(Number(/"pid":(\d+)/.exec(log)?.[1]), "SIGTERM");
+  await once(shell, "close");
+  const decisions = log
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter(({ msg }) => msg === "decision");
+  t.equal(decisions.length, 600);
+  t.ok(decisions.some(({ path }) => String(path).length === 1024));
+});
