@@ -70,6 +70,8 @@ class Connection {
     const length = Number(/\r\ncontent-length: *(\d+)/i.exec(this.#received)?.[1] ?? 0);
     if (this.#received.length < head + 4 + length) return true;
     const status = Number(this.#received.slice(9, 12));
+    // A HAProxy that is being replaced says so.
+    if (/\r\nconnection: *close/i.test(this.#received)) this.#socket.destroy();
     this.#received = "";
     this.#answer(status);
     return true;
