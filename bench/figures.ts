@@ -11,6 +11,7 @@ import {
   coldScenario,
   GO_CONSTANT,
   GO_VERIFY,
+  HAPROXY_GO_CONSTANT,
   headersScenario,
   JWT_VERIFY,
   routesScenario,
@@ -67,6 +68,12 @@ function warmFigures(cell: Cell, old: boolean): readonly Figure[] {
       must: 0.15,
       goal: 0.1,
       reached: ratio(both, warm(OAUTH2_PROXY, "both")),
+    },
+    {
+      what: "warm CPU, HAProxy and agent / constant haproxy-go",
+      must: 0.8,
+      goal: 0.6,
+      reached: ratio(both, warm(HAPROXY_GO_CONSTANT, "both")),
     },
     {
       what: "warm CPU, agent / constant haproxy-spoe-go",

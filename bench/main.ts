@@ -91,7 +91,7 @@ async function main(args: readonly string[]): Promise<number> {
     tell(`HAProxy ${haproxy.version}`);
     reports.push(await measure(haproxy, options));
   }
-  if (options.markdown) writeMarkdown(reports, options.cores, ["npm run bench --", ...args].join(" "));
+  if (options.markdown) writeMarkdown(reports, options, args);
   process.stdout.write(options.json ? `${JSON.stringify(reports, undefined, 2)}\n` : reports.map(textOf).join("\n"));
   return 0;
 }

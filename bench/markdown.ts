@@ -1,22 +1,24 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { resolve } from "node:path";
+import { type BenchOptions, SECTIONS } from "./options.ts";
 import type { Report } from "./results.ts";
 import { asMarkdown, tablesOf } from "./tables.ts";
 
 const PAGE = resolve(import.meta.dirname, "../docs/performance.md");
 
 /**
- * Puts the tables of one run into docs/performance.md, in place of the last ones with as many cores.
+ * Puts the tables of one run into docs/performance.md, in place of the last ones with as many cores, whatever their
+ * HAProxys and sections were: the text says what was measured, and what was not.
  *
- * @param command what was typed
+ * @param args what was typed
  * @throws Error where the page has no place for them
  */
-export function writeMarkdown(reports: readonly Report[], cores: 1 | 2, command: string): void {
-  writeFileSync(
-    PAGE,
-    replaced(readFileSync(PAGE, "utf8"), cores, [machine(command), ...reports.map(chapter)].join("\n")),
-  );
+export function writeMarkdown(reports: readonly Report[], options: BenchOptions, args: readonly string[]): void {
+  // Where programs lie is nobody's business.
+  const command = ["npm run bench --", ...args.map((arg) => arg.replace(/[^=]*\//, ""))].join(" ");
+  const text = [`\`${command}\` ${machine()}\n${extent(options)}\n`, ...reports.map(chapter)].join("\n");
+  writeFileSync(PAGE, replaced(readFileSync(PAGE, "utf8"), options.cores, text));
 }
 
 /** The page with the text between the two comments of so many cores replaced. */
@@ -28,10 +30,17 @@ export function replaced(page: string, cores: 1 | 2, text: string): string {
   return page.slice(0, from + begin.length) + text + page.slice(to);
 }
 
-function machine(command: string): string {
+function machine(): string {
   const model = cpus()[0]?.model ?? "unknown processor";
   const day = new Date().toISOString().slice(0, 10);
-  return `\`${command}\` on ${day}: ${cpus().length} cores of ${model}, Linux ${release()}, Node ${process.version}.\n`;
+  return `on ${day}: ${cpus().length} cores of ${model}, Linux ${release()}, Node ${process.version}.`;
+}
+
+/** How much of the benchmark a run was. */
+export function extent({ rounds, seconds, sections }: Pick<BenchOptions, "rounds" | "seconds" | "sections">): string {
+  const left = SECTIONS.filter((section) => !sections.includes(section));
+  const rest = left.length === 0 ? "" : `; not measured: ${left.join(", ")}`;
+  return `Rounds: ${rounds}, of ${seconds} s each. Sections: ${sections.join(", ")}${rest}.`;
 }
 
 function chapter(report: Report): string {

@@ -100,7 +100,10 @@ function figureTable(report: Report): Table {
       reached === undefined ? "" : meets(figure, goal) ? "goal" : meets(figure, must) ? "holds" : "missed";
     return [what, verdict, reached?.toFixed(2) ?? "not measured", String(must), String(goal)];
   });
-  return { title: "Figures to reach", rows: [["figure", "", "reached", "must", "goal"], ...rows] };
+  return {
+    title: `Figures to reach with HAProxy ${report.haproxy}`,
+    rows: [["figure", "", "reached", "must", "goal"], ...rows],
+  };
 }
 
 /** A table for a terminal: columns as wide as they must be. */

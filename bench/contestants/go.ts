@@ -14,19 +14,35 @@ export const FORMS = { constant: "constant answer", verify: "golang-jwt each tim
 export type Form = keyof typeof FORMS;
 
 const run = promisify(execFile);
-let building: Promise<string> | undefined;
+const programs = new Map<string, Promise<string>>();
 
 /** An agent on github.com/negasus/haproxy-spoe-go. */
 export function spoeGo(form: Form): Contestant {
-  const name = `haproxy-spoe-go, ${FORMS[form]}`;
-  return stranger(name, async ({ processes, cores, issuer, ...stage }, socket) => {
-    building ??= build("spoe-agent");
-    const program = await building;
-    const folder = folderOf({ processes, cores, issuer, ...stage }, name);
-    for (const algorithm of ALGORITHMS) writeFileSync(join(folder, `${algorithm}.pem`), issuer.publicKey(algorithm));
-    const args = ["-socket", socket, "-form", form, "-keys", folder, "-issuer", issuer.url, "-audience", AUDIENCE];
+  return agentOf("haproxy-spoe-go", "spoe-agent", form);
+}
+
+/** An agent on github.com/dropmorepackets/haproxy-go. */
+export function haproxyGo(form: Form): Contestant {
+  return agentOf("haproxy-go", "spop-agent", form);
+}
+
+function agentOf(library: string, folder: string, form: Form): Contestant {
+  const name = `${library}, ${FORMS[form]}`;
+  return stranger(name, async (stage, socket) => {
+    const { processes, cores, issuer } = stage;
+    const program = await built(folder);
+    const keys = folderOf(stage, name);
+    for (const algorithm of ALGORITHMS) writeFileSync(join(keys, `${algorithm}.pem`), issuer.publicKey(algorithm));
+    const args = ["-socket", socket, "-form", form, "-keys", keys, "-issuer", issuer.url, "-audience", AUDIENCE];
     return processes.start(program, args, { env: { ...process.env, GOMAXPROCS: String(cores) } });
   });
+}
+
+/** The program of a folder, built once. */
+function built(folder: string): Promise<string> {
+  const program = programs.get(folder) ?? build(folder);
+  programs.set(folder, program);
+  return program;
 }
 
 /** @throws Missing where there is no Go, or its module proxy does not have the modules */
@@ -36,11 +52,12 @@ async function build(name: string): Promise<string> {
     await run("go", ["build", "-o", program, `./${name}`], { cwd: SOURCE });
     return program;
   } catch (error) {
-    throw new Missing(`go build: ${firstLineOf(error)}`);
+    throw new Missing(`go build: ${complaintOf(error)}`);
   }
 }
 
-function firstLineOf(error: unknown): string {
-  if (error instanceof Error && "stderr" in error && error.stderr) return String(error.stderr).split("\n")[0] ?? "";
-  return error instanceof Error ? error.message : String(error);
+/** What Go says of the modules that it does get comes before what is wrong. */
+function complaintOf(error: unknown): string {
+  const lines = error instanceof Error && "stderr" in error ? String(error.stderr).split("\n") : [];
+  return lines.find((line) => line !== "" && !line.startsWith("go: downloading")) ?? String(error);
 }

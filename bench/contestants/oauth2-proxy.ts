@@ -17,7 +17,7 @@ export const OAUTH2_PROXY: Contestant = {
     const agent = stage.processes.start(oauth2Proxy, argumentsOf(stage.issuer.url, agentPort), { env });
     await agent.until(() => accepts({ host: "127.0.0.1", port: agentPort }));
     const haproxy = await startWritten(stage, NAME, port, {
-      global: [`lua-prepend-path ${join(lua, "?.lua")}`, `lua-load ${join(lua, "auth-request.lua")}`],
+      global: [`lua-prepend-path ${join(lua, "?.lua")}`, `lua-load-per-thread ${join(lua, "auth-request.lua")}`],
       rules: [
         "http-request del-header x-auth- -m beg",
         "http-request lua.auth-intercept forward-auth /oauth2/auth HEAD authorization x-auth-request-* -",

@@ -1,30 +1,35 @@
 /**
- * An HTTP client that sends at a given rate, as a program: its one argument is a `Pace` in JSON, its output a
- * `ClientReport`. A request that finds all connections busy waits, and its latency counts from the moment it was due:
- * a stall is seen by all the requests that it made wait, not just by those under way (wrk would see only these).
+ * An HTTP client that sends at a given rate, as a program: its one argument is a `Pace` in JSON, its output a `Seen`.
+ * A request that finds all connections busy waits, and its latency counts from the moment it was due: a stall is seen
+ * by all the requests that it made wait, not just by those under way (wrk would see only these).
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { HOST, type Pace, type Seen } from "./load.ts";
 
-export interface ClientReport extends Seen {
-  /** Answers by status. */
-  readonly statuses: Readonly<Record<string, number>>;
-}
-
 /** After this many milliseconds without an answer a run is over. */
 const PATIENCE = 10_000;
+/** Milliseconds of a run at a given rate that are sent before it: connections open, and code is compiled. */
+const LEAD = 1000;
+/** Milliseconds that it sleeps at a stretch, between requests at a given rate: so late may an answer be noticed. */
+const NAP = 0.05;
+
+/** One status for all requests that got no answer. */
+const NONE = 0;
+
+/** What was read last, on any connection. */
+const chunk = Buffer.alloc(65_536);
 
 /** One keep-alive connection with at most one request under way. */
 class Connection {
   readonly #port: number;
-  readonly #answered: (connection: Connection, status: string, due: number) => void;
+  readonly #answered: (connection: Connection, status: number, due: number) => void;
   #socket: Socket;
   #received = "";
   #due = 0;
   #busy = false;
 
-  constructor(port: number, answered: (connection: Connection, status: string, due: number) => void) {
+  constructor(port: number, answered: (connection: Connection, status: number, due: number) => void) {
     this.#port = port;
     this.#answered = answered;
     this.#socket = this.#open();
@@ -43,30 +48,36 @@ class Connection {
   }
 
   #open(): Socket {
-    const socket = connect(this.#port, "127.0.0.1").setNoDelay(true).setEncoding("latin1");
+    // One buffer for all, and no stream of what is read.
+    const callback = (size: number) => this.#read(chunk.toString("latin1", 0, size));
+    const onread = { buffer: chunk, callback };
+    const socket = connect({ port: this.#port, host: "127.0.0.1", noDelay: true, onread });
     socket.on("error", () => {});
-    socket.on("data", (text: string) => this.#read(text));
     socket.on("close", () => {
       if (socket !== this.#socket) return;
       this.#received = "";
       // A listener that is being replaced may refuse for a moment; do not turn that into a storm.
-      if (this.#busy) setTimeout(() => this.#answer("none"), 1);
+      if (this.#busy) setTimeout(() => this.#answer(NONE), 1);
     });
     return socket;
   }
 
-  #read(text: string): void {
+  /** @returns that more is to be read */
+  #read(text: string): true {
     this.#received += text;
     const head = this.#received.indexOf("\r\n\r\n");
-    if (head < 0) return;
+    if (head < 0) return true;
     const length = Number(/\r\ncontent-length: *(\d+)/i.exec(this.#received)?.[1] ?? 0);
-    if (this.#received.length < head + 4 + length) return;
-    const status = this.#received.slice(9, 12);
+    if (this.#received.length < head + 4 + length) return true;
+    const status = Number(this.#received.slice(9, 12));
+    // A HAProxy that is being replaced says so.
+    if (/\r\nconnection: *close/i.test(this.#received)) this.#socket.destroy();
     this.#received = "";
     this.#answer(status);
+    return true;
   }
 
-  #answer(status: string): void {
+  #answer(status: number): void {
     if (!this.#busy) return;
     this.#busy = false;
     this.#answered(this, status, this.#due);
@@ -80,16 +91,18 @@ class Run {
   readonly #idle: Connection[];
   readonly #all: readonly Connection[];
   readonly #latencies: number[] = [];
-  readonly #statuses: Record<string, number> = {};
   readonly #cell = new Int32Array(new SharedArrayBuffer(4));
-  readonly #done: (report: ClientReport) => void;
+  readonly #done: (seen: Seen) => void;
   #start = 0;
   #sent = 0;
+  #answers = 0;
+  #refused = 0;
+  #unanswered = 0;
   /** Something was sent or received in this turn. */
   #active = false;
   #last = 0;
 
-  constructor(pace: Pace, done: (report: ClientReport) => void) {
+  constructor(pace: Pace, done: (seen: Seen) => void) {
     this.#pace = pace;
     this.#done = done;
     this.#requests = readFileSync(pace.file, "utf8").trimEnd().split("\n").map(headOf);
@@ -105,24 +118,37 @@ class Run {
     this.#turn();
   }
 
-  /** One turn of the event loop: whatever is due is sent, as far as there are connections for it. */
-  #turn(): void {
+  /** One turn of the event loop. */
+  readonly #turn = (): void => {
     const now = performance.now();
     if (this.#over(now)) {
       this.#finish(now);
       return;
     }
+    this.#send(now);
+    if (this.#pace.rate === undefined) {
+      setTimeout(this.#turn, 1);
+      return;
+    }
+    if (!this.#active) this.#sleep(this.#dueTime(now) - now);
+    this.#active = false;
+    setImmediate(this.#turn);
+  };
+
+  /** Timers of the event loop are a millisecond coarse, and spinning would take a core from what is measured. */
+  #sleep(wait: number): void {
+    Atomics.wait(this.#cell, 0, 0, 0 < wait && wait < NAP ? wait : NAP);
+  }
+
+  /** Whatever is due, as far as there are connections for it. */
+  #send(now: number): void {
     while (this.#sent < this.#total && this.#idle.length > 0) {
       const due = this.#dueTime(now);
-      if (due > now) break;
+      if (due > now) return;
       const request = this.#requests[this.#sent++ % this.#requests.length] ?? "";
       this.#idle.pop()?.send(request, due);
       this.#active = true;
     }
-    // Timers of the event loop are a millisecond coarse, and spinning would take a core from what is measured.
-    if (this.#pace.rate !== undefined && !this.#active) Atomics.wait(this.#cell, 0, 0, 0.05);
-    this.#active = false;
-    setImmediate(() => this.#turn());
   }
 
   #dueTime(now: number): number {
@@ -131,38 +157,37 @@ class Run {
 
   #over(now: number): boolean {
     const { rate, seconds } = this.#pace;
-    if (this.#latencies.length >= this.#total || now - this.#last > PATIENCE) return true;
+    if (this.#answers >= this.#total || now - this.#last > PATIENCE) return true;
     return rate === undefined && seconds !== undefined && now - this.#start > seconds * 1000;
   }
 
-  #answered(connection: Connection, status: string, due: number): void {
-    this.#last = performance.now();
+  #answered(connection: Connection, status: number, due: number): void {
+    const now = performance.now();
+    this.#last = now;
     this.#active = true;
-    this.#latencies.push(this.#last - due);
-    this.#statuses[status] = (this.#statuses[status] ?? 0) + 1;
+    this.#answers++;
+    if (status === NONE) this.#unanswered++;
+    if (status >= 400) this.#refused++;
+    if (this.#pace.rate === undefined || due >= this.#start + LEAD) this.#latencies.push(now - due);
     this.#idle.push(connection);
+    this.#send(now);
   }
 
   #finish(now: number): void {
     for (const connection of this.#all) connection.close();
     const sorted = Float64Array.from(this.#latencies).sort();
     const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
-    const statuses = this.#statuses;
-    const refused = Object.entries(statuses).reduce(
-      (sum, [status, n]) => sum + (status >= "400" && status < "a" ? n : 0),
-      0,
-    );
-    const broken = (statuses.none ?? 0) + (Number.isFinite(this.#total) ? this.#total - sorted.length : 0);
+    const missing = Number.isFinite(this.#total) ? this.#total - this.#answers : 0;
     this.#done({
-      ...{ requests: sorted.length, refused, broken, statuses, seconds: (now - this.#start) / 1000 },
-      ...{ p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1) },
+      ...{ requests: this.#answers, refused: this.#refused, broken: this.#unanswered + missing },
+      ...{ seconds: (now - this.#start) / 1000, p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1) },
     });
   }
 }
 
 function totalOf({ rate, seconds }: Pace, requests: number): number {
   if (seconds === undefined) return requests;
-  return rate === undefined ? Number.POSITIVE_INFINITY : Math.round(rate * seconds);
+  return rate === undefined ? Number.POSITIVE_INFINITY : Math.round(rate * (LEAD / 1000 + seconds));
 }
 
 function headOf(line: string): string {
@@ -170,7 +195,8 @@ function headOf(line: string): string {
   return `GET ${line.slice(0, blank)} HTTP/1.1\r\nHost: ${HOST}\r\n${line.slice(blank + 1)}\r\n\r\n`;
 }
 
-const report = await new Promise<ClientReport>((resolve) => {
-  new Run(JSON.parse(process.argv[2] ?? "") as Pace, resolve).begin();
-});
-process.stdout.write(JSON.stringify(report));
+const pace = JSON.parse(process.argv[2] ?? "") as Pace;
+// Linux lets a sleep end 50 us late, to save power.
+if (pace.rate !== undefined) writeFileSync("/proc/self/timerslack_ns", "1");
+const seen = await new Promise<Seen>((resolve) => new Run(pace, resolve).begin());
+process.stdout.write(JSON.stringify(seen));

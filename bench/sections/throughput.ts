@@ -1,7 +1,7 @@
 import { countersign } from "../contestants/countersign.ts";
 import { COOKIE, CRITEO } from "../contestants/criteo.ts";
 import { FLOOR } from "../contestants/floor.ts";
-import { spoeGo } from "../contestants/go.ts";
+import { haproxyGo, spoeGo } from "../contestants/go.ts";
 import { jwtVerify, PLAIN } from "../contestants/handwritten.ts";
 import { OAUTH2_PROXY } from "../contestants/oauth2-proxy.ts";
 import { ALGORITHMS, type Algorithm } from "../issuer.ts";
@@ -18,6 +18,9 @@ export const JWT_VERIFY = jwtVerify("RS256");
 export const GO_CONSTANT = spoeGo("constant");
 export const GO_VERIFY = spoeGo("verify");
 const GO_CACHE = spoeGo("cache");
+export const HAPROXY_GO_CONSTANT = haproxyGo("constant");
+const HAPROXY_GO_VERIFY = haproxyGo("verify");
+const HAPROXY_GO_CACHE = haproxyGo("cache");
 
 export const WARM = "one warm token";
 export const coldScenario = (algorithm: Algorithm) => `every token new, ${algorithm}`;
@@ -34,7 +37,10 @@ const row = (contestant: Contestant, scenario: string, traffic: Traffic, connect
 
 /** One identity, known to all who remember any: what each costs at rest and at full load. */
 export function warmRows(connections: readonly number[]): readonly Row[] {
-  const contestants = [PLAIN, COUNTERSIGN, JWT_VERIFY, FLOOR, GO_CONSTANT, GO_VERIFY, GO_CACHE];
+  const contestants = [
+    ...[PLAIN, COUNTERSIGN, JWT_VERIFY, FLOOR, GO_CONSTANT, GO_VERIFY, GO_CACHE],
+    ...[HAPROXY_GO_CONSTANT, HAPROXY_GO_VERIFY, HAPROXY_GO_CACHE],
+  ];
   const others = [
     countersign("countersign by TCP", { transport: "tcp" }),
     countersign("countersign, all logged", { decisions: "all" }),
@@ -50,14 +56,18 @@ export function warmRows(connections: readonly number[]): readonly Row[] {
 /** More identities than fit the processor's caches. */
 export function manyRows(): readonly Row[] {
   const many = tokens(10_000, "RS256");
-  return [PLAIN, COUNTERSIGN, GO_CACHE].map((contestant) => row(contestant, "10,000 warm tokens", many));
+  return [PLAIN, COUNTERSIGN, GO_CACHE, HAPROXY_GO_CACHE].map((contestant) =>
+    row(contestant, "10,000 warm tokens", many),
+  );
 }
 
 /** Every token is new to the agent. */
 export function coldRows(): readonly Row[] {
   return ALGORITHMS.flatMap((algorithm) => {
     const traffic = cold(algorithm);
-    return [PLAIN, COLD, GO_VERIFY].map((contestant) => row(contestant, coldScenario(algorithm), traffic));
+    return [PLAIN, COLD, GO_VERIFY, HAPROXY_GO_VERIFY].map((contestant) => {
+      return row(contestant, coldScenario(algorithm), traffic);
+    });
   });
 }
 

@@ -2,7 +2,8 @@ import { execFile } from "node:child_process";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
 import { test } from "tap";
-import { replaced } from "../../bench/markdown.ts";
+import { extent, replaced } from "../../bench/markdown.ts";
+import { SECTIONS } from "../../bench/options.ts";
 import type { Report } from "../../bench/results.ts";
 import { asText, tablesOf } from "../../bench/tables.ts";
 import { haproxies, minorOf } from "../support/haproxy.ts";
@@ -25,7 +26,9 @@ test("a quick run measures every contestant, or names it as missing", async (t) 
   for (const name of ["plain HAProxy", "countersign", "jwt_verify RS256", "constant answer (Node)"]) {
     t.ok(measured.includes(name), name);
   }
-  t.equal([...measured, ...missing].filter((name) => name.startsWith("haproxy-spoe-go")).length, 3);
+  for (const library of ["haproxy-spoe-go", "haproxy-go"]) {
+    t.equal([...measured, ...missing].filter((name) => name.startsWith(`${library}, `)).length, 3, library);
+  }
 
   for (const { contestant, samples } of report.results) {
     t.equal(samples.length, 1, contestant);
@@ -49,6 +52,15 @@ test("the tables of a run take the place of the last ones with as many cores", a
   const page = "<!-- measured with 1: begin -->\nold\n<!-- measured with 1: end -->\nrest";
   t.equal(replaced(page, 1, "new\n"), "<!-- measured with 1: begin -->\nnew\n<!-- measured with 1: end -->\nrest");
   t.throws(() => replaced(page, 2, "new\n"), /measured with 2/);
+});
+
+test("a run of a few sections says what it did not measure", async (t) => {
+  const text = extent({ rounds: 3, seconds: 2, sections: ["warm", "latency"] });
+  t.match(
+    text,
+    "Rounds: 3, of 2 s each. Sections: warm, latency; not measured: many, cold, policies, events, footprint.",
+  );
+  t.notMatch(extent({ rounds: 5, seconds: 3, sections: SECTIONS }), "not measured");
 });
 
 test("a wrong option is told", async (t) => {

@@ -2,11 +2,9 @@
 package main
 
 import (
-	"flag"
 	"log"
-	"net"
 
-	"bench/bearer"
+	"bench/contestant"
 
 	"github.com/negasus/haproxy-spoe-go/action"
 	"github.com/negasus/haproxy-spoe-go/agent"
@@ -14,35 +12,12 @@ import (
 	"github.com/negasus/haproxy-spoe-go/request"
 )
 
-var constant = bearer.Identity{Subject: "person-0@example.com", Tenant: "emea"}
-
 func main() {
-	socket := flag.String("socket", "", "path of the unix socket")
-	form := flag.String("form", "constant", "constant, verify or cache")
-	keys := flag.String("keys", "", "folder of ALGORITHM.pem")
-	issuer := flag.String("issuer", "", "iss")
-	audience := flag.String("audience", "", "aud")
-	flag.Parse()
-
-	identify := func(*request.Request) (bearer.Identity, error) { return constant, nil }
-	if *form != "constant" {
-		cached := 0
-		if *form == "cache" {
-			cached = 100_000
-		}
-		verifier, err := bearer.New(*keys, *issuer, *audience, cached)
-		if err != nil {
-			log.Fatal(err)
-		}
-		identify = func(r *request.Request) (bearer.Identity, error) {
-			return verifier.Identify(argument(r, "authorization"))
-		}
+	listener, identify := contestant.Start()
+	handle := func(r *request.Request) {
+		identity, err := identify(argument(r, "authorization"))
+		contestant.Answer(variables{&r.Actions}, argument(r, "id"), identity, err)
 	}
-	listener, err := net.Listen("unix", *socket)
-	if err != nil {
-		log.Fatal(err)
-	}
-	handle := func(r *request.Request) { answer(r, identify) }
 	log.Fatal(agent.New(handle, logger.NewNop()).Serve(listener))
 }
 
@@ -56,22 +31,12 @@ func argument(r *request.Request, name string) string {
 	return text
 }
 
-func answer(r *request.Request, identify func(*request.Request) (bearer.Identity, error)) {
-	identity, err := identify(r)
-	set := func(name string, value any) { r.Actions.SetVar(action.ScopeTransaction, name, value) }
-	set("id", argument(r, "id"))
-	if err != nil {
-		set("reason", "signature-invalid")
-		set("status", int64(401))
-		set("verdict", "deny")
-		return
-	}
-	set("reason", "allowed")
-	set("rule", "orders/things-5")
-	set("revision", "countersign")
-	set("subject", identity.Subject)
-	set("header_1", identity.Subject)
-	set("header_2", identity.Tenant)
-	set("backend", "orders")
-	set("verdict", "allow")
+type variables struct{ actions *action.Actions }
+
+func (v variables) SetString(name, value string) {
+	v.actions.SetVar(action.ScopeTransaction, name, value)
+}
+
+func (v variables) SetInteger(name string, value int64) {
+	v.actions.SetVar(action.ScopeTransaction, name, value)
 }
