@@ -58,7 +58,7 @@ test("a run of a few sections says what it did not measure", async (t) => {
   const text = extent({ rounds: 3, seconds: 2, sections: ["warm", "latency"] });
   t.match(
     text,
-    "Rounds: 3, of 2 s each. Sections: warm, latency; not measured: many, cold, policies, events, footprint.",
+    "Rounds: 3, of 2 s each. Sections: warm, latency; not measured: many, cold, policies, events, workers, footprint.",
   );
   t.notMatch(extent({ rounds: 5, seconds: 3, sections: SECTIONS }), "not measured");
 });
