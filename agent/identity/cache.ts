@@ -11,6 +11,8 @@ export type Verification =
 
 /** A principal with what it rests on. It is itself the answer to a warm request, for which nothing is allocated. */
 export interface CachedIdentity {
+  /** Of its credential; as in `keyOf`. */
+  readonly digest: string;
   readonly principal: Principal;
   readonly issuer: OidcVerifier;
   readonly key: Key;
@@ -19,6 +21,7 @@ export interface CachedIdentity {
 }
 
 interface CachedRefusal {
+  readonly digest: string;
   readonly verification: Verification;
   readonly issuer: OidcVerifier;
   /** The key set it was concluded from. */
@@ -35,7 +38,18 @@ export interface CacheUse {
 /** Milliseconds for which a refusal is remembered. */
 const REFUSAL_LIFETIME = 10_000;
 
-type Store = LRUCache<string, CachedIdentity>;
+/**
+ * The first 32 bits of a digest, which is a text of one character for each byte. Entries are found by it and hold the
+ * whole digest, to be compared: V8 enters a string into its table of all strings before it looks it up in a Map, which
+ * with 5,000 identities took 1.3 us of the 9.6 of a request. Two credentials with the same key push each other out, no
+ * more; among 100,000 there is one such pair.
+ */
+function keyOf(digest: string): number {
+  const low = digest.charCodeAt(0) | (digest.charCodeAt(1) << 8);
+  return low | (digest.charCodeAt(2) << 16) | (digest.charCodeAt(3) << 24);
+}
+
+type Store = LRUCache<number, CachedIdentity>;
 
 /**
  * Proven identities by the digest of their credential, bounded in number.
@@ -57,10 +71,11 @@ export class IdentityCache {
   }
 
   find(digest: string, now: number): CachedIdentity | undefined {
-    const found = this.#store.get(digest);
-    if (found === undefined) return undefined;
+    const key = keyOf(digest);
+    const found = this.#store.get(key);
+    if (found === undefined || found.digest !== digest) return undefined;
     if (now >= found.principal.expiresAt || now >= found.key.until) {
-      this.#store.delete(digest);
+      this.#store.delete(key);
       return undefined;
     }
     // A clock that was set back must not prolong a lifetime.
@@ -68,9 +83,9 @@ export class IdentityCache {
     return young && this.#issuers.has(found.issuer) ? found : undefined;
   }
 
-  add(digest: string, identity: CachedIdentity): void {
+  add(identity: CachedIdentity): void {
     identity.key.identities++;
-    this.#store.set(digest, identity);
+    this.#store.set(keyOf(identity.digest), identity);
   }
 
   get use(): CacheUse {
@@ -81,7 +96,7 @@ export class IdentityCache {
   #resized(size: number): Store {
     if (this.#store.max === size) return this.#store;
     const store = newStore(size);
-    this.#store.rforEach((identity, digest) => store.set(digest, identity));
+    this.#store.rforEach((identity, key) => store.set(key, identity));
     this.#store = store;
     return store;
   }
@@ -98,22 +113,22 @@ function newStore(size: number): Store {
 
 /** Refused credentials by their digest, apart from the identities, so that no flood of them pushes out a good one. */
 export class RefusalCache {
-  readonly #store: LRUCache<string, CachedRefusal>;
+  readonly #store: LRUCache<number, CachedRefusal>;
 
   constructor(size: number) {
     this.#store = new LRUCache({ max: size });
   }
 
   find(digest: string, now: number): Verification | undefined {
-    const found = this.#store.get(digest);
-    if (found === undefined) return undefined;
+    const found = this.#store.get(keyOf(digest));
+    if (found === undefined || found.digest !== digest) return undefined;
     const { issuer, version, refusedAt, verification } = found;
     const valid = issuer.keys.version === version && Math.abs(now - refusedAt) < REFUSAL_LIFETIME;
     return valid ? verification : undefined;
   }
 
-  add(digest: string, refusal: CachedRefusal): void {
-    this.#store.set(digest, refusal);
+  add(refusal: CachedRefusal): void {
+    this.#store.set(keyOf(refusal.digest), refusal);
   }
 
   get use(): CacheUse {

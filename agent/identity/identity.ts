@@ -189,12 +189,12 @@ class Issuers implements Identity {
     this.#inFlight.delete(digest);
     const at = this.#clock();
     if ("principal" in proof) {
-      const identity = { principal: proof.principal, issuer, key: proof.key, verifiedAt: at };
-      this.#identities.add(digest, identity);
+      const identity = { digest, principal: proof.principal, issuer, key: proof.key, verifiedAt: at };
+      this.#identities.add(identity);
       return identity;
     }
     const verification = refused(proof.reason);
-    if (LASTING.has(proof.reason)) this.#refusals.add(digest, { verification, issuer, version, refusedAt: at });
+    if (LASTING.has(proof.reason)) this.#refusals.add({ digest, verification, issuer, version, refusedAt: at });
     return verification;
   }
 }
