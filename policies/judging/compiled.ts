@@ -101,10 +101,9 @@ export class CompiledPolicies implements Policies {
     const known = subject.decisions?.get(rule);
     if (known !== undefined && !match.preflight) return known;
     const decided = this.#judge(rule, subject, match, request);
-    if (!rule.constant || match.preflight) return decided;
+    if (!rule.constant || match.preflight || subject.decisions === undefined) return decided;
     const recurring = { ...decided, recurs: true };
-    this.subjects.remember(subject, rule, recurring);
-    return recurring;
+    return this.subjects.remember(subject, rule, recurring) ? recurring : decided;
   }
 
   #judge(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest): Decision {

@@ -12,8 +12,11 @@ const MOST_DECISIONS = 16;
 export interface Subject {
   readonly principal: Principal;
   readonly held: Held;
-  /** What rules have decided that ask nothing of the request: the same principal always gets the same answer. */
-  decisions: Map<Rule, Decision> | undefined;
+  /**
+   * What rules have decided that ask nothing of the request: the same principal always gets the same answer.
+   * `undefined` for a principal that is judged for the first time.
+   */
+  readonly decisions: Map<Rule, Decision> | undefined;
 }
 
 /**
@@ -21,12 +24,15 @@ export interface Subject {
  * for the same token.
  *
  * When a generation is full the one before it is forgotten, so what is asked for often stays, at the price of a look-up
- * in two maps. A WeakMap of all would follow the identity cache; with 100,000 identities it took 100 MB more.
+ * in two maps. A WeakMap of all would follow the identity cache; with 100,000 identities it took 100 MB more. Nothing is
+ * kept of who came once only: 100,000 of those left as much behind for the garbage collector.
  */
 export class Subjects {
   readonly #roles: Roles;
   #young = new Map<Principal, Subject>();
   #old = new Map<Principal, Subject>();
+  /** Those that have come once. */
+  #once = new Set<Principal>();
 
   constructor(roles: Roles) {
     this.#roles = roles;
@@ -37,19 +43,34 @@ export class Subjects {
     const young = this.#young.get(principal);
     if (young !== undefined && now < young.held.until) return young;
     const old = this.#old.get(principal);
-    const known = old !== undefined && now < old.held.until ? old : undefined;
-    const subject = known ?? { principal, held: this.#roles.of(principal, now), decisions: undefined };
+    if (old !== undefined && now < old.held.until) return this.#kept(old);
+    const held = this.#roles.of(principal, now);
+    if (young === undefined && old === undefined && this.#isNew(principal)) {
+      return { principal, held, decisions: undefined };
+    }
+    return this.#kept({ principal, held, decisions: new Map() });
+  }
+
+  /** Keeps a decision of a rule that is `constant`. Returns whether it is kept. */
+  remember({ decisions }: Subject, rule: Rule, decision: Decision): boolean {
+    if (decisions === undefined || decisions.size >= MOST_DECISIONS) return false;
+    decisions.set(rule, decision);
+    return true;
+  }
+
+  #kept(subject: Subject): Subject {
     if (this.#young.size >= GENERATION) {
       this.#old = this.#young;
       this.#young = new Map();
     }
-    this.#young.set(principal, subject);
+    this.#young.set(subject.principal, subject);
     return subject;
   }
 
-  /** Keeps a decision of a rule that is `constant`. */
-  remember(subject: Subject, rule: Rule, decision: Decision): void {
-    subject.decisions ??= new Map();
-    if (subject.decisions.size < MOST_DECISIONS) subject.decisions.set(rule, decision);
+  #isNew(principal: Principal): boolean {
+    if (this.#once.delete(principal)) return false;
+    if (this.#once.size >= GENERATION) this.#once = new Set();
+    this.#once.add(principal);
+    return true;
   }
 }
