@@ -70,11 +70,14 @@ export async function measureRows(
   });
 }
 
+/** Seconds; a runtime compiles its hot code for some time. */
+const WARM_UP = 6;
+
 /** Every request once, then a while of load: caches are full and the code is compiled. */
 export async function warmUp(stage: Stage, row: Row, subject: Subject, { seconds }: Options): Promise<void> {
   const load = loadOf(stage, row, subject);
   await paced({ ...load, connections: Math.min(row.connections, 16) });
-  await saturate(load, Math.min(2, Math.ceil(seconds)));
+  await saturate(load, Math.min(WARM_UP, 2 * seconds));
 }
 
 export async function measureOnce(stage: Stage, row: Row, subject: Subject, { seconds }: Options): Promise<Sample> {

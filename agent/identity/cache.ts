@@ -74,13 +74,18 @@ export class IdentityCache {
     const key = keyOf(digest);
     const found = this.#store.get(key);
     if (found === undefined || found.digest !== digest) return undefined;
-    if (now >= found.principal.expiresAt || now >= found.key.until) {
+    if (isOver(found, now)) {
       this.#store.delete(key);
       return undefined;
     }
+    return this.holds(found, now) ? found : undefined;
+  }
+
+  /** Whether an identity that was found here before still answers. */
+  holds(identity: CachedIdentity, now: number): boolean {
     // A clock that was set back must not prolong a lifetime.
-    const young = Math.abs(now - found.verifiedAt) < this.#lifetime;
-    return young && this.#issuers.has(found.issuer) ? found : undefined;
+    const young = Math.abs(now - identity.verifiedAt) < this.#lifetime;
+    return young && !isOver(identity, now) && this.#issuers.has(identity.issuer);
   }
 
   add(identity: CachedIdentity): void {
@@ -100,6 +105,11 @@ export class IdentityCache {
     this.#store = store;
     return store;
   }
+}
+
+/** Whether no snapshot may rest on it any more. */
+function isOver({ principal, key }: CachedIdentity, now: number): boolean {
+  return now >= principal.expiresAt || now >= key.until;
 }
 
 function newStore(size: number): Store {
