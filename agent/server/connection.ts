@@ -16,6 +16,8 @@ import { FRAMES_IN_FLIGHT, type LargestAck, pipeliningFits } from "./pipelining.
 export const LARGEST_FRAME = 256 * 1024;
 /** Largest HELLO in bytes; HAProxy's have some 130. Until it was read, a peer can make the agent hold no more. */
 const LARGEST_HELLO = 4096;
+/** Bytes that Node reads from a socket at once: a read of fewer has emptied it. */
+const LARGEST_READ = 65_536;
 /** Milliseconds a new connection has for its HELLO, and a closing one for its last bytes. */
 const HELLO_TIMEOUT = 10_000;
 const CLOSE_TIMEOUT = 1_000;
@@ -49,8 +51,11 @@ export class Connection {
   readonly #batch = new AckBatch();
   readonly #onFrame = (frame: Frame) => this.#frame(frame);
   readonly #flushNow = () => this.#flush();
-  /** performance.now() of the last read: once a read, not once a frame. */
+  /** performance.now() of the last read, and the clock then: once a read, not once a frame. */
   #readAt = 0;
+  #now = 0;
+  /** A read is under way that has emptied the socket: what it asks is answered at its end. */
+  #emptied = false;
   #offered: Hello | undefined;
   #pipelined = false;
   #channel: Channel | undefined;
@@ -108,6 +113,8 @@ export class Connection {
   #read(chunk: Buffer): void {
     if (this.#closing) return;
     this.#readAt = performance.now();
+    this.#now = this.#shared.clock();
+    this.#emptied = chunk.length < LARGEST_READ;
     try {
       this.#decoder.push(chunk, this.#onFrame);
     } catch (error) {
@@ -118,6 +125,8 @@ export class Connection {
       this.#shared.events.protocolError(broken.code);
       this.disconnect(broken.status, broken.code);
     }
+    if (this.#emptied) this.#flush();
+    this.#emptied = false;
   }
 
   #frame(frame: Frame): void {
@@ -154,10 +163,10 @@ export class Connection {
   }
 
   #notify(frame: Frame): void {
-    const { snapshot, clock } = this.#shared;
+    const { snapshot } = this.#shared;
     const request = this.#reader.read(frame);
     if (request.channel !== this.#channel) this.#learn(request.channel);
-    const answer = authorize(request, snapshot, clock());
+    const answer = authorize(request, snapshot, this.#now);
     if (answer instanceof Promise) this.#await(frame, answer, request, snapshot);
     else this.#answer(frame.bytes, frame.idsStart, frame.payloadStart, answer, this.#readAt, true);
   }
@@ -193,12 +202,17 @@ export class Connection {
     void pending.then(settle);
   }
 
+  /**
+   * Its ACK leaves with the others of this read. Where more may be left to read, or nothing is being read, it waits for
+   * the end of the turn: after a stall many reads follow each other, and too many ACKs at once wedge HAProxy. That wait
+   * is a turn of its own: measured with one request a read 10 us of 46, with eight 1 of 11.
+   */
   #answer(bytes: Buffer, idsStart: number, idsEnd: number, answer: Answer, started: number, cached: boolean): void {
-    if (this.#batch.empty) setImmediate(this.#flushNow);
+    if (this.#batch.empty && !this.#emptied) setImmediate(this.#flushNow);
     this.#batch.add(bytes, idsStart, idsEnd, answer, started, cached);
   }
 
-  /** Sends this turn's answers. */
+  /** Sends what was answered. */
   #flush(): void {
     if (this.#batch.empty) return;
     const { bytes, answered, late } = this.#batch.take();

@@ -1,9 +1,10 @@
 import { test } from "tap";
 import { RecentTokens } from "../../agent/identity/recent.ts";
 
-const buffer = (text: string) => Buffer.from(text);
+const bytesOf = (bytes: Buffer) => ({ bytes, start: 0, end: bytes.length });
+const buffer = (text: string) => bytesOf(Buffer.from(text));
 /** In the middle of other bytes, as a token lies in a frame. */
-const within = (text: string) => Buffer.from(`xyz${text}xyz`).subarray(3, 3 + text.length);
+const within = (text: string) => ({ bytes: Buffer.from(`xyz${text}xyz`), start: 3, end: 3 + text.length });
 
 test("a token is found by all of its bytes, wherever they lie", (t) => {
   const recent = new RecentTokens<string>();
@@ -12,8 +13,8 @@ test("a token is found by all of its bytes, wherever they lie", (t) => {
   t.equal(recent.find(buffer(token)), "alice");
   t.equal(recent.find(within(token)), "alice");
   for (let i = 0; i < token.length; i++) {
-    const other = buffer(token);
-    other[i] = (other[i] ?? 0) ^ 1;
+    const other = within(token);
+    other.bytes[3 + i] = (other.bytes[3 + i] ?? 0) ^ 1;
     t.equal(recent.find(other), undefined, `another byte ${i}`);
   }
   for (const other of [token.slice(1), token.slice(0, -1), `${token}a`, `a${token}`, "", "a", "ab", "abcd"]) {
@@ -26,7 +27,7 @@ test("what was kept does not change with the bytes it was read from", (t) => {
   const recent = new RecentTokens<string>();
   const read = within("a-token-of-alice");
   recent.keep(read, "alice");
-  read.fill("b");
+  read.bytes.fill("b");
   t.equal(recent.find(buffer("a-token-of-alice")), "alice");
   t.equal(recent.find(buffer("b".repeat(16))), undefined);
   t.end();

@@ -229,6 +229,42 @@ test("who may do what", (t) => {
   t.end();
 });
 
+test("a request is led where its own host, method and path lead, whatever was asked before", (t) => {
+  const policies = policiesFrom(
+    `services:
+  a:
+    hosts: [a.example.com, "*.a.example.com"]
+    backend: a
+    routes:
+      - { name: read, match: ["GET /v1/{id}"], allow: [anyone] }
+      - { name: write, match: ["PUT /v1/{id}"], allow: [anyone] }
+      - { name: most, match: ["GET /{path...}"], allow: [anyone] }
+  b: { hosts: [b.example.com], backend: b, routes: [{ name: all, match: ["* /v1/{id}"], allow: [anyone] }] }
+`,
+    { issuers: [] },
+  );
+  const asked = [
+    ["a.example.com", "GET", "/v1/12", "a/read", "12"],
+    ["a.example.com", "PUT", "/v1/12", "a/write", "12"],
+    ["b.example.com", "GET", "/v1/12", "b/all", "12"],
+    ["x.a.example.com", "GET", "/v1/12", "a/read", "12"],
+    // Of the same length, with the same end.
+    ["a.example.com", "GET", "/v1/32", "a/read", "32"],
+    ["a.example.com", "GET", "/v2/12", "a/most", undefined],
+  ] as const;
+  for (let round = 0; round < 3; round++) {
+    for (const [host, method, path, rule, id] of asked) {
+      const match = policies.match(host, method, path, {});
+      if ("reason" in match) throw new Error(match.reason);
+      t.same([match.route.rule, match.host, match.params.id], [rule, host, id], `${method} ${host}${path}`);
+    }
+    t.match(policies.match("b.example.com", "GET", "/v2/12", {}), { reason: "route-unknown" });
+    t.match(policies.match("c.example.com", "GET", "/v1/12", {}), { reason: "host-unknown" });
+    t.match(policies.match("a.example.com", "POST", "/v1/12", {}), { reason: "method-not-allowed" });
+  }
+  t.end();
+});
+
 test("what is remembered of a principal ends with its roles, and holds for its own rule only", (t) => {
   const oncall = principalFrom({ subject: "oncall" });
   const reason = (path: string, time: number) => decide(policies, `GET ${O}${path}`, oncall, { time }).reason;

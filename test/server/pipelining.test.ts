@@ -1,7 +1,11 @@
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "tap";
 import { largestAck } from "../../agent/server/pipelining.ts";
-import type { SpopClient } from "../../protocol/client.ts";
+import { SpopServer } from "../../agent/server/spop-server.ts";
+import { SpopClient } from "../../protocol/client.ts";
 import { encodeFrame, encodeMessages } from "../../protocol/encode.ts";
 import { FRAME_TYPE } from "../../protocol/spop.ts";
 import {
@@ -11,6 +15,7 @@ import {
   identityOf,
   messageOf,
   policiesOf,
+  Recorder,
   serverOf,
   snapshotOf,
   valuesOf,
@@ -149,6 +154,30 @@ test("of many NOTIFYs read in one turn only the newest twenty are answered, in o
   await spop.close();
   t.equal(events.unanswered, 30);
   t.equal(events.observations.length, 20);
+});
+
+test("a burst that takes several reads is answered as one: what came first has timed out, whatever read it was in", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "countersign-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "spop.sock");
+  const events = new Recorder();
+  const server = new SpopServer({ snapshot: snapshotOf(policiesOf(), IDENTITY), events, clock: Date.now });
+  await server.listen([{ path, mode: 0o600 }]);
+  t.teardown(() => server.close());
+  const spop = await SpopClient.open({ path });
+  const sizes = sizesOf(spop);
+  const query = "q".repeat(1000);
+  const ids = Array.from({ length: 80 }, (_, i) => ({ streamId: BigInt(2 * i + 1001), frameId: 1n }));
+  const burst = Buffer.concat(
+    ids.map((id) => encodeFrame(FRAME_TYPE.notify, encodeMessages(messageOf({ query })), id)),
+  );
+  t.ok(burst.length > 65_536, "more than Node reads at once");
+  const last = spop.answerTo(ids.at(-1) ?? { streamId: 0n, frameId: 0n });
+  spop.socket.write(burst);
+  await last;
+  t.equal(sizes.length, 20);
+  t.equal(events.unanswered, 60);
+  await spop.close();
 });
 
 test("a burst on a connection without pipelining never fills the buffer: the oldest get the shortest refusal", async (t) => {
