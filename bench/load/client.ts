@@ -3,7 +3,7 @@
  * A request that finds all connections busy waits, and its latency counts from the moment it was due: a stall is seen
  * by all the requests that it made wait, not just by those under way (wrk would see only these).
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { HOST, type Pace, type Seen } from "./load.ts";
 
@@ -11,8 +11,8 @@ import { HOST, type Pace, type Seen } from "./load.ts";
 const PATIENCE = 10_000;
 /** Milliseconds of a run at a given rate that are sent before it: connections open, and code is compiled. */
 const LEAD = 1000;
-/** Milliseconds that it sleeps at a stretch, between requests at a given rate: so late may an answer be noticed. */
-const NAP = 0.05;
+/** Milliseconds between two looks at what is due, beside one at every answer: so late may a request be sent, at most. */
+const TICK = 1;
 
 /** One status for all requests that got no answer. */
 const NONE = 0;
@@ -91,15 +91,12 @@ class Run {
   readonly #idle: Connection[];
   readonly #all: readonly Connection[];
   readonly #latencies: number[] = [];
-  readonly #cell = new Int32Array(new SharedArrayBuffer(4));
   readonly #done: (seen: Seen) => void;
   #start = 0;
   #sent = 0;
   #answers = 0;
   #refused = 0;
   #unanswered = 0;
-  /** Something was sent or received in this turn. */
-  #active = false;
   #last = 0;
 
   constructor(pace: Pace, done: (seen: Seen) => void) {
@@ -118,7 +115,7 @@ class Run {
     this.#turn();
   }
 
-  /** One turn of the event loop. */
+  /** A finer clock would have to spin, and take half a core from what is measured. */
   readonly #turn = (): void => {
     const now = performance.now();
     if (this.#over(now)) {
@@ -126,19 +123,8 @@ class Run {
       return;
     }
     this.#send(now);
-    if (this.#pace.rate === undefined) {
-      setTimeout(this.#turn, 1);
-      return;
-    }
-    if (!this.#active) this.#sleep(this.#dueTime(now) - now);
-    this.#active = false;
-    setImmediate(this.#turn);
+    setTimeout(this.#turn, TICK);
   };
-
-  /** Timers of the event loop are a millisecond coarse, and spinning would take a core from what is measured. */
-  #sleep(wait: number): void {
-    Atomics.wait(this.#cell, 0, 0, 0 < wait && wait < NAP ? wait : NAP);
-  }
 
   /** Whatever is due, as far as there are connections for it. */
   #send(now: number): void {
@@ -147,7 +133,6 @@ class Run {
       if (due > now) return;
       const request = this.#requests[this.#sent++ % this.#requests.length] ?? "";
       this.#idle.pop()?.send(request, due);
-      this.#active = true;
     }
   }
 
@@ -164,7 +149,6 @@ class Run {
   #answered(connection: Connection, status: number, due: number): void {
     const now = performance.now();
     this.#last = now;
-    this.#active = true;
     this.#answers++;
     if (status === NONE) this.#unanswered++;
     if (status >= 400) this.#refused++;
@@ -196,7 +180,5 @@ function headOf(line: string): string {
 }
 
 const pace = JSON.parse(process.argv[2] ?? "") as Pace;
-// Linux lets a sleep end 50 us late, to save power.
-if (pace.rate !== undefined) writeFileSync("/proc/self/timerslack_ns", "1");
 const seen = await new Promise<Seen>((resolve) => new Run(pace, resolve).begin());
 process.stdout.write(JSON.stringify(seen));
