@@ -1,7 +1,7 @@
 import { FLOOR } from "./contestants/floor.ts";
 import { PLAIN } from "./contestants/handwritten.ts";
 import { OAUTH2_PROXY } from "./contestants/oauth2-proxy.ts";
-import { type Column, median, type Report, typical } from "./results.ts";
+import { type Column, column, median, type Report } from "./results.ts";
 import { CACHED_MEMORY, START_TIME } from "./sections/footprint.ts";
 import { FLOOD, HALF, QUARTER } from "./sections/latency.ts";
 import {
@@ -33,13 +33,13 @@ export interface Figure {
   readonly reached: number | undefined;
 }
 
-/** One cell of the tables, in the rows of 64 connections. */
+/** One cell of the tables, round by round, in the rows of 64 connections. */
 type Cell = (
   section: string,
   scenario: string,
   contestant: { readonly name: string },
   column: Column,
-) => number | undefined;
+) => readonly number[] | undefined;
 
 /** The figures of one report: ratios of the same run, but for memory and time. */
 export function figuresOf(report: Report): readonly Figure[] {
@@ -144,17 +144,19 @@ function workerFigures(cell: Cell, report: Report): readonly Figure[] {
 }
 
 function cellsOf({ results }: Report): Cell {
-  return (section, scenario, contestant, column) => {
+  return (section, scenario, contestant, name) => {
     const result = results.find((one) => {
       const here = one.section === section && one.connections === CONNECTIONS;
       return here && one.scenario === scenario && one.contestant === contestant.name;
     });
-    return result === undefined ? undefined : typical(result, column);
+    return result === undefined ? undefined : column(result, name);
   };
 }
 
-function ratio(a: number | undefined, b: number | undefined): number | undefined {
-  return a === undefined || b === undefined ? undefined : a / b;
+/** The median of the rounds' own ratios: a machine that is slower in one round than in the next is so for both. */
+function ratio(a: readonly number[] | undefined, b: readonly number[] | undefined): number | undefined {
+  if (a === undefined || b === undefined) return undefined;
+  return median(a.map((value, round) => value / (b[round] ?? Number.NaN)));
 }
 
 function factOf({ facts }: Report, name: string): number | undefined {
