@@ -63,7 +63,7 @@ export class Answered implements Observation {
   }
 }
 
-/** One turn's answers, oldest first. */
+/** The answers that leave together, oldest first. */
 export interface Taken {
   readonly bytes: Buffer;
   readonly answered: readonly Answered[];
@@ -80,7 +80,7 @@ const BARE_DENY = Buffer.concat([
 const BARE_ACK = 9 + 2 * LONGEST_VARINT + BARE_DENY.length;
 
 /**
- * The ACKs of one turn of the event loop, which leave in one write.
+ * The ACKs of one read, or of one turn of the event loop, which leave in one write.
  *
  * Of those only the newest 20 are handed out: HAProxy keeps no more in flight, so after a stall the older ones have
  * timed out there, and too many at once wedge it (pipelining.ts). A connection that was not offered pipelining gets as

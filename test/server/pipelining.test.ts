@@ -1,6 +1,4 @@
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
 import { largestAck } from "../../agent/server/pipelining.ts";
@@ -20,6 +18,7 @@ import {
   snapshotOf,
   valuesOf,
 } from "../support/agent.ts";
+import { folderOf } from "../support/serve.ts";
 
 /** The max-frame-sizes of HAProxys with a tune.bufsize of 16384 and its multiples. */
 const [K16, K32, K64, K128] = [16380, 32764, 65532, 131068];
@@ -157,9 +156,7 @@ test("of many NOTIFYs read in one turn only the newest twenty are answered, in o
 });
 
 test("a burst that takes several reads is answered as one: what came first has timed out, whatever read it was in", async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), "countersign-"));
-  t.teardown(() => rmSync(folder, { recursive: true }));
-  const path = join(folder, "spop.sock");
+  const path = join(folderOf(t, {}), "spop.sock");
   const events = new Recorder();
   const server = new SpopServer({ snapshot: snapshotOf(policiesOf(), IDENTITY), events, clock: Date.now });
   await server.listen([{ path, mode: 0o600 }]);
