@@ -10,7 +10,7 @@ import { OidcVerifier, type Proof } from "./oidc.ts";
 import { RecentTokens } from "./recent.ts";
 import { Signatures } from "./signatures.ts";
 import { Slots } from "./slots.ts";
-import { bearerText, parseToken, type TokenBytes } from "./token.ts";
+import { parseToken, type TokenBytes } from "./token.ts";
 
 export type { IdentityEvents, Verification };
 
@@ -177,9 +177,7 @@ class Issuers implements Identity {
 
   /** A first use; what cannot be answered at once is verified once for all who ask meanwhile. */
   #begin(bearer: TokenBytes | string, digest: string, now: number): Verification | Promise<Verification> {
-    const text = typeof bearer === "string" ? bearer : bearerText(bearer);
-    if (text === undefined) return refused("credential-malformed");
-    const token = parseToken(text);
+    const token = parseToken(bearer);
     if (typeof token === "string") return refused(token);
     const { iss } = token.claims;
     if (typeof iss !== "string") return refused(iss === undefined ? "claim-missing" : "claim-malformed");
