@@ -130,6 +130,13 @@ test("a principal cannot be changed, and shares what others have too", (t) => {
   const other = principalOf({ ...claims(), groups: ["g\nh"] }, issuer, paths, pool);
   t.match(other, { groups: ["g\nh"] }, "and never mistaken for another");
   t.match(principalOf({ ...claims(), groups: ['g","h'] }, issuer, paths, pool), { groups: ['g","h'] });
+  const many = Array.from({ length: 20_000 }, (_, i) => [`group ${i}`, "staff", `${i % 7}`].slice(i % 3));
+  const read = many.map((groups) => principalOf({ ...claims(), sub: groups[0], groups }, issuer, paths, pool));
+  t.strictSame(
+    read.map((found) => typeof found !== "string" && [found.subject, [...found.groups]]),
+    many.map((groups) => [groups[0], groups]),
+    "nor are any of many",
+  );
   t.end();
 });
 
