@@ -5,6 +5,7 @@ import type { Config, OidcIssuer } from "../config.ts";
 import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type Verification } from "./cache.ts";
 import type { IdentityEvents } from "./events.ts";
 import type { Get } from "./fetch.ts";
+import { InFlight } from "./in-flight.ts";
 import { FETCH_LIMIT, type Schedule, type Surroundings } from "./keys.ts";
 import { OidcVerifier, type Proof } from "./oidc.ts";
 import { RecentTokens } from "./recent.ts";
@@ -85,7 +86,7 @@ class Issuers implements Identity {
   readonly #identities: IdentityCache;
   readonly #refusals: RefusalCache;
   readonly #recent = new RecentTokens<CachedIdentity>();
-  readonly #inFlight = new Map<string, Promise<Verification>>();
+  readonly #inFlight = new InFlight();
   #closed = false;
 
   constructor(issuers: readonly OidcIssuer[], options: IdentityOptions) {
@@ -129,7 +130,7 @@ class Issuers implements Identity {
       return refusal;
     }
     this.#events.cache("miss");
-    return this.#inFlight.get(digest) ?? this.#begin(token, digest, now);
+    return this.#inFlight.find(digest) ?? this.#begin(token, digest, now);
   }
 
   async ready(): Promise<void> {
@@ -187,7 +188,7 @@ class Issuers implements Identity {
     const begun = issuer.verify(token, now);
     if (typeof begun === "string") return refused(begun);
     const verification = begun.then((proof) => this.#settle(digest, issuer, version, proof));
-    this.#inFlight.set(digest, verification);
+    this.#inFlight.add(digest, verification);
     return verification;
   }
 

@@ -5,6 +5,8 @@ import type { Rule } from "./rule.ts";
 
 /** Subjects of one generation; two are kept. Each takes some 1,000 bytes with its decisions and what is made of them. */
 const GENERATION = 8_192;
+/** Of the principals that are not kept every so many-th one is kept: soon all that come often, and few that do not. */
+const PATIENCE = 16;
 /** Decisions that are kept of one subject. */
 const MOST_DECISIONS = 16;
 
@@ -14,7 +16,7 @@ export interface Subject {
   readonly held: Held;
   /**
    * What rules have decided that ask nothing of the request: the same principal always gets the same answer.
-   * `undefined` for a principal that is judged for the first time.
+   * `undefined` for a principal that is not kept.
    */
   readonly decisions: Map<Rule, Decision> | undefined;
 }
@@ -24,15 +26,15 @@ export interface Subject {
  * for the same token.
  *
  * When a generation is full the one before it is forgotten, so what is asked for often stays, at the price of a look-up
- * in two maps. A WeakMap of all would follow the identity cache; with 100,000 identities it took 100 MB more. Nothing is
- * kept of who came once only: 100,000 of those left as much behind for the garbage collector.
+ * in two maps. A WeakMap of all would follow the identity cache; with 100,000 identities it took 100 MB more. Of most who
+ * came once nothing is kept, not even the principal: what outlives V8's young generation has to be copied, and where
+ * every token was new that took the garbage collector longer than anything else took.
  */
 export class Subjects {
   readonly #roles: Roles;
   #young = new Map<Principal, Subject>();
   #old = new Map<Principal, Subject>();
-  /** Those that have come once. */
-  #once = new Set<Principal>();
+  #passed = 0;
 
   constructor(roles: Roles) {
     this.#roles = roles;
@@ -45,9 +47,8 @@ export class Subjects {
     const old = this.#old.get(principal);
     if (old !== undefined && now < old.held.until) return this.#kept(old);
     const held = this.#roles.of(principal, now);
-    if (young === undefined && old === undefined && this.#isNew(principal)) {
-      return { principal, held, decisions: undefined };
-    }
+    const known = young !== undefined || old !== undefined;
+    if (!known && ++this.#passed % PATIENCE !== 0) return { principal, held, decisions: undefined };
     return this.#kept({ principal, held, decisions: new Map() });
   }
 
@@ -65,12 +66,5 @@ export class Subjects {
     }
     this.#young.set(subject.principal, subject);
     return subject;
-  }
-
-  #isNew(principal: Principal): boolean {
-    if (this.#once.delete(principal)) return false;
-    if (this.#once.size >= GENERATION) this.#once = new Set();
-    this.#once.add(principal);
-    return true;
   }
 }

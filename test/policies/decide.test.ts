@@ -268,7 +268,8 @@ test("a request is led where its own host, method and path lead, whatever was as
 test("what is remembered of a principal ends with its roles, and holds for its own rule only", (t) => {
   const oncall = principalFrom({ subject: "oncall" });
   const reason = (path: string, time: number) => decide(policies, `GET ${O}${path}`, oncall, { time }).reason;
-  t.equal(reason("/v1/orders", NOON), "allowed");
+  // Only who comes often is remembered.
+  for (let i = 0; i < 16; i++) t.equal(reason("/v1/orders", NOON), "allowed");
   t.equal(
     decide(policies, `GET ${O}/v1/orders`, oncall),
     decide(policies, `GET ${O}/v1/orders/7`, oncall),
