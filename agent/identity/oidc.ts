@@ -93,23 +93,29 @@ export class OidcVerifier {
     return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys) : { reason: "overloaded" };
   }
 
-  async #check(token: Token, keys: readonly Key[]): Promise<Proof> {
+  /** Only a token without `kid` has several keys to be tried. */
+  #check(token: Token, [key, ...others]: readonly Key[]): Promise<Proof> {
+    if (key === undefined) return Promise.resolve({ reason: "signature-invalid" });
     this.#checking++;
-    try {
-      return await this.#prove(token, keys);
-    } catch {
-      return { reason: "agent-error" };
-    } finally {
-      this.#checking--;
-    }
+    // One promise for all that follows the check: each takes its time, and a new token passes through several.
+    return this.#signatures.check(token.text, token.algorithm, key).then(
+      (right) => {
+        this.#checking--;
+        return right ? this.#proven(token, key) : this.#check(token, others);
+      },
+      () => {
+        this.#checking--;
+        return { reason: "agent-error" };
+      },
+    );
   }
 
-  /** Only a token without `kid` has several keys to be tried. */
-  async #prove(token: Token, keys: readonly Key[]): Promise<Proof> {
-    for (const key of keys) {
-      if (await this.#signatures.check(token.text, token.algorithm, key)) return this.#principal(token, key);
+  #proven(token: Token, key: Key): Proof {
+    try {
+      return this.#principal(token, key);
+    } catch {
+      return { reason: "agent-error" };
     }
-    return { reason: "signature-invalid" };
   }
 
   #principal(token: Token, key: Key): Proof {

@@ -5,13 +5,11 @@ export interface Batch {
   /** Whether all keys of before are forgotten. */
   readonly anew: boolean;
   readonly keys: readonly (readonly [number, KeyObject])[];
-  readonly checks: readonly Check[];
-}
-
-export interface Check {
-  readonly text: string;
-  readonly algorithm: string;
-  readonly key: number;
+  /** The tokens, each ended by a line feed: one text passes between threads faster than an object for each check. */
+  readonly tokens: string;
+  /** Of each token. */
+  readonly algorithms: readonly string[];
+  readonly keyIds: readonly number[];
 }
 
 /** What a check came to; in an answer, in the order of the batch. */

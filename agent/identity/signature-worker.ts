@@ -3,27 +3,34 @@ import type { KeyObject } from "node:crypto";
 import { setPriority } from "node:os";
 import { parentPort } from "node:worker_threads";
 import { isSignedBy } from "./signature.ts";
-import { type Batch, type Check, OUTCOME } from "./signature-batch.ts";
+import { type Batch, OUTCOME } from "./signature-batch.ts";
 
 /** Behind all that answers requests, HAProxy too: where cores are few, new tokens wait rather than known ones. */
 const NICE = 10;
 
 const keys = new Map<number, KeyObject>();
 
-function outcomeOf({ text, algorithm, key }: Check): number {
-  const known = keys.get(key);
-  if (known === undefined) return OUTCOME.failed;
+function outcomeOf(token: Buffer, algorithm: string | undefined, key: KeyObject | undefined): number {
+  if (algorithm === undefined || key === undefined) return OUTCOME.failed;
   try {
-    return isSignedBy(text, algorithm, known) ? OUTCOME.right : OUTCOME.wrong;
+    return isSignedBy(token, algorithm, key) ? OUTCOME.right : OUTCOME.wrong;
   } catch {
     return OUTCOME.failed;
   }
 }
 
-function onBatch({ anew, keys: told, checks }: Batch): void {
+function onBatch({ anew, keys: told, tokens, algorithms, keyIds }: Batch): void {
   if (anew) keys.clear();
   for (const [id, key] of told) keys.set(id, key);
-  parentPort?.postMessage(Uint8Array.from(checks, outcomeOf));
+  const bytes = Buffer.from(tokens, "latin1");
+  let start = 0;
+  const outcomes = Uint8Array.from(keyIds, (id, i) => {
+    const end = bytes.indexOf("\n", start);
+    const token = bytes.subarray(start, end);
+    start = end + 1;
+    return outcomeOf(token, algorithms[i], keys.get(id));
+  });
+  parentPort?.postMessage(outcomes);
 }
 
 // Linux has priorities by thread, and 0 is the calling one; elsewhere it would be the whole process.

@@ -2,7 +2,7 @@ import type { KeyObject } from "node:crypto";
 import { Worker } from "node:worker_threads";
 import { workerScript } from "../worker-script.ts";
 import type { Key } from "./key.ts";
-import { type Batch, type Check, OUTCOME } from "./signature-batch.ts";
+import { type Batch, OUTCOME } from "./signature-batch.ts";
 
 /** Checks that the thread is given at a time, and how many such batches: while it does one the next is on its way. */
 const LARGEST_BATCH = 32;
@@ -16,8 +16,9 @@ const YOUNG = 2;
 const THREAD = workerScript("identity/signature-worker");
 
 interface Asked {
-  readonly check: Check;
-  readonly key: KeyObject;
+  readonly text: string;
+  readonly algorithm: string;
+  readonly key: Key;
   readonly resolve: (right: boolean) => void;
   readonly reject: (error: Error) => void;
 }
@@ -58,9 +59,9 @@ export class Signatures {
    * @param algorithm one of the key's
    * @throws Error when it cannot be told: the thread has ended, or OpenSSL refuses to check
    */
-  check(text: string, algorithm: string, { id, publicKey }: Key): Promise<boolean> {
+  check(text: string, algorithm: string, key: Key): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ check: { text, algorithm, key: id }, key: publicKey, resolve, reject });
+      this.#waiting.push({ text, algorithm, key, resolve, reject });
       if (this.#planned) return;
       this.#planned = true;
       setImmediate(() => {
@@ -88,12 +89,18 @@ export class Signatures {
     const anew = this.#known.size >= MOST_KEYS;
     if (anew) this.#known.clear();
     const keys = new Map<number, KeyObject>();
-    for (const { check, key } of batch) {
-      if (this.#known.has(check.key)) continue;
-      this.#known.add(check.key);
-      keys.set(check.key, key);
+    for (const { key } of batch) {
+      if (this.#known.has(key.id)) continue;
+      this.#known.add(key.id);
+      keys.set(key.id, key.publicKey);
     }
-    return { anew, keys: [...keys], checks: batch.map(({ check }) => check) };
+    return {
+      anew,
+      keys: [...keys],
+      tokens: batch.map(({ text }) => `${text}\n`).join(""),
+      algorithms: batch.map(({ algorithm }) => algorithm),
+      keyIds: batch.map(({ key }) => key.id),
+    };
   }
 
   #answered(outcomes: Uint8Array): void {
