@@ -9,22 +9,17 @@ import type { Channel } from "./channel.ts";
 import { variableValue } from "./variables.ts";
 
 /** The start of every variable's SET-VAR, up to its value. */
-const ENCODED: ReadonlyMap<string, Buffer> = new Map(
-  [...Object.keys(VARIABLES), ...Array.from({ length: MOST_HEADERS }, (_, i) => headerVariable(i + 1))].map(
-    (name) => [name, encodeSetVar("transaction", name)] as const,
-  ),
+const START = Object.fromEntries(
+  Object.keys(VARIABLES).map((name) => [name, encodeSetVar("transaction", name)]),
+) as Readonly<Record<VariableName, Buffer>>;
+/** The same of the identity headers, in the order of their numbers. */
+const HEADER_STARTS = Array.from({ length: MOST_HEADERS }, (_, i) =>
+  encodeSetVar("transaction", headerVariable(i + 1)),
 );
 
-function variable(name: string): Buffer {
-  const encoded = ENCODED.get(name);
-  if (encoded === undefined) throw new RangeError(`the contract has no variable ${name}`);
-  return encoded;
-}
-
 const whole = (name: VariableName, value: Parameters<typeof encodeValue>[0]) =>
-  Buffer.concat([variable(name), encodeValue(value)]);
+  Buffer.concat([START[name], encodeValue(value)]);
 
-const ID = variable("id");
 const FORWARD = whole("forward", { type: "bool", value: true });
 const STATUS = {
   // A verdict other than allow with a reason to allow would be a bug; HAProxy is then told 503.
@@ -53,13 +48,13 @@ export function writeActions(writer: AckWriter, answer: Answer): Answer {
   const { decision, request } = answer;
   const tail = decision.recurs === true ? TAILS.get(decision) : undefined;
   if (tail?.channel === request.channel) {
-    writer.setText(ID, request.bytes, request.idStart, request.idEnd);
+    writer.setText(START.id, request.bytes, request.idStart, request.idEnd);
     writer.append(tail.bytes);
     return answer;
   }
   const reason = untransportable(answer);
   if (reason !== undefined) return writeActions(writer, refused(answer, reason));
-  writer.setText(ID, request.bytes, request.idStart, request.idEnd);
+  writer.setText(START.id, request.bytes, request.idStart, request.idEnd);
   const start = writer.length;
   writeRest(writer, answer);
   const recurs = decision.recurs === true && decision.verdict === "allow";
@@ -69,9 +64,9 @@ export function writeActions(writer: AckWriter, answer: Answer): Answer {
 
 function writeRest(writer: AckWriter, answer: Answer): void {
   const { decision, snapshot } = answer;
-  writer.setString(variable("reason"), decision.reason);
-  writer.setString(variable("rule"), decision.rule);
-  writer.setString(variable("revision"), snapshot.revision);
+  writer.setString(START.reason, decision.reason);
+  writer.setString(START.rule, decision.rule);
+  writer.setString(START.revision, snapshot.revision);
   writePrincipal(writer, answer);
   if (decision.verdict === "allow") writeAllowed(writer, answer);
   else writeRefused(writer, answer);
@@ -98,7 +93,7 @@ function writePrincipal(writer: AckWriter, { decision, request, principal }: Ans
   if (principal === undefined) return;
   for (const name of request.channel.contract.variables) {
     const value = variableValue(name, principal, decision);
-    if ("value" in value) writer.setString(variable(name), value.value);
+    if ("value" in value) writer.setString(START[name], value.value);
   }
 }
 
@@ -108,14 +103,14 @@ function writeAllowed(writer: AckWriter, { decision, request, match, principal }
   const read = principal !== undefined || match.route.access === "anyone";
   if (match.route.forwardCredential && read) writer.append(FORWARD);
   for (const { name, value } of decision.headers) {
-    const n = request.channel.headerNumbers.get(name);
-    if (n !== undefined && value !== undefined) writer.setString(variable(headerVariable(n)), value);
+    const start = HEADER_STARTS[(request.channel.headerNumbers.get(name) ?? 0) - 1];
+    if (start !== undefined && value !== undefined) writer.setString(start, value);
   }
-  writer.setString(variable("backend"), match.route.service.backend);
+  writer.setString(START.backend, match.route.service.backend);
 }
 
 function writeRefused(writer: AckWriter, { decision, match, request }: Answer): void {
   writer.append(STATUS[statusOf(decision.reason)]);
   const challenge = challengeOf(decision, match?.host ?? "");
-  if (challenge !== undefined && request.fault === undefined) writer.setString(variable("challenge"), challenge);
+  if (challenge !== undefined && request.fault === undefined) writer.setString(START.challenge, challenge);
 }

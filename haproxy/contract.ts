@@ -1,4 +1,4 @@
-import { isPrincipalVariable } from "./variables.ts";
+import { isPrincipalVariable, type VariableName } from "./variables.ts";
 
 /**
  * What one HAProxy was rendered to use of an answer. It travels with every request, so the agent knows what the
@@ -7,7 +7,7 @@ import { isPrincipalVariable } from "./variables.ts";
 export interface Contract {
   readonly version: 1;
   /** The principal variables that HAProxy reads, such as `subject`. */
-  readonly variables: readonly string[];
+  readonly variables: readonly VariableName[];
   /** The identity headers that HAProxy sets, in lower case: the first one from `header_1`, and so on. */
   readonly headers: readonly string[];
 }

@@ -36,7 +36,7 @@ export const VARIABLES = {
 export type VariableName = keyof typeof VARIABLES;
 
 /** Whether a contract may name the variable. */
-export function isPrincipalVariable(name: string): boolean {
+export function isPrincipalVariable(name: string): name is VariableName {
   return Object.hasOwn(VARIABLES, name) && VARIABLES[name as VariableName].present === "named by the contract";
 }
 

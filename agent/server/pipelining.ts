@@ -1,4 +1,5 @@
 import type { Contract } from "../../haproxy/contract.ts";
+import type { VariableName } from "../../haproxy/variables.ts";
 import type { Policies } from "../../policies/policies.ts";
 import { LARGEST_CHALLENGE } from "../challenge.ts";
 import { LARGEST_ID } from "../request.ts";
@@ -30,7 +31,7 @@ export function pipeliningFits(largestAck: number, maxFrameSize: number): boolea
 export class LargestAck {
   #policies: Policies;
   /** The contract comes with the first NOTIFY only; until then it is taken to be the one that is generated. */
-  #variables: ReadonlySet<string> = new Set(["subject"]);
+  #variables: ReadonlySet<VariableName> = new Set(["subject"]);
   #bytes: number;
 
   constructor(policies: Policies) {

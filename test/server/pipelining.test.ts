@@ -123,7 +123,7 @@ test("the largest answer there is reckoned with is at least as large as any", as
   const { port } = await serverOf(t, policies, identityOf({ alice: () => ({ principal: longest }) }));
   const spop = await clientOf(t, port, { maxFrameSize: K128 });
   const sizes = sizesOf(spop);
-  const contract = { variables: ["subject", "issuer", "groups"], headers: ["x-auth-subject"] };
+  const contract = { variables: ["subject", "issuer", "groups"] as const, headers: ["x-auth-subject"] };
   const overrides = { contract: "1:subject:issuer:groups:h_x-auth-subject", id: "i".repeat(64) };
   t.match(valuesOf(await spop.notify(messageOf(overrides))), { verdict: "allow" });
   const bound = largestAck(policies, contract);
