@@ -1,5 +1,5 @@
 import { PLAIN } from "../contestants/handwritten.ts";
-import { type Load, paced, saturate } from "../load/load.ts";
+import { type Load, paced } from "../load/load.ts";
 import { median, type Result, type Sample } from "../results.ts";
 import { type Field, measured, type Options } from "../rounds.ts";
 import type { Subject } from "../stage.ts";
@@ -16,15 +16,18 @@ const TIMES = 2;
 /** Seconds for which the flood is there before and after: the start of its client is not what is measured. */
 const LEAD = 1;
 
-/** Requests a second that Countersign answers at most, with one warm identity. */
+/**
+ * Requests a second that Countersign answers at most, with one warm identity, to the client that the latencies are taken
+ * with: where it shares the machine, half of what a lighter one can send may be all that this one can.
+ */
 export async function saturation(field: Field, { seconds }: Options): Promise<number> {
   const subject = await field.subject(COUNTERSIGN);
   if (subject === undefined) throw new Error("Countersign is missing");
   const load = { port: subject.port, file: fileOf(field.stage, ONE_TOKEN), connections: CONNECTIONS };
-  await saturate(load, 2);
+  await paced({ ...load, seconds: 2 });
   const rates: number[] = [];
   for (let i = 0; i < 3; i++) {
-    const { requests, seconds: lasted } = await saturate(load, seconds);
+    const { requests, seconds: lasted } = await paced({ ...load, seconds });
     rates.push(requests / lasted);
   }
   return median(rates);

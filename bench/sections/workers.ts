@@ -1,5 +1,5 @@
 import { type CountersignContestant, type CountersignSubject, countersign } from "../contestants/countersign.ts";
-import { paced, saturate } from "../load/load.ts";
+import { paced } from "../load/load.ts";
 import type { Fact, Result, Sample } from "../results.ts";
 import { type Field, measured, measureOnce, type Options, warmUp } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
@@ -77,8 +77,8 @@ export async function measureWorkers(
 
 async function saturation(stage: Stage, { port }: CountersignSubject, { seconds }: Options): Promise<number> {
   const load = { port, file: fileOf(stage, ONE_TOKEN), connections: CONNECTIONS };
-  await saturate(load, 2);
-  const { requests, seconds: lasted } = await saturate(load, seconds);
+  await paced({ ...load, seconds: 2 });
+  const { requests, seconds: lasted } = await paced({ ...load, seconds });
   return requests / lasted;
 }
 
