@@ -60,14 +60,9 @@ function decide(request: AuthorizeRequest, snapshot: Snapshot, now: number): Ans
   const verification = snapshot.identity.verify(credential, now);
   if (!(verification instanceof Promise)) return identified(request, snapshot, match, verification, now);
   request.detach();
-  const failed = (thrown: unknown) => ({ ...refuse(request, snapshot, "agent-error", route.rule, match), thrown });
-  return verification.then((verified) => {
-    try {
-      return identified(request, snapshot, match, verified, now);
-    } catch (thrown) {
-      return failed(thrown);
-    }
-  }, failed);
+  return verification
+    .then((verified) => identified(request, snapshot, match, verified, now))
+    .catch((thrown) => ({ ...refuse(request, snapshot, "agent-error", route.rule, match), thrown }));
 }
 
 /** An invalid credential never falls through to being anonymous, on an `optional` route neither. */

@@ -11,7 +11,7 @@ import { OidcVerifier, type Proof } from "./oidc.ts";
 import { RecentTokens } from "./recent.ts";
 import { Signatures } from "./signatures.ts";
 import { Slots } from "./slots.ts";
-import { parseToken, type TokenBytes } from "./token.ts";
+import { bearerText, parseToken, type TokenBytes } from "./token.ts";
 
 export type { IdentityEvents, Verification };
 
@@ -178,7 +178,9 @@ class Issuers implements Identity {
 
   /** A first use; what cannot be answered at once is verified once for all who ask meanwhile. */
   #begin(bearer: TokenBytes | string, digest: string, now: number): Verification | Promise<Verification> {
-    const token = parseToken(bearer);
+    const text = typeof bearer === "string" ? bearer : bearerText(bearer);
+    if (text === undefined) return refused("credential-malformed");
+    const token = parseToken(text);
     if (typeof token === "string") return refused(token);
     const { iss } = token.claims;
     if (typeof iss !== "string") return refused(iss === undefined ? "claim-missing" : "claim-malformed");

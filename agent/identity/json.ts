@@ -14,9 +14,8 @@ const COLON = 0x3a;
  * @returns undefined where it is not acceptable
  */
 export function parseObject(bytes: Buffer): Record<string, unknown> | undefined {
-  const ascii = isAscii(bytes);
-  if (!ascii && !isUtf8(bytes)) return undefined;
-  const text = bytes.toString(ascii ? "latin1" : "utf8");
+  if (!isUtf8(bytes)) return undefined;
+  const text = bytes.toString(isAscii(bytes) ? "latin1" : "utf8");
   let value: unknown;
   try {
     value = JSON.parse(text);

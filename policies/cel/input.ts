@@ -148,10 +148,7 @@ function readable(claims: object): unknown {
 
 function holdsConstructor(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
-  if (Object.hasOwn(value, "constructor")) return true;
-  // A loop over the names takes a third of the time that a list of the values does.
-  for (const name in value) if (holdsConstructor((value as Record<string, unknown>)[name])) return true;
-  return false;
+  return Object.hasOwn(value, "constructor") || Object.values(value).some(holdsConstructor);
 }
 
 function asMap(value: unknown): unknown {

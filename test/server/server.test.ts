@@ -72,6 +72,7 @@ test("refusals carry status and challenge, and no identity header and no backend
         challenge: 'Bearer realm="orders.example.com", error="invalid_token"',
       },
     ],
+    [{ authorization: "Bearer alice, Bearer alice" }, { reason: "credential-malformed", status: 401n }],
     [{ authorization: "Bearer" }, { reason: "credential-malformed", status: 401n }],
     [{ authorization: `Bearer ${"a".repeat(8193)}` }, { reason: "token-too-large", status: 401n }],
     [{ contract: "1:subject:h_x-auth-roles" }, { reason: "haproxy-config-outdated", status: 503n }],

@@ -1,6 +1,7 @@
 import type { Test } from "tap";
 import type { Config } from "../../agent/config.ts";
 import type { Identity, Verification } from "../../agent/identity/identity.ts";
+import { bearerText } from "../../agent/identity/token.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
 import type { Snapshot } from "../../agent/snapshot.ts";
 import type { Observation, ServerEvents } from "../../agent/telemetry/events.ts";
@@ -117,7 +118,8 @@ export class Recorder implements ServerEvents {
 export function identityOf(table: Readonly<Record<string, () => Verification | Promise<Verification>>>): Identity {
   return {
     verify(token) {
-      const text = typeof token === "string" ? token : token.bytes.toString("latin1", token.start, token.end);
+      const text = typeof token === "string" ? token : bearerText(token);
+      if (text === undefined) return { principal: undefined, reason: "credential-malformed" };
       return table[text]?.() ?? { principal: undefined, reason: "signature-invalid" };
     },
     ready: () => Promise.resolve(),
