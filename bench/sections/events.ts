@@ -7,7 +7,7 @@ import type { Result, Sample } from "../results.ts";
 import { type Field, measured, type Options } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import { fileOf, oneToken } from "../traffic.ts";
-import { saturation } from "./latency.ts";
+import { saturationOf } from "./latency.ts";
 import { CONNECTIONS } from "./throughput.ts";
 
 const ROUTES = 1000;
@@ -40,7 +40,7 @@ const EVENTS: Readonly<Record<string, Disturb>> = {
 
 /** Each disturbance once a round, in the middle of a load that does not wait for answers. */
 export async function measureEvents(field: Field, options: Options): Promise<readonly Result[]> {
-  const rate = (await saturation(field, options)) / 4;
+  const rate = (await saturationOf(field, options)) / 4;
   let subject = await DISTURBED.start(field.stage);
   const rows = Object.entries(EVENTS).map(([scenario, disturb]) => ({ scenario, disturb, samples: [] as Sample[] }));
   for (let round = 0; round <= options.rounds; round++) {

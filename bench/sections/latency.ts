@@ -2,7 +2,7 @@ import { PLAIN } from "../contestants/handwritten.ts";
 import { type Load, paced } from "../load/load.ts";
 import { median, type Result, type Sample } from "../results.ts";
 import { type Field, measured, type Options } from "../rounds.ts";
-import type { Subject } from "../stage.ts";
+import type { Stage, Subject } from "../stage.ts";
 import { fileOf, GARBAGE, ONE_TOKEN } from "../traffic.ts";
 import { CONNECTIONS, COUNTERSIGN } from "./throughput.ts";
 
@@ -20,10 +20,8 @@ const LEAD = 1;
  * Requests a second that Countersign answers at most, with one warm identity, to the client that the latencies are taken
  * with: where it shares the machine, half of what a lighter one can send may be all that this one can.
  */
-export async function saturation(field: Field, { seconds }: Options): Promise<number> {
-  const subject = await field.subject(COUNTERSIGN);
-  if (subject === undefined) throw new Error("Countersign is missing");
-  const load = { port: subject.port, file: fileOf(field.stage, ONE_TOKEN), connections: CONNECTIONS };
+export async function saturation(stage: Stage, { port }: Subject, { seconds }: Options): Promise<number> {
+  const load = { port, file: fileOf(stage, ONE_TOKEN), connections: CONNECTIONS };
   await paced({ ...load, seconds: 2 });
   const rates: number[] = [];
   for (let i = 0; i < 3; i++) {
@@ -33,12 +31,19 @@ export async function saturation(field: Field, { seconds }: Options): Promise<nu
   return median(rates);
 }
 
+/** Of the Countersign that the other sections measure. */
+export async function saturationOf(field: Field, options: Options): Promise<number> {
+  const subject = await field.subject(COUNTERSIGN);
+  if (subject === undefined) throw new Error("Countersign is missing");
+  return await saturation(field.stage, subject, options);
+}
+
 /**
  * How long requests take at a rate that does not depend on the answers. Both sides of a comparison get the same rate,
  * from the same client, so what the client itself adds is in both.
  */
 export async function measureLatency(field: Field, options: Options): Promise<readonly Result[]> {
-  const most = await saturation(field, options);
+  const most = await saturationOf(field, options);
   options.tell(`latency: Countersign is saturated at ${Math.round(most)} requests/s`);
   const rows = [
     { contestant: PLAIN, scenario: HALF, rate: most / 2, flood: false },

@@ -4,6 +4,7 @@ import type { Fact, Result, Sample } from "../results.ts";
 import { type Field, measured, measureOnce, type Options, warmUp } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import { fileOf, ONE_TOKEN, type Traffic, tokens } from "../traffic.ts";
+import { saturation } from "./latency.ts";
 import { CONNECTIONS } from "./throughput.ts";
 
 export const ONE_WORKER = countersign("countersign, 1 worker");
@@ -73,13 +74,6 @@ export async function measureWorkers(
     values: shares,
   }));
   return { results, facts };
-}
-
-async function saturation(stage: Stage, { port }: CountersignSubject, { seconds }: Options): Promise<number> {
-  const load = { port, file: fileOf(stage, ONE_TOKEN), connections: CONNECTIONS };
-  await paced({ ...load, seconds: 2 });
-  const { requests, seconds: lasted } = await paced({ ...load, seconds });
-  return requests / lasted;
 }
 
 async function measureRound(stage: Stage, each: Running, options: Options): Promise<void> {
