@@ -19,16 +19,15 @@ function outcomeOf(token: Buffer, algorithm: string | undefined, key: KeyObject 
   }
 }
 
-function onBatch({ anew, keys: told, tokens, algorithms, keyIds }: Batch): void {
+function onBatch({ anew, keys: told, tokens, lengths, algorithms, keyIds }: Batch): void {
   if (anew) keys.clear();
   for (const [id, key] of told) keys.set(id, key);
   const bytes = Buffer.from(tokens, "latin1");
-  let start = 0;
-  const outcomes = Uint8Array.from(keyIds, (id, i) => {
-    const end = bytes.indexOf("\n", start);
-    const token = bytes.subarray(start, end);
-    start = end + 1;
-    return outcomeOf(token, algorithms[i], keys.get(id));
+  let end = 0;
+  const outcomes = Uint8Array.from(lengths, (length, i) => {
+    const token = bytes.subarray(end, end + length);
+    end += length;
+    return outcomeOf(token, algorithms[i], keys.get(keyIds[i] ?? 0));
   });
   parentPort?.postMessage(outcomes);
 }

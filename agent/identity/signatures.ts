@@ -97,7 +97,8 @@ export class Signatures {
     return {
       anew,
       keys: [...keys],
-      tokens: batch.map(({ text }) => `${text}\n`).join(""),
+      tokens: batch.map(({ text }) => text).join(""),
+      lengths: batch.map(({ text }) => text.length),
       algorithms: batch.map(({ algorithm }) => algorithm),
       keyIds: batch.map(({ key }) => key.id),
     };

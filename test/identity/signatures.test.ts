@@ -116,6 +116,16 @@ test("a thousand checks at once, of more keys than are kept, each get their own 
   );
 });
 
+test("whatever a text holds, no other one's answer is for it", async (t) => {
+  const signatures = new Signatures();
+  const { privateKey, publicKey } = newPair("EdDSA");
+  const key = keyOf(publicKey);
+  const good = await signed("EdDSA", privateKey);
+  const texts = ["a.b.c\na.b.c", "", good, `${good}\n${good}`, respell(good, flip(0)), good];
+  const found = await Promise.all(texts.map((text) => signatures.check(text, "EdDSA", key)));
+  t.same(found, [false, false, true, false, false, true]);
+});
+
 test("what cannot be checked is an error, never an answer", async (t) => {
   const signatures = new Signatures();
   const { privateKey, publicKey } = newPair("ES256");
