@@ -27,8 +27,8 @@ export interface Subject {
  *
  * When a generation is full the one before it is forgotten, so what is asked for often stays, at the price of a look-up
  * in two maps. A WeakMap of all would follow the identity cache; with 100,000 identities it took 100 MB more. Of most who
- * came once nothing is kept, not even the principal: what outlives V8's young generation has to be copied, and where
- * every token was new that took the garbage collector longer than anything else took.
+ * came once nothing is kept, not even the principal: what outlives V8's young generation has to be copied. Measured with
+ * new tokens only, to keep one of 8 made a scavenge take 3.2 ms, one of 16 2.2.
  */
 export class Subjects {
   readonly #roles: Roles;
