@@ -23,6 +23,8 @@ export interface Service {
   start(read: readonly string[]): Promise<void>;
   /** Loads everything anew; a broken set changes nothing. */
   reload(): void;
+  /** Tells of a signal that does nothing. */
+  passOver(signal: string): void;
   /** Answers on while HAProxy leaves, then ends. */
   drain(signal: string): Promise<void>;
   /** Ends everything now; what was answered is still sent, and what was logged written. */
@@ -76,6 +78,10 @@ export class Agent implements Service {
 
   reload(): void {
     this.#reloads.request();
+  }
+
+  passOver(signal: string): void {
+    this.#telemetry.passedOver(signal);
   }
 
   async drain(signal: string): Promise<void> {

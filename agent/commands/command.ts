@@ -2,6 +2,7 @@ import type { ParseArgsOptionsConfig } from "node:util";
 import { type Fault, faultText } from "../../policies/fault.ts";
 import { type Loaded, load } from "../load.ts";
 import { configFile } from "../load-config.ts";
+import type { Signals } from "../signals.ts";
 
 /** Where a command writes, and what it knows of the world. */
 export interface Context {
@@ -12,6 +13,7 @@ export interface Context {
   /** Milliseconds since the epoch. */
   readonly clock: () => number;
   readonly colours: boolean;
+  readonly signals: Signals;
 }
 
 /** Exit codes, after sysexits.h. */

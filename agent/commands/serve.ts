@@ -1,5 +1,6 @@
 import { Agent, type Service } from "../agent.ts";
 import { type Loaded, load } from "../load.ts";
+import type { Signals } from "../signals.ts";
 import {
   CONFIG_OPTION,
   type Command,
@@ -29,23 +30,24 @@ at once.
 async function serve(_positionals: readonly string[], options: Options, context: Context): Promise<number> {
   if (await isWorker()) {
     const { work } = await import("../workers/worker.ts");
-    return await work(context.clock);
+    return await work(context.clock, context.signals);
   }
   const file = configOf(options, context);
   const begun = context.clock();
   const outcome = await load(file, context);
   if (outcome.loaded === undefined) throw new CommandError(faultsText(outcome.faults), EXIT.configuration);
   const agent = await serviceOf(file, outcome.loaded, context, begun);
-  process.on("SIGHUP", () => agent.reload());
   for (const event of ["uncaughtException", "unhandledRejection"])
     process.on(event, (error) => void crash(agent, error));
-  const ended = untilSignal(agent);
+  const ended = untilSignal(agent, context.signals);
   try {
     await agent.start(outcome.read);
   } catch (error) {
     await agent.close();
     throw new CommandError(error instanceof Error ? error.message : String(error), EXIT.configuration);
   }
+  context.signals.on(["SIGHUP"], () => agent.reload());
+  context.signals.on(["SIGUSR1", "SIGUSR2"], (signal) => agent.passOver(signal));
   await ended;
   return EXIT.fine;
 }
@@ -63,16 +65,14 @@ async function serviceOf(file: string, loaded: Loaded, context: Context, begun: 
 }
 
 /** The first signal drains, the second ends what is left of it. */
-function untilSignal(agent: Service): Promise<void> {
+function untilSignal(agent: Service, signals: Signals): Promise<void> {
   return new Promise((resolve) => {
     let draining = false;
-    const stop = (signal: NodeJS.Signals) => {
+    signals.on(["SIGTERM", "SIGINT"], (signal) => {
       const end = draining ? agent.close() : agent.drain(signal);
       draining = true;
       void end.then(resolve);
-    };
-    process.on("SIGTERM", stop);
-    process.on("SIGINT", stop);
+    });
   });
 }
 

@@ -66,6 +66,8 @@ export interface ReloadEvents {
 export interface LifecycleEvents {
   started(loaded: Loaded): void;
   ready(): void;
+  /** @param signal that does nothing */
+  passedOver(signal: string): void;
   /** @param signal that asked for it */
   draining(signal: string): void;
   stopped(): void;

@@ -174,6 +174,13 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#log.error(fields, "reload failed: nothing was changed, requests are judged as before");
   }
 
+  passedOver(signal: string): void {
+    const held = this.#throttle.pass(signal, this.#clock());
+    if (held === undefined) return;
+    const message = "a signal that means nothing here: SIGHUP loads anew, SIGTERM and SIGINT end";
+    this.#log.warn({ signal, ...also(held) }, message);
+  }
+
   draining(signal: string): void {
     this.#log.info({ signal }, "draining: health checks fail from now on, requests are still answered");
   }

@@ -1,4 +1,5 @@
 import cluster, { type Worker } from "node:cluster";
+import { execArgv } from "node:process";
 import type { Answer, Asked, Order } from "./messages.ts";
 
 /** A line feed. */
@@ -21,7 +22,11 @@ export class Child {
 
   /** @param lines takes whole lines of its log */
   constructor(lines: (lines: Buffer) => void) {
-    cluster.setupPrimary({ serialization: "advanced", stdio: ["ignore", "pipe", "inherit", "ipc"] });
+    cluster.setupPrimary({
+      serialization: "advanced",
+      stdio: ["ignore", "pipe", "inherit", "ipc"],
+      execArgv: [...execArgv, "--disable-sigusr1"],
+    });
     this.#worker = cluster.fork();
     const { process } = this.#worker;
     // A message that cannot be sent any more: `ended` tells.

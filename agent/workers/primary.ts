@@ -93,6 +93,10 @@ export class Primary implements Service {
     this.#reloads.request();
   }
 
+  passOver(signal: string): void {
+    this.#telemetry.passedOver(signal);
+  }
+
   async drain(signal: string): Promise<void> {
     this.#phase = "draining";
     this.#reloads.stop();

@@ -2,6 +2,7 @@ import { EXIT } from "../commands/command.ts";
 import type { Config } from "../config.ts";
 import { Judge } from "../judge.ts";
 import { compileBeside } from "../reload.ts";
+import type { Signals } from "../signals.ts";
 import type { Snapshot } from "../snapshot.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Answer, Asked, Order } from "./messages.ts";
@@ -13,10 +14,10 @@ import type { Answer, Asked, Order } from "./messages.ts";
  *
  * @returns the exit code, once it is told to end
  */
-export async function work(clock: () => number): Promise<number> {
+export async function work(clock: () => number, signals: Signals): Promise<number> {
   const worker = new Worker(clock);
   // The primary has them too, and orders what is to be done: a terminal sends signals to all processes at once.
-  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
+  signals.ignore();
   for (const event of ["uncaughtException", "unhandledRejection"]) {
     process.on(event, (error) => void worker.crashed(error).finally(() => process.exit(EXIT.bug)));
   }

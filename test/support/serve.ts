@@ -1,10 +1,12 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import type { Readable } from "node:stream";
 import type { Test } from "tap";
 import { run } from "../../agent/commands/run.ts";
+import { Signals } from "../../agent/signals.ts";
 import { freePort } from "./haproxy.ts";
 
 /** The agent's command line. */
@@ -53,6 +55,7 @@ export async function command(
       },
       clock: Date.now,
       colours: false,
+      signals: new Signals(),
     });
     return { code, ...texts };
   } finally {
@@ -78,6 +81,8 @@ export interface Served {
   readonly admin: number;
   /** Every line of its log so far, growing. */
   readonly lines: readonly Readonly<Record<string, unknown>>[];
+  /** What it wrote to standard error so far. */
+  errors(): string;
   /** Settles once a line with this `msg` (its beginning) is there, `count` of them in all. */
   said(msg: string, count?: number): Promise<Readonly<Record<string, unknown>>>;
   /** A page of the admin listener. */
@@ -106,6 +111,17 @@ export async function serve(
     env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  const served = watched(t, child, { spop, admin });
+  await served.said("ready");
+  return served;
+}
+
+/** What a process that was started as `countersign serve` says. It ends with the test. */
+export function watched(
+  t: Test,
+  child: ChildProcessByStdio<null, Readable, Readable>,
+  { spop, admin }: { spop: number; admin: number },
+): Served {
   const lines: Record<string, unknown>[] = [];
   let rest = "";
   let errors = "";
@@ -121,17 +137,19 @@ export async function serve(
     if (child.exitCode === null && child.signalCode === null && child.kill("SIGKILL")) await gone;
   });
   child.once("exit", () => child.emit("lines"));
-  const served: Served = {
+  return {
     child,
     spop,
     admin,
     lines,
+    errors: () => errors,
     async said(msg, count = 1) {
       for (;;) {
         const found = lines.filter((line) => String(line.msg).startsWith(msg));
         const last = found[count - 1];
         if (last !== undefined) return last;
-        if (child.exitCode !== null) throw new Error(`countersign ended with ${child.exitCode}:\n${errors}`);
+        const end = child.exitCode ?? child.signalCode;
+        if (end !== null) throw new Error(`countersign ended with ${end}:\n${errors}`);
         await once(child, "lines");
       }
     },
@@ -140,6 +158,4 @@ export async function serve(
       return { status: response.status, text: await response.text() };
     },
   };
-  await served.said("ready");
-  return served;
 }
