@@ -3,6 +3,7 @@ import type { Loaded, Surroundings } from "./load.ts";
 import { loadBeside } from "./reload.ts";
 import { Reloads } from "./reloads.ts";
 import { reportOf } from "./report.ts";
+import { allOf } from "./server/listen.ts";
 import { AdminListener } from "./telemetry/admin.ts";
 import type { Loaded as LoadReport } from "./telemetry/events.ts";
 import type { AdminState, Phase } from "./telemetry/status.ts";
@@ -18,7 +19,7 @@ export interface Service {
    * Binds the listeners, and resolves once every issuer was asked for its keys.
    *
    * @param read what the load has read, to be watched
-   * @throws Error that says what cannot be had, such as an address
+   * @throws Error that says, a line each, what cannot be had, such as an address
    */
   start(read: readonly string[]): Promise<void>;
   /** Loads everything anew; a broken set changes nothing. */
@@ -27,8 +28,8 @@ export interface Service {
   passOver(signal: string): void;
   /** Answers on while HAProxy leaves, then ends. */
   drain(signal: string): Promise<void>;
-  /** Ends everything now; what was answered is still sent, and what was logged written. */
-  close(): Promise<void>;
+  /** Ends everything now; what was answered is still sent, and what was logged written. @param cause why it cannot start */
+  close(cause?: Error): Promise<void>;
   /** Tells of a bug before the process ends by it. */
   crashed(error: unknown): Promise<void>;
 }
@@ -43,6 +44,7 @@ export class Agent implements Service {
   readonly #reloads: Reloads<Loaded>;
   readonly #report: LoadReport;
   #phase: Phase = "starting";
+  #listening: Promise<void> = Promise.resolve();
 
   /** @param begun milliseconds since the epoch when the load began */
   constructor(file: string, loaded: Loaded, surroundings: Surroundings, begun: number) {
@@ -65,9 +67,9 @@ export class Agent implements Service {
   }
 
   async start(read: readonly string[]): Promise<void> {
-    const { listen } = this.#judge.snapshot.config;
-    if (listen.admin !== undefined) await this.#admin.listen(listen.admin);
-    await this.#judge.listen(listen.spop);
+    this.#listening = this.#listen();
+    await this.#listening;
+    if (this.#phase !== "starting") return;
     this.#telemetry.started(this.#report);
     await this.#reloads.start(read, this.#report.loadedAt - this.#report.durationMs);
     await this.#judge.ready();
@@ -88,19 +90,27 @@ export class Agent implements Service {
     this.#phase = "draining";
     this.#reloads.stop();
     this.#telemetry.draining(signal);
+    await this.#listening.catch(() => {});
     await this.#judge.drain(DRAIN_LIMIT);
     await this.close();
   }
 
-  async close(): Promise<void> {
+  async close(cause?: Error): Promise<void> {
+    this.#phase = "draining";
     this.#reloads.stop();
+    await this.#listening.catch(() => {});
     await Promise.all([this.#judge.close(), this.#admin.close()]);
-    this.#telemetry.stopped();
+    this.#telemetry.stopped(cause);
     await this.#telemetry.close();
   }
 
   crashed(error: unknown): Promise<void> {
     return this.#judge.crashed(error);
+  }
+
+  async #listen(): Promise<void> {
+    const { admin, spop } = this.#judge.snapshot.config.listen;
+    await allOf([...(admin === undefined ? [] : [this.#admin.listen(admin)]), this.#judge.listen(spop)]);
   }
 
   async #adopt(loaded: Loaded, begun: number): Promise<LoadReport> {

@@ -40,7 +40,7 @@ export class Judge {
     return this.#snapshot;
   }
 
-  /** @throws Error that names an address which cannot be bound */
+  /** @throws Error that names every address which cannot be bound */
   listen(addresses: readonly Address[]): Promise<void> {
     return this.#server.listen(addresses);
   }

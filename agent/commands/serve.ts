@@ -43,8 +43,9 @@ async function serve(_positionals: readonly string[], options: Options, context:
   try {
     await agent.start(outcome.read);
   } catch (error) {
-    await agent.close();
-    throw new CommandError(error instanceof Error ? error.message : String(error), EXIT.configuration);
+    const cause = error instanceof Error ? error : new Error(String(error));
+    await agent.close(cause);
+    throw new CommandError(cause.message, EXIT.configuration);
   }
   context.signals.on(["SIGHUP"], () => agent.reload());
   context.signals.on(["SIGUSR1", "SIGUSR2"], (signal) => agent.passOver(signal));

@@ -1,6 +1,7 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import { connect, type Server } from "node:net";
 import type { Address } from "../config.ts";
+import { holderOf } from "./holder.ts";
 
 // HAProxy opens a burst of connections after a stall or a reload: 131 to 151 were seen at 500 requests a second.
 const BACKLOG = 1024;
@@ -18,8 +19,17 @@ export async function listen(server: Server, address: Address): Promise<void> {
   try {
     await bind(server, address);
   } catch (error) {
-    throw new Error(`cannot listen on ${addressText(address)}: ${bindProblem(error)}`, { cause: error });
+    throw new Error(`cannot listen on ${addressText(address)}: ${bindProblem(error, address)}`, { cause: error });
   }
+}
+
+/** Waits for all of several steps of a start. @throws Error with a line for each that failed */
+export async function allOf(steps: readonly Promise<unknown>[]): Promise<void> {
+  const reasons = (await Promise.allSettled(steps)).flatMap((step) => {
+    if (step.status === "fulfilled") return [];
+    return [step.reason instanceof Error ? step.reason.message : String(step.reason)];
+  });
+  if (reasons.length > 0) throw new Error(reasons.join("\n"));
 }
 
 /** The address as the configuration writes it. */
@@ -54,7 +64,7 @@ async function removeStale(path: string): Promise<void> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
   if (!stat.isSocket()) throw new Error(`cannot listen on unix:${path}: a file is in the way that is not a socket`);
-  if (await answers(path)) throw new Error(`cannot listen on unix:${path}: another process is listening there`);
+  if (await answers(path)) throw new Error(`cannot listen on unix:${path}: ${taken({ path, mode: 0 })}`);
   unlinkSync(path);
 }
 
@@ -70,9 +80,13 @@ function answers(path: string): Promise<boolean> {
   });
 }
 
-function bindProblem(error: unknown): string {
+function taken(address: Address): string {
+  return `${holderOf(address) ?? "another process"} is listening there`;
+}
+
+function bindProblem(error: unknown, address: Address): string {
   const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-  if (code === "EADDRINUSE") return "another process is listening there";
+  if (code === "EADDRINUSE") return taken(address);
   if (code === "EACCES" || code === "EPERM") return "permission denied";
   if (code === "EADDRNOTAVAIL") return "this machine has no such address";
   if (code === "ENOENT") return "its directory does not exist";

@@ -5,7 +5,7 @@ import type { Address } from "../config.ts";
 import type { Snapshot } from "../snapshot.ts";
 import type { ServerEvents } from "../telemetry/events.ts";
 import { Connection, type Shared } from "./connection.ts";
-import { listen } from "./listen.ts";
+import { allOf, listen } from "./listen.ts";
 import { LargestAck, pipeliningFits } from "./pipelining.ts";
 
 /**
@@ -67,18 +67,20 @@ export class SpopServer {
     });
   }
 
-  /** @throws Error that names the address which cannot be bound; those bound before are closed again */
+  /** @throws Error that names every address which cannot be bound; the others are closed again */
   async listen(addresses: readonly Address[]): Promise<void> {
     try {
-      for (const address of addresses) {
-        const server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
-        await listen(server, address);
-        this.#servers.push(server);
-      }
+      await allOf(addresses.map((address) => this.#listen(address)));
     } catch (error) {
       await this.close();
       throw error;
     }
+  }
+
+  async #listen(address: Address): Promise<void> {
+    const server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
+    await listen(server, address);
+    this.#servers.push(server);
   }
 
   /**

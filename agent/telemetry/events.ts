@@ -70,7 +70,8 @@ export interface LifecycleEvents {
   passedOver(signal: string): void;
   /** @param signal that asked for it */
   draining(signal: string): void;
-  stopped(): void;
+  /** @param cause why it could not start, a line each; absent where it had */
+  stopped(cause?: Error): void;
 }
 
 /** `log` of the configuration. */

@@ -185,8 +185,9 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#log.info({ signal }, "draining: health checks fail from now on, requests are still answered");
   }
 
-  stopped(): void {
-    this.#log.info("countersign stopped");
+  stopped(cause?: Error): void {
+    if (cause === undefined) this.#log.info("countersign stopped");
+    else this.#log.error({ problems: cause.message.split("\n") }, "countersign cannot start");
   }
 
   unexpected(where: string, error: unknown): void {

@@ -5,6 +5,7 @@ import type { CheckedSet, Surroundings } from "../load.ts";
 import { examineBeside } from "../reload.ts";
 import { Reloads } from "../reloads.ts";
 import { reportOf } from "../report.ts";
+import { allOf } from "../server/listen.ts";
 import { AdminListener } from "../telemetry/admin.ts";
 import type { Loaded as LoadReport } from "../telemetry/events.ts";
 import type { MetricValues } from "../telemetry/metrics/metrics.ts";
@@ -37,6 +38,7 @@ export class Primary implements Service {
   #phase: Phase = "starting";
   /** What ended processes had counted. */
   #retired: Promise<readonly MetricValues[]> = Promise.resolve([]);
+  #listening: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
   /** @param begun milliseconds since the epoch when the load began */
@@ -73,9 +75,9 @@ export class Primary implements Service {
 
   async start(read: readonly string[]): Promise<void> {
     const { admin } = this.#set.config.listen;
-    if (admin !== undefined) await this.#admin.listen(admin);
+    if (admin !== undefined) this.#listening = this.#admin.listen(admin);
     try {
-      await Promise.all(this.#seats.map((seat) => this.#begin(seat)));
+      await allOf([this.#listening, ...this.#seats.map((seat) => this.#begin(seat))]);
       this.#telemetry.started(this.#report);
       await this.#reloads.start(read, this.#report.loadedAt - this.#report.durationMs);
       await Promise.all(this.#seats.map((seat) => seat.ready()));
@@ -106,8 +108,8 @@ export class Primary implements Service {
     await this.close();
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
+  close(cause?: Error): Promise<void> {
+    this.#closing ??= this.#close(cause);
     return this.#closing;
   }
 
@@ -117,12 +119,13 @@ export class Primary implements Service {
     await this.#telemetry.close();
   }
 
-  async #close(): Promise<void> {
+  async #close(cause: Error | undefined): Promise<void> {
     this.#phase = "draining";
     this.#reloads.stop();
     const ended = this.#seats.map((seat) => seat.end({ kind: "close" }, CLOSE_LIMIT));
+    await this.#listening.catch(() => {});
     await Promise.all([...ended, this.#admin.close()]);
-    this.#telemetry.stopped();
+    this.#telemetry.stopped(cause);
     await this.#telemetry.close();
   }
 

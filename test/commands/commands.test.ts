@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer, type ListenOptions } from "node:net";
 import { join } from "node:path";
 import { test } from "tap";
 import { COMMANDS } from "../../agent/commands/run.ts";
@@ -116,17 +117,39 @@ test("a configuration that cannot be used ends every other command with 78, and 
   t.match(absent.err, /absent\.yaml:1:1: it cannot be read/);
 });
 
-test("serve says which address is taken", async (t) => {
-  const { createServer } = await import("node:net");
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  t.teardown(() => server.close());
-  const { port } = server.address() as { port: number };
-  const cwd = folderOf(t, { ...FILES, "countersign.yaml": CONFIG.replace("9000", String(port)) });
-  const { code, err } = await countersign(["serve"], { cwd });
-  t.equal(code, 78);
-  t.equal(err, `cannot listen on 127.0.0.1:${port}: another process is listening there\n`);
-});
+for (const workers of [1, 2]) {
+  test(`serve with workers: ${workers} says every address that is taken, and by whom`, async (t) => {
+    const cwd = folderOf(t, FILES);
+    const taken = async (at: ListenOptions) => {
+      const server = createServer();
+      await new Promise<void>((done) => server.listen(at, done));
+      t.teardown(() => server.close());
+      const address = server.address();
+      return typeof address === "object" ? (address?.port ?? 0) : 0;
+    };
+    const [v4, any, v6] = [
+      await taken({ host: "127.0.0.1", port: 0 }),
+      await taken({ host: "0.0.0.0", port: 0 }),
+      await taken({ host: "::1", port: 0 }),
+    ];
+    const path = join(cwd, workers === 1 ? "spop.sock" : "spop.sock.2");
+    await taken({ path });
+    const listen = `listen: { spop: ["127.0.0.1:${v4}", "[::1]:${v6}", "unix:${join(cwd, "spop.sock")}"], admin: "127.0.0.1:${any}" }`;
+    const text = CONFIG.replace(/listen:.*/, `${listen}\nworkers: ${workers}`);
+    writeFileSync(join(cwd, "countersign.yaml"), text);
+    const { code, out, err } = await countersign(["serve"], { cwd });
+    t.equal(code, 78);
+    const addresses = [`127.0.0.1:${any}`, `127.0.0.1:${v4}`, `[::1]:${v6}`, `unix:${path}`];
+    const problems = addresses.map(
+      (address) => `cannot listen on ${address}: node (pid ${process.pid}) is listening there`,
+    );
+    for (const problem of problems) t.ok(err.split("\n").includes(problem), problem);
+    const last = JSON.parse(out.trimEnd().split("\n").at(-1) ?? "");
+    t.match(last, { level: "error", msg: "countersign cannot start" }, "the log ends with the cause as well");
+    t.strictSame(last.problems, err.trimEnd().split("\n"));
+    t.notMatch(out, "countersign stopped");
+  });
+}
 
 test("explain shows every step to the decision", async (t) => {
   const cwd = folderOf(t, {
