@@ -57,6 +57,8 @@ export class Agent implements Service {
       this.#telemetry.unexpected("answering the admin listener", error),
     );
     this.#reloads = new Reloads({
+      file,
+      set: loaded,
       load: () => loadBeside(file, surroundings),
       adopt: (next, began) => this.#adopt(next, began),
       events: this.#telemetry,

@@ -1,14 +1,10 @@
-import {
-  type CheckedPolicies,
-  type Compiled,
-  compilePolicies,
-  type PolicyEnvironment,
-} from "../policies/compile/compile.ts";
+import { type CheckedPolicies, compilePolicies, type PolicyEnvironment } from "../policies/compile/compile.ts";
 import type { Fault } from "../policies/fault.ts";
 import type { CompiledPolicies } from "../policies/judging/compiled.ts";
 import type { Config, OidcIssuer } from "./config.ts";
 import { loadConfig } from "./load-config.ts";
 import { findPolicyFiles, readPolicyFiles } from "./policy-files.ts";
+import { silentParts } from "./silence.ts";
 
 export interface Surroundings {
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -23,6 +19,8 @@ export interface Loaded {
   /** What they were compiled from. */
   readonly checked: CheckedPolicies;
   readonly warnings: readonly Fault[];
+  /** Of the warnings those about what says nothing: see silence.ts. */
+  readonly silent: readonly Fault[];
   /** Files with cases for `countersign test`. */
   readonly tests: readonly string[];
 }
@@ -47,19 +45,17 @@ export type Examined = { readonly read: readonly string[] } & ({ readonly loaded
 export async function load(file: string, surroundings: Surroundings): Promise<Load> {
   const { read, outcome } = await readAll(file, surroundings);
   if (outcome.loaded === undefined) return { read, ...outcome };
-  const { config, tests, compiled, warnings } = outcome.loaded;
-  return { read, loaded: { config, tests, policies: compiled.policies, checked: compiled.checked, warnings } };
+  const { compiled, ...rest } = outcome.loaded;
+  return { read, loaded: { ...rest, policies: compiled.policies, checked: compiled.checked } };
 }
 
 /** As `load`, but without what only the thread that judges can have. */
 export async function examine(file: string, surroundings: Surroundings): Promise<Examined> {
   const { read, outcome } = await readAll(file, surroundings);
   if (outcome.loaded === undefined) return { read, ...outcome };
-  const { config, tests, compiled, warnings } = outcome.loaded;
-  return { read, loaded: { config, tests, checked: compiled.checked, warnings } };
+  const { compiled, ...rest } = outcome.loaded;
+  return { read, loaded: { ...rest, checked: compiled.checked } };
 }
-
-type Sound = Extract<Compiled, { readonly policies: CompiledPolicies }>;
 
 async function readAll(file: string, { environment, clock }: Surroundings) {
   const configured = loadConfig(file, environment);
@@ -70,22 +66,15 @@ async function readAll(file: string, { environment, clock }: Surroundings) {
   const found = await findPolicyFiles(config.policies);
   const { texts, faults } = await readPolicyFiles(found.policies);
   const compiled = compilePolicies(texts, policyEnvironment(config, clock()));
-  const read = [...configured.files, ...config.policies, ...found.policies];
-  return { read, outcome: joined(config, compiled, [...found.faults, ...faults], configured.warnings, found.tests) };
-}
-
-function joined(
-  config: Config,
-  compiled: Compiled,
-  unreadable: readonly Fault[],
-  configWarnings: readonly Fault[],
-  tests: readonly string[],
-):
-  | { readonly loaded: { config: Config; tests: readonly string[]; compiled: Sound; warnings: readonly Fault[] } }
-  | Failed {
-  const warnings = [...configWarnings, ...compiled.warnings];
-  if ("policies" in compiled && unreadable.length === 0) return { loaded: { config, tests, compiled, warnings } };
-  return failed([...unreadable, ...("faults" in compiled ? compiled.faults : [])], warnings);
+  const read = [...configured.files, ...config.policies, ...found.directories, ...found.policies];
+  const unreadable = [...found.faults, ...faults];
+  const warnings = [...configured.warnings, ...compiled.warnings];
+  if ("faults" in compiled || unreadable.length > 0) {
+    return { read, outcome: failed([...unreadable, ...("faults" in compiled ? compiled.faults : [])], warnings) };
+  }
+  const silent = silentParts(file, found.policies, compiled.checked);
+  const loaded = { config, tests: found.tests, compiled, warnings: [...warnings, ...silent], silent };
+  return { read, outcome: { loaded } };
 }
 
 function failed(faults: readonly Fault[], warnings: readonly Fault[]): Failed {

@@ -13,6 +13,8 @@ export interface FoundFiles {
   readonly policies: readonly string[];
   /** `*.test.yaml`: cases for `countersign test`. */
   readonly tests: readonly string[];
+  /** Every one that was searched. */
+  readonly directories: readonly string[];
   readonly faults: readonly Fault[];
 }
 
@@ -23,7 +25,7 @@ export interface FoundFiles {
  * @param paths absolute
  */
 export async function findPolicyFiles(paths: readonly string[]): Promise<FoundFiles> {
-  const found = { policies: [] as string[], tests: [] as string[], faults: [] as Fault[] };
+  const found = { policies: [] as string[], tests: [] as string[], directories: [] as string[], faults: [] as Fault[] };
   for (const path of paths) await search(path, true, 0, found);
   return found;
 }
@@ -31,6 +33,7 @@ export async function findPolicyFiles(paths: readonly string[]): Promise<FoundFi
 interface Found {
   readonly policies: string[];
   readonly tests: string[];
+  readonly directories: string[];
   readonly faults: Fault[];
 }
 
@@ -57,6 +60,7 @@ async function search(path: string, named: boolean, depth: number, found: Found)
 }
 
 async function searchDirectory(path: string, depth: number, found: Found): Promise<void> {
+  found.directories.push(path);
   const names = (await readdir(path)).filter((name) => !name.startsWith(".")).sort();
   for (const name of names) await search(join(path, name), false, depth + 1, found);
 }

@@ -1,11 +1,17 @@
 import type { Fault } from "../policies/fault.ts";
-import type { Failed } from "./load.ts";
+import type { CheckedSet, Failed } from "./load.ts";
+import { takenAway } from "./silence.ts";
 import type { Loaded as LoadReport, ReloadEvents, ServerEvents } from "./telemetry/events.ts";
 import { Watch } from "./watch.ts";
 
+type Replaceable = Pick<CheckedSet, "checked" | "silent">;
 type Outcome<Set extends object> = { readonly read: readonly string[] } & ({ readonly loaded: Set } | Failed);
 
-export interface ReloadsOptions<Set extends object> {
+export interface ReloadsOptions<Set extends Replaceable> {
+  /** The configuration. */
+  readonly file: string;
+  /** The first set in force. */
+  readonly set: Set;
   /** Reads and checks everything anew. */
   load(): Promise<Outcome<Set>>;
   /**
@@ -20,17 +26,19 @@ export interface ReloadsOptions<Set extends object> {
 }
 
 /** Loads everything anew when it is told to and when a file changes, one load at a time; a broken set changes nothing. */
-export class Reloads<Set extends object> {
+export class Reloads<Set extends Replaceable> {
   readonly #options: ReloadsOptions<Set>;
   readonly #watch = new Watch(() => this.request());
   /** What the set in force was read from: watched on after a failed reload, which may have read less. */
   #read: readonly string[] = [];
+  #set: Set;
   #loading: Promise<void> | undefined;
   #again = false;
   #stopped = false;
 
   constructor(options: ReloadsOptions<Set>) {
     this.#options = options;
+    this.#set = options.set;
   }
 
   /** Begins to watch what the first load has read. @param since when it was read, in milliseconds since the epoch */
@@ -61,19 +69,23 @@ export class Reloads<Set extends object> {
   }
 
   async #load(): Promise<void> {
-    const { events, clock, load, adopt } = this.#options;
+    const { file, events, clock, load, adopt } = this.#options;
     const begun = clock();
     const outcome = await load();
     if (this.#stopped) return;
-    const broken = "faults" in outcome;
-    await this.#watch.start(broken ? [...this.#read, ...outcome.read] : outcome.read, begun);
-    if (broken) {
-      events.reloadFailed(outcome.faults);
+    const faults = "faults" in outcome ? outcome.faults : takenAway(file, this.#set, outcome.loaded, outcome.read);
+    await this.#watch.start(faults.length > 0 ? [...this.#read, ...outcome.read] : outcome.read, begun);
+    if ("faults" in outcome || faults.length > 0) {
+      events.reloadFailed(faults);
+      return;
+    }
+    const adopted = await adopt(outcome.loaded, begun);
+    if (!("revision" in adopted)) {
+      events.reloadFailed(adopted);
       return;
     }
     this.#read = outcome.read;
-    const adopted = await adopt(outcome.loaded, begun);
-    if ("revision" in adopted) events.reloaded(adopted);
-    else events.reloadFailed(adopted);
+    this.#set = outcome.loaded;
+    events.reloaded(adopted);
   }
 }

@@ -5,7 +5,7 @@ import { allAddresses } from "./workers/addresses.ts";
 
 /** What a load is told as. */
 export function reportOf(
-  { config, checked, warnings }: CheckedSet,
+  { config, checked, warnings, silent }: CheckedSet,
   times: Pick<LoadReport, "loadedAt" | "durationMs">,
 ): LoadReport {
   const services = checked.files.flatMap(({ content }) => Object.values(content.services ?? {}));
@@ -17,6 +17,7 @@ export function reportOf(
     routes: services.reduce((sum, { routes }) => sum + routes.length, 0),
     issuers: config.issuers.map(({ name }) => name),
     warnings,
+    silent,
     log: config.log,
     listen: [...allAddresses(config), ...(admin === undefined ? [] : [admin])].map(addressText),
   };

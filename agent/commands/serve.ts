@@ -61,8 +61,8 @@ async function isWorker(): Promise<boolean> {
 async function serviceOf(file: string, loaded: Loaded, context: Context, begun: number): Promise<Service> {
   if (loaded.config.workers === 1) return new Agent(file, loaded, context, begun);
   const { Primary } = await import("../workers/primary.ts");
-  const { config, checked, warnings, tests } = loaded;
-  return new Primary(file, { config, checked, warnings, tests }, context, begun);
+  const { policies, ...set } = loaded;
+  return new Primary(file, set, context, begun);
 }
 
 /** The first signal drains, the second ends what is left of it. */

@@ -52,6 +52,8 @@ export interface Loaded {
   /** The issuers' names: the only values their metrics' labels ever have. */
   readonly issuers: readonly string[];
   readonly warnings: readonly Fault[];
+  /** Of the warnings those about policies that say nothing. */
+  readonly silent: readonly Fault[];
   readonly log: LogOptions;
   /** Where it says to listen, as the configuration writes it. Takes effect at the start only. */
   readonly listen: readonly string[];

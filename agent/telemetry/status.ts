@@ -97,6 +97,7 @@ function problems(state: AdminState): string[] {
   if (failure !== undefined) {
     found.push(`the reload of ${time(failure.at)} failed and changed nothing:`, ...failure.faults.map(shown));
   }
+  found.push(...(state.load.current?.silent ?? []).map(shown));
   for (const { name, error } of state.issuers) {
     if (error !== undefined) found.push(`issuer ${name} cannot be asked: ${plainText(error, LONGEST_TEXT)}`);
   }

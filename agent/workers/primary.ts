@@ -61,6 +61,8 @@ export class Primary implements Service {
       this.#telemetry.unexpected("answering the admin listener", error),
     );
     this.#reloads = new Reloads({
+      file,
+      set,
       load: () => examineBeside(file, surroundings),
       adopt: (next, began) => this.#adopt(next, began),
       events: this.#telemetry,

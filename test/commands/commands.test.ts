@@ -96,6 +96,13 @@ test("check says that all is fine, or everything that is not", async (t) => {
   t.equal(badJson.code, 1);
   t.match(JSON.parse(badJson.out).faults, [{ line: 10, found: 'no role "raeder"' }]);
 
+  writeFileSync(join(cwd, "policies/orders.yaml"), "# to be written\n");
+  const empty = await command(["check"], { cwd });
+  t.equal(empty.code, 0);
+  t.match(empty.err, /^warning: .*policies\/orders\.yaml:1:1: it says nothing; /m);
+  t.match(empty.err, /^warning: countersign\.yaml:1:1: the policies have no service: every request is refused; /m);
+
+  writeFileSync(join(cwd, "policies/orders.yaml"), POLICY.replace("allow: [reader]", "allow: [raeder]"));
   writeFileSync(join(cwd, "countersign.yaml"), `${CONFIG}typo: 1\n`);
   const both = await command(["check"], { cwd });
   t.match(both.err, /countersign\.yaml:7:1: unknown key "typo"/);

@@ -102,6 +102,7 @@ export function loaded(changes: Partial<Loaded> = {}): Loaded {
     routes: 7,
     issuers: ["okta"],
     warnings: [],
+    silent: [],
     log: { level: "info", decisions: "all", destination: "stdout" },
     listen: ["127.0.0.1:9000"],
     ...changes,
