@@ -121,8 +121,10 @@ test("every other line is in the docs with its level, and no other", async (t) =
   telemetry.unexpected("somewhere", new Error("bug"));
   telemetry.workerEnded(2, "signal SIGKILL", 100);
   telemetry.workerReady(2);
+  telemetry.passedOver("SIGUSR1");
   telemetry.draining("SIGTERM");
   telemetry.stopped();
+  telemetry.stopped(new Error("cannot listen"));
   const written = new Map((await lines()).map(({ msg, level }) => [String(msg), String(level)]));
   const documented = table("msg", "level").map(([msg, level]): [string, string] => [names(msg)[0] ?? "", level ?? ""]);
   // It takes a reader that is too slow; test/telemetry/log.test.ts has one.
