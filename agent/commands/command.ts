@@ -22,7 +22,11 @@ export const EXIT = {
   /** What `check` or `test` looked at is bad. */
   bad: 1,
   usage: 64,
+  /** Node is too old; main.ts says it, where this file cannot be read yet. */
+  unavailable: 69,
   bug: 70,
+  /** A file cannot be written. */
+  cannotCreate: 73,
   configuration: 78,
 } as const;
 

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
@@ -17,6 +17,7 @@ import {
   textOption,
   UsageError,
 } from "./command.ts";
+import { writeAll } from "./write-all.ts";
 
 export const GENERATE: Command = {
   usage: "generate haproxy [--fragment] [--output DIR] [--config FILE] [--json]",
@@ -41,7 +42,7 @@ async function generate([what]: readonly string[], options: Options, context: Co
   if (what !== "haproxy") throw new UsageError(`generate what? There is generate haproxy, not ${what}`);
   const { config, policies } = await loadOrFail(options, context);
   const files = haproxyFiles(renderInputOf(config, policies), options.fragment === true);
-  const written = writeGenerated(textOption(options, "output") ?? ".", files);
+  const written = replaceGenerated(textOption(options, "output") ?? ".", files);
   if (options.json === true) context.out(jsonText({ written }));
   else context.out(written.map((file) => `written: ${file}\n`).join(""));
   return EXIT.fine;
@@ -61,25 +62,25 @@ export function haproxyFiles(input: RenderInput, fragment: boolean): Readonly<Re
 /** Every file that was generated says so in its first lines. */
 const MARK = 'endered by "countersign generate haproxy';
 
-/**
- * Writes generated files, each at once, so that a HAProxy which starts meanwhile reads the old one or the new one.
- *
- * @throws CommandError rather than overwrite a file that was not generated
- */
-export function writeGenerated(directory: string, files: Readonly<Record<string, string>>): readonly string[] {
-  const paths = Object.keys(files).map((name) => join(directory, name));
-  for (const path of paths) {
-    if (!existsSync(path) || readFileSync(path, "utf8").slice(0, 400).includes(MARK)) continue;
+/** Writes them all, or none rather than replace a file that was not generated. @returns their paths */
+function replaceGenerated(directory: string, files: Readonly<Record<string, string>>): readonly string[] {
+  const texts = Object.fromEntries(Object.entries(files).map(([name, text]) => [join(directory, name), text]));
+  for (const path of Object.keys(texts)) {
+    if (!existsSync(path) || isGenerated(path)) continue;
     throw new CommandError(
       `${path} is there and was not generated: it is left as it is. Give another --output, or move it away`,
       EXIT.configuration,
     );
   }
-  mkdirSync(directory, { recursive: true });
-  for (const [name, text] of Object.entries(files)) {
-    const path = join(directory, name);
-    writeFileSync(`${path}.new`, text);
-    renameSync(`${path}.new`, path);
+  writeAll(texts);
+  return Object.keys(texts);
+}
+
+function isGenerated(path: string): boolean {
+  try {
+    return readFileSync(path, "utf8").slice(0, 400).includes(MARK);
+  } catch {
+    // A directory, or somebody else's.
+    return false;
   }
-  return paths;
 }

@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseHostPattern } from "../../policies/routing/hosts.ts";
 import { discover } from "../identity/discovery.ts";
 import { FetchError, get } from "../identity/fetch.ts";
-import { load } from "../load.ts";
+import { type Loaded, load } from "../load.ts";
 import { renderInputOf } from "../render-input.ts";
 import {
   type Command,
@@ -16,7 +17,10 @@ import {
   textOption,
   UsageError,
 } from "./command.ts";
-import { haproxyFiles, writeGenerated } from "./generate.ts";
+import { haproxyFiles } from "./generate.ts";
+import { writeAll } from "./write-all.ts";
+
+const CONFIG = "countersign.yaml";
 
 export const INIT: Command = {
   usage: "init --issuer URL --audience A --host H --backend ADDRESS [--fragment] [--output DIR]",
@@ -62,22 +66,32 @@ async function init(_positionals: readonly string[], options: Options, context: 
   const directory = textOption(options, "output") ?? ".";
   const answers = answersOf(options, fragment);
   await lookUp(answers.issuer);
-  const files = { "countersign.yaml": configuration(answers), [`policies/${answers.service}.yaml`]: policy(answers) };
-  for (const name of Object.keys(files)) {
-    if (existsSync(join(directory, name)))
-      throw new CommandError(`${join(directory, name)} is there already: it is left as it is`, EXIT.configuration);
-  }
-  mkdirSync(join(directory, "policies"), { recursive: true });
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text, { flag: "wx" });
-  const config = join(directory, "countersign.yaml");
-  const outcome = await load(config, context);
-  if (outcome.loaded === undefined) throw new CommandError(faultsText(outcome.faults), EXIT.configuration);
-  const input = renderInputOf(outcome.loaded.config, outcome.loaded.policies);
-  const written = writeGenerated(directory, haproxyFiles(input, fragment));
-  context.out(
-    nextSteps([...Object.keys(files).map((name) => join(directory, name)), ...written], config, directory, fragment),
-  );
+  const own = { [CONFIG]: configuration(answers), [`policies/${answers.service}.yaml`]: policy(answers) };
+  const { config, policies } = await tried(own, context);
+  const files = { ...own, ...haproxyFiles(renderInputOf(config, policies), fragment) };
+  const texts = Object.fromEntries(Object.entries(files).map(([name, text]) => [join(directory, name), text]));
+  const there = Object.keys(texts).find((path) => existsSync(path));
+  if (there !== undefined)
+    throw new CommandError(
+      `${there} is there already: it is left as it is, and nothing is written`,
+      EXIT.configuration,
+    );
+  writeAll(texts);
+  context.out(nextSteps(Object.keys(texts), join(directory, CONFIG), directory, fragment));
   return EXIT.fine;
+}
+
+/** What the files come to, before any is written where it belongs. @throws CommandError with what is wrong with them */
+async function tried(files: Readonly<Record<string, string>>, context: Context): Promise<Loaded> {
+  const folder = mkdtempSync(join(tmpdir(), "countersign-init-"));
+  try {
+    writeAll(Object.fromEntries(Object.entries(files).map(([name, text]) => [join(folder, name), text])));
+    const outcome = await load(join(folder, CONFIG), context);
+    if (outcome.loaded !== undefined) return outcome.loaded;
+    throw new CommandError(faultsText(outcome.faults).replaceAll(`${folder}/`, ""), EXIT.configuration);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 function answersOf(options: Options, fragment: boolean): Answers {

@@ -1,5 +1,5 @@
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import tap, { type Test, test } from "tap";
 import { buildRelease } from "../../build/release.ts";
 import { command, configuration, countersign, folderOf, serve } from "../support/serve.ts";
@@ -57,6 +57,27 @@ test("a release alone says what the source says", async (t) => {
   writeFileSync(join(cwd, "countersign.yaml"), texts["countersign.yaml"].replace("version", "versoin"));
   await alike(t, cwd, ["check"], 1);
 });
+
+for (const version of ["12.22.12", "20.20.2"]) {
+  test(`Node ${version} says what is needed, and does nothing`, async (t) => {
+    const cwd = folderOf(t, {});
+    const node = resolve(import.meta.dirname, `../../.cache/node/${version}/package/bin/node`);
+    const { engines } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+    for (const args of [
+      ["init", "--issuer", "http://127.0.0.1:1", "--audience", "a", "--host", "h.example", "--backend", "b:80"],
+      ["serve"],
+      ["--version"],
+    ]) {
+      const { code, out, err } = await countersign(args, { cwd, main: MAIN, node });
+      t.strictSame([code, out], [69, ""], args.join(" "));
+      const needed = engines.node.replace(">=", "");
+      t.ok(err.startsWith(`countersign needs Node ${needed} or later, and this is Node ${version}: ${node}\n`), err);
+      t.match(err, "https://nodejs.org/en/download");
+      t.notMatch(err, /bug|Error/);
+    }
+    t.strictSame(readdirSync(cwd), []);
+  });
+}
 
 test("a release alone serves, and reloads on its other thread", async (t) => {
   const { ports, ...texts } = await files();

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import fs, { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { createServer, type ListenOptions } from "node:net";
 import { join } from "node:path";
 import { test } from "tap";
@@ -270,4 +271,64 @@ test("generate writes the same bytes for the same input, and overwrites only wha
   const bare = await command(["generate", "haproxy", "--output", "new"], { cwd });
   t.equal(bare.code, 78);
   t.match(bare.err, 'the backend "orders" has no servers');
+});
+
+/** Every file below a folder with its text, and every folder. */
+function treeOf(folder: string): Readonly<Record<string, string | undefined>> {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  return Object.fromEntries(
+    entries.map((entry) => {
+      const path = join(entry.parentPath, entry.name);
+      return [path, entry.isFile() ? readFileSync(path, "utf8") : undefined];
+    }),
+  );
+}
+
+test("a command that cannot write all of its files leaves everything as it was", async (t) => {
+  const provider = await startProvider({});
+  t.teardown(() => provider.close());
+  const asked = ["--issuer", provider.issuer, "--audience", "a", "--host", "orders.example.com"];
+  const init = ["init", ...asked, "--backend", "10.0.0.7:80"];
+  const generate = ["generate", "haproxy"];
+  for (const [what, args, files, code, told] of [
+    ["init, a haproxy.cfg of one's own", init, { "haproxy.cfg": "global\n" }, 78, /haproxy\.cfg is there already/],
+    ["init, a policy", init, { "policies/orders.yaml": "" }, 78, /orders\.yaml is there already/],
+    ["init, a generated file", init, { "countersign.spoe.conf": "" }, 78, /spoe\.conf is there already/],
+    ["init, no directory", init, { policies: "" }, 73, /policies.* cannot be written: .*; nothing was changed/],
+    ["init, what is written is not valid", [...init, "--bind", ""], {}, 78, /countersign\.yaml:\d+:\d+: /],
+    [
+      "init, nowhere",
+      [...init, "--output", "/dev/null/countersign"],
+      {},
+      73,
+      /\/dev\/null\/countersign.* cannot be written/,
+    ],
+    ["generate, the second file", generate, { ...FILES, "countersign.spoe.conf/x": "" }, 78, /spoe\.conf is there/],
+  ] as const) {
+    const cwd = folderOf(t, files);
+    const before = treeOf(cwd);
+    const { code: actual, err } = await command(args, { cwd });
+    t.equal(actual, code, what);
+    t.match(err, told, what);
+    t.notMatch(err, "bug", what);
+    t.strictSame(treeOf(cwd), before, what);
+  }
+});
+
+test("generate that fails half-way puts back what it had replaced", async (t) => {
+  const cwd = folderOf(t, FILES);
+  t.equal((await command(["generate", "haproxy"], { cwd })).code, 0);
+  writeFileSync(join(cwd, "countersign.yaml"), CONFIG.replace("10.0.0.7", "10.0.0.8"));
+  const before = treeOf(cwd);
+  const rename = fs.renameSync;
+  t.teardown(() => Object.assign(fs, { renameSync: rename }) && syncBuiltinESMExports());
+  fs.renameSync = (from, to) => {
+    if (String(to).endsWith("countersign.spoe.conf")) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+    rename(from, to);
+  };
+  syncBuiltinESMExports();
+  const { code, err } = await command(["generate", "haproxy"], { cwd });
+  t.equal(code, 73);
+  t.match(err, /countersign\.spoe\.conf cannot be written: ENOSPC; nothing was changed/);
+  t.strictSame(treeOf(cwd), before);
 });

@@ -22,9 +22,12 @@ export interface Ended {
 /** Runs one `countersign` command to its end, as a user would. */
 export async function countersign(
   args: readonly string[],
-  options: { cwd?: string; env?: Readonly<Record<string, string>>; main?: string } = {},
+  options: { cwd?: string; env?: Readonly<Record<string, string>>; main?: string; node?: string } = {},
 ): Promise<Ended> {
-  const child = spawn(process.execPath, [options.main ?? MAIN, ...args], {
+  // tap gives every process options that an old Node does not know.
+  const node = options.node === undefined ? [process.execPath] : ["env", "-u", "NODE_OPTIONS", options.node];
+  const [program = "", ...before] = node;
+  const child = spawn(program, [...before, options.main ?? MAIN, ...args], {
     cwd: options.cwd,
     env: { PATH: process.env.PATH, ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
