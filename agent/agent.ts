@@ -4,6 +4,7 @@ import { loadBeside } from "./reload.ts";
 import { Reloads } from "./reloads.ts";
 import { reportOf } from "./report.ts";
 import { allOf } from "./server/listen.ts";
+import { ServiceManager } from "./service-manager.ts";
 import { AdminListener } from "./telemetry/admin.ts";
 import type { Loaded as LoadReport } from "./telemetry/events.ts";
 import type { AdminState, Phase } from "./telemetry/status.ts";
@@ -43,6 +44,7 @@ export class Agent implements Service {
   readonly #admin: AdminListener;
   readonly #reloads: Reloads<Loaded>;
   readonly #report: LoadReport;
+  readonly #manager: ServiceManager;
   #phase: Phase = "starting";
   #listening: Promise<void> = Promise.resolve();
 
@@ -56,12 +58,14 @@ export class Agent implements Service {
     this.#admin = new AdminListener({ state: () => this.#state(), metrics: () => this.#telemetry.metrics() }, (error) =>
       this.#telemetry.unexpected("answering the admin listener", error),
     );
+    this.#manager = new ServiceManager(surroundings.environment, (error) => this.#telemetry.untold(error));
     this.#reloads = new Reloads({
       file,
       set: loaded,
       load: () => loadBeside(file, surroundings),
       adopt: (next, began) => this.#adopt(next, began),
       events: this.#telemetry,
+      manager: this.#manager,
       clock,
     });
     const { loadedAt } = this.#judge.snapshot;
@@ -78,6 +82,7 @@ export class Agent implements Service {
     if (this.#phase !== "starting") return;
     this.#phase = "serving";
     this.#telemetry.ready();
+    this.#manager.ready(`serving revision ${this.#report.revision}`);
   }
 
   reload(): void {
@@ -92,6 +97,7 @@ export class Agent implements Service {
     this.#phase = "draining";
     this.#reloads.stop();
     this.#telemetry.draining(signal);
+    void this.#manager.stopping();
     await this.#listening.catch(() => {});
     await this.#judge.drain(DRAIN_LIMIT);
     await this.close();
@@ -101,7 +107,7 @@ export class Agent implements Service {
     this.#phase = "draining";
     this.#reloads.stop();
     await this.#listening.catch(() => {});
-    await Promise.all([this.#judge.close(), this.#admin.close()]);
+    await Promise.all([this.#judge.close(), this.#admin.close(), this.#manager.stopping()]);
     this.#telemetry.stopped(cause);
     await this.#telemetry.close();
   }

@@ -1,5 +1,6 @@
 import type { Fault } from "../policies/fault.ts";
 import type { CheckedSet, Failed } from "./load.ts";
+import type { ServiceManager } from "./service-manager.ts";
 import { takenAway } from "./silence.ts";
 import type { Loaded as LoadReport, ReloadEvents, ServerEvents } from "./telemetry/events.ts";
 import { Watch } from "./watch.ts";
@@ -21,6 +22,7 @@ export interface ReloadsOptions<Set extends Replaceable> {
    */
   adopt(set: Set, begun: number): Promise<LoadReport | readonly Fault[]>;
   readonly events: ReloadEvents & Pick<ServerEvents, "unexpected">;
+  readonly manager: ServiceManager;
   /** Milliseconds since the epoch. */
   readonly clock: () => number;
 }
@@ -32,6 +34,8 @@ export class Reloads<Set extends Replaceable> {
   /** What the set in force was read from: watched on after a failed reload, which may have read less. */
   #read: readonly string[] = [];
   #set: Set;
+  /** Whether the last load was. */
+  #failed = false;
   #loading: Promise<void> | undefined;
   #again = false;
   #stopped = false;
@@ -69,7 +73,23 @@ export class Reloads<Set extends Replaceable> {
   }
 
   async #load(): Promise<void> {
+    const { manager } = this.#options;
+    manager.reloading();
+    try {
+      await this.#loadAnew();
+    } finally {
+      if (!this.#stopped) manager.ready(this.#status());
+    }
+  }
+
+  #status(): string {
+    const { revision } = this.#set.checked;
+    return this.#failed ? `serving revision ${revision}; the last reload failed` : `serving revision ${revision}`;
+  }
+
+  async #loadAnew(): Promise<void> {
     const { file, events, clock, load, adopt } = this.#options;
+    this.#failed = true;
     const begun = clock();
     const outcome = await load();
     if (this.#stopped) return;
@@ -86,6 +106,7 @@ export class Reloads<Set extends Replaceable> {
     }
     this.#read = outcome.read;
     this.#set = outcome.loaded;
+    this.#failed = false;
     events.reloaded(adopted);
   }
 }

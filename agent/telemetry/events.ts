@@ -68,6 +68,8 @@ export interface ReloadEvents {
 export interface LifecycleEvents {
   started(loaded: Loaded): void;
   ready(): void;
+  /** systemd, or what has set NOTIFY_SOCKET, does not get what it waits for. */
+  untold(error: unknown): void;
   /** @param signal that does nothing */
   passedOver(signal: string): void;
   /** @param signal that asked for it */

@@ -181,6 +181,13 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#log.warn({ signal, ...also(held) }, message);
   }
 
+  untold(error: unknown): void {
+    const held = this.#throttle.pass("untold", this.#clock());
+    if (held === undefined) return;
+    const text = plainText(error instanceof Error ? error.message : String(error), LONGEST);
+    this.#log.warn({ error: text, ...also(held) }, "the service manager cannot be told by systemd-notify");
+  }
+
   draining(signal: string): void {
     this.#log.info({ signal }, "draining: health checks fail from now on, requests are still answered");
   }

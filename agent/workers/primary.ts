@@ -6,6 +6,7 @@ import { examineBeside } from "../reload.ts";
 import { Reloads } from "../reloads.ts";
 import { reportOf } from "../report.ts";
 import { allOf } from "../server/listen.ts";
+import { ServiceManager } from "../service-manager.ts";
 import { AdminListener } from "../telemetry/admin.ts";
 import type { Loaded as LoadReport } from "../telemetry/events.ts";
 import type { MetricValues } from "../telemetry/metrics/metrics.ts";
@@ -33,6 +34,7 @@ export class Primary implements Service {
   readonly #reloads: Reloads<CheckedSet>;
   readonly #seats: readonly Seat[];
   readonly #report: LoadReport;
+  readonly #manager: ServiceManager;
   /** What a worker begins with. */
   #set: CheckedSet;
   #phase: Phase = "starting";
@@ -60,12 +62,14 @@ export class Primary implements Service {
     this.#admin = new AdminListener({ state: () => this.#state(), metrics: () => this.#metrics() }, (error) =>
       this.#telemetry.unexpected("answering the admin listener", error),
     );
+    this.#manager = new ServiceManager(surroundings.environment, (error) => this.#telemetry.untold(error));
     this.#reloads = new Reloads({
       file,
       set,
       load: () => examineBeside(file, surroundings),
       adopt: (next, began) => this.#adopt(next, began),
       events: this.#telemetry,
+      manager: this.#manager,
       clock,
     });
     const relay = (lines: Buffer) => this.#telemetry.relay(lines);
@@ -91,6 +95,7 @@ export class Primary implements Service {
     if (this.#phase !== "starting") return;
     this.#phase = "serving";
     this.#telemetry.ready();
+    this.#manager.ready(`serving revision ${this.#report.revision}`);
   }
 
   reload(): void {
@@ -105,6 +110,7 @@ export class Primary implements Service {
     this.#phase = "draining";
     this.#reloads.stop();
     this.#telemetry.draining(signal);
+    void this.#manager.stopping();
     const order = { kind: "drain", limit: DRAIN_LIMIT } as const;
     await Promise.all(this.#seats.map((seat) => seat.end(order, DRAIN_LIMIT + CLOSE_LIMIT)));
     await this.close();
@@ -126,7 +132,7 @@ export class Primary implements Service {
     this.#reloads.stop();
     const ended = this.#seats.map((seat) => seat.end({ kind: "close" }, CLOSE_LIMIT));
     await this.#listening.catch(() => {});
-    await Promise.all([...ended, this.#admin.close()]);
+    await Promise.all([...ended, this.#admin.close(), this.#manager.stopping()]);
     this.#telemetry.stopped(cause);
     await this.#telemetry.close();
   }

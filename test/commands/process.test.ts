@@ -1,8 +1,8 @@
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, renameSync, truncateSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { type Test, test } from "tap";
 import { configuration, folderOf, MAIN, type Served, serve, watched } from "../support/serve.ts";
 
@@ -110,3 +110,91 @@ test("SIGTERM while it loads ends it, also where the kernel would pass it by, as
   await go();
   t.strictSame(await ended, [0, null]);
 });
+
+/** A socket for sd_notify(3), which takes datagrams: Node has none, so Perl, which Debian always has, prints them. */
+async function notifySocket(t: Test) {
+  const path = join(folderOf(t, {}), "notify");
+  const script = `use Socket; $| = 1; socket(my $s, PF_UNIX, SOCK_DGRAM, 0) or die; bind($s, sockaddr_un($ARGV[0])) or die;
+print "bound\\n"; while (defined recv($s, my $m, 4096, 0)) { print join(" ", split("\\n", $m)), "\\n"; }`;
+  const child = spawn("perl", ["-e", script, path], { stdio: ["ignore", "pipe", "inherit"] });
+  t.teardown(() => child.kill());
+  const told: string[] = [];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    // systemd-notify waits until what it sent was read.
+    told.push(...text.split("\n").filter((line) => line !== "" && line !== "BARRIER=1"));
+    child.emit("told");
+  });
+  const until = async (count: number) => {
+    while (told.length < count) await once(child, "told");
+    return told.at(-1) ?? "";
+  };
+  await until(1);
+  return { path, told, until };
+}
+
+for (const [kind, more] of Object.entries(KINDS)) {
+  test(`${kind}: systemd is told when it is ready, reloads, and ends`, async (t) => {
+    const { path, told, until } = await notifySocket(t);
+    const { text, ...ports } = await configuration(`${REST}${more}`);
+    const folder = folderOf(t, { "countersign.yaml": text, "policies/a.yaml": POLICY });
+    const served = await serve(t, folder, ports, { env: { NOTIFY_SOCKET: path, SECRET: "s" } });
+    const { revision } = await served.said("countersign started");
+    t.equal(await until(2), `READY=1 STATUS=serving revision ${revision}`);
+    const before = process.hrtime.bigint() / 1000n;
+    served.child.kill("SIGHUP");
+    t.match(await until(3), /^RELOADING=1 MONOTONIC_USEC=\d+$/);
+    const at = BigInt(told[2]?.split("MONOTONIC_USEC=")[1] ?? 0);
+    t.ok(at >= before && at <= process.hrtime.bigint() / 1000n, "by the clock that systemd compares with");
+    t.equal(await until(4), `READY=1 STATUS=serving revision ${revision}`);
+    writeFileSync(join(folder, "policies/a.yaml"), "services: 5\n");
+    t.equal(await until(6), `READY=1 STATUS=serving revision ${revision}; the last reload failed`);
+    served.child.kill("SIGTERM");
+    t.equal(await until(7), "STOPPING=1");
+    if (served.child.exitCode === null) await once(served.child, "exit");
+    t.equal(told.length, 7, "each once");
+    t.notOk(served.lines.some(({ msg }) => String(msg).startsWith("the service manager")));
+  });
+}
+
+test("a service manager that cannot be told takes nothing away", async (t) => {
+  const { text, ...ports } = await configuration(REST);
+  const folder = folderOf(t, { "countersign.yaml": text, "policies/a.yaml": POLICY });
+  const served = await serve(t, folder, ports, { env: { NOTIFY_SOCKET: join(folder, "nobody") } });
+  t.match(await served.said("the service manager cannot be told"), { level: "warn" });
+  t.equal((await served.page("/ready")).status, 200);
+});
+
+test("the log can be rotated by copying and truncating it, and no line is torn", async (t) => {
+  const { text } = await configuration(REST);
+  const folder = folderOf(t, { "countersign.yaml": text, "policies/a.yaml": POLICY });
+  const log = join(folder, "log");
+  const child = spawn("sh", ["-c", 'exec "$0" "$1" serve >>log 2>&1', process.execPath, MAIN], { cwd: folder });
+  t.teardown(() => child.kill("SIGKILL"));
+  const said = async (msg: string) => {
+    while (!existsSync(log) || !readFileSync(log, "utf8").includes(msg))
+      await new Promise((done) => setTimeout(done, 20));
+  };
+  await said("ready: listening");
+  truncateSync(log);
+  child.kill("SIGHUP");
+  await said("reloaded");
+  const lines = readFileSync(log, "utf8").trimEnd().split("\n");
+  t.match(JSON.parse(lines[0] ?? ""), { msg: /^reloaded/ }, "from the beginning of the file");
+});
+
+test("the unit file is sound, and closes what the agent does not need", async (t) => {
+  const unit = resolve(import.meta.dirname, "../../deploy/countersign.service");
+  const rated = analyze("security", "--offline=true", "--threshold=20", unit);
+  t.equal(rated.status, 0, rated.stdout);
+  t.equal(rated.stderr, "", "every line of it is understood");
+  // What it starts is not installed here.
+  const copy = join(folderOf(t, {}), "countersign.service");
+  writeFileSync(copy, readFileSync(unit, "utf8").replaceAll("/usr/local/bin/countersign", "/bin/true"));
+  const verified = analyze("verify", copy);
+  t.strictSame([verified.status, verified.stderr], [0, ""]);
+  t.match(readFileSync(unit, "utf8"), /^Type=notify\nNotifyAccess=all$/m, "systemd-notify is another process");
+});
+
+function analyze(...args: readonly string[]) {
+  return spawnSync("systemd-analyze", args, { encoding: "utf8" });
+}

@@ -122,6 +122,7 @@ test("every other line is in the docs with its level, and no other", async (t) =
   telemetry.workerEnded(2, "signal SIGKILL", 100);
   telemetry.workerReady(2);
   telemetry.passedOver("SIGUSR1");
+  telemetry.untold(new Error("no such program"));
   telemetry.draining("SIGTERM");
   telemetry.stopped();
   telemetry.stopped(new Error("cannot listen"));
