@@ -1,4 +1,4 @@
-import { chmodSync, globSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { build, type Plugin } from "esbuild";
 import { licencesOf } from "./licences.ts";
@@ -47,7 +47,19 @@ export async function buildRelease(folder: string): Promise<void> {
     metafile: true,
   });
   chmodSync(join(folder, "agent/main.js"), 0o755);
-  writeFileSync(join(folder, "package.json"), '{ "type": "module" }\n');
+  writeFileSync(join(folder, "package.json"), manifest());
+  for (const name of ["LICENSE", "README.md", "docs", "deploy", "policies/examples"]) {
+    cpSync(join(ROOT, name), join(folder, name), { recursive: true });
+  }
   const files = Object.values(metafile.outputs).flatMap(({ inputs }) => Object.keys(inputs));
   writeFileSync(join(folder, "LICENCES"), licencesOf(files.map((file) => resolve(ROOT, file))));
+}
+
+/** The release is a package by itself, for `npm pack`: one that depends on nothing, as everything is in it. */
+function manifest(): string {
+  const { name, version, description, license, type, engines } = JSON.parse(
+    readFileSync(join(ROOT, "package.json"), "utf8"),
+  );
+  const bin = { countersign: "agent/main.js" };
+  return `${JSON.stringify({ name, version, description, license, type, bin, engines }, undefined, 2)}\n`;
 }

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import tap, { type Test, test } from "tap";
 import { buildRelease } from "../../build/release.ts";
@@ -89,6 +90,29 @@ test("a release alone serves, and reloads on its other thread", async (t) => {
   await served.said("reloaded");
   writeFileSync(join(cwd, "policies/a.yaml"), POLICY.replace("backend", "bakend"));
   t.match(String((await served.said("reload failed")).faults), "bakend");
+});
+
+test("it can be packed, and installed without a registry as a copy that serves", async (t) => {
+  const { ports, ...texts } = await files();
+  const cwd = folderOf(t, texts);
+  const prefix = join(cwd, "prefix");
+  const npm = (...args: readonly string[]) => execFileSync("npm", [...args, "--silent"], { cwd, encoding: "utf8" });
+  const tarball = npm("pack", RELEASE).trim();
+  npm("install", "--global", "--offline", "--prefix", prefix, `./${tarball}`);
+  const installed = join(prefix, "lib/node_modules/countersign");
+  t.ok(lstatSync(installed).isDirectory(), "no link");
+  t.notOk(existsSync(join(installed, "node_modules")), "it depends on nothing");
+  for (const name of ["deploy/countersign.service", "docs/service.md", "LICENSE", "LICENCES"]) {
+    t.ok(existsSync(join(installed, name)), name);
+  }
+  const main = join(prefix, "bin/countersign");
+  t.equal(
+    execFileSync(main, ["--version"], { encoding: "utf8" }),
+    (await command(["--version"])).out,
+    "by its shebang",
+  );
+  const served = await serve(t, cwd, ports, { main });
+  t.equal((await served.page("/ready")).status, 200);
 });
 
 test("a release has the licence of everything in it", (t) => {

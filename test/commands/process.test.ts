@@ -6,6 +6,9 @@ import { join, resolve } from "node:path";
 import { type Test, test } from "tap";
 import { configuration, folderOf, MAIN, type Served, serve, watched } from "../support/serve.ts";
 
+// Where test/support/install-systemd.sh has put systemd's programs, if this machine has none.
+process.env.PATH = `${resolve(import.meta.dirname, "../../.cache/systemd/bin")}:${process.env.PATH}`;
+
 const REST = 'issuers: {}\nhaproxy: { version: "3.2", bind: ["*:8080"], scheme: http, backends: {} }\n';
 const POLICY =
   "services: { s: { hosts: [orders.example.com], backend: b, routes: [{ name: one, match: [GET /v1/orders], allow: [anyone] }] } }\n";
