@@ -247,7 +247,7 @@ test("a unix socket has its mode, replaces a stale file, and nothing that lives"
   t.equal(statSync(path).mode & 0o777, 0o660);
   const spop = await SpopClient.open({ path });
   t.match(valuesOf(await spop.notify(messageOf())), { verdict: "allow" });
-  await t.rejects(make().listen([{ path, mode: 0o660 }]), /another process is listening/);
+  await t.rejects(make().listen([{ path, mode: 0o660 }]), new RegExp(`\\(pid ${process.pid}\\) is listening there`));
   await spop.close();
   await first.close();
   t.notOk(existsSync(path));
@@ -258,7 +258,10 @@ test("a unix socket has its mode, replaces a stale file, and nothing that lives"
   const taken = createServer().listen(0, "127.0.0.1");
   await once(taken, "listening");
   const port = (taken.address() as { port: number }).port;
-  await t.rejects(make().listen([{ host: "127.0.0.1", port }]), new RegExp(`127.0.0.1:${port}: another process`));
+  await t.rejects(
+    make().listen([{ host: "127.0.0.1", port }]),
+    new RegExp(`127.0.0.1:${port}: node \\\\(pid ${process.pid}\\\\)`),
+  );
   taken.close();
 });
 
