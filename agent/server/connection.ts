@@ -10,7 +10,8 @@ import { type AuthorizeRequest, RequestReader } from "../request.ts";
 import type { Snapshot } from "../snapshot.ts";
 import type { ServerEvents } from "../telemetry/events.ts";
 import { AckBatch, type Answered } from "./ack-batch.ts";
-import { FRAMES_IN_FLIGHT, type LargestAck, pipeliningFits } from "./pipelining.ts";
+import type { Engine, Engines } from "./engines.ts";
+import { FRAMES_IN_FLIGHT, pipeliningFits } from "./pipelining.ts";
 
 /** Largest frame accepted from HAProxy, in bytes; a larger tune.bufsize is answered with this. */
 export const LARGEST_FRAME = 256 * 1024;
@@ -32,13 +33,19 @@ export interface Shared {
   inFlight: number;
   /** Requests that were answered. */
   requests: number;
-  readonly largestAck: LargestAck;
-  /** Called when a contract has made the largest ACK grow. */
+  readonly engines: Engines;
+  /** Called when a contract has made the largest ACK of an engine grow. */
   readonly grown: () => void;
   /** Called when a HAProxy that asks for pipelining does not get it. */
   readonly unpipelined: () => void;
   readonly clock: () => number;
   readonly events: ServerEvents;
+}
+
+/** Two numbers of bytes that do not go together: what HAProxy offers, and what it would get. */
+export interface Obstacle {
+  readonly maxFrameSize: number;
+  readonly largestAck: number;
 }
 
 /** One connection from HAProxy: HELLO, then a verdict for every NOTIFY, in time, until either side leaves. */
@@ -57,6 +64,7 @@ export class Connection {
   /** A read is under way that has emptied the socket: what it asks is answered at its end. */
   #emptied = false;
   #offered: Hello | undefined;
+  #engine: Engine | undefined;
   #pipelined = false;
   #channel: Channel | undefined;
   #closing = false;
@@ -79,9 +87,12 @@ export class Connection {
     socket.on("close", () => this.#closed());
   }
 
-  /** The max-frame-size that HAProxy offers, in bytes, where it would have several NOTIFYs under way; else undefined. */
-  get pipelineable(): number | undefined {
-    return this.#offered?.pipelining === true ? this.#offered.maxFrameSize : undefined;
+  /** What keeps this HAProxy, which asks for it, from having several NOTIFYs under way; undefined where nothing does. */
+  get obstacle(): Obstacle | undefined {
+    if (this.#offered?.pipelining !== true) return undefined;
+    const { maxFrameSize } = this.#offered;
+    const largestAck = this.#engine?.largestAck(this.#shared.snapshot.policies) ?? 0;
+    return pipeliningFits(largestAck, maxFrameSize) ? undefined : { maxFrameSize, largestAck };
   }
 
   /** Whether HAProxy may have several NOTIFYs under way here. */
@@ -147,7 +158,8 @@ export class Connection {
     }
     const maxFrameSize = Math.min(offered.maxFrameSize, LARGEST_FRAME);
     this.#offered = offered;
-    this.#pipelined = offered.pipelining && pipeliningFits(this.#shared.largestAck.bytes, offered.maxFrameSize);
+    this.#engine = this.#shared.engines.of(offered.engineId);
+    this.#pipelined = offered.pipelining && this.obstacle === undefined;
     if (offered.pipelining && !this.#pipelined) this.#shared.unpipelined();
     // A frame of exactly the largest size wedges HAProxy 3.1 and later; the prefix of four bytes is in no frame's size.
     const buffer = offered.maxFrameSize + 4;
@@ -174,7 +186,7 @@ export class Connection {
   /** The contract comes with the NOTIFYs only, and one that names more variables makes the largest ACK larger. */
   #learn(channel: Channel): void {
     this.#channel = channel;
-    if (this.#shared.largestAck.learn(channel.contract)) this.#shared.grown();
+    if (this.#engine?.learn(channel.contract)) this.#shared.grown();
   }
 
   /** A first verification: it may take its time, its request may not. The work goes on and answers the next one. */

@@ -5,8 +5,8 @@ import type { Address } from "../config.ts";
 import type { Snapshot } from "../snapshot.ts";
 import type { ServerEvents } from "../telemetry/events.ts";
 import { Connection, type Shared } from "./connection.ts";
+import { Engines } from "./engines.ts";
 import { listen } from "./listen.ts";
-import { LargestAck, pipeliningFits } from "./pipelining.ts";
 
 /**
  * Milliseconds without a request after which a draining server believes that HAProxy has gone elsewhere. Before that
@@ -30,7 +30,7 @@ export class SpopServer {
       draining: false,
       inFlight: 0,
       requests: 0,
-      largestAck: new LargestAck(snapshot.policies),
+      engines: new Engines(),
       // After this turn, whose answers are still sent.
       grown: () => setImmediate(() => this.#endUnfit()),
       unpipelined: () => events.unpipelined(this.pipeliningAdvice() ?? ""),
@@ -87,29 +87,24 @@ export class SpopServer {
    */
   update(snapshot: Snapshot): void {
     this.#shared.snapshot = snapshot;
-    this.#shared.largestAck.update(snapshot.policies);
     this.#endUnfit();
   }
 
   #endUnfit(): void {
     for (const connection of this.#connections) {
-      if (connection.pipelined && !this.#fits(connection.pipelineable)) {
+      if (connection.pipelined && connection.obstacle !== undefined) {
         connection.disconnect(STATUS.normal, "answers have grown");
       }
     }
   }
 
-  #fits(maxFrameSize: number | undefined): boolean {
-    return maxFrameSize === undefined || pipeliningFits(this.#shared.largestAck.bytes, maxFrameSize);
-  }
-
   /** What to set in HAProxy so that connections can be pipelined; undefined where they are. */
   pipeliningAdvice(): string | undefined {
-    const unfit = this.#connections.values().find(({ pipelineable }) => !this.#fits(pipelineable));
-    if (unfit?.pipelineable === undefined) return undefined;
-    const { bytes } = this.#shared.largestAck;
-    const { bufsize } = buffersFor(bytes, this.#shared.snapshot.policies.uses.identityHeaders);
-    return `set tune.bufsize ${bufsize} in HAProxy: with ${unfit.pipelineable + 4} and answers of up to ${bytes} bytes it cannot pipeline`;
+    const obstacle = this.#connections.values().find((connection) => connection.obstacle !== undefined)?.obstacle;
+    if (obstacle === undefined) return undefined;
+    const { largestAck, maxFrameSize } = obstacle;
+    const { bufsize } = buffersFor(largestAck, this.#shared.snapshot.policies.uses.identityHeaders);
+    return `set tune.bufsize ${bufsize} in HAProxy: with ${maxFrameSize + 4} and answers of up to ${largestAck} bytes it cannot pipeline`;
   }
 
   /**
