@@ -46,12 +46,24 @@ export class Frame {
 export class FrameDecoder {
   /** Largest frame accepted, in bytes, its length prefix not counted. */
   limit: number;
+  /** How many frames it has cut off so far. */
+  frames = 0;
   readonly #frame = new Frame();
   #kept: Buffer | undefined;
   #filled = 0;
 
   constructor(limit: number) {
     this.limit = limit;
+  }
+
+  /** Bytes that are kept for a frame that is not whole yet. */
+  get held(): number {
+    return this.#kept === undefined ? 0 : this.#kept.length;
+  }
+
+  /** Lets go of what is kept; the stream cannot be read on after it. */
+  discard(): void {
+    this.#kept = undefined;
   }
 
   /**
@@ -65,6 +77,7 @@ export class FrameDecoder {
       const end = at + 4 + this.#length(chunk, at);
       if (end > chunk.length) break;
       this.#frame.read(chunk, at + 4, end);
+      this.frames++;
       onFrame(this.#frame);
       at = end;
     }
@@ -104,6 +117,7 @@ export class FrameDecoder {
     }
     this.#kept = undefined;
     this.#frame.read(kept, 4, kept.length);
+    this.frames++;
     onFrame(this.#frame);
     return at;
   }

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { NotifyCursor } from "../../protocol/decode.ts";
-import { SpopError } from "../../protocol/errors.ts";
+import { SPOP_ERRORS, SpopError } from "../../protocol/errors.ts";
 import { type Frame, FrameDecoder } from "../../protocol/frame-decoder.ts";
 import { encodeAgentHello, encodeDisconnect, type Hello, readDisconnect, readHello } from "../../protocol/handshake.ts";
 import { FRAME_TYPE, STATUS } from "../../protocol/spop.ts";
@@ -11,6 +11,7 @@ import type { Snapshot } from "../snapshot.ts";
 import type { ServerEvents } from "../telemetry/events.ts";
 import { AckBatch, type Answered } from "./ack-batch.ts";
 import type { Engine, Engines } from "./engines.ts";
+import type { HalfSent, Holder, Patience } from "./half-sent.ts";
 import { FRAMES_IN_FLIGHT, pipeliningFits } from "./pipelining.ts";
 
 /** Largest frame accepted from HAProxy, in bytes; a larger tune.bufsize is answered with this. */
@@ -19,8 +20,7 @@ export const LARGEST_FRAME = 256 * 1024;
 const LARGEST_HELLO = 4096;
 /** Bytes that Node reads from a socket at once: a read of fewer has emptied it. */
 const LARGEST_READ = 65_536;
-/** Milliseconds a new connection has for its HELLO, and a closing one for its last bytes. */
-const HELLO_TIMEOUT = 10_000;
+/** Milliseconds that a closing connection has for its last bytes. */
 const CLOSE_TIMEOUT = 1_000;
 /** Milliseconds past the deadline after which HAProxy has given up: the generated `timeout processing` is this longer. */
 const PROCESSING_MARGIN = 100;
@@ -33,6 +33,8 @@ export interface Shared {
   inFlight: number;
   /** Requests that were answered. */
   requests: number;
+  readonly patience: Patience;
+  readonly halfSent: HalfSent;
   readonly engines: Engines;
   /** Called when a contract has made the largest ACK of an engine grow. */
   readonly grown: () => void;
@@ -49,7 +51,7 @@ export interface Obstacle {
 }
 
 /** One connection from HAProxy: HELLO, then a verdict for every NOTIFY, in time, until either side leaves. */
-export class Connection {
+export class Connection implements Holder {
   readonly #socket: Socket;
   readonly #shared: Shared;
   readonly #ended: (connection: Connection) => void;
@@ -68,6 +70,8 @@ export class Connection {
   #pipelined = false;
   #channel: Channel | undefined;
   #closing = false;
+  /** It holds a part of a frame. */
+  #half = false;
   /** Until the HELLO it waits for that; once the agent leaves, for HAProxy to leave, too. */
   #timer: NodeJS.Timeout;
 
@@ -78,7 +82,7 @@ export class Connection {
     shared.events.connected();
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 30_000);
-    this.#timer = setTimeout(() => this.disconnect(STATUS.timeout, "no HELLO"), HELLO_TIMEOUT);
+    this.#timer = setTimeout(() => this.disconnect(STATUS.timeout, "no HELLO"), shared.patience.hello);
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
     socket.on("drain", () => socket.resume());
     // HAProxy 3.1 and later end an idle connection by a reset: a normal end, told by the "close" that follows.
@@ -100,6 +104,21 @@ export class Connection {
     return this.#pipelined;
   }
 
+  /** Whether HAProxy has said HELLO. */
+  get greeted(): boolean {
+    return this.#offered !== undefined;
+  }
+
+  giveUp(why: Parameters<Holder["giveUp"]>[0]): void {
+    this.#shared.events.protocolError(why);
+    this.disconnect(SPOP_ERRORS[why], why);
+  }
+
+  /** Closes at once, without a word. */
+  abandon(): void {
+    this.#socket.destroy();
+  }
+
   /** Sends what was answered, says DISCONNECT and closes. What HAProxy has under way here is lost: it refuses it. */
   disconnect(status: number, message: string): void {
     this.#end(encodeDisconnect("agent", status, message));
@@ -109,6 +128,7 @@ export class Connection {
     if (this.#closing) return;
     this.#flush();
     this.#closing = true;
+    this.#letGo();
     this.#socket.end(last);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT).unref();
@@ -116,6 +136,7 @@ export class Connection {
 
   #closed(): void {
     this.#closing = true;
+    this.#letGo();
     clearTimeout(this.#timer);
     this.#shared.events.disconnected();
     this.#ended(this);
@@ -138,6 +159,18 @@ export class Connection {
     }
     if (this.#emptied) this.#flush();
     this.#emptied = false;
+    if (this.#half || this.#decoder.held > 0) this.#noteHalf();
+  }
+
+  #noteHalf(): void {
+    const { frames, held } = this.#decoder;
+    this.#half = held > 0;
+    this.#shared.halfSent.note(this, frames, held);
+  }
+
+  #letGo(): void {
+    this.#decoder.discard();
+    if (this.#half) this.#noteHalf();
   }
 
   #frame(frame: Frame): void {
