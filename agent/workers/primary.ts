@@ -123,7 +123,8 @@ export class Primary implements Service {
   }
 
   #begin(seat: Seat): Promise<void> {
-    return seat.begin(this.#set, (end) => this.#ended(seat, end));
+    const joining = this.#seats.some(({ isReady }) => isReady);
+    return seat.begin(this.#set, joining, (end) => this.#ended(seat, end));
   }
 
   /** A worker that ends while the agent serves is started again; one that ends before that ends the start. */
