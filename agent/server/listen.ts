@@ -1,4 +1,4 @@
-import { lstatSync, unlinkSync } from "node:fs";
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { connect, type Server } from "node:net";
 import type { Address } from "../config.ts";
 
@@ -9,7 +9,7 @@ const BACKLOG = 1024;
  * Binds a server to one address, TCP or unix socket.
  *
  * A socket file that a killed process left behind is replaced; one that somebody still answers on, or a file that
- * is no socket, is not touched. The socket file has its mode from the moment it exists.
+ * is no socket, is not touched.
  *
  * @throws Error that names the address and what to do, when it cannot be bound
  */
@@ -40,13 +40,10 @@ function bind(server: Server, address: Address): Promise<void> {
       server.listen({ host: address.host, port: address.port, backlog: BACKLOG, exclusive: true });
       return;
     }
-    // bind(2) happens within listen(), so the mask is in force for this one file only.
-    const before = process.umask(0o777 & ~address.mode);
-    try {
-      server.listen({ path: address.path, backlog: BACKLOG, exclusive: true });
-    } finally {
-      process.umask(before);
-    }
+    // bind(2) happens within listen(). The file is its owner's alone until then, by the umask of `countersign serve`:
+    // one that is set here would be the whole process's, and another thread cannot set it.
+    server.listen({ path: address.path, backlog: BACKLOG, exclusive: true });
+    if (server.listening) chmodSync(address.path, address.mode);
   });
 }
 
