@@ -1,15 +1,13 @@
 /** What the thread of admin.ts runs: connections, HTTP, and the agent's pages for whoever asks. */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer, type Socket } from "node:net";
-import { setPriority } from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 import { listen } from "../server/listen.ts";
+import { standBack } from "../stand-back.ts";
 import { type Begin, PAGES, type Page, type PageName, type Rendered, type Told } from "./admin-messages.ts";
 import { OneRequest } from "./one-request.ts";
 import { SharedPage } from "./shared-page.ts";
 
-/** Behind all that answers requests: a flood here takes what is left of the machine. */
-const NICE = 10;
 /** Probes, scrapers and somebody with curl; one more, and the oldest is closed. */
 const MOST_CONNECTIONS = 256;
 /** Milliseconds in which the agent has to answer; several workers report within 500. */
@@ -120,7 +118,6 @@ async function begin(): Promise<void> {
   tell({ kind: "listening", port: typeof bound === "object" ? bound?.port : undefined });
 }
 
-// Linux has priorities by thread, and 0 is the calling one; elsewhere it would be the whole process.
-if (process.platform === "linux") setPriority(0, NICE);
+standBack();
 parentPort?.on("message", ({ name, page }: Rendered) => asked.get(name)?.(page));
 await begin();

@@ -48,8 +48,16 @@ export class AdminListener {
     this.#script = script;
   }
 
-  /** @throws Error that names the address and what to do, when it cannot be bound */
-  listen(address: Address): Promise<void> {
+  /**
+   * Listens, where there is an address.
+   *
+   * @throws Error that names the address and what to do, when it cannot be bound
+   */
+  async listen(address: Address | undefined): Promise<void> {
+    if (address !== undefined) await this.#begin(address);
+  }
+
+  #begin(address: Address): Promise<void> {
     const worker = new Worker(this.#script, {
       workerData: { address, limit: this.#limit } satisfies Begin,
       resourceLimits: MEMORY,
@@ -58,10 +66,11 @@ export class AdminListener {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     worker.on("message", (told: Told) => {
       if (told.kind === "asked") void this.#render(worker, told.name);
-      else if (told.kind === "failed") reject(new Error(told.message));
-      else {
+      else if (told.kind === "failed") {
+        reject(new Error(told.message));
+        void worker.terminate();
+      } else {
         this.#port = told.port;
-        // A page cannot be asked for by a thread that has ended: it is started again, at the same address.
         worker.once("exit", () => this.#restart(address));
         resolve();
       }
@@ -70,6 +79,7 @@ export class AdminListener {
       this.#failed(error);
       reject(error);
     });
+    worker.once("exit", () => reject(new Error("the admin listener's thread has ended")));
     return promise;
   }
 
@@ -88,7 +98,7 @@ export class AdminListener {
     if (this.#closed) return;
     setTimeout(() => {
       if (this.#closed) return;
-      this.listen(address).catch((error: unknown) => {
+      this.#begin(address).catch((error: unknown) => {
         this.#failed(error);
         this.#restart(address);
       });

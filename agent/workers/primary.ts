@@ -73,9 +73,8 @@ export class Primary implements Service {
 
   async start(read: readonly string[]): Promise<void> {
     const { admin } = this.#set.config.listen;
-    if (admin !== undefined) await this.#admin.listen(admin);
     try {
-      await Promise.all(this.#seats.map((seat) => this.#begin(seat)));
+      await Promise.all([this.#admin.listen(admin), ...this.#seats.map((seat) => this.#begin(seat))]);
       this.#telemetry.started(this.#report);
       await this.#reloads.start(read, this.#report.loadedAt - this.#report.durationMs);
       await Promise.all(this.#seats.map((seat) => seat.ready()));

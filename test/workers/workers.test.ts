@@ -263,6 +263,19 @@ test("a worker that stands still keeps neither /metrics nor /ready waiting, and 
   t.strictSame((await until(({ workers: [first] }) => first?.state === "ready")).problems, []);
 });
 
+test("a flood of the primary's admin listener keeps neither it nor the workers busy", async (t) => {
+  const { served, client, status } = await workers(t);
+  const one = await client(1);
+  const page = "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n".repeat(3000);
+  for (let i = 0; i < 16; i++) {
+    const socket = connect(served.admin, "127.0.0.1", () => socket.write(page)).on("error", () => {});
+    socket.resume();
+    t.teardown(() => socket.destroy());
+  }
+  for (let i = 0; i < 100; i++) t.equal(await ruleOf(one), "s/one");
+  t.match((await status()).workers, [{ state: "ready" }, { state: "ready" }]);
+});
+
 test("without any worker /ready is 503; they come back", async (t) => {
   const { served, status, until } = await workers(t);
   for (const { pid } of (await status()).workers) process.kill(pid, "SIGKILL");
