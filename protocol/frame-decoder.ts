@@ -46,8 +46,8 @@ export class Frame {
 export class FrameDecoder {
   /** Largest frame accepted, in bytes, its length prefix not counted. */
   limit: number;
-  /** How many frames it has cut off so far. */
-  frames = 0;
+  /** How many frames did not come whole in one chunk so far: the number of the one that is kept. */
+  halves = 0;
   readonly #frame = new Frame();
   #kept: Buffer | undefined;
   #filled = 0;
@@ -77,7 +77,6 @@ export class FrameDecoder {
       const end = at + 4 + this.#length(chunk, at);
       if (end > chunk.length) break;
       this.#frame.read(chunk, at + 4, end);
-      this.frames++;
       onFrame(this.#frame);
       at = end;
     }
@@ -99,6 +98,7 @@ export class FrameDecoder {
     chunk.copy(kept, 0, at);
     this.#kept = kept;
     this.#filled = rest;
+    this.halves++;
   }
 
   /** Adds to the frame begun earlier. Returns how much of the chunk that took. */
@@ -117,7 +117,6 @@ export class FrameDecoder {
     }
     this.#kept = undefined;
     this.#frame.read(kept, 4, kept.length);
-    this.frames++;
     onFrame(this.#frame);
     return at;
   }

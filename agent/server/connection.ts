@@ -163,9 +163,9 @@ export class Connection implements Holder {
   }
 
   #noteHalf(): void {
-    const { frames, held } = this.#decoder;
+    const { halves, held } = this.#decoder;
     this.#half = held > 0;
-    this.#shared.halfSent.note(this, frames, held);
+    this.#shared.halfSent.note(this, halves, held);
   }
 
   #letGo(): void {

@@ -20,7 +20,7 @@ export interface Holder {
 }
 
 interface Half {
-  /** Number of the frame in its connection: another frame has a time of its own. */
+  /** Its number among the connection's half frames: each has a time of its own. */
   readonly frame: number;
   /** Number of the sweep before it was begun. */
   readonly since: number;
@@ -47,7 +47,7 @@ export class HalfSent {
   /**
    * Takes note of a connection's half frame after a read, and makes room where all of them take too much.
    *
-   * @param frame how many frames came before it
+   * @param frame its number among the connection's half frames
    * @param bytes that it takes; 0 where there is none
    */
   note(holder: Holder, frame: number, bytes: number): void {
