@@ -100,11 +100,13 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
   const credential = credentialOf(header, 0, header.length, limits.token);
   if (credential.kind === "none") return undefined;
   if (credential.kind === "invalid") return credential;
-  const events = { fetched: () => {}, cache: () => {} };
+  const events = { fetched: () => {}, unusable: () => {}, cache: () => {} };
+  // The token was here before the keys are fetched: where its key is not among them, there is none.
+  const now = clock();
   const identity = createIdentity(issuers, { cache, limits, fetch: get, clock, events });
   try {
     await identity.ready();
-    const verification = await identity.verify(credential, clock());
+    const verification = await identity.verify(credential, now);
     return verification.principal === undefined ? verification : { principal: verification.principal };
   } finally {
     identity.close();

@@ -24,6 +24,7 @@ const BEYOND = [
   /a prefix of your own/,
   /a network such as|the networks of|`trusted: |beside it/,
   /a port from 1 to/,
+  /not http:\/\/HOST/,
 ];
 
 test("the published schema is one, and accepts what the agent does", (t) => {
