@@ -1,6 +1,6 @@
 import { RE2JS, RE2JSException } from "re2js";
 import type { TextFault } from "../fault.ts";
-import { ambiguityOf } from "./path.ts";
+import { ambiguityOf, characterFault } from "./path.ts";
 
 /** Which requests a route takes: methods and a path, as in Go's http.ServeMux, with RE2 expressions besides. */
 export interface Pattern {
@@ -187,7 +187,7 @@ function compile(text: string, offset: number): RE2JS {
 }
 
 // A path holds these only percent-encoded; a pattern may have either.
-const BEYOND_ASCII = /[^\0-\u007f]/g;
+const BEYOND_ASCII = /[^\0-\u007f]/gu;
 const NO_CHARACTER = /[\u0080-\u009f\p{Surrogate}]/u;
 
 /** A literal obeys the same rules as a path, since no other could ever be matched. */
@@ -197,8 +197,12 @@ function readLiteral(part: string, offset: number, last: boolean): Segment {
   if (brace >= 0) throw new PatternError(offset + brace, "a brace within a segment", "a wildcard is a whole segment");
   const odd = part.search(NO_CHARACTER);
   if (odd >= 0) throw new PatternError(offset + odd, "a control character or half a character", "leave it out");
-  const fault = ambiguityOf(`/${part.replace(BEYOND_ASCII, "x")}`);
+  const fault = ambiguityOf(`/${part.replace(BEYOND_ASCII, ({ length }) => "x".repeat(length))}`);
   if (fault !== undefined) throw new PatternError(offset + fault.offset - 1, fault.found, fault.right);
+  for (const { 0: character, index } of part.matchAll(BEYOND_ASCII)) {
+    const unclear = characterFault(character, index + character.length === part.length);
+    if (unclear !== undefined) throw new PatternError(offset + index, unclear.found, unclear.right);
+  }
   return { kind: "literal", value: decodeURIComponent(part) };
 }
 

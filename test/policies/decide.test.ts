@@ -369,3 +369,36 @@ test("the revision tells one content from another", (t) => {
   t.match(policies.revision, /^[0-9a-f]{12}$/);
   t.end();
 });
+
+test("a service opts in to what its backend reads as the policies do, one key at a time", (t) => {
+  const service = (paths: string) =>
+    policiesFrom(`
+services:
+  files:
+    hosts: [files.example.com]
+    issuers: [aws]
+    backend: files
+    ${paths === "" ? "" : `paths: { ${paths} }`}
+    routes: [{ name: all, match: ["GET /{path...}"], allow: [anyone] }]
+`);
+  const cases: readonly (readonly [path: string, key: string])[] = [
+    ["/a%2Fb", "encoded_slash: opaque"],
+    ["/a//b", "empty_segments: allow"],
+    ["/a;v=1", "parameters: allow"],
+    ["/%7Euser", "encoded_unreserved: allow"],
+    ["/100%25", "encoded_percent: allow"],
+    ["/a[0]", "brackets: allow"],
+  ];
+  const strict = service("");
+  const all = service(cases.map(([, key]) => key).join(", "));
+  for (const [path, key] of cases) {
+    const request = `GET https://files.example.com${path}`;
+    t.equal(decide(strict, request, undefined).reason, "path-ambiguous", path);
+    t.equal(decide(service(key), request, undefined).reason, "anyone", `${path} by ${key}`);
+    const others = cases.flatMap(([, other]) => (other === key ? [] : [other])).join(", ");
+    t.equal(decide(service(others), request, undefined).reason, "path-ambiguous", `${path} by all others`);
+  }
+  for (const path of ["/a/..", "/a/%2e%2e/b", "/a.", "/a%20", "/a%EF%BC%8Fb", "/%252e%252e", "/a%5Cb", "/a%00"])
+    t.equal(decide(all, `GET https://files.example.com${path}`, undefined).reason, "path-ambiguous", path);
+  t.end();
+});

@@ -174,7 +174,7 @@ test("a known path keeps the captures of a wildcard that another method has ther
 });
 
 test("what a service lets pass is never an empty segment for a wildcard", (t) => {
-  const all = { encodedSlash: true, emptySegments: true, parameters: true };
+  const all = { ...STRICT, encodedSlash: true, emptySegments: true, parameters: true };
   const cases: readonly (readonly [string, Partial<typeof STRICT>, string])[] = [
     ["/a//b", all, "route-unknown"],
     ["/a/x/b", all, "* /a/{one}/b"],
@@ -436,6 +436,12 @@ test("a pattern that means nothing is refused, with the place and what would be 
     ["GET /%c3é", 5, /not UTF-8/, /UTF-8/],
     ["GET /é/a b", 8, /cannot hold/, /percent-encode/],
     ["GET /a?b=c", 6, /cannot hold/, /percent-encode/],
+    ["GET /a./b", 6, /dot or blank at the end/, /leave it out/],
+    ["GET /a%20", 6, /dot or blank at the end/, /leave it out/],
+    ["GET /日本／a", 7, /take for "\/"/, /leave it out/],
+    ["GET /a\u2026", 6, /take for "\.\.\."/, /leave it out/],
+    ["GET /a/\u3000", 7, /blank at the end/, /leave it out/],
+    ["GET /a[0]", 6, /bracket/, /percent-encode/],
     ["GET /a\u0085", 6, /control character/, /leave it out/],
     ["GET /a\ud800b", 6, /half a character/, /leave it out/],
     ["GET /a/x{id}", 8, /brace within/, /whole segment/],
