@@ -19,7 +19,7 @@ export interface Principal {
   readonly scopes: readonly string[];
   /** The credential's `aud` values, so that a service can ask for one of them. Empty where the credential has none. */
   readonly audiences: readonly string[];
-  /** All verified claims, as the issuer wrote them. */
+  /** All verified claims, as the issuer wrote them; an integer that a double does not hold is a bigint. */
   readonly claims: Readonly<Record<string, unknown>>;
   /** RFC 8693, section 4.1: the current actor first, then those before it. Empty where nobody acts for the subject. */
   readonly actor: readonly Actor[];

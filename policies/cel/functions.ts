@@ -1,5 +1,6 @@
 import type { Environment } from "@marcbachmann/cel-js";
 import { Duration } from "@marcbachmann/cel-js/evaluator";
+import { exactNumber } from "../number.ts";
 
 /**
  * Functions in place of the library's, which take more than CEL does: `int("")` is 0 there, `timestamp()` reads
@@ -33,12 +34,12 @@ export function registerFunctions(environment: Environment): Environment {
     .registerFunction("strict_int(string): int", intOfText, sync)
     .registerFunction(`strict_int(${TIMESTAMP}): int`, (at: Date) => BigInt(Math.floor(at.getTime() / 1000)), sync)
     .registerFunction("strict_double(double): double", (value: number) => value, sync)
-    .registerFunction("strict_double(int): double", Number, sync)
+    .registerFunction("strict_double(int): double", doubleOfInt, sync)
     .registerFunction("strict_double(string): double", doubleOfText, sync)
     .registerFunction("strict_string(string): string", (value: string) => value, sync)
     .registerFunction("strict_string(bool): string", String, sync)
     .registerFunction("strict_string(int): string", String, sync)
-    .registerFunction("strict_string(double): string", String, sync)
+    .registerFunction("strict_string(double): string", textOfDouble, sync)
     .registerFunction(`strict_string(${TIMESTAMP}): string`, textOfTimestamp, sync)
     .registerFunction(`strict_string(${DURATION}): string`, String, sync)
     .registerFunction(`strict_timestamp(${TIMESTAMP}): ${TIMESTAMP}`, (at: Date) => at, sync)
@@ -55,8 +56,21 @@ export function registerFunctions(environment: Environment): Environment {
 const LARGEST = 2n ** 63n - 1n;
 
 function intOfDouble(value: number): bigint {
-  if (!(Math.abs(value) < 2 ** 63)) throw new RangeError("int(): out of range");
-  return BigInt(Math.trunc(value));
+  return BigInt(Math.trunc(unrounded(value)));
+}
+
+function doubleOfInt(value: bigint): number {
+  return unrounded(Number(value));
+}
+
+function textOfDouble(value: number): string {
+  return String(unrounded(value));
+}
+
+/** Beyond this a double stands for several integers: it must not become the name of one of them. */
+function unrounded(value: number): number {
+  if (Math.abs(value) <= Number.MAX_SAFE_INTEGER) return value;
+  throw new RangeError("the number may have been rounded");
 }
 
 function intOfText(text: string): bigint {
@@ -71,7 +85,9 @@ function doubleOfText(text: string): number {
   if (text.length > LONGEST_LITERAL || !/^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$/.test(text)) {
     throw new RangeError("double(): not a number");
   }
-  return Number(text);
+  const value = exactNumber(text);
+  if (typeof value === "number") return value;
+  throw new RangeError("double(): the number has to be rounded");
 }
 
 const RFC3339 = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/;

@@ -14,7 +14,7 @@ export interface BindingEntry {
   readonly scope?: string;
   readonly kind?: Kind;
   /** By dotted path. */
-  readonly claim?: Readonly<Record<string, string | number | boolean>>;
+  readonly claim?: Readonly<Record<string, string | number | bigint | boolean>>;
   readonly role?: string;
   /** RFC 3339. */
   readonly until?: string;

@@ -11,7 +11,7 @@ export interface PolicyIssuer {
   readonly kinds: readonly Kind[] | undefined;
 }
 
-type Claim = readonly [path: ClaimPath, value: string | number | boolean];
+type Claim = readonly [path: ClaimPath, value: string | number | bigint | boolean];
 
 /** One way of having a role, compiled. All that it names must hold. */
 export class Binding {
@@ -56,7 +56,7 @@ export class Binding {
       ...check("scope", scope, scope !== undefined && principal.scopes.includes(scope)),
       ...check("kind", kind, principal.kind === kind),
       ...this.#claims.flatMap((claim) =>
-        check(`claim ${claim[0].join(".")}`, JSON.stringify(claim[1]), hasClaim(principal.claims, claim)),
+        check(`claim ${claim[0].join(".")}`, writtenOut(claim[1]), hasClaim(principal.claims, claim)),
       ),
     ];
   }
@@ -74,7 +74,11 @@ export class Binding {
   }
 }
 
-/** A claim equals the value, or is a list that holds it. */
+function writtenOut(value: Claim[1]): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
+}
+
+/** A claim equals the value, or is a list that holds it. Integers are what they are written as: see number.ts. */
 function hasClaim(claims: Principal["claims"], [path, wanted]: Claim): boolean {
   const value = claimAt(claims, path);
   return Array.isArray(value) ? value.includes(wanted) : value === wanted;
