@@ -1,6 +1,5 @@
 import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
-import { Activation } from "./macros.ts";
 
 /** What an expression is evaluated for. */
 export interface ExpressionInput {
@@ -14,12 +13,11 @@ export interface ExpressionInput {
 }
 
 /** `request` and `principal` of one evaluation. Nothing is copied: a field is worked out when it is read. */
-export class PolicyActivation extends Activation {
+export class PolicyActivation {
   readonly request: RequestView;
   readonly principal: PrincipalView | undefined;
 
   constructor({ request, params, principal, roles }: ExpressionInput) {
-    super();
     this.request = new RequestView(request, params);
     this.principal = principal === undefined ? undefined : new PrincipalView(principal, roles);
   }
@@ -72,6 +70,7 @@ export class RequestView {
 export class PrincipalView {
   readonly roles: readonly string[];
   readonly #principal: Principal;
+  #actor: readonly ActorView[] | undefined;
 
   constructor(principal: Principal, roles: readonly string[]) {
     this.#principal = principal;
@@ -103,7 +102,8 @@ export class PrincipalView {
   }
 
   get actor(): readonly ActorView[] {
-    return this.#principal.actor.map(({ subject, issuer }) => new ActorView(subject, issuer));
+    this.#actor ??= this.#principal.actor.map(({ subject, issuer }) => new ActorView(subject, issuer));
+    return this.#actor;
   }
 
   get authenticated_at(): Date | undefined {

@@ -1,4 +1,4 @@
-import type { Condition } from "../cel/conditions.ts";
+import type { Condition, Work } from "../cel/conditions.ts";
 import type { Reason } from "../decision.ts";
 import type { Match, Route, Service, Uses } from "../policies.ts";
 import type { Principal } from "../principal.ts";
@@ -48,28 +48,33 @@ export class Rule implements Route {
 }
 
 /** Why a principal of the service's issuers may or may not pass. */
-export function judge(test: Test, subject: Subject, match: Match, request: PolicyRequest): Reason {
+export function judge(test: Test, subject: Subject, match: Match, request: PolicyRequest, work: Work): Reason {
   const { allow, deny, scopes } = test;
   const { roles } = subject.held;
   for (const role of deny) if (roles.has(role)) return "role-denied";
   if (typeof allow !== "string" && !allow.some((role) => roles.has(role))) return "role-missing";
   for (const scope of scopes) if (!subject.principal.scopes.includes(scope)) return "scope-missing";
-  return conditionFault(test, subject, match, request) ?? "allowed";
+  return conditionFault(test, subject, match, request, work) ?? "allowed";
 }
 
-/** Why the condition refuses; undefined where it does not. One that cannot be worked out refuses. */
+/**
+ * Why the condition refuses; undefined where it does not. One that cannot be worked out refuses.
+ *
+ * @param work what is left of it to the decision
+ */
 export function conditionFault(
   { when }: Test,
   subject: Subject | undefined,
   { params }: Match,
   request: PolicyRequest,
-): "condition-false" | "condition-error" | undefined {
+  work: Work,
+): "condition-false" | "condition-error" | "cost-exceeded" | undefined {
   if (when === undefined) return undefined;
   try {
     const input = { request, params, principal: subject?.principal, roles: subject?.held.names ?? [] };
-    return when.evaluate(input) === true ? undefined : "condition-false";
+    return when.evaluate(input, work) === true ? undefined : "condition-false";
   } catch {
-    return "condition-error";
+    return work.exhausted ? "cost-exceeded" : "condition-error";
   }
 }
 

@@ -1,4 +1,4 @@
-import { conjunctsOf } from "../cel/conditions.ts";
+import { conjunctsOf, Work } from "../cel/conditions.ts";
 import type { CompiledService } from "../compile/service.ts";
 import { type Decision, type Reason, refusal, statusOf } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
@@ -176,6 +176,12 @@ function explainScopes({ test }: Rule, { principal }: Subject, steps: Step[]): v
   }
 }
 
+const VALUES = {
+  "condition-false": "is false",
+  "condition-error": "cannot be told",
+  "cost-exceeded": "takes too much work",
+} as const;
+
 /** The condition as a whole, and where it is a chain of `&&` each of its parts. */
 function explainCondition(
   { test }: Rule,
@@ -187,9 +193,9 @@ function explainCondition(
   const { when } = test;
   if (when === undefined) return;
   for (const part of conjunctsOf(when)) {
-    const fault = conditionFault({ ...test, when: part }, subject, match, request);
-    const value = fault === undefined ? "is true" : fault === "condition-false" ? "is false" : "cannot be told";
-    steps.push({ about: "condition", outcome: fault === undefined ? "yes" : "no", text: `${part.text}  ${value}` });
+    const fault = conditionFault({ ...test, when: part }, subject, match, request, new Work());
+    const text = `${part.text}  ${fault === undefined ? "is true" : VALUES[fault]}`;
+    steps.push({ about: "condition", outcome: fault === undefined ? "yes" : "no", text });
   }
 }
 

@@ -11,7 +11,7 @@ import { test } from "tap";
 import { parse } from "../../policies/cel/conditions.ts";
 import { faultOf } from "../../policies/cel/fault.ts";
 import { LANGUAGE } from "../../policies/cel/language.ts";
-import { Activation } from "../../policies/cel/macros.ts";
+import { Work } from "../../policies/cel/work.ts";
 
 /** Suites on what policies offer. The others are on protobuf messages, optionals, and extensions but that of strings. */
 const SUITES = [
@@ -120,7 +120,7 @@ class Inexpressible extends Error {}
 function outcomeOf({ original }: IncrementalTest): Outcome {
   const { expr, typeEnv, bindings, resultMatcher } = original;
   const environment = LANGUAGE.clone();
-  const activation = new Activation() as Activation & Record<string, unknown>;
+  const activation: Record<string, unknown> = {};
   let expected: unknown;
   try {
     for (const { name, declKind } of typeEnv) {
@@ -141,7 +141,7 @@ function outcomeOf({ original }: IncrementalTest): Outcome {
 
 const ERROR = Symbol("an error");
 
-function compare(expected: unknown, load: () => ReturnType<typeof parse>, activation: Activation): Outcome {
+function compare(expected: unknown, load: () => ReturnType<typeof parse>, activation: object): Outcome {
   let program: ReturnType<typeof parse>;
   try {
     program = load();
@@ -150,7 +150,7 @@ function compare(expected: unknown, load: () => ReturnType<typeof parse>, activa
   }
   let result: unknown = ERROR;
   try {
-    result = program.run(activation);
+    result = program.run(activation, new Work());
   } catch {}
   if (!same(result, expected)) return { kind: "differs", result: textOf(result) };
   return { kind: expected === ERROR ? "error" : "result" };

@@ -567,3 +567,73 @@ test("policies with large numbers travel to another thread or process as they ar
   t.strictSame(rolesOf("9007199254740992"), []);
   t.end();
 });
+
+const COSTLY = (route: string, headers = "{}") => `
+roles:
+  member: [{ issuer: okta, group: Members }]
+services:
+  orders:
+    hosts: [orders.example.com]
+    audiences: [api://orders, api://aws]
+    backend: orders
+    headers: ${headers}
+    routes:
+      - { name: read, match: [GET /read], allow: [member], ${route} }
+`;
+const EACH = "principal.claims.a.all(x, !(x in principal.claims.b))";
+
+test("all expressions of a decision have so much work together, and past it nobody passes", (t) => {
+  const list = (length: number, prefix: string) => Array.from({ length }, (_, i) => `${prefix}${i}`);
+  const member = (length: number) =>
+    principalFrom({ groups: ["Members"], claims: { a: list(length, "a"), b: list(length, "b") } });
+  const read = (route: string, length: number, headers?: string) => {
+    const { verdict, reason, shadow } = decide(
+      policiesFrom(COSTLY(route, headers)),
+      "GET https://orders.example.com/read",
+      member(length),
+    );
+    return `${verdict} ${reason}${shadow === undefined ? "" : `, shadow ${shadow.verdict} ${shadow.reason}`}`;
+  };
+  const header = `{ x-auth-n: '${EACH} ? "yes" : "no"', x-auth-m: '${EACH} ? "yes" : "no"' }`;
+  const cases: readonly (readonly [route: string, length: number, expected: string, headers?: string])[] = [
+    [`when: "${EACH}"`, 150, "allow allowed"],
+    [`when: "${EACH}"`, 400, "deny cost-exceeded"],
+    [`when: "${EACH} || true"`, 400, "deny cost-exceeded"],
+    [`when: "true || ${EACH}"`, 400, "allow allowed"],
+    [`when: "${EACH} && ${EACH} && ${EACH} && ${EACH} && ${EACH}"`, 150, "deny cost-exceeded"],
+    ["when: request.tls", 150, "allow allowed", header],
+    [`when: "${EACH} && ${EACH} && ${EACH}"`, 150, "deny cost-exceeded", header],
+    ["when: request.tls", 400, "deny cost-exceeded", header],
+    // What is never enforced takes nothing from what is.
+    [`when: request.tls, shadow: { when: "${EACH}" }`, 150, "allow allowed, shadow allow allowed"],
+    [`when: request.tls, shadow: { when: "${EACH}" }`, 400, "allow allowed, shadow deny cost-exceeded"],
+    [
+      `when: request.tls, shadow: { when: "${EACH} && ${EACH} && ${EACH}" }`,
+      150,
+      "allow allowed, shadow deny cost-exceeded",
+      header,
+    ],
+    [`when: "${EACH}", shadow: { when: request.tls }`, 400, "deny cost-exceeded, shadow deny cost-exceeded"],
+  ];
+  for (const [route, length, expected, headers] of cases) {
+    const named = `${route} of ${length}${headers === undefined ? "" : " with headers"}`;
+    t.equal(read(route, length, headers), expected, named);
+    t.equal(read(route, length, headers), expected, `${named}, again`);
+  }
+  t.end();
+});
+
+test("each decision has its own work, and its outcome is the same however often it is asked for", (t) => {
+  const policies = policiesFrom(COSTLY(`when: "request.tls && ${EACH}"`));
+  const claims = {
+    a: Array.from({ length: 250 }, (_, i) => `a${i}`),
+    b: Array.from({ length: 250 }, (_, i) => `b${i}`),
+  };
+  const principal = principalFrom({ groups: ["Members"], claims });
+  const large = principalFrom({ groups: ["Members"], claims: { ...claims, b: [...claims.b, ...claims.b] } });
+  for (let i = 0; i < 50; i++) {
+    t.equal(decide(policies, "GET https://orders.example.com/read", large).reason, "cost-exceeded");
+    t.equal(decide(policies, "GET https://orders.example.com/read", principal).reason, "allowed");
+  }
+  t.end();
+});
