@@ -1,8 +1,8 @@
 import type { ASTNode, Environment, TypeDeclaration } from "@marcbachmann/cel-js";
 import { RE2JS } from "re2js";
+import { isSettled } from "../pattern-states.ts";
 import { ExpressionFault } from "./fault.ts";
 import type { Checker, Evaluator, Macro, MacroCall, Scope } from "./macros.ts";
-import { isSettled } from "./pattern.ts";
 import { spend } from "./work.ts";
 
 /** A pattern's instructions. */
@@ -99,7 +99,7 @@ function compilePattern(text: string, node: ASTNode): RE2JS {
       "a pattern as in RE2's syntax",
     );
   }
-  if (pattern.programSize() <= LARGEST_PATTERN && isSettled(pattern)) return pattern;
+  if (pattern.programSize() <= LARGEST_PATTERN && isSettled(pattern, "search")) return pattern;
   throw new ExpressionFault(
     node,
     "a pattern that would take long for each request",

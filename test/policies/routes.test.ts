@@ -467,6 +467,8 @@ test("a pattern that means nothing is refused, with the place and what would be 
     ["GET /a/{id:(a)\\1}", 11, /RE2 refuses/, /RE2 syntax/],
     [`GET /a/{id:${"a".repeat(257)}}`, 11, /too long/, /256/],
     ["GET /a/{id:(.{100}){9}}", 11, /takes too long/, /smaller repetitions/],
+    ["GET /a/{id:[ab]*a[ab]{30}}", 11, /takes too long/, /smaller repetitions/],
+    ["GET /a/{id:(?:.{0,9}a){20}}", 11, /takes too long/, /smaller repetitions/],
     [`GET ${"/a".repeat(65)}`, 133, /too many segments/, /64/],
     [`GET /${"a".repeat(1020)}`, 1024, /too long/, /1024/],
     ["GET /.countersign/login", 4, /`\/\.countersign`/, /web listener/],
