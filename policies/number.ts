@@ -18,7 +18,9 @@ export function exactNumber(text: string): number | bigint | undefined {
   const value = Number(text);
   if (/^-?\d+$/.test(text)) return Number.isSafeInteger(value) ? value : exactInteger(text);
   if (!Number.isInteger(value)) return Number.isFinite(value) ? value : undefined;
-  const whole = text.endsWith(".0") || significantDigits(text) <= KEPT;
+  // 1e-400 is 0 to a double.
+  const kept = value === 0 ? 0 : KEPT;
+  const whole = text.endsWith(".0") || significantDigits(text) <= kept;
   return whole && Number.isSafeInteger(value) ? value : undefined;
 }
 

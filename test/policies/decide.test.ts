@@ -498,6 +498,7 @@ test("a number that may have been rounded is refused where it is read", (t) => {
     "9007199254740991.4",
     "1.00000000000000000001",
     "1e400",
+    "1e-400",
   ]) {
     t.equal(parseObject(Buffer.from(`{ "n": ${written} }`)), undefined, `${written} in a token`);
     t.equal(parseObject(Buffer.from(`{ "n": [{ "m": -${written} }] }`)), undefined, `-${written} deeper in a token`);
@@ -509,12 +510,13 @@ test("a number that may have been rounded is refused where it is read", (t) => {
       written,
     );
   }
-  t.strictSame(parseObject(Buffer.from('{ "a": 1.0, "b": 0.5, "c": -1.5e3, "d": 1e15, "e": "1e21" }')), {
+  t.strictSame(parseObject(Buffer.from('{ "a": 1.0, "b": 0.5, "c": -1.5e3, "d": 1e15, "e": "1e21", "f": 0.00e7 }')), {
     a: 1,
     b: 0.5,
     c: -1500,
     d: 1e15,
     e: "1e21",
+    f: 0,
   });
   t.end();
 });
