@@ -33,10 +33,10 @@ const SUITES = [
 
 /** How many cases had CEL's result or CEL's error, were refused or differ, and how many speak of messages or enums. */
 const COUNTS = {
-  result: 604,
+  result: 603,
   error: 33,
   "error at load": 117,
-  refused: 599,
+  refused: 600,
   differs: 14,
   inexpressible: 18,
 };
@@ -46,7 +46,7 @@ const COUNTS = {
  * for how many cases. A refusal lets nobody in.
  */
 const REFUSALS: readonly (readonly [reason: string, found: RegExp, cases: number])[] = [
-  ["a number with a fraction or exponent beyond 2^53 may have been rounded", /has to be rounded/, 21],
+  ["a number with a fraction or exponent that a double does not keep", /has to be rounded/, 22],
   ["bytes and unsigned integers are not offered: claims hold neither", /bytes or an unsigned integer/, 224],
   ["the function is not offered, or not with these arguments", /unknown function|no function/, 184],
   ["protobuf messages are not offered", /unexpected `\{`/, 75],
