@@ -43,14 +43,15 @@ const TYPES: ReadonlyMap<string, string> = new Map(
 
 /** A value that the claim can never equal: whoever has the claim would be refused, as nobody could tell. */
 function checkType(path: string | readonly string[], value: WantedEntry, place: Place, findings: Findings): void {
-  const { names, text } = claimPath(path);
-  const type = names.length === 1 ? TYPES.get(names[0] ?? "") : undefined;
+  const [name = "", ...deeper] = claimPath(path).names;
+  if (deeper.length > 0) return;
+  const type = TYPES.get(name);
   const wanted = typeof value === "object" ? "a text" : typeName(value);
   if (type !== undefined && type !== wanted) {
-    const right = type === "a mapping" ? `a path into it, such as \`${text}.sub\`` : `${type} to compare it with`;
-    findings.warn(place, `${wanted} compared with the claim "${text}", which is ${type}: it is never equal`, right);
+    const right = type === "a mapping" ? `a path into it, such as \`${name}.sub\`` : `${type} to compare it with`;
+    findings.warn(place, `${wanted} compared with the claim "${name}", which is ${type}: it is never equal`, right);
   }
-  if (text === "scope") {
+  if (name === "scope") {
     const right = "`scope: NAME` in the binding, which looks for one of them";
     findings.warn(place, 'the claim "scope", which holds all scopes as one text', right);
   }
