@@ -30,7 +30,7 @@ export function claimPathFault(written: string): TextFault | undefined {
     return { offset, found, right: `names with dots between, such as \`realm_access.roles\`; ${literally}` };
   }
   if (!/^[\w-]+(?:\/[\w-]+)+$/.test(written)) return undefined;
-  const right = `\`${written.replaceAll("/", ".")}\` to descend; ${literally}`;
+  const right = `dots between the names to descend; ${literally}`;
   return { offset: written.indexOf("/"), found: "`/` between the names of a claim's path", right };
 }
 

@@ -143,8 +143,8 @@ const FAULTS: readonly Row[] = [
     "a claim's path with slashes, and one in a list",
     "roles: { a: [{ issuer: okta, claim: { realm_access/roles: x } }, { issuer: okta, claim: [{ path: a/b, value: x }] }] }",
     [
-      '1:39: `/` between the names of a claim\'s path, in the path "realm_access/roles"; `realm_access.roles` to descend; the names as a list, such as `[resource_access, my.app, roles]`, are taken as they are',
-      "1:99: `/` between the names of a claim's path; `a.b` to descend; the names as a list, such as `[resource_access, my.app, roles]`, are taken as they are",
+      '1:39: `/` between the names of a claim\'s path, in the path "realm_access/roles"; dots between the names to descend; the names as a list, such as `[resource_access, my.app, roles]`, are taken as they are',
+      "1:99: `/` between the names of a claim's path; dots between the names to descend; the names as a list, such as `[resource_access, my.app, roles]`, are taken as they are",
     ],
   ],
   [
