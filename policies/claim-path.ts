@@ -8,14 +8,15 @@ export interface ClaimPath {
   readonly names: readonly string[];
   /** As an explanation shows it. */
   readonly text: string;
-  /** The names were one text, so a name that holds a dot was taken for two. */
-  readonly split: boolean;
+  /** It was a text with dots, so a name that holds one was taken for two. */
+  readonly dotted: boolean;
 }
 
 /** A list holds the names as they are. In a text dots descend, but one that holds `:` or `/` (a namespaced claim) is one name. */
 export function claimPath(written: string | readonly string[]): ClaimPath {
-  if (typeof written !== "string") return { names: written, text: JSON.stringify(written), split: false };
-  return { names: /[:/]/.test(written) ? [written] : written.split("."), text: written, split: true };
+  if (typeof written !== "string") return { names: written, text: JSON.stringify(written), dotted: false };
+  const names = /[:/]/.test(written) ? [written] : written.split(".");
+  return { names, text: written, dotted: written.includes(".") };
 }
 
 /** Signs of JSONPath, JSON Pointer, globs and templates, and names that are empty. */
@@ -57,7 +58,7 @@ export function claimAt(claims: Claims, path: ClaimPath): unknown {
 
 function missing(claims: Claims, holder: Claims, path: ClaimPath, depth: number): Unknown | undefined {
   if (depth === 0 && isElsewhere(claims, path.names[0] as string)) return new Unknown(path.text, ELSEWHERE);
-  const name = path.split ? nameWithDot(holder, path.names, depth) : undefined;
+  const name = path.dotted ? nameWithDot(holder, path.names, depth) : undefined;
   return name === undefined
     ? undefined
     : new Unknown(path.text, `the token has ${JSON.stringify(name)}, one name; write the path as a list of names`);
