@@ -8,7 +8,10 @@ import { allAddresses } from "./workers/addresses.ts";
 /** What HAProxy's files are rendered from. */
 export function renderInputOf(config: Config, policies: Policies): RenderInput {
   const { version, identityPrefix, bind, client, scheme, backends } = config.haproxy;
-  const names = new Set([...Object.keys(backends), ...policies.services.map(({ backend }) => backend)]);
+  const names = new Set([
+    ...Object.keys(backends),
+    ...policies.services.flatMap(({ routes }) => routes.map(({ backend }) => backend)),
+  ]);
   return {
     version,
     identityPrefix,

@@ -146,6 +146,7 @@ test("explain shows every step to the decision", async (t) => {
     '+ condition   principal.kind == "person"  is true',
     '+ condition   request.params.id != "0"  is true',
     "  header      x-auth-subject: alice",
+    "  backend     orders",
     "+ decision    allow: allowed",
   ]) {
     t.ok(alice.out.includes(`${line}\n`), line);
@@ -190,11 +191,11 @@ test("explain verifies a token by the issuer's keys, and never shows it", async 
 });
 
 test("test judges cases, tells failing ones and rules that no case shows", async (t) => {
-  const cases = (verdict: string) => `cases:
+  const cases = (verdict: string, backend = "orders") => `cases:
   - name: a reader reads
     request: GET https://orders.example.com/v1/orders/42
     principal: { issuer: idp, subject: alice, groups: [Readers] }
-    expect: { verdict: allow, rule: orders/read, headers: { x-auth-subject: alice } }
+    expect: { verdict: allow, rule: orders/read, backend: ${backend}, headers: { x-auth-subject: alice } }
   - name: nobody does not
     request: GET https://orders.example.com/v1/orders/42
     expect: { verdict: ${verdict}, reason: credential-missing }
@@ -209,6 +210,8 @@ test("test judges cases, tells failing ones and rules that no case shows", async
   t.equal(failed.code, 1);
   t.match(failed.out, /FAIL {2}nobody does not .*\n {6}verdict: deny instead of allow\n/);
   t.match(failed.out, "wrong.yaml:6");
+  writeFileSync(join(cwd, "elsewhere.yaml"), cases("deny", "files"));
+  t.match((await command(["test", "elsewhere.yaml"], { cwd })).out, "backend: orders instead of files");
   const json = await command(["test", "wrong.yaml", "--json"], { cwd });
   t.match(JSON.parse(json.out), { passed: 1, failed: 1 });
   writeFileSync(join(cwd, "typo.yaml"), cases("deny").replace("credential-missing", "credential-mising"));
