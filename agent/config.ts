@@ -1,3 +1,4 @@
+import type { Backend } from "../haproxy/input.ts";
 import type { Kind } from "../policies/principal.ts";
 
 /** A TCP address, or a unix socket with the mode of its file. */
@@ -42,7 +43,8 @@ export interface HaproxyConfig {
     readonly trusted: readonly string[];
   };
   readonly scheme: "http" | "https";
-  readonly backends: Readonly<Record<string, readonly string[]>>;
+  /** By name; those that the reader's own haproxy.cfg has are without servers. */
+  readonly backends: Readonly<Record<string, Omit<Backend, "name">>>;
 }
 
 /** An OpenID Connect provider whose JWT access tokens are verified by its published keys. */

@@ -22,7 +22,7 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
     deadline: config.deadline,
     backends: [...names]
       .sort()
-      .map((name) => ({ name, servers: Object.hasOwn(backends, name) ? (backends[name] ?? []) : [] })),
+      .map((name) => ({ servers: [], ...(Object.hasOwn(backends, name) ? backends[name] : {}), name })),
     uses: policies.uses,
     largestAck: largestAck(policies, contractOf({ uses: policies.uses })),
   };

@@ -61,7 +61,7 @@ export function renderFragment(input: RenderInput): string {
 #   3. move your frontend's other http-request lines to before the rules where they rewrite what is judged (path, host),
 #      else to before the rules' use_backend, where only allowed requests come.
 # Each frontend that leads to a protected backend needs the rules, or it is a way around them. A backend that is in your
-# file and here too is an error: keep one, or take its servers out of countersign.yaml.
+# file and here too is an error: keep one, or say "external" for its servers in countersign.yaml.
 ${ownBackends(input)}
 ${globals(input)}${sections(input)}`;
 }

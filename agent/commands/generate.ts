@@ -54,7 +54,7 @@ export function haproxyFiles(input: RenderInput, fragment: boolean): Readonly<Re
   }
   const bare = input.backends.find(({ servers }) => servers.length === 0);
   if (bare === undefined) return { ...renderHaproxy(input) };
-  const message = `the backend "${bare.name}" has no servers: add \`haproxy: { backends: { ${bare.name}: [HOST:PORT] } }\` to the configuration, or use --fragment where your own haproxy.cfg has it`;
+  const message = `the backend "${bare.name}" has no servers: add \`haproxy: { backends: { ${bare.name}: [HOST:PORT] } }\` to the configuration; or, where your own haproxy.cfg has it, say \`external\` there and use --fragment`;
   throw new CommandError(message, EXIT.configuration);
 }
 

@@ -119,8 +119,8 @@ async function lookUp(issuer: string): Promise<void> {
 
 const quoted = (text: string) => JSON.stringify(text);
 
-function configuration({ issuer, audience, service, server, bind }: Answers): string {
-  const backends = server === undefined ? "" : `\n  backends: { ${service}: [${quoted(server)}] }`;
+function configuration({ issuer, audience, service, backend, server, bind }: Answers): string {
+  const backends = server === undefined ? `${quoted(backend)}: external` : `${service}: [${quoted(server)}]`;
   return `# Countersign's configuration; docs/configuration.md has every key.
 listen:
   spop: [127.0.0.1:9000]                # where HAProxy asks
@@ -134,7 +134,8 @@ issuers:
 haproxy:
   version: "2.6"                        # the oldest that has to read the generated files
   bind: [${quoted(bind)}]
-  scheme: http                          # as clients see it: https once \`bind\` has a certificate${backends}
+  scheme: http                          # as clients see it: https once \`bind\` has a certificate
+  backends: { ${backends} }
 `;
 }
 

@@ -244,3 +244,26 @@ test("generate writes the same bytes for the same input, and overwrites only wha
   t.equal(bare.code, 78);
   t.match(bare.err, 'the backend "orders" has no servers');
 });
+
+test("check says what the reader's own haproxy.cfg has to have, and which backend nobody has", async (t) => {
+  const cwd = folderOf(t, FILES);
+  const checked = async (backends: string) => {
+    const text = CONFIG.replace('backends: { orders: ["10.0.0.7:8080"] }', `backends: ${backends}`);
+    writeFileSync(join(cwd, "countersign.yaml"), text);
+    const { code, out, err } = await command(["check"], { cwd });
+    t.equal(code, 0);
+    const external: unknown = JSON.parse((await command(["check", "--json"], { cwd })).out).external_backends;
+    return { told: /have these backends.*: (.*)\./.exec(out)?.[1], external, err };
+  };
+  t.strictSame(await checked('{ orders: ["10.0.0.7:8080"] }'), { told: undefined, external: [], err: "" });
+  t.strictSame(await checked("{}"), { told: "orders", external: ["orders"], err: "" });
+  t.strictSame(await checked("{ orders: external, legacy: external }"), {
+    told: "legacy, orders",
+    external: ["legacy", "orders"],
+    err: "",
+  });
+  const typo = await checked('{ ordres: ["10.0.0.7:8080"] }');
+  t.strictSame(typo.external, ["orders"]);
+  t.match(typo.err, /^warning: .*policies\/orders\.yaml:7:14: /);
+  t.match(typo.err, '`haproxy.backends` has no "orders"; did you mean "ordres"? Else give it its servers there');
+});

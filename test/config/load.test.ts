@@ -44,7 +44,21 @@ test("a configuration with every key is taken as it says", (t) => {
       bind: ["*:443 ssl crt /etc/haproxy/certs alpn h2,http/1.1"],
       client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "fd00::/8"] },
       scheme: "https",
-      backends: { orders: ["orders.shop.svc.cluster.local:8080", "unix@/run/orders.sock"] },
+      backends: {
+        orders: { servers: ["orders.shop.svc.cluster.local:8080", "unix@/run/orders.sock"] },
+        legacy: { servers: [] },
+        files: {
+          servers: ["unix@/run/files.sock", { address: "10.0.0.8:8443", weight: 2, maxconn: 50, backup: true }],
+          proto: "h2",
+          tls: {
+            verify: "required",
+            ca: "/etc/haproxy/ca.pem",
+            cert: "/etc/haproxy/client.pem",
+            serverName: "files.shop",
+          },
+          check: { interval: 1000, fall: 2, rise: 1 },
+        },
+      },
     },
     deadline: 250,
     cache: { identities: 5000, lifetime: 60_000, refusals: 500 },
@@ -180,6 +194,12 @@ test("what is allowed but hardly meant is a warning", (t) => {
   const noTls = "clients see https, but no `bind` has TLS";
   t.strictSame(warnings('{ bind: ["*:80"] }'), [`4:1: ${noTls}`]);
   t.strictSame(warnings('{ bind: ["*:80 name ssl-less"], scheme: https }'), [`4:50: ${noTls}`]);
+  const unverified = (tls: string) =>
+    warnings(`{ scheme: http, bind: ["*:80"], backends: { b: { servers: ["b:1"], tls: ${tls} } } }`);
+  t.strictSame(unverified("{}"), []);
+  t.strictSame(unverified("{ verify: none }"), [
+    "4:92: whoever stands between HAProxy and the servers can read and change everything",
+  ]);
   t.strictSame(warnings('{ bind: ["*:80", "*:443 ssl crt /certs"] }'), []);
   t.strictSame(warnings('{ bind: ["*:80"], client: { from: x-forwarded-for, trusted: [10.0.0.0/8] } }'), []);
   t.strictSame(warnings('{ bind: ["*:80"], client: { from: proxy-protocol, trusted: [10.0.0.0/8] } }'), []);

@@ -33,6 +33,7 @@ for (const binary of haproxies()) {
 
     const check = await countersign(["check"], { cwd });
     t.strictSame([check.code, check.err], [0, ""]);
+    t.match(check.out, /Your own haproxy\.cfg has to have these backends.*: app\./);
 
     const read = (name: string) => readFileSync(join(cwd, name), "utf8");
     const files = {
