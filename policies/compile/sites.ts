@@ -64,7 +64,11 @@ function tooMany({ services }: Group, findings: Findings): HostTable<Site> {
 function groupsOf(services: readonly CompiledService[]): Iterable<Group> {
   const byHost = new Map<string, CompiledService[]>();
   for (const service of services) {
-    for (const { host } of service.hosts) byHost.set(host, [...(byHost.get(host) ?? []), service]);
+    for (const { host } of service.hosts) {
+      const together = byHost.get(host);
+      if (together === undefined) byHost.set(host, [service]);
+      else together.push(service);
+    }
   }
   const groups = new Map<string, Group>();
   for (const [host, together] of byHost) {
