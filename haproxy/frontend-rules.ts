@@ -19,10 +19,14 @@ const BACKEND = inTransaction("backend");
 
 const REFUSED = "!countersign_allowed";
 
-/** The rules of a judged frontend, in their order, without indentation; an empty line separates steps. */
-export function frontendRules(input: RenderInput): readonly string[] {
+/**
+ * The rules of a judged frontend, in their order, without indentation; an empty line separates steps.
+ *
+ * @param spoeFile the SPOE file, as a word of haproxy.cfg
+ */
+export function frontendRules(input: RenderInput, spoeFile: string): readonly string[] {
   return [
-    ...preparation(input),
+    ...preparation(input, spoeFile),
     "",
     ...clientAddress(input),
     ...target(),
@@ -44,19 +48,19 @@ export function frontendRules(input: RenderInput): readonly string[] {
   ];
 }
 
-function preparation(input: RenderInput): readonly string[] {
+function preparation({ version }: RenderInput, spoeFile: string): readonly string[] {
   return [
     "# In TCP mode no rule would be asked on the way to a TCP backend.",
     "mode http",
     "timeout http-request 10s",
     "timeout http-keep-alive 30s",
-    `filter spoe engine ${ENGINE} config ${input.spoeFile ?? "countersign.spoe.conf"}`,
+    `filter spoe engine ${ENGINE} config ${spoeFile}`,
     `log-format ${logFormat()}`,
     "# Backends may read x_auth_subject as x-auth-subject: names with anything but letters, digits and - are deleted.",
     "option http-restrict-req-hdr-names delete",
     "# A `defaults` may have loosened the parser: an authority could then be another than Host.",
     ...since(
-      input.version,
+      version,
       3,
       1,
       "no option accept-unsafe-violations-in-http-request",

@@ -73,7 +73,7 @@ async function init(_positionals: readonly string[], options: Options, context: 
   const outcome = await load(config, context);
   if (outcome.loaded === undefined) throw new CommandError(faultsText(outcome.faults), EXIT.configuration);
   const input = renderInputOf(outcome.loaded.config, outcome.loaded.policies);
-  const written = writeGenerated(directory, haproxyFiles(input, fragment));
+  const written = writeGenerated(directory, haproxyFiles(input, fragment ? directory : undefined));
   context.out(
     nextSteps([...Object.keys(files).map((name) => join(directory, name)), ...written], config, directory, fragment),
   );

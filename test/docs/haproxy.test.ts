@@ -88,7 +88,7 @@ function mentions(name: string): boolean {
 }
 
 test("what the docs quote is what is generated", (t) => {
-  const fragment = renderFragment(INPUT);
+  const fragment = renderFragment(INPUT, "/etc/haproxy/countersign.spoe.conf");
   for (const marker of ["rules begin", "rules end", "frontend countersign", "use_backend"]) {
     t.ok(text.includes(`\`${marker}\``), marker);
     t.ok(fragment.includes(marker), marker);

@@ -89,7 +89,7 @@ export interface Check {
 export function checkConfig(binary: HaproxyBinary, files: Readonly<Record<string, string>>): Check {
   const folder = write(files);
   const args = [...binary.prefix, ...configurations(folder, files), "-c"];
-  const { status, stderr } = spawnSync(binary.command, args, { cwd: folder, encoding: "utf8" });
+  const { status, stderr } = spawnSync(binary.command, args, { cwd: "/", encoding: "utf8" });
   rmSync(folder, { recursive: true });
   return { status, lines: stderr.split("\n").filter((line) => /^\[(?:WARNING|ALERT)\]/.test(line)) };
 }
@@ -110,7 +110,7 @@ export async function startHaproxy(
   if (check.status !== 0) throw new Error(`HAProxy ${binary.version} refuses the files:\n${check.lines.join("\n")}`);
   const folder = write(files);
   const args = [...binary.prefix, ...configurations(folder, files), "-db"];
-  const child = spawn(binary.command, args, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(binary.command, args, { cwd: "/", stdio: ["ignore", "pipe", "pipe"] });
   const lines: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
     createInterface(stream).on("line", (line) => lines.push(line));
