@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { type Test, test } from "tap";
 import { type HaproxyBinary, haproxies } from "../support/haproxy.ts";
 import { RawClient } from "../support/http.ts";
@@ -18,7 +19,12 @@ services:
       - { name: maybe, match: [GET /maybe], allow: [authenticated], optional: true }
       - { name: passed, match: [GET /passed], allow: [authenticated], optional: true, forward_credential: true }
       - { name: public, match: ["GET /public/{path...}"], allow: [anyone] }
+      - { name: rest, match: ["* /p", "* /"], allow: [anyone] }
 `;
+/** The requests of test/contract/targets.json that come over HTTP/1. */
+const TARGETS = JSON.parse(
+  readFileSync(new URL("../contract/targets.json", import.meta.url), "utf8").replaceAll("LONG", "l".repeat(3000)),
+).http1 as readonly (readonly [line: string, ...fields: string[]])[];
 const HOST = "host: orders.example.com";
 
 /** Headers by which others were talked into judging another request, another client or no request at all. */
@@ -123,6 +129,18 @@ for (const binary of haproxies()) {
     }
     t.strictSame(odd, []);
     t.equal(backend.received.length, before, "nothing arrived");
+  });
+
+  test(`HAProxy ${binary.version}: a backend that reads a target as a URL reads the path that was judged`, async (t) => {
+    const { request, backend } = await begin(t, binary);
+    const before = backend.received.length;
+    for (const [line, ...fields] of TARGETS) await request(line, ...fields);
+    const arrived = backend.received.slice(before).map(({ line }) => line.split(" ").slice(1, -1).join(" "));
+    t.ok(arrived.includes("/public/admin/x") || arrived.includes("/p?x"), "absolute targets are requests too");
+    for (const target of arrived) {
+      const { host, pathname } = new URL(target, "http://orders.example.com");
+      t.strictSame([host, pathname], ["orders.example.com", target.split("?")[0]], target.slice(0, 100));
+    }
   });
 
   test(`HAProxy ${binary.version}: a credential counts in its own place only, and a bad one is not none`, async (t) => {
