@@ -29,6 +29,6 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
 }
 
 function haproxyAddress(address: Address): string {
-  if ("path" in address) return `unix@${address.path}`;
+  if ("path" in address) return `unix@${address.haproxyPath ?? address.path}`;
   return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
 }

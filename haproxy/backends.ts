@@ -1,5 +1,6 @@
 import type { Backend, BackendTls, RenderInput, Server } from "./input.ts";
-import { AGENT_BACKEND, hostName, nameOf, serverOf, versionOf } from "./input.ts";
+import { AGENT_BACKEND, hostName, nameOf, serverOf } from "./input.ts";
+import { since } from "./since.ts";
 
 /** Our own defaults: without them those of the reader's haproxy.cfg would hold here too. */
 export const DEFAULTS = "countersign-defaults";
@@ -50,7 +51,7 @@ function tlsWords({ verify, ca, cert }: BackendTls, name: string | undefined, pr
 
 /** A trailer can bear an identity header's name, and some backends fold trailers into headers. */
 function dropTrailers(version: string): string {
-  return since(version, 3, 2, "option http-drop-request-trailers");
+  return indented(since(version, 3, 2, "option http-drop-request-trailers"));
 }
 
 /**
@@ -61,7 +62,7 @@ export function agentBackend(input: RenderInput): string {
   const servers = input.spopAddresses.map((address, index) => `    server agent${index + 1} ${address} check\n`);
   return `# The agent. Checks are quick because nothing passes while it is down: it is found again within a quarter of a second.
 backend ${AGENT_BACKEND} from ${DEFAULTS}
-${since(input.version, 3, 1, "mode spop", "mode tcp")}    balance roundrobin
+${indented(since(input.version, 3, 1, "mode spop", "mode tcp"))}    balance roundrobin
     # A connection that one agent refuses is tried at the next at once; nothing was asked on it yet.
     option redispatch 1
     option spop-check
@@ -72,10 +73,6 @@ ${since(input.version, 3, 1, "mode spop", "mode tcp")}    balance roundrobin
 ${servers.join("")}`;
 }
 
-/** A line that HAProxy has from one version on: written plainly where all readers are as new, else for the new ones only. */
-function since(version: string, major: number, minor: number, line: string, otherwise?: string): string {
-  const { major: givenMajor, minor: givenMinor } = versionOf(version) ?? { major: 0, minor: 0 };
-  if (givenMajor > major || (givenMajor === major && givenMinor >= minor)) return `    ${line}\n`;
-  const alternative = otherwise === undefined ? "" : `    .else\n    ${otherwise}\n`;
-  return `    .if version_atleast(${major}.${minor})\n    ${line}\n${alternative}    .endif\n`;
+function indented(lines: readonly string[]): string {
+  return lines.map((line) => `    ${line}\n`).join("");
 }

@@ -30,11 +30,6 @@ export interface RenderInput {
   };
   /** Largest ACK that the agent can write for this contract, in bytes. */
   readonly largestAck: number;
-  /**
-   * The SPOE file as haproxy.cfg names it. A relative one is found beside haproxy.cfg.
-   * Default: `countersign.spoe.conf`
-   */
-  readonly spoeFile?: string;
 }
 
 /** A backend. Without servers it is the reader's own: the fragment then leaves it out. */
@@ -86,7 +81,6 @@ const HOST_NAME = /^[A-Za-z0-9._-]{1,253}$/;
 const ABSOLUTE_PATH = /^\/[A-Za-z0-9_./+@:=-]+$/;
 const BACKEND_NAME = /^[A-Za-z0-9_.:-]{1,64}$/;
 const HEADER_PREFIX = /^[a-z0-9-]{2,64}$/;
-const SPOE_FILE = /^[A-Za-z0-9_./-]+$/;
 const NETWORK = /^[0-9A-Fa-f.:]+(\/[0-9]{1,3})?$/;
 
 /** Major and minor version, or `undefined` for one that HAProxy never had or the contract does not fit. */
@@ -116,7 +110,6 @@ export function checkInput(input: RenderInput): void {
   demand(isList(input.spopAddresses) && input.spopAddresses.every(isAddress), "spopAddresses", input.spopAddresses);
   demand(isCount(input.deadline), "deadline", input.deadline);
   demand(isCount(input.largestAck), "largestAck", input.largestAck);
-  demand(SPOE_FILE.test(input.spoeFile ?? "x"), "spoeFile", input.spoeFile);
   checkHeaders(input.uses);
   for (const backend of backends) checkBackend(backend);
   demand(areDistinct(backends), "backends", "a name twice");
@@ -166,7 +159,8 @@ function checkHeaders({ requestHeaders, identityHeaders }: RenderInput["uses"]):
   demand(areDistinct(identityHeaders), "uses.identityHeaders", "a name twice");
 }
 
-function demand(holds: boolean, name: string, value: unknown): void {
+/** @throws Error that names the value, where it does not hold */
+export function demand(holds: boolean, name: string, value: unknown): void {
   if (!holds) throw new Error(`cannot render haproxy.cfg: ${name} ${JSON.stringify(value)}`);
 }
 

@@ -235,7 +235,14 @@ test("generate writes the same bytes for the same input, and overwrites only wha
   t.equal(read("haproxy.cfg"), "global\n");
   const fragment = await command(["generate", "haproxy", "--fragment", "--output", "out"], { cwd });
   t.equal(fragment.code, 0);
-  t.match(read("countersign.cfg"), "frontend countersign");
+  t.match(read("countersign.cfg"), `filter spoe engine countersign config ${join(cwd, "out/countersign.spoe.conf")}\n`);
+  const elsewhere = ["generate", "haproxy", "--output", "out", "--installed-in", "/etc/haproxy"];
+  t.equal((await command([...elsewhere, "--fragment"], { cwd })).code, 0);
+  t.match(read("countersign.cfg"), "filter spoe engine countersign config /etc/haproxy/countersign.spoe.conf\n");
+  t.equal((await command(elsewhere, { cwd })).code, 64, "a whole haproxy.cfg has it beside itself");
+  const odd = await command(["generate", "haproxy", "--fragment", "--output", "it's"], { cwd });
+  t.equal(odd.code, 78);
+  t.match(odd.err, /HAProxy's configuration cannot name ".*it's/);
   writeFileSync(
     join(cwd, "countersign.yaml"),
     CONFIG.replace('backends: { orders: ["10.0.0.7:8080"] }', "backends: {}"),

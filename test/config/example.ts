@@ -10,6 +10,8 @@ export const EVERY_KEY = `listen:
     - 127.0.0.1:9000
     - address: unix:/run/countersign/spop.sock
       mode: "0600"
+      group: haproxy
+      haproxy: unix@/countersign/spop.sock
   admin: "[::1]:9901"
 policies: ./policies
 issuers:

@@ -17,7 +17,7 @@ test("a configuration with every key is taken as it says", (t) => {
     listen: {
       spop: [
         { host: "127.0.0.1", port: 9000 },
-        { path: "/run/countersign/spop.sock", mode: 0o600 },
+        { path: "/run/countersign/spop.sock", mode: 0o600, group: "haproxy", haproxyPath: "/countersign/spop.sock" },
       ],
       admin: { host: "::1", port: 9901 },
     },
@@ -135,6 +135,18 @@ test("each worker has an address of its own, and HAProxy a server for each", (t)
   ]);
   const { spopAddresses } = renderInputOf(loaded.config, policiesOf());
   t.strictSame(spopAddresses.slice(2, 4), ["127.0.0.1:9001", "unix@/run/a.2"]);
+  t.end();
+});
+
+test("HAProxy may see a socket, and that of each worker, at another path than the agent", (t) => {
+  const jail = "{ address: unix:/jail/a, haproxy: unix@/a }";
+  const loaded = new Files(t.testdir()).load(`${SHORTEST.replace("127.0.0.1:9000", jail)}workers: 2\n`);
+  if (!("config" in loaded)) throw new Error("refused");
+  t.strictSame(
+    allAddresses(loaded.config).map((address) => "path" in address && address.path),
+    ["/jail/a", "/jail/a.2"],
+  );
+  t.strictSame(renderInputOf(loaded.config, policiesOf()).spopAddresses, ["unix@/a", "unix@/a.2"]);
   t.end();
 });
 

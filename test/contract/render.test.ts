@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tap, { test } from "tap";
@@ -9,6 +9,7 @@ import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificat
 import { checkConfig, type HaproxyBinary, haproxies, minorOf } from "../support/haproxy.ts";
 import { INPUT } from "../support/rendered.ts";
 
+const SPOE = "/etc/haproxy/countersign.spoe.conf";
 const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"];
 
 const names = (count: number, prefix: string) => Array.from({ length: count }, (_, n) => `${prefix}${n}`);
@@ -110,7 +111,7 @@ test("the versions are those that the contract fits", (t) => {
 test("the same input gives the same bytes, whatever the order of its keys", (t) => {
   const reversed = Object.fromEntries(Object.entries(INPUT).reverse()) as unknown as RenderInput;
   t.strictSame(renderHaproxy(reversed), renderHaproxy(INPUT));
-  t.equal(renderFragment(reversed), renderFragment(INPUT));
+  t.equal(renderFragment(reversed, SPOE), renderFragment(INPUT, SPOE));
   t.end();
 });
 
@@ -130,7 +131,6 @@ const PLACES: Readonly<Record<string, readonly [good: string, input: (text: stri
   "client.from": ["connection", (text) => ({ client: { from: text as "connection", trusted: [] } })],
   "client.trusted": ["10.0.0.0/8", (text) => ({ client: { from: "x-forwarded-for", trusted: [text] } })],
   spopAddresses: ["unix@/run/spop.sock", (text) => ({ spopAddresses: [text] })],
-  spoeFile: ["/etc/haproxy/spoe.conf", (spoeFile) => ({ spoeFile })],
   backends: ["orders", (name) => ({ backends: [{ name, servers: ["127.0.0.1:80"] }] })],
   "backends ": ["orders.shop:80", (text) => ({ backends: [{ name: "orders", servers: [text] }] })],
   " backends": ["orders.shop:80", (address) => ({ backends: [{ name: "orders", servers: [{ address }] }] })],
@@ -160,13 +160,47 @@ test("nothing that could become another word, line or expression is rendered", (
   for (const [place, [good, input]] of Object.entries(PLACES)) {
     const hostile = HOSTILE.filter((text) => place !== "bind" || !WORDS.includes(text));
     const values = hostile.flatMap((text) => [text + good, good + text, good.slice(0, 2) + text + good.slice(2)]);
-    for (const render of [renderHaproxy, renderFragment]) {
+    for (const render of [renderHaproxy, (input: RenderInput) => renderFragment(input, SPOE)]) {
       t.equal(refusal(render, input(good)), undefined, `${place} is rendered`);
       const passed = values.filter(
         (value) => !refusal(render, input(value))?.startsWith(`cannot render haproxy.cfg: ${place.trim()} `),
       );
       t.strictSame(passed, [], `${place} is refused with any of ${values.length} hostile values`);
     }
+  }
+  t.end();
+});
+
+const LOG = "global\n    log stdout format raw local0\n";
+
+/** Directories whose names are no plain word to HAProxy, and are to be found all the same. */
+const DIRECTORIES = ["plain", "a b", 'a"b', "a\\b", "a#b", "$HOME", "%[src]", "é", "a|b,c"];
+
+for (const binary of haproxies()) {
+  test(`HAProxy ${binary.version} finds the fragment's SPOE file by its whole path`, (t) => {
+    const root = t.testdir({});
+    for (const name of DIRECTORIES) {
+      const folder = join(root, name);
+      mkdirSync(folder);
+      const file = join(folder, "countersign.spoe.conf");
+      writeFileSync(file, renderHaproxy(INPUT)["countersign.spoe.conf"]);
+      t.strictSame(
+        checkConfig(binary, { "log.cfg": LOG, "countersign.cfg": renderFragment(INPUT, file) }),
+        { status: 0, lines: [] },
+        name,
+      );
+    }
+    t.end();
+  });
+}
+
+test("a path that HAProxy could not find, or would read as something else, is not rendered", (t) => {
+  for (const path of ["", "countersign.spoe.conf", "./x", "/it's", "/a\nb", "/a\rb", "/a\tb", "/a\0b", "/a\x7fb"]) {
+    t.match(
+      refusal((input) => renderFragment(input, path), {}),
+      /^cannot render haproxy.cfg: spoeFile /,
+      JSON.stringify(path),
+    );
   }
   t.end();
 });
