@@ -1,9 +1,19 @@
+import type { Backend } from "../haproxy/input.ts";
 import type { Kind } from "../policies/principal.ts";
 
-/** A TCP address, or a unix socket with the mode of its file. */
-export type Address =
-  | { readonly host: string; readonly port: number }
-  | { readonly path: string; readonly mode: number };
+/** A TCP address, or a unix socket. */
+export type Address = { readonly host: string; readonly port: number } | SocketAddress;
+
+/** A unix socket, and whom its file lets in. */
+export interface SocketAddress {
+  readonly path: string;
+  /** Of the file: whoever may write to it may connect. */
+  readonly mode: number;
+  /** Name or number of the file's group; the agent's own where there is none. */
+  readonly group?: string;
+  /** The file's path as HAProxy finds it, where that is another one: behind a chroot, or mounted elsewhere. */
+  readonly haproxyPath?: string;
+}
 
 /** The agent's configuration, checked and with all defaults filled in. Durations are milliseconds, sizes bytes. */
 export interface Config {
@@ -42,7 +52,8 @@ export interface HaproxyConfig {
     readonly trusted: readonly string[];
   };
   readonly scheme: "http" | "https";
-  readonly backends: Readonly<Record<string, readonly string[]>>;
+  /** By name; those that the reader's own haproxy.cfg has are without servers. */
+  readonly backends: Readonly<Record<string, Omit<Backend, "name">>>;
 }
 
 /** A claim's path, as a dotted text or a list of names. */

@@ -17,7 +17,7 @@ test("a configuration with every key is taken as it says", (t) => {
     listen: {
       spop: [
         { host: "127.0.0.1", port: 9000 },
-        { path: "/run/countersign/spop.sock", mode: 0o600 },
+        { path: "/run/countersign/spop.sock", mode: 0o600, group: "haproxy", haproxyPath: "/countersign/spop.sock" },
       ],
       admin: { host: "::1", port: 9901 },
     },
@@ -44,7 +44,21 @@ test("a configuration with every key is taken as it says", (t) => {
       bind: ["*:443 ssl crt /etc/haproxy/certs alpn h2,http/1.1"],
       client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "fd00::/8"] },
       scheme: "https",
-      backends: { orders: ["orders.shop.svc.cluster.local:8080", "unix@/run/orders.sock"] },
+      backends: {
+        orders: { servers: ["orders.shop.svc.cluster.local:8080", "unix@/run/orders.sock"] },
+        legacy: { servers: [] },
+        files: {
+          servers: ["unix@/run/files.sock", { address: "10.0.0.8:8443", weight: 2, maxconn: 50, backup: true }],
+          proto: "h2",
+          tls: {
+            verify: "required",
+            ca: "/etc/haproxy/ca.pem",
+            cert: "/etc/haproxy/client.pem",
+            serverName: "files.shop",
+          },
+          check: { interval: 1000, fall: 2, rise: 1 },
+        },
+      },
     },
     deadline: 250,
     cache: { identities: 5000, lifetime: 60_000, refusals: 500 },
@@ -121,6 +135,18 @@ test("each worker has an address of its own, and HAProxy a server for each", (t)
   ]);
   const { spopAddresses } = renderInputOf(loaded.config, policiesOf());
   t.strictSame(spopAddresses.slice(2, 4), ["127.0.0.1:9001", "unix@/run/a.2"]);
+  t.end();
+});
+
+test("HAProxy may see a socket, and that of each worker, at another path than the agent", (t) => {
+  const jail = "{ address: unix:/jail/a, haproxy: unix@/a }";
+  const loaded = new Files(t.testdir()).load(`${SHORTEST.replace("127.0.0.1:9000", jail)}workers: 2\n`);
+  if (!("config" in loaded)) throw new Error("refused");
+  t.strictSame(
+    allAddresses(loaded.config).map((address) => "path" in address && address.path),
+    ["/jail/a", "/jail/a.2"],
+  );
+  t.strictSame(renderInputOf(loaded.config, policiesOf()).spopAddresses, ["unix@/a", "unix@/a.2"]);
   t.end();
 });
 
@@ -212,6 +238,12 @@ test("what is allowed but hardly meant is a warning", (t) => {
   const noTls = "clients see https, but no `bind` has TLS";
   t.strictSame(warnings('{ bind: ["*:80"] }'), [`4:1: ${noTls}`]);
   t.strictSame(warnings('{ bind: ["*:80 name ssl-less"], scheme: https }'), [`4:50: ${noTls}`]);
+  const unverified = (tls: string) =>
+    warnings(`{ scheme: http, bind: ["*:80"], backends: { b: { servers: ["b:1"], tls: ${tls} } } }`);
+  t.strictSame(unverified("{}"), []);
+  t.strictSame(unverified("{ verify: none }"), [
+    "4:92: whoever stands between HAProxy and the servers can read and change everything",
+  ]);
   t.strictSame(warnings('{ bind: ["*:80", "*:443 ssl crt /certs"] }'), []);
   t.strictSame(warnings('{ bind: ["*:80"], client: { from: x-forwarded-for, trusted: [10.0.0.0/8] } }'), []);
   t.strictSame(warnings('{ bind: ["*:80"], client: { from: proxy-protocol, trusted: [10.0.0.0/8] } }'), []);

@@ -56,8 +56,10 @@ test("each value has the range, or is one of the names, that the page says", (t)
 test("the ends of each range are accepted, and nothing beyond", (t) => {
   const files = new Files(t.testdir());
   const faults = (key: string, value: string) => {
-    const steps = key.replace("issuers.NAME.", "issuers.okta.").split(".");
+    const named = key.replace("issuers.NAME.", "issuers.okta.").replace("backends.NAME.", "backends.files.");
+    const steps = named.replace("[]", ".0").split(".");
     const document = parse(SHORTEST);
+    document.haproxy.backends = { files: { servers: [{ address: "files.shop:80" }] } };
     const inner = steps.slice(0, -1).reduce((outer, step) => {
       outer[step] ??= {};
       return outer[step];
@@ -96,10 +98,14 @@ test("what a later version will have is on the page, and nothing else is", (t) =
   t.end();
 });
 
-test("the page's example is a configuration", (t) => {
-  const [, example = ""] = /```yaml\n(.*?)```/s.exec(page) ?? [];
-  const loaded = new Files(t.testdir()).load(example);
-  t.strictSame("config" in loaded && loaded.warnings, []);
+test("the page's examples are configurations", (t) => {
+  const [whole = "", backends = ""] = [...page.matchAll(/```yaml\n(.*?)```/gs)].map(([, example]) => example);
+  const own = /^ {2}backends:.*\n/m;
+  t.match(whole, own);
+  for (const example of [whole, whole.replace(own, backends.replace("haproxy:\n", ""))]) {
+    const loaded = new Files(t.testdir()).load(example);
+    t.strictSame("config" in loaded ? loaded.warnings : loaded.faults, []);
+  }
   t.end();
 });
 
