@@ -1,4 +1,5 @@
 import type { Backend } from "../haproxy/input.ts";
+import type { WantedEntry } from "../policies/judging/wanted.ts";
 import type { Kind } from "../policies/principal.ts";
 
 /** A TCP address, or a unix socket. */
@@ -63,6 +64,12 @@ export type WrittenPath = string | readonly string[];
 export type ClaimPlace = ClaimSource | { readonly first: readonly ClaimSource[] };
 export type ClaimSource = WrittenPath | { readonly keysOf: WrittenPath };
 
+/** One way of telling a kind by the form of a token: all of these claims must be so. */
+export interface KindRule {
+  readonly kind: Kind;
+  readonly claims: readonly { readonly path: string; readonly wanted: WantedEntry | { readonly present: boolean } }[];
+}
+
 /** An OpenID Connect provider whose JWT access tokens are verified by its published keys. */
 export interface OidcIssuer {
   readonly name: string;
@@ -78,7 +85,9 @@ export interface OidcIssuer {
     readonly scopes: ClaimPlace;
     readonly kind: ClaimPlace | undefined;
   };
+  /** What a principal is where neither a claim nor a rule says it. */
   readonly kind: Kind;
+  readonly kindRules: readonly KindRule[];
   readonly tokenTypes: readonly string[];
   readonly clockTolerance: number;
   readonly keys: {

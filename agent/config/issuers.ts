@@ -1,8 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import { dirname, resolve } from "node:path";
-import type { Kind } from "../../policies/principal.ts";
 import type { OidcIssuer } from "../config.ts";
 import { isLoopback } from "../identity/fetch.ts";
+import { readKind } from "./kinds.ts";
 import { readAudiences, readClaim } from "./names.ts";
 import { readText } from "./read-file.ts";
 import type { Section } from "./section.ts";
@@ -39,7 +39,7 @@ function readIssuer(name: string, section: Section): OidcIssuer {
       scopes: readClaim(claims, "scopes") ?? "",
       kind: readClaim(claims, "kind"),
     },
-    kind: section.choice<Kind>("kind"),
+    ...readKind(section),
     tokenTypes: section.texts("token_types"),
     clockTolerance: section.milliseconds("clock_tolerance"),
     keys: readKeys(section.section("keys")),

@@ -4,6 +4,7 @@ import type { Actor, Kind, Principal } from "../../policies/principal.ts";
 import { typeName, Unknown } from "../../policies/unknown.ts";
 import type { ClaimPlace, OidcIssuer } from "../config.ts";
 import { type Claims, expiryOf, isDate, stringsOf } from "./claims.ts";
+import { KindRules } from "./kind.ts";
 import type { Pool } from "./pool.ts";
 
 /** Where a claim stands: the first of these that is there counts. */
@@ -15,13 +16,14 @@ interface Source {
   readonly keys: boolean;
 }
 
-/** Where an issuer's claims stand. */
+/** Where an issuer's claims stand, and by which of them a kind is told. */
 export interface ClaimPaths {
   readonly subject: Sources;
   readonly groups: Sources;
   readonly scopes: Sources;
   /** Empty where no claim says it. */
   readonly kind: Sources;
+  readonly kindRules: KindRules;
 }
 
 const ACTOR = sourcesOf("act");
@@ -35,12 +37,14 @@ const NOBODY: readonly Actor[] = Object.freeze([]);
 const NONE: readonly string[] = Object.freeze([]);
 
 /** Where an issuer's configuration says that its claims stand. */
-export function claimPaths(claims: OidcIssuer["claims"]): ClaimPaths {
+export function claimPaths(issuer: Pick<OidcIssuer, "claims" | "kind" | "kindRules">): ClaimPaths {
+  const { claims } = issuer;
   return {
     subject: sourcesOf(claims.subject),
     groups: sourcesOf(claims.groups),
     scopes: sourcesOf(claims.scopes),
     kind: claims.kind === undefined ? [] : sourcesOf(claims.kind),
+    kindRules: new KindRules(issuer),
   };
 }
 
@@ -67,7 +71,7 @@ export function principalOf(verified: Claims, issuer: OidcIssuer, paths: ClaimPa
   return Object.freeze({
     issuer: issuer.name,
     subject,
-    kind: read(claims, paths.kind, issuer.kind, kindOf, "`person`, `workload` or `agent`"),
+    kind: read(claims, paths.kind, undefined, kindOf, "`person`, `workload` or `agent`") ?? paths.kindRules.of(claims),
     groups: mapped(read(claims, paths.groups, NONE, textsOf, "texts"), listed),
     scopes: mapped(read(claims, paths.scopes, NONE, scopesOf, "texts"), listed),
     audiences: pool.list(stringsOf(aud) ?? []),

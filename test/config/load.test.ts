@@ -32,6 +32,7 @@ test("a configuration with every key is taken as it says", (t) => {
         algorithms: ["RS256", "ES256"],
         claims: { subject: "uid", groups: "roles", scopes: "scope", kind: "client_kind" },
         kind: "workload",
+        kindRules: [],
         tokenTypes: ["at+jwt"],
         clockTolerance: 5000,
         keys: { refresh: 600_000, cooldown: 30_000, maxStale: 43_200_000, maxSize: 65_536 },
@@ -91,6 +92,7 @@ test("what a configuration does not say has the documented default", (t) => {
         algorithms: ALGORITHMS,
         claims: { subject: "sub", groups: "groups", scopes: "scp", kind: undefined },
         kind: "person",
+        kindRules: [],
         tokenTypes: ["at+jwt", "JWT"],
         clockTolerance: 30_000,
         keys: { refresh: 300_000, cooldown: 10_000, maxStale: 86_400_000, maxSize: 1 << 20 },
@@ -158,6 +160,36 @@ test("a unix socket is for its owner and group unless the file says otherwise", 
   t.strictSame("config" in loaded && loaded.config.listen.spop, [
     { path: "/run/a", mode: 0o660 },
     { path: "/run/b", mode: 0o666 },
+  ]);
+  t.end();
+});
+
+test("a kind may be told by the form of a token", (t) => {
+  const files = new Files(t.testdir());
+  const read = (text: string) => {
+    const loaded = files.load(SHORTEST.replace("[orders]", () => `["orders"], kind: ${text}`));
+    if (!("config" in loaded)) return loaded.faults;
+    return [loaded.config.issuers[0]?.kind, loaded.config.issuers[0]?.kindRules];
+  };
+  t.strictSame(read("agent"), ["agent", []]);
+  t.strictSame(read("{ workload: { cid: { present: true }, uid: { present: false } } }"), [
+    "person",
+    [
+      {
+        kind: "workload",
+        claims: [
+          { path: "cid", wanted: { present: true } },
+          { path: "uid", wanted: { present: false } },
+        ],
+      },
+    ],
+  ]);
+  t.strictSame(read("{ agent: [{ bot: true }, { azp: { prefix: bot- } }], otherwise: workload }"), [
+    "workload",
+    [
+      { kind: "agent", claims: [{ path: "bot", wanted: true }] },
+      { kind: "agent", claims: [{ path: "azp", wanted: { prefix: "bot-" } }] },
+    ],
   ]);
   t.end();
 });

@@ -1,5 +1,9 @@
 const WORKERS = "a whole number from 1 to 64: processes that answer HAProxy, or `auto` for one a core";
 
+const CLAIMS_TELL = "21:11: a mapping; one word for those whom `claims.kind` does not tell, or no `claims.kind`";
+const KIND_CLAIM =
+  "a text, a number, true or false; or `{ prefix: TEXT }`, `{ suffix: TEXT }`, `{ equals: TEXT }`, `{ present: false }`";
+
 /** What is changed in the configuration with every key, and the faults of it. The YAML is as somebody would mistype it. */
 export const MISTAKES: readonly (readonly [from: string, to: string, ...faults: string[]])[] = [
   [
@@ -259,10 +263,35 @@ export const MISTAKES: readonly (readonly [from: string, to: string, ...faults: 
     "kind: 5",
     "20:13: the number 5; the name or dotted path of the claim that says `person`, `workload` or `agent`",
   ],
+  ["kind: workload", "kind: { workload: { idtyp: app } }", CLAIMS_TELL],
+  ...[
+    [
+      "{ workload: { idtyp: app }, robot: { a: b } }",
+      '21:39: unknown key "robot"; Known keys: person, workload, agent, otherwise',
+    ],
+    ["{ workload: { idtyp: [app] } }", `21:32: a list; ${KIND_CLAIM}`],
+    ["{ agent: {} }", '21:20: an empty mapping; the claims of an agent, such as {"client_kind":"bot"}'],
+    [
+      '{ agent: [{ client: "bot-*" }] }',
+      '21:31: `*`, which has no meaning in a name; `{ prefix: ext- }` or `{ suffix: "@example.com" }`; `{ equals: "bot-*" }` if it is really called so',
+    ],
+    [
+      '{ agent: { "a[0]": x } }',
+      '21:30: the claim "a[0]"; a claim\'s name, or names with dots between, such as `realm_access.roles`',
+    ],
+    [
+      "{ agent: { uid: { present: false, prefix: a } } }",
+      "21:27: a mapping; `present` alone: a claim that is asked for is there",
+    ],
+  ].map(([to = "", fault = ""]): [string, string, string] => [
+    "kind: client_kind\n    kind: workload",
+    `# none\n    kind: ${to}`,
+    fault,
+  ]),
   [
     "kind: workload",
     "kind: robot",
-    '21:11: the text "robot"; `person`, `workload` or `agent`: what a principal is where no claim says it',
+    '21:11: the text "robot"; `person`, `workload` or `agent`: what a principal is where no claim says it; or which claims say it, such as `{ workload: { idtyp: app } }`',
   ],
   ["token_types: [at+jwt]", "token_types: [a b]", '22:19: the text "a b"; a token type, such as "at+jwt"'],
   [

@@ -15,8 +15,13 @@ const keys = new Map(keysOf(schema as Schema, ""));
 
 test("every key of the schema is on the page, and no other", (t) => {
   const known = [...keys].filter(([, { later }]) => !later).map(([key]) => key);
-  // The long form of `listen.admin` is that of `listen.spop`, those of claims are that of `groups`, and said to be.
-  const documented = known.filter((key) => !/^listen\.admin\.|\.claims\.(?:subject|scopes|kind)\./.test(key));
+  // Of `kind`, one kind is described for all. The long form of `listen.admin` is that of `listen.spop`, those of claims are that of `groups`, and said to be.
+  const documented = known.filter(
+    (key) =>
+      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^listen\.admin\.|\.claims\.(?:subject|scopes|kind)\./.test(
+        key,
+      ),
+  );
   t.strictSame(rows.map(({ key }) => key).sort(), documented.sort());
   t.end();
 });
@@ -99,10 +104,16 @@ test("what a later version will have is on the page, and nothing else is", (t) =
 });
 
 test("the page's examples are configurations", (t) => {
-  const [whole = "", backends = ""] = [...page.matchAll(/```yaml\n(.*?)```/gs)].map(([, example]) => example);
+  const [whole = "", kind = "", backends = ""] = [...page.matchAll(/```yaml\n(.*?)```/gs)].map(
+    ([, example]) => example,
+  );
   const own = /^ {2}backends:.*\n/m;
   t.match(whole, own);
-  for (const example of [whole, whole.replace(own, backends.replace("haproxy:\n", ""))]) {
+  const examples = [
+    whole.replace(/^ {4}audiences:.*\n/m, (line) => line + kind),
+    whole.replace(own, backends.replace("haproxy:\n", "")),
+  ];
+  for (const example of [whole, ...examples]) {
     const loaded = new Files(t.testdir()).load(example);
     t.strictSame("config" in loaded ? loaded.warnings : loaded.faults, []);
   }
