@@ -1,6 +1,7 @@
 import { compileHeader, type ExpressionInput, type HeaderExpression, type Work } from "../cel/conditions.ts";
 import type { IdentityHeader } from "../decision.ts";
 import type { TextFault } from "../fault.ts";
+import { UnknownError } from "../unknown.ts";
 
 /** An identity header of a route: how its value is found, and how long it may be. */
 export interface HeaderRule {
@@ -74,14 +75,15 @@ export function identityHeaders(
   rules: readonly HeaderRule[],
   input: ExpressionInput,
   work: Work,
-): readonly IdentityHeader[] | "header-error" | "header-too-long" | "cost-exceeded" {
+): readonly IdentityHeader[] | "header-error" | "header-too-long" | "cost-exceeded" | "claim-unknown" {
   const headers: IdentityHeader[] = [];
   for (const { name, expression, max } of rules) {
     let value: string | undefined;
     try {
       value = expression.evaluate(input, work);
-    } catch {
-      return work.exhausted ? "cost-exceeded" : "header-error";
+    } catch (error) {
+      if (work.exhausted) return "cost-exceeded";
+      return error instanceof UnknownError ? "claim-unknown" : "header-error";
     }
     if (value !== undefined) {
       if (hasControls(value)) return "header-error";

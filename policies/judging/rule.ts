@@ -3,6 +3,7 @@ import type { Reason } from "../decision.ts";
 import type { Match, Route, Service, Uses } from "../policies.ts";
 import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
+import { Unknown, UnknownError } from "../unknown.ts";
 import type { HeaderRule } from "./headers.ts";
 import type { Role } from "./roles.ts";
 import type { Subject } from "./subjects.ts";
@@ -23,6 +24,7 @@ export class Rule implements Route {
   readonly name: string;
   readonly rule: string;
   readonly service: Service;
+  readonly backend: string;
   readonly access: Route["access"];
   readonly forwardCredential: boolean;
   readonly needs: Uses;
@@ -36,6 +38,7 @@ export class Rule implements Route {
     this.name = parts.name;
     this.rule = `${parts.service.name}/${parts.name}`;
     this.service = parts.service;
+    this.backend = parts.backend;
     this.access = parts.access;
     this.forwardCredential = parts.forwardCredential;
     this.needs = parts.needs;
@@ -50,11 +53,20 @@ export class Rule implements Route {
 /** Why a principal of the service's issuers may or may not pass. */
 export function judge(test: Test, subject: Subject, match: Match, request: PolicyRequest, work: Work): Reason {
   const { allow, deny, scopes } = test;
-  const { roles } = subject.held;
+  const { roles, doubtful } = subject.held;
   for (const role of deny) if (roles.has(role)) return "role-denied";
-  if (typeof allow !== "string" && !allow.some((role) => roles.has(role))) return "role-missing";
-  for (const scope of scopes) if (!subject.principal.scopes.includes(scope)) return "scope-missing";
-  return conditionFault(test, subject, match, request, work) ?? "allowed";
+  if (doubtful.size > 0 && deny.some((role) => doubtful.has(role))) return "claim-unknown";
+  if (typeof allow !== "string" && !allow.some((role) => roles.has(role))) {
+    return allow.some((role) => doubtful.has(role)) ? "claim-unknown" : "role-missing";
+  }
+  return scopeFault(scopes, subject.principal) ?? conditionFault(test, subject, match, request, work) ?? "allowed";
+}
+
+function scopeFault(required: readonly string[], { scopes }: Principal): Reason | undefined {
+  if (required.length === 0) return undefined;
+  if (scopes instanceof Unknown) return "claim-unknown";
+  for (const scope of required) if (!scopes.includes(scope)) return "scope-missing";
+  return undefined;
 }
 
 /**
@@ -68,13 +80,14 @@ export function conditionFault(
   { params }: Match,
   request: PolicyRequest,
   work: Work,
-): "condition-false" | "condition-error" | "cost-exceeded" | undefined {
+): "condition-false" | "condition-error" | "cost-exceeded" | "claim-unknown" | undefined {
   if (when === undefined) return undefined;
   try {
     const input = { request, params, principal: subject?.principal, roles: subject?.held.names ?? [] };
     return when.evaluate(input, work) === true ? undefined : "condition-false";
-  } catch {
-    return work.exhausted ? "cost-exceeded" : "condition-error";
+  } catch (error) {
+    if (work.exhausted) return "cost-exceeded";
+    return error instanceof UnknownError ? "claim-unknown" : "condition-error";
   }
 }
 

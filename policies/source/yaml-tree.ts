@@ -59,6 +59,7 @@ function spotOf(node: unknown, key: number | undefined, fallback: number, depth:
   if (isMap(node)) return { ...spot, ...mapping(node, depth, walk) };
   if (isSeq(node)) return { ...spot, ...list(node, depth, walk) };
   if (!isScalar(node)) return { ...spot, value: null };
+  checkComment(node, end, walk);
   const value = typeof node.value === "number" ? numberOf(node, start, walk) : node.value;
   return { ...spot, value, style: node.type };
 }
@@ -131,4 +132,18 @@ function numberOf({ source = "" }: Scalar, start: number, { source: text, faults
   const right = `"${source}" in quotes, or a plain decimal number${value === undefined ? " of at most 64 bits" : ""}`;
   faults.push(text.fault(start, `${source} without quotes, which to YAML is ${is}`, right));
   return value ?? 0;
+}
+
+/** A comment that begins right behind its `#`, as a name goes on: honest ones have a blank there. */
+const CUT = /[ \t]+(#+[^\s#]\S*)/y;
+
+/** YAML cuts `Team #1` to `Team`, which may be another's name. */
+function checkComment(node: Scalar, end: number, { source, faults }: Walk): void {
+  if (node.type !== "PLAIN" || typeof node.value !== "string") return;
+  CUT.lastIndex = end;
+  const [cut, comment = ""] = CUT.exec(source.text) ?? [];
+  if (cut === undefined) return;
+  const found = `"${comment}" behind a text without quotes, which to YAML is a comment`;
+  const right = "the whole text in quotes if it belongs to it; a comment has a blank behind its #";
+  faults.push(source.fault(end + cut.length - comment.length, found, right));
 }
