@@ -553,7 +553,7 @@ test("a claim is the number of a policy exactly if it has the same digits, in bi
     const when = wanted === -(2n ** 63n) ? "" : WHEN(written);
     const policies = policiesFrom(TENANT(written) + when);
     for (const claimed of all.slice(Math.max(0, index - 12), index + 12)) {
-      const claims = parseObject(Buffer.from(`{ "tenant": ${claimed}, "tenants": [7, ${claimed}, "x"] }`));
+      const claims = parseObject(Buffer.from(`{ "tenant": ${claimed}, "tenants": [7, ${claimed}] }`));
       if (claims === undefined) {
         seen.refused++;
         if (is64(claimed)) t.fail(`${claimed} is refused in a token`);
