@@ -1,10 +1,11 @@
 import { X509Certificate } from "node:crypto";
 import { dirname, resolve } from "node:path";
 import { getCACertificates } from "node:tls";
-import type { Kind } from "../../policies/principal.ts";
 import type { OidcIssuer } from "../config.ts";
 import { isLoopback } from "../identity/fetch.ts";
 import { type ForwardProxy, parseProxy, proxyOfEnvironment } from "../identity/proxy.ts";
+import { readKind } from "./kinds.ts";
+import { readAudiences, readClaim } from "./names.ts";
 import { readText } from "./read-file.ts";
 import type { Section } from "./section.ts";
 import type { Environment } from "./substitute.ts";
@@ -37,15 +38,15 @@ function readIssuer(name: string, section: Section, environment: Environment): O
     name,
     type: "oidc",
     issuer: section.text("issuer"),
-    audiences: section.texts("audiences"),
+    audiences: readAudiences(section),
     algorithms: section.texts("algorithms"),
     claims: {
-      subject: claims.text("subject"),
-      groups: claims.text("groups"),
-      scopes: claims.text("scopes"),
-      kind: claims.optionalText("kind"),
+      subject: readClaim(claims, "subject") ?? "",
+      groups: readClaim(claims, "groups") ?? "",
+      scopes: readClaim(claims, "scopes") ?? "",
+      kind: readClaim(claims, "kind"),
     },
-    kind: section.choice<Kind>("kind"),
+    ...readKind(section),
     tokenTypes: section.texts("token_types"),
     clockTolerance: section.milliseconds("clock_tolerance"),
     keys: readKeys(section.section("keys")),
@@ -53,6 +54,9 @@ function readIssuer(name: string, section: Section, environment: Environment): O
     proxy: readProxy(section, environment),
   };
 }
+
+/** What stands for a part that differs; in no URL of an issuer does it stand for itself. */
+const PLACEHOLDER = /[*{}<>^|]|%7[bd]|%3[ce]|\/:[a-z_]|\$$/i;
 
 /** OpenID Connect Discovery 1.0, section 2: https without query and fragment. */
 function checkUrl(section: Section): void {
@@ -63,7 +67,9 @@ function checkUrl(section: Section): void {
   if (url === null) fault("the URL that the tokens have as `iss`, such as https://example.okta.com/oauth2/default");
   else if (url.username !== "" || url.password !== "") fault("a URL without user name and password");
   else if (url.href.includes("?") || url.href.includes("#")) fault("a URL without query and fragment");
-  else if (url.protocol === "http:" && !isLoopback(url.hostname)) {
+  else if (PLACEHOLDER.test(text)) {
+    fault("the issuer's whole URL, as its tokens have it: an issuer of its own for each that differs in this");
+  } else if (url.protocol === "http:" && !isLoopback(url.hostname)) {
     fault("https: whoever stands between could swap the keys; http is for loopback only");
   }
 }

@@ -14,6 +14,7 @@ export function oidcIssuer(issuer: string, changes: Partial<OidcIssuer> = {}): O
     algorithms: ["RS256", "ES256", "EdDSA"],
     claims: { subject: "sub", groups: "groups", scopes: "scope", kind: "client_kind" },
     kind: "person",
+    kindRules: [],
     tokenTypes: ["at+jwt", "JWT"],
     clockTolerance: 30_000,
     keys: { refresh: 300_000, cooldown: 10_000, maxStale: 86_400_000, maxSize: 1 << 20, timeout: 5_000 },
