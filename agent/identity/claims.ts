@@ -23,15 +23,13 @@ export interface Expectations {
  */
 export function faultOf(claims: Claims, expected: Expectations, now: number): Reason | undefined {
   return (
-    timesFault(claims, expected.clockTolerance, now) ?? audienceFault(claims, expected.audiences) ?? others(claims)
+    timesFault(claims, expected.clockTolerance, now) ?? audienceFault(claims, expected.audiences) ?? proofFault(claims)
   );
 }
 
 function timesFault({ exp, nbf, iat }: Claims, tolerance: number, now: number): Reason | undefined {
   if (exp === undefined) return "claim-missing";
-  if (!isDate(exp) || !(nbf === undefined || isDate(nbf)) || !(iat === undefined || isDate(iat))) {
-    return "claim-malformed";
-  }
+  if (!isDate(exp) || !isDateOrNone(nbf) || !isDateOrNone(iat)) return "claim-malformed";
   if (now >= expiryOf(exp, tolerance)) return "token-expired";
   const latest = Math.max(nbf ?? Number.NEGATIVE_INFINITY, iat ?? Number.NEGATIVE_INFINITY);
   return latest * 1000 > now + tolerance ? "token-not-yet-valid" : undefined;
@@ -56,15 +54,19 @@ function audienceFault({ aud }: Claims, accepted: readonly string[]): Reason | u
   return named.some((audience) => accepted.includes(audience)) ? undefined : "audience-not-accepted";
 }
 
-function others({ jti, cnf }: Claims): Reason | undefined {
-  if (jti !== undefined && typeof jti !== "string") return "claim-malformed";
-  // RFC 7800: the token belongs to whoever holds a key, and this version checks no proof of holding one.
+/** RFC 7800: the token belongs to whoever holds a key, and this version checks no proof of holding one. */
+function proofFault({ cnf }: Claims): Reason | undefined {
   return cnf === undefined ? undefined : "proof-missing";
 }
 
 /** A NumericDate (RFC 7519, section 2) within what a date can be. */
 export function isDate(value: unknown): value is number {
   return typeof value === "number" && Math.abs(value) <= LATEST;
+}
+
+/** `null` counts as none. */
+function isDateOrNone(value: unknown): value is number | null | undefined {
+  return value === undefined || value === null || isDate(value);
 }
 
 /** One string or a list of strings, as a list; undefined for anything else. */

@@ -3,7 +3,7 @@ import type { Principal } from "../../policies/principal.ts";
 import type { OidcIssuer } from "../config.ts";
 import { faultOf } from "./claims.ts";
 import type { Key } from "./key.ts";
-import { KeySet, type Surroundings } from "./keys.ts";
+import { KeySet, type Surroundings, type Wanted } from "./keys.ts";
 import { Pool } from "./pool.ts";
 import { type ClaimPaths, claimPaths, principalOf } from "./principal.ts";
 import type { Signatures } from "./signatures.ts";
@@ -40,7 +40,7 @@ export class OidcVerifier {
     this.#clock = world.clock;
     this.#signatures = signatures;
     this.#types = new Set(config.tokenTypes.map(typeOf));
-    this.#paths = claimPaths(config.claims);
+    this.#paths = claimPaths(config);
     this.asked = this.keys.refresh();
   }
 
@@ -53,10 +53,11 @@ export class OidcVerifier {
   verify(token: Token, now: number): Reason | Promise<Proof> {
     const fault = this.#faultOf(token, now);
     if (fault !== undefined) return fault;
-    const selection = this.keys.select(token.algorithm, token.kid, now);
+    const wanted = wantedBy(token, now);
+    const selection = this.keys.select(wanted, now);
     if ("reason" in selection) return selection.reason;
     if ("keys" in selection) return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys) : "overloaded";
-    return this.#waiting < MOST_WAITING ? this.#wait(token, selection.pending) : "overloaded";
+    return this.#waiting < MOST_WAITING ? this.#wait(token, wanted, selection.pending) : "overloaded";
   }
 
   /** One more snapshot uses this issuer. */
@@ -81,14 +82,14 @@ export class OidcVerifier {
     return faultOf(token.claims, this.config, now);
   }
 
-  async #wait(token: Token, pending: Promise<void>): Promise<Proof> {
+  async #wait(token: Token, wanted: Wanted, pending: Promise<void>): Promise<Proof> {
     this.#waiting++;
     await pending;
     this.#waiting--;
     const now = this.#clock();
     const fault = this.#faultOf(token, now);
     if (fault !== undefined) return { reason: fault };
-    const selection = this.keys.reselect(token.algorithm, token.kid, now);
+    const selection = this.keys.reselect(wanted, now);
     if ("reason" in selection) return selection;
     return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys) : { reason: "overloaded" };
   }
@@ -126,4 +127,8 @@ export class OidcVerifier {
     if (now >= principal.expiresAt) return { reason: "token-expired" };
     return now < key.until ? { principal, key } : this.keys.missing();
   }
+}
+
+function wantedBy({ algorithm, kid, claims: { iat } }: Token, arrivedAt: number): Wanted {
+  return { algorithm, kid, issuedAt: typeof iat === "number" ? iat : undefined, arrivedAt };
 }

@@ -1,5 +1,6 @@
 import type { Decision, Reason, Verdict } from "../../policies/decision.ts";
 import type { Principal } from "../../policies/principal.ts";
+import { Unknown } from "../../policies/unknown.ts";
 import type { Observation } from "./events.ts";
 import { jsonText } from "./safe-text.ts";
 
@@ -65,7 +66,7 @@ export class DecisionLines {
 }
 
 function principalText({ issuer, subject, kind }: Principal): string {
-  return `,"issuer":"${jsonText(issuer, MAX.issuer)}","subject":"${jsonText(subject, MAX.subject)}","kind":"${kind}"`;
+  return `,"issuer":"${jsonText(issuer, MAX.issuer)}","subject":"${jsonText(subject, MAX.subject)}","kind":"${kind instanceof Unknown ? "unknown" : kind}"`;
 }
 
 function tailText({ rule, verdict, reason }: Decision, status: number, revision: string): string {

@@ -26,7 +26,7 @@ function pairsFor(algorithm: string) {
 
 function keyOf(publicKey: KeyObject): Key {
   const key = importKey(publicKey.export({ format: "jwk" }), ALGORITHMS);
-  if (key === undefined) throw new Error("not a key");
+  if ("why" in key) throw new Error("not a key");
   return key;
 }
 
