@@ -1,14 +1,28 @@
 import type { ASTNode } from "@marcbachmann/cel-js";
 import { exactNumber } from "../number.ts";
+import { ADDRESS_FUNCTIONS, ADDRESS_METHODS } from "./addresses.ts";
 import { ExpressionFault, rightName } from "./fault.ts";
 import { STRICT } from "./functions.ts";
 
 /** What conditions may call. The library has more: not of CEL, or not as CEL has it. */
-const GLOBAL = ["size", "int", "double", "string", "bool", "timestamp", "duration", "type", "dyn", "has", "matches"];
+const GLOBAL = [
+  "size",
+  "int",
+  "double",
+  "string",
+  "bool",
+  "timestamp",
+  "duration",
+  "type",
+  "dyn",
+  "has",
+  "matches",
+  ...ADDRESS_FUNCTIONS,
+];
 const MACROS = ["all", "exists", "exists_one", "filter", "map"];
 const ZONED = ["FullYear", "Month", "Date", "DayOfMonth", "DayOfWeek", "Hours", "Minutes", "Seconds", "Milliseconds"];
 const STRINGS = ["contains", "startsWith", "endsWith", "matches", "lowerAscii", "upperAscii", "split", "size"];
-const METHODS = [...STRINGS, ...MACROS, ...ZONED.map((part) => `get${part}`)];
+const METHODS = [...STRINGS, ...MACROS, ...ADDRESS_METHODS, ...ZONED.map((part) => `get${part}`)];
 const HEADER_GLOBAL = [...GLOBAL, "list"];
 
 /** Most macros within each other. */

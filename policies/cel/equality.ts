@@ -1,4 +1,5 @@
 import { Duration } from "@marcbachmann/cel-js/evaluator";
+import { IpAddress, Network } from "../ip-address.ts";
 import { spend } from "./work.ts";
 
 /** Characters that are compared or copied for one unit of work, at least. */
@@ -21,6 +22,8 @@ export function isEqual(a: unknown, b: unknown): boolean {
   if (Array.isArray(a)) return Array.isArray(b) && isSameList(a, b);
   if (isMap(a)) return isMap(b) && isSameMap(a, b);
   if (a instanceof Date) return b instanceof Date && a.getTime() === b.getTime();
+  if (a instanceof IpAddress) return b instanceof IpAddress && a.equals(b);
+  if (a instanceof Network) return b instanceof Network && a.equals(b);
   if (a instanceof Duration) return b instanceof Duration && a.seconds === b.seconds && a.nanos === b.nanos;
   return false;
 }

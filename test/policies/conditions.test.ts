@@ -117,6 +117,61 @@ test("numbers of claims compare with integers and with decimals", (t) => {
   t.end();
 });
 
+test("addresses and networks, by the names that Kubernetes gives them", (t) => {
+  const cases: readonly (readonly [string, boolean | "throws"])[] = [
+    ['cidr("192.0.2.0/24").containsIP(request.src)', true],
+    ['cidr("192.0.2.0/24").containsIP(ip(request.src))', true],
+    ['cidr("192.0.2.0/25").containsIP("192.0.2.128")', false],
+    ['cidr("192.0.2.1/32").containsIP(request.src)', true],
+    ['cidr("0.0.0.0/0").containsIP(request.src)', true],
+    ['cidr("::/0").containsIP(request.src)', false],
+    ['cidr("fd00::/8").containsIP("fdab::1")', true],
+    ['cidr("fd00::/8").containsIP("fe80::1")', false],
+    ['["10.0.0.0/8", "192.0.2.0/24"].exists(net, cidr(net).containsIP(request.src))', true],
+    ['principal.claims.groups_of == "x" || cidr("192.0.2.0/24").containsIP(request.src)', true],
+    // A mapped address is the IPv4 address that it maps.
+    ['cidr("10.0.0.0/8").containsIP("::ffff:10.1.2.3")', true],
+    ['cidr("10.0.0.0/8").containsIP("::ffff:0a01:0203")', true],
+    ['cidr("::ffff:10.0.0.0/104").containsIP("10.1.2.3")', true],
+    ['ip("::ffff:10.1.2.3") == ip("10.1.2.3")', true],
+    ['ip("::ffff:10.1.2.3").family() == 4', true],
+    ['ip("::1").family() == 6', true],
+    ['ip("2001:db8:0:0:0:0:0:1") == ip("2001:DB8::1")', true],
+    ['ip("10.0.0.1") != ip("10.0.0.2")', true],
+    ['ip("10.0.0.1") in [ip("10.0.0.2"), ip("10.0.0.1")]', true],
+    ['string(ip("2001:DB8:0::1")) == "2001:db8::1"', true],
+    ['string(cidr("10.0.0.0/8")) == "10.0.0.0/8"', true],
+    ['cidr("10.0.0.0/8") == cidr("10.0.0.0/9")', false],
+    ['cidr("10.0.0.0/8").containsCIDR("10.1.0.0/16")', true],
+    ['cidr("10.0.0.0/8").containsCIDR(cidr("10.0.0.0/7"))', false],
+    ['cidr("10.0.0.0/8").prefixLength() == 8', true],
+    ['cidr("10." + "1.2.3/9").masked() == cidr("10.0.0.0/9")', true],
+    ['cidr("10." + "1.2.3/8").ip() == ip("10.1.2.3")', true],
+    ['ip("127.0.0.1").isLoopback() && ip("::1").isLoopback()', true],
+    ['ip("0.0.0.0").isUnspecified() && ip("::").isUnspecified()', true],
+    ['ip("169.254.0.1").isLinkLocalUnicast() && ip("fe80::1").isLinkLocalUnicast()', true],
+    ['ip("224.0.0.1").isLinkLocalMulticast() && !ip("224.0.1.1").isLinkLocalMulticast()', true],
+    ['ip("10.0.0.1").isGlobalUnicast() && !ip("255.255.255.255").isGlobalUnicast()', true],
+    ['isIP("10.0.0.1") && isCIDR("10.0.0.0/8")', true],
+    // What is read differently elsewhere is no address: leading zeros, few parts, hexadecimal, zones, ports.
+    ...["010.0.0.1", "10.1", "0xa.0.0.1", "167772161", "fe80::1%eth0", "[::1]", "10.0.0.1:80", " 10.0.0.1", ""].flatMap(
+      (text): (readonly [string, boolean | "throws"])[] => [
+        [`isIP(${JSON.stringify(text)})`, false],
+        [`cidr("0.0.0.0/0").containsIP(${JSON.stringify(text)})`, "throws"],
+      ],
+    ),
+    ...["10.0.0.0", "10.0.0.0/33", "10.0.0.0/08", "10.0.0.0/-1", "10.0.0.0/", "fd00::/129", "::ffff:10.0.0.0/95"].map(
+      (text) => [`isCIDR(${JSON.stringify(text)})`, false] as const,
+    ),
+    ["cidr(request.host).containsIP(request.src)", "throws"],
+    ["ip(principal.claims.level).isLoopback()", "throws"],
+  ];
+  for (const [text, expected] of cases) t.equal(outcome(text), expected, text);
+  const mapped = { ...INPUT, request: { ...REQUEST, src: "::ffff:192.0.2.9" } };
+  t.equal(outcome('cidr("192.0.2.0/24").containsIP(request.src)', mapped), true, "a client by a socket for both");
+  t.end();
+});
+
 test("what cannot be told is thrown, never true", (t) => {
   const cases: readonly (readonly [string, boolean | "throws"])[] = [
     ['principal.claims.missing == "x"', "throws"],
@@ -272,6 +327,18 @@ const FAULTS: readonly FaultCase[] = [
   ["9223372036854775808 > 1", "9223372036854775808", /the integer/, /at most/],
   ["1e21 > 1", "1e21", /has to be rounded/, /in digits/],
   ["1 < 9007199254740993.0", "9007199254740993.0", /has to be rounded/, /in digits/],
+  ['cidr("10.0.0.0/33").containsIP(request.src)', '"10.0.0.0/33"', /no network/, /10\.0\.0\.0\/8/],
+  [
+    'cidr("10.0.0.7/8").containsIP(request.src)',
+    '"10.0.0.7/8"',
+    /bits behind its prefix/,
+    /"10\.0\.0\.0\/8", or "10\.0\.0\.7\/32"/,
+  ],
+  ['ip("10.0.0.300") == ip(request.src)', '"10.0.0.300"', /no address/, /fd00::1/],
+  ["cidr(principal.groups).containsIP(request.src)", "groups)", /list<string>, not string/, /type/],
+  ["ip(request.src)", "ip(request.src)", /type net\.IP/, /true or false/],
+  ['cidr("10.0.0.0/8").contains(request.src)', 'cidr("10.0.0.0/8").contains', /no function/, /arguments/],
+  ['ip(request.src) == "10.0.0.1"', "ip(request.src) ==", /net\.IP == string/, /same type/],
   ["principal.claims.n.exists('a', true)", "'a'", /not a variable/, /plain name/],
 ];
 
