@@ -96,6 +96,39 @@ test("the scheme's case and its blanks do not matter", async (t) => {
   }
 });
 
+test("whatever begins like the Bearer scheme and is not exactly that is a bad credential, never none", async (t) => {
+  const { port } = await serverOf(t);
+  const spop = await clientOf(t, port);
+  const reasonFor = async (authorization: string) =>
+    valuesOf(await spop.notify(messageOf({ authorization }))).reason as string;
+  const between = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code)).filter((one) => one !== " ");
+  const found = new Map<string, string>();
+  for (const one of between) {
+    found.set(`Bearer${one}alice`, await reasonFor(`Bearer${one}alice`));
+    found.set(`bEARER${one} alice`, await reasonFor(`bEARER${one} alice`));
+    found.set(`Bearer ${one}`, await reasonFor(`Bearer ${one}`));
+    if (!/[A-Za-z]/.test(one)) found.set(`${one}Bearer alice`, await reasonFor(`${one}Bearer alice`));
+  }
+  for (const text of [
+    "bearer",
+    "Bearer ",
+    "Bearer:",
+    'Bearer="alice"',
+    " Bearer alice",
+    '"Bearer alice"',
+    "Bearer, x",
+  ]) {
+    found.set(text, await reasonFor(text));
+  }
+  // One byte that a token may have is a token, though nobody's.
+  const tokens = new Set(between.filter((one) => /[\w.~+/-]/.test(one)).map((one) => `Bearer ${one}`));
+  const odd = [...found].filter(([text, reason]) => reason !== "credential-malformed" && !tokens.has(text));
+  t.strictSame(odd, []);
+  for (const other of ["Basic YTpi", "DPoP alice", "Negotiate", "Bear alice", "Token Bearer alice", "b"]) {
+    t.equal(await reasonFor(other), "credential-missing", other);
+  }
+});
+
 test("every NOTIFY is answered with a refusal: malformed, empty, unknown, double, without id", async (t) => {
   const { port } = await serverOf(t);
   const spop = await clientOf(t, port);
