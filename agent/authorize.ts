@@ -57,7 +57,7 @@ function decide(request: AuthorizeRequest, snapshot: Snapshot, now: number): Ans
   if (credential.kind === "none") return judge(request, snapshot, match, undefined, now);
   if (credential.kind === "invalid") return refuse(request, snapshot, credential.reason, route.rule, match);
 
-  const verification = snapshot.identity.verify(credential, now);
+  const verification = snapshot.identity.verify(credential, now, request);
   if (!(verification instanceof Promise)) return identified(request, snapshot, match, verification, now);
   request.detach();
   return verification

@@ -48,15 +48,18 @@ export class OidcVerifier {
    * Checks a token of this issuer. A refusal that needs neither key nor signature is answered at once.
    *
    * @param now milliseconds since the epoch
+   * @param wanted whether somebody still waits for it
    * @returns a reason, or a promise that never rejects
    */
-  verify(token: Token, now: number): Reason | Promise<Proof> {
+  verify(token: Token, now: number, wanted: () => boolean): Reason | Promise<Proof> {
     const fault = this.#faultOf(token, now);
     if (fault !== undefined) return fault;
     const selection = this.keys.select(token.algorithm, token.kid, now);
     if ("reason" in selection) return selection.reason;
-    if ("keys" in selection) return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys) : "overloaded";
-    return this.#waiting < MOST_WAITING ? this.#wait(token, selection.pending) : "overloaded";
+    if ("keys" in selection) {
+      return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, wanted) : "overloaded";
+    }
+    return this.#waiting < MOST_WAITING ? this.#wait(token, selection.pending, wanted) : "overloaded";
   }
 
   /** One more snapshot uses this issuer. */
@@ -81,7 +84,7 @@ export class OidcVerifier {
     return faultOf(token.claims, this.config, now);
   }
 
-  async #wait(token: Token, pending: Promise<void>): Promise<Proof> {
+  async #wait(token: Token, pending: Promise<void>, wanted: () => boolean): Promise<Proof> {
     this.#waiting++;
     await pending;
     this.#waiting--;
@@ -90,18 +93,19 @@ export class OidcVerifier {
     if (fault !== undefined) return { reason: fault };
     const selection = this.keys.reselect(token.algorithm, token.kid, now);
     if ("reason" in selection) return selection;
-    return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys) : { reason: "overloaded" };
+    return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, wanted) : { reason: "overloaded" };
   }
 
   /** Only a token without `kid` has several keys to be tried. */
-  #check(token: Token, [key, ...others]: readonly Key[]): Promise<Proof> {
+  #check(token: Token, [key, ...others]: readonly Key[], wanted: () => boolean): Promise<Proof> {
     if (key === undefined) return Promise.resolve({ reason: "signature-invalid" });
     this.#checking++;
     // One promise for all that follows the check: each takes its time, and a new token passes through several.
-    return this.#signatures.check(token.text, token.algorithm, key).then(
-      (right) => {
+    return this.#signatures.check(token.text, token.algorithm, key, wanted).then(
+      (outcome) => {
         this.#checking--;
-        return right ? this.#proven(token, key) : this.#check(token, others);
+        if (outcome === "dropped") return { reason: "overloaded" };
+        return outcome ? this.#proven(token, key) : this.#check(token, others, wanted);
       },
       () => {
         this.#checking--;

@@ -6,7 +6,9 @@ import { test } from "tap";
 import { importKey, type Key } from "../../agent/identity/key.ts";
 import { ALGORITHMS } from "../../agent/identity/signature.ts";
 import { Signatures } from "../../agent/identity/signatures.ts";
+import { oidcIssuer, startIdentity } from "../support/identity.ts";
 import { folderOf } from "../support/serve.ts";
+import { newKit } from "./forge.ts";
 
 const CURVES: Readonly<Record<string, string>> = { ES256: "P-256", ES384: "P-384", ES512: "P-521" };
 
@@ -126,6 +128,60 @@ test("whatever a text holds, no other one's answer is for it", async (t) => {
   t.same(found, [false, false, true, false, false, true]);
 });
 
+test("what nobody waits for any more is dropped where somebody waits, and done where nobody does", async (t) => {
+  const signatures = new Signatures();
+  const { privateKey, publicKey } = newPair("EdDSA");
+  const key = keyOf(publicKey);
+  const token = await signed("EdDSA", privateKey);
+  const asked = (count: number, wanted: () => boolean) =>
+    Array.from({ length: count }, () => signatures.check(token, "EdDSA", key, wanted));
+  let flood = true;
+  const gone = asked(300, () => flood);
+  const [live = Promise.resolve(false)] = asked(1, () => true);
+  const more = asked(300, () => flood);
+  flood = false;
+  t.equal(await live, true, "the one that is waited for is the thread's first");
+  t.strictSame(new Set(await Promise.all([...gone, ...more])), new Set(["dropped"]));
+  t.same(await Promise.all(asked(20, () => false)), Array(20).fill(true), "an idle thread goes on");
+  const left = await Promise.all(asked(1_000, () => false));
+  t.strictSame(
+    [left.filter((outcome) => outcome === true).length, left.at(-1)],
+    [128, true],
+    "with the newest of them",
+  );
+  const busy = asked(64, () => true);
+  await new Promise(setImmediate);
+  const late = asked(50, () => false);
+  const [last = Promise.resolve(false)] = asked(1, () => true);
+  t.same(await Promise.all([...busy, last]), Array(65).fill(true));
+  t.strictSame(new Set(await Promise.all(late)), new Set(["dropped"]), "nor does anything wait behind them later");
+});
+
+test("a verification goes on for as long as one of those who asked for it waits", async (t) => {
+  const kit = await newKit("");
+  const { identity, time } = startIdentity([oidcIssuer(kit.provider.issuer)]);
+  t.teardown(async () => {
+    identity.close();
+    await kit.provider.close();
+  });
+  await identity.ready();
+  const waiter = { wanted: () => waiting };
+  let waiting = true;
+  const [shared, alone, live] = [await kit.signed({ a: 1 }), await kit.signed({ a: 2 }), await kit.signed({ a: 3 })];
+  const asked = [
+    identity.verify(shared, time.now, waiter),
+    identity.verify(alone, time.now, waiter),
+    identity.verify(live, time.now),
+    identity.verify(shared, time.now),
+  ];
+  waiting = false;
+  const [first, second, third, fourth] = await Promise.all(asked);
+  t.equal(second?.principal, undefined);
+  t.match(second, { reason: "overloaded" }, "nobody waits");
+  for (const verification of [first, third, fourth]) t.equal(verification?.principal?.subject, "alice");
+  t.equal((await identity.verify(alone, time.now)).principal?.subject, "alice", "and nothing is held against it");
+});
+
 test("what cannot be checked is an error, never an answer", async (t) => {
   const signatures = new Signatures();
   const { privateKey, publicKey } = newPair("ES256");
@@ -160,7 +216,7 @@ function dyingOnce(flag: string): URL {
     else parentPort.on("message", () => { writeFileSync("${flag}", ""); process.exit(1); });`);
 }
 
-async function failure(check: Promise<boolean>): Promise<string> {
+async function failure(check: Promise<unknown>): Promise<string> {
   return await check.then(
     (right) => `answered ${right}`,
     (error: Error) => error.message,

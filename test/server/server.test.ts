@@ -4,7 +4,7 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
-import type { Verification } from "../../agent/identity/identity.ts";
+import type { Verification, Waiter } from "../../agent/identity/identity.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
 import { encodeHaproxyHello, SpopClient } from "../../protocol/client.ts";
 import { encodeFrame, encodeMessages } from "../../protocol/encode.ts";
@@ -215,6 +215,31 @@ test("a slow verification is refused at the deadline, and others are answered me
     t.match(valuesOf(await spop.notify(messageOf({ authorization }))), { verdict: "deny", reason: "agent-error" });
   }
   t.strictSame(events.bugs, ["deciding: Error: a bug", "deciding: Error: a bug"], "and telemetry hears of it");
+});
+
+test("a verification is told when nobody waits for it any more: answered, overloaded, or HAProxy is gone", async (t) => {
+  const waiters: Waiter[] = [];
+  const slow = (waiter?: Waiter) => {
+    if (waiter !== undefined) waiters.push(waiter);
+    return new Promise<Verification>(() => {});
+  };
+  const limits = { token: 8192, connections: 64, inFlight: 3, fetches: 1 };
+  const { port, server } = await serverOf(t, policiesOf(), identityOf({ slow }), { deadline: 1_000, limits });
+  const wanted = () => waiters.map((waiter) => waiter.wanted());
+  const [staying, leaving, ending] = await Promise.all([1, 2, 3].map(() => clientOf(t, port)));
+  const asked = [staying, leaving, ending].map((spop) => spop?.notify(messageOf({ authorization: "Bearer slow" })));
+  for (const lost of asked.slice(1)) lost?.catch(() => {});
+  while (server.inFlight < 3) await new Promise(setImmediate);
+  t.match(valuesOf((await staying?.notify(messageOf({ authorization: "Bearer slow" }))) ?? []), {
+    reason: "overloaded",
+  });
+  t.strictSame(wanted(), [true, true, true, false], "who is refused at once does not wait");
+  leaving?.socket.resetAndDestroy();
+  ending?.socket.end();
+  while (server.connections > 1) await new Promise(setImmediate);
+  t.strictSame(wanted().slice(1), [false, false, false], "nor does who is gone");
+  t.match(valuesOf((await asked[0]) ?? []), { reason: "deadline-exceeded" });
+  t.strictSame(wanted(), [false, false, false, false], "nor who has been answered");
 });
 
 test("requests past the limit in flight are refused at once", async (t) => {

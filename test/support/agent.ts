@@ -1,6 +1,6 @@
 import type { Test } from "tap";
 import type { Config } from "../../agent/config.ts";
-import type { Identity, Verification } from "../../agent/identity/identity.ts";
+import type { Identity, Verification, Waiter } from "../../agent/identity/identity.ts";
 import { bearerText } from "../../agent/identity/token.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
 import type { Snapshot } from "../../agent/snapshot.ts";
@@ -114,13 +114,15 @@ export class Recorder implements ServerEvents {
   }
 }
 
+type Verify = (waiter?: Waiter) => Verification | Promise<Verification>;
+
 /** An identity whose tokens are the keys of a table: nothing is verified, so that a test can say what comes when. */
-export function identityOf(table: Readonly<Record<string, () => Verification | Promise<Verification>>>): Identity {
+export function identityOf(table: Readonly<Record<string, Verify>>): Identity {
   return {
-    verify(token) {
+    verify(token, _now, waiter) {
       const text = typeof token === "string" ? token : bearerText(token);
       if (text === undefined) return { principal: undefined, reason: "credential-malformed" };
-      return table[text]?.() ?? { principal: undefined, reason: "signature-invalid" };
+      return table[text]?.(waiter) ?? { principal: undefined, reason: "signature-invalid" };
     },
     ready: () => Promise.resolve(),
     status: () => [],
