@@ -59,9 +59,12 @@ export interface OidcIssuer {
     readonly groups: string;
     readonly scopes: string;
     readonly kind: string | undefined;
+    readonly client: string | undefined;
   };
   readonly kind: Kind;
   readonly tokenTypes: readonly string[];
+  /** Whether an ID token counts as an access token. */
+  readonly idTokens: "refuse" | "accept";
   readonly clockTolerance: number;
   readonly keys: {
     readonly refresh: number;

@@ -10,6 +10,8 @@ const VALUES: Readonly<Record<string, (principal: Principal, decision: Decision)
   subject: (principal) => principal.subject,
   issuer: (principal) => principal.issuer,
   kind: (principal) => principal.kind,
+  client: (principal) => principal.client ?? "",
+  actor: (principal) => principal.actor[0]?.subject ?? "",
   groups: (principal) => principal.groups,
   roles: (_principal, decision) => decision.roles,
   scopes: (principal) => principal.scopes,

@@ -117,7 +117,7 @@ function taken(file: string, issuer: OidcIssuer, { clock }: Context): Who {
   const exp = Math.floor(clock() / 1000) + 600;
   const whole = { exp, aud: issuer.audiences, ...claims };
   const principal = principalOf(whole, issuer, claimPaths(issuer.claims), new Pool());
-  return typeof principal === "string" ? { reason: principal } : { principal };
+  return "reason" in principal ? principal : { principal };
 }
 
 function parsed(file: string): Record<string, unknown> {

@@ -192,13 +192,13 @@ class Issuers implements Identity {
     const token = parseToken(text);
     if (typeof token === "string") return refused(token);
     const { iss } = token.claims;
-    if (typeof iss !== "string") return refused(iss === undefined ? "claim-missing" : "claim-malformed");
+    if (typeof iss !== "string") return refused(iss === undefined ? "claim-missing" : "claim-malformed", "iss");
     const issuer = this.#byIss.get(iss);
-    if (issuer === undefined) return refused("issuer-unknown");
+    if (issuer === undefined) return refused("issuer-unknown", "iss");
     const { version } = issuer.keys;
     const waiters = [waiter];
     const begun = issuer.verify(token, now, () => waiters.some(({ wanted }) => wanted()));
-    if (typeof begun === "string") return refused(begun);
+    if ("reason" in begun) return refused(begun.reason, begun.claim);
     const verification = begun.then((proof) => this.#settle(digest, issuer, version, proof));
     this.#inFlight.add(digest, verification, waiters);
     return verification;
@@ -212,7 +212,7 @@ class Issuers implements Identity {
       this.#identities.add(identity);
       return identity;
     }
-    const verification = refused(proof.reason);
+    const verification = refused(proof.reason, proof.claim);
     if (LASTING.has(proof.reason)) this.#refusals.add({ digest, verification, issuer, version, refusedAt: at });
     return verification;
   }
@@ -237,8 +237,8 @@ function digestOf(token: TokenBytes | string): string {
   return hash("sha256", input, "binary");
 }
 
-function refused(reason: Reason): Verification {
-  return { principal: undefined, reason };
+function refused(reason: Reason, claim?: string): Verification {
+  return { principal: undefined, reason, claim };
 }
 
 /** What setTimeout takes; a longer delay would run at once. */

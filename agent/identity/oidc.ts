@@ -1,4 +1,3 @@
-import type { Reason } from "../../policies/decision.ts";
 import type { Principal } from "../../policies/principal.ts";
 import type { OidcIssuer } from "../config.ts";
 import { faultOf } from "./claims.ts";
@@ -6,16 +5,20 @@ import type { Key } from "./key.ts";
 import { KeySet, type Surroundings } from "./keys.ts";
 import { Pool } from "./pool.ts";
 import { type ClaimPaths, claimPaths, principalOf } from "./principal.ts";
+import { purposeFault } from "./purpose.ts";
+import type { Refusal } from "./refusal.ts";
 import type { Signatures } from "./signatures.ts";
 import { type Token, typeOf } from "./token.ts";
 
 /** What checking a token came to: a principal and the key it rests on, or a reason. */
-export type Proof = { readonly principal: Principal; readonly key: Key } | { readonly reason: Reason };
+export type Proof = { readonly principal: Principal; readonly key: Key } | Refusal;
 
 /** Signature checks of one issuer under way at a time; a thousand take some 50 to 200 ms. */
 const MOST_CHECKS = 1024;
 /** Tokens of one issuer that wait for its keys at a time. Apart from the checks: unknown keys do not hinder known ones. */
 const MOST_WAITING = 1024;
+
+const OVERLOADED: Refusal = { reason: "overloaded" };
 
 /** One issuer of type `oidc`: its keys, and what its tokens are held to. It outlives a reload that leaves it unchanged. */
 export class OidcVerifier {
@@ -49,17 +52,17 @@ export class OidcVerifier {
    *
    * @param now milliseconds since the epoch
    * @param wanted whether somebody still waits for it
-   * @returns a reason, or a promise that never rejects
+   * @returns a refusal, or a promise that never rejects
    */
-  verify(token: Token, now: number, wanted: () => boolean): Reason | Promise<Proof> {
+  verify(token: Token, now: number, wanted: () => boolean): Refusal | Promise<Proof> {
     const fault = this.#faultOf(token, now);
     if (fault !== undefined) return fault;
     const selection = this.keys.select(token.algorithm, token.kid, now);
-    if ("reason" in selection) return selection.reason;
+    if ("reason" in selection) return selection;
     if ("keys" in selection) {
-      return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, wanted) : "overloaded";
+      return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, wanted) : OVERLOADED;
     }
-    return this.#waiting < MOST_WAITING ? this.#wait(token, selection.pending, wanted) : "overloaded";
+    return this.#waiting < MOST_WAITING ? this.#wait(token, selection.pending, wanted) : OVERLOADED;
   }
 
   /** One more snapshot uses this issuer. */
@@ -78,10 +81,10 @@ export class OidcVerifier {
     return this.#ended;
   }
 
-  #faultOf(token: Token, now: number): Reason | undefined {
-    if (!this.config.algorithms.includes(token.algorithm)) return "algorithm-refused";
-    if (!this.#types.has(token.type)) return "token-type";
-    return faultOf(token.claims, this.config, now);
+  #faultOf({ algorithm, type, claims }: Token, now: number): Refusal | undefined {
+    if (!this.config.algorithms.includes(algorithm)) return { reason: "algorithm-refused" };
+    if (!this.#types.has(type)) return { reason: "token-type" };
+    return purposeFault(type, claims, this.config.idTokens) ?? faultOf(claims, this.config, now);
   }
 
   async #wait(token: Token, pending: Promise<void>, wanted: () => boolean): Promise<Proof> {
@@ -90,10 +93,10 @@ export class OidcVerifier {
     this.#waiting--;
     const now = this.#clock();
     const fault = this.#faultOf(token, now);
-    if (fault !== undefined) return { reason: fault };
+    if (fault !== undefined) return fault;
     const selection = this.keys.reselect(token.algorithm, token.kid, now);
     if ("reason" in selection) return selection;
-    return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, wanted) : { reason: "overloaded" };
+    return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, wanted) : OVERLOADED;
   }
 
   /** Only a token without `kid` has several keys to be tried. */
@@ -104,7 +107,7 @@ export class OidcVerifier {
     return this.#signatures.check(token.text, token.algorithm, key, wanted).then(
       (outcome) => {
         this.#checking--;
-        if (outcome === "dropped") return { reason: "overloaded" };
+        if (outcome === "dropped") return OVERLOADED;
         return outcome ? this.#proven(token, key) : this.#check(token, others, wanted);
       },
       () => {
@@ -124,7 +127,7 @@ export class OidcVerifier {
 
   #principal(token: Token, key: Key): Proof {
     const principal = principalOf(token.claims, this.config, this.#paths, this.#pool);
-    if (typeof principal === "string") return { reason: principal };
+    if ("reason" in principal) return principal;
     const now = this.#clock();
     // Time has passed, and the provider may have withdrawn the key meanwhile.
     if (now >= principal.expiresAt) return { reason: "token-expired" };

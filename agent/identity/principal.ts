@@ -1,9 +1,9 @@
 import { type ClaimPath, claimAt, claimPath } from "../../policies/claim-path.ts";
-import type { Reason } from "../../policies/decision.ts";
 import type { Actor, Kind, Principal } from "../../policies/principal.ts";
 import type { OidcIssuer } from "../config.ts";
-import { type Claims, expiryOf, isDate, stringsOf } from "./claims.ts";
+import { type Claims, expiryOf, isDate, malformed, missing, stringsOf } from "./claims.ts";
 import type { Pool } from "./pool.ts";
+import type { Refusal } from "./refusal.ts";
 
 /** Where an issuer's claims stand: each a path of names. */
 export interface ClaimPaths {
@@ -11,6 +11,8 @@ export interface ClaimPaths {
   readonly groups: ClaimPath;
   readonly scopes: ClaimPath;
   readonly kind: ClaimPath | undefined;
+  /** The first that is there counts. */
+  readonly client: readonly ClaimPath[];
 }
 
 const LARGEST_SUBJECT = 1024;
@@ -26,6 +28,8 @@ export function claimPaths(claims: OidcIssuer["claims"]): ClaimPaths {
     groups: claimPath(claims.groups),
     scopes: claimPath(claims.scopes),
     kind: claims.kind === undefined ? undefined : claimPath(claims.kind),
+    // OpenID Connect Core 1.0, section 2; RFC 9068, section 2.2.
+    client: claims.client === undefined ? [["azp"], ["client_id"]] : [claimPath(claims.client)],
   };
 }
 
@@ -34,18 +38,25 @@ export function claimPaths(claims: OidcIssuer["claims"]): ClaimPaths {
  *
  * @param verified they become a part of the principal and are frozen
  */
-export function principalOf(verified: Claims, issuer: OidcIssuer, paths: ClaimPaths, pool: Pool): Principal | Reason {
+export function principalOf(verified: Claims, issuer: OidcIssuer, paths: ClaimPaths, pool: Pool): Principal | Refusal {
   const claims = pool.compact(verified);
   const subject = claimAt(claims, paths.subject);
-  if (subject === undefined) return "claim-missing";
+  const names = issuer.claims;
+  if (subject === undefined) return missing(names.subject);
+  if (!isSubject(subject)) return malformed(names.subject);
   const groups = listOf(claims, paths.groups, stringsOf);
   const scopes = listOf(claims, paths.scopes, scopesOf);
   const kind = kindOf(claims, paths.kind, issuer.kind);
+  const client = clientOf(claims, paths.client);
   const actor = actorsOf(claims.act);
   const { exp, aud, auth_time: time = claims.iat } = claims;
-  const complete = isSubject(subject) && groups !== undefined && scopes !== undefined && kind !== undefined;
-  if (!complete || actor === undefined || !isDate(exp)) return "claim-malformed";
-  if (time !== undefined && !isDate(time)) return "claim-malformed";
+  if (groups === undefined) return malformed(names.groups);
+  if (scopes === undefined) return malformed(names.scopes);
+  if (kind === undefined) return malformed(names.kind ?? "kind");
+  if (typeof client === "object") return client;
+  if (actor === undefined) return malformed("act");
+  if (!isDate(exp)) return malformed("exp");
+  if (time !== undefined && !isDate(time)) return malformed("auth_time");
   return Object.freeze({
     issuer: issuer.name,
     subject,
@@ -54,6 +65,7 @@ export function principalOf(verified: Claims, issuer: OidcIssuer, paths: ClaimPa
     scopes: pool.list(scopes),
     audiences: pool.list(stringsOf(aud) ?? []),
     claims,
+    client,
     actor,
     arn: undefined,
     uri: undefined,
@@ -96,6 +108,14 @@ function kindOf(claims: Claims, path: ClaimPath | undefined, otherwise: Kind): K
   const value = path === undefined ? undefined : claimAt(claims, path);
   if (value === undefined) return path !== undefined && isElsewhere(claims, path) ? undefined : otherwise;
   return value === "person" || value === "workload" || value === "agent" ? value : undefined;
+}
+
+function clientOf(claims: Claims, paths: readonly ClaimPath[]): string | undefined | Refusal {
+  for (const path of paths) {
+    const value = claimAt(claims, path);
+    if (value !== undefined && value !== null) return isSubject(value) ? value : malformed(path.join("."));
+  }
+  return undefined;
 }
 
 /** RFC 8693, section 4.1: the current actor, and within it those before. */

@@ -102,6 +102,10 @@ export class PrincipalView {
     return readable(this.#principal.claims);
   }
 
+  get client(): string | undefined {
+    return this.#principal.client;
+  }
+
   get actor(): readonly ActorView[] {
     return this.#principal.actor.map(({ subject, issuer }) => new ActorView(subject, issuer));
   }

@@ -13,6 +13,8 @@ export interface BindingEntry {
   readonly group?: string;
   readonly scope?: string;
   readonly kind?: Kind;
+  readonly client?: string;
+  readonly actor?: string;
   /** By dotted path. */
   readonly claim?: Readonly<Record<string, string | number | boolean>>;
   readonly role?: string;

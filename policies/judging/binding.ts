@@ -33,20 +33,22 @@ export class Binding {
 
   /** Whether a principal has it, whatever the time and apart from the role that it includes. */
   fits(principal: Principal): boolean {
-    const { issuer, subject, group, scope, kind } = this.entry;
+    const { issuer, subject, group, scope, kind, client, actor } = this.entry;
     return (
       (issuer === undefined || principal.issuer === issuer) &&
       (subject === undefined || principal.subject === subject) &&
       (group === undefined || principal.groups.includes(group)) &&
       (scope === undefined || principal.scopes.includes(scope)) &&
       (kind === undefined || principal.kind === kind) &&
+      (client === undefined || principal.client === client) &&
+      (actor === undefined || principal.actor[0]?.subject === actor) &&
       this.#claims.every((claim) => hasClaim(principal.claims, claim))
     );
   }
 
   /** Each key of the binding and whether it holds, for an explanation; `fits` is all of them, faster. */
   checks(principal: Principal): readonly { readonly key: string; readonly wanted: string; readonly holds: boolean }[] {
-    const { issuer, subject, group, scope, kind } = this.entry;
+    const { issuer, subject, group, scope, kind, client, actor } = this.entry;
     const check = (key: string, wanted: string | undefined, holds: boolean) =>
       wanted === undefined ? [] : [{ key, wanted, holds }];
     return [
@@ -55,6 +57,8 @@ export class Binding {
       ...check("group", group, group !== undefined && principal.groups.includes(group)),
       ...check("scope", scope, scope !== undefined && principal.scopes.includes(scope)),
       ...check("kind", kind, principal.kind === kind),
+      ...check("client", client, principal.client === client),
+      ...check("actor", actor, principal.actor[0]?.subject === actor),
       ...this.#claims.flatMap((claim) =>
         check(`claim ${claim[0].join(".")}`, JSON.stringify(claim[1]), hasClaim(principal.claims, claim)),
       ),

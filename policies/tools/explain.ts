@@ -116,10 +116,14 @@ function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): 
     );
   else if ("reason" in who) push("no", `does not prove anything: ${who.reason}`);
   else {
-    const { subject, issuer, kind, groups, scopes, audiences } = who.principal;
+    const { subject, issuer, kind, client, actor, groups, scopes, audiences } = who.principal;
+    const by = client === undefined ? "" : ` by the client ${JSON.stringify(client)}`;
+    const [acting] = actor;
+    const chain = actor.length > 1 ? `, the last of ${actor.length} actors` : "";
+    const acts = acting === undefined ? "" : `; ${JSON.stringify(acting.subject)} acts for it${chain}`;
     push(
       "note",
-      `${kind} ${JSON.stringify(subject)} of ${issuer}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
+      `${kind} ${JSON.stringify(subject)} of ${issuer}${by}${acts}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
     );
     if (!service.issuers.has(issuer)) push("no", `the service takes principals of ${listed([...service.issuers])}`);
     if (service.audiences.length > 0 && !audiences.some((audience) => service.audiences.includes(audience)))

@@ -29,6 +29,7 @@ interface PrincipalEntry {
   readonly scopes?: readonly string[];
   readonly audiences?: readonly string[];
   readonly claims?: Readonly<Record<string, unknown>>;
+  readonly client?: string;
   readonly actor?: readonly string[];
 }
 
@@ -153,7 +154,7 @@ function decide(
 function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: PolicyEnvironment): Principal | undefined {
   if (entry === undefined) return undefined;
   const issuer = issuers.find(({ name }) => name === entry.issuer);
-  const { subject, groups = [], scopes = [], claims = {}, actor = [] } = entry;
+  const { subject, groups = [], scopes = [], claims = {}, client, actor = [] } = entry;
   return {
     issuer: entry.issuer,
     subject,
@@ -162,6 +163,7 @@ function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: Policy
     scopes,
     audiences: entry.audiences ?? issuer?.audiences ?? [],
     claims,
+    client,
     actor: actor.map((each) => ({ subject: each, issuer: undefined })),
     arn: undefined,
     uri: undefined,

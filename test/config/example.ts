@@ -23,8 +23,10 @@ issuers:
       groups: roles
       scopes: scope
       kind: client_kind
+      client: cid
     kind: workload
     token_types: [at+jwt]
+    id_tokens: accept
     clock_tolerance: 5s
     keys:
       refresh: 10m

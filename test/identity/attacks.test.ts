@@ -1,7 +1,7 @@
 import { test } from "tap";
 import { startFront } from "../../demo/front.ts";
 import { oidcIssuer, startIdentity } from "../support/identity.ts";
-import { ALGORITHM, CLAIMS, SIGNATURE, STRUCTURE } from "./attacks.ts";
+import { ALGORITHM, CLAIMS, ID_TOKENS, PURPOSE, SIGNATURE, STRUCTURE } from "./attacks.ts";
 import { newKit } from "./forge.ts";
 
 test("every attack on a token is refused for its reason", async (t) => {
@@ -15,7 +15,7 @@ test("every attack on a token is refused for its reason", async (t) => {
   await identity.ready();
   t.equal(await judge(await kit.signed()), "proven", "the token that all attacks begin with is good");
 
-  for (const [name, reason, token] of [...STRUCTURE, ...ALGORITHM, ...SIGNATURE, ...CLAIMS]) {
+  for (const [name, reason, token] of [...STRUCTURE, ...ALGORITHM, ...SIGNATURE, ...CLAIMS, ...PURPOSE]) {
     const text = await token(kit);
     t.equal(await judge(text), reason, name);
     t.equal(await judge(text), reason, `${name}, again`);
@@ -83,4 +83,33 @@ test("spellings of typ that RFC 7515 allows are accepted", async (t) => {
     "proven",
     "zip means nothing in a JWS, and inflates nothing",
   );
+});
+
+test("access tokens that have something of an ID token are none, and ID tokens pass where they are asked for", async (t) => {
+  const kit = await newKit("");
+  const issuer = oidcIssuer(kit.provider.issuer);
+  const [strict, open] = [startIdentity([issuer]), startIdentity([{ ...issuer, idTokens: "accept" }])];
+  t.teardown(async () => {
+    for (const { identity } of [strict, open]) identity.close();
+    await kit.provider.close();
+  });
+  await Promise.all([strict.identity.ready(), open.identity.ready()]);
+  const JWT = { typ: "JWT" };
+  for (const [name, claims, header] of [
+    ["Keycloak's access token", { typ: "Bearer", azp: "spa" }, JWT],
+    ["one of Keycloak before 25, for its own client", { typ: "Bearer", azp: "api://orders", nonce: "n" }, JWT],
+    ["Cognito's access token", { token_use: "access", client_id: "spa" }, JWT],
+    ["a nonce, and aud is not the client", { nonce: "n", azp: "spa" }, JWT],
+    ["a nonce in an at+jwt (RFC 9068)", { nonce: "n", client_id: "api://orders" }, { typ: "at+jwt" }],
+    ["another use of token_use", { token_use: "batch" }, JWT],
+    ["marks that are null", { nonce: null, at_hash: null, events: null, typ: null }, JWT],
+  ] as const) {
+    t.equal(await strict.judge(await kit.signed(claims, header)), "proven", name);
+  }
+  for (const [name, claims] of ID_TOKENS) {
+    const token = await kit.signed(claims, JWT);
+    t.match(await strict.verify(token), { reason: "token-not-access", claim: Object.keys(claims)[0] }, name);
+    t.equal(await open.judge(token), "proven", `${name}, where it is wanted`);
+  }
+  t.equal(await open.judge(await kit.signed({ typ: "Refresh" }, JWT)), "token-not-access", "no other kind is");
 });

@@ -88,6 +88,36 @@ test("refusals carry status and challenge, and no identity header and no backend
   }
 });
 
+test("telemetry hears for which claim a token was refused, the client never does", async (t) => {
+  const refused = { principal: undefined, reason: "claim-missing", claim: "the-claim" } as const;
+  const slow = () => new Promise<Verification>((resolve) => setImmediate(() => resolve(refused)));
+  const { port, events } = await serverOf(t, policiesOf(), identityOf({ known: () => refused, slow }));
+  const spop = await clientOf(t, port);
+  for (const authorization of ["Bearer known", "Bearer slow"]) {
+    const answer = valuesOf(await spop.notify(messageOf({ authorization })));
+    t.match(answer, { reason: "claim-missing", status: 401n });
+    t.notOk(Object.values(answer).some((value) => String(value).includes("the-claim")));
+  }
+  await spop.notify(messageOf());
+  t.strictSame(
+    events.observations.map(({ claim }) => claim),
+    ["the-claim", "the-claim", undefined],
+  );
+});
+
+test("client and actor travel where the contract names them", async (t) => {
+  const actor = ["planner", "front"].map((subject) => ({ subject, issuer: undefined }));
+  const acted = () => ({ principal: { ...ALICE, client: "assistants", actor } });
+  const { port } = await serverOf(t, policiesOf(), identityOf({ alice: () => ({ principal: ALICE }), acted }));
+  const spop = await clientOf(t, port);
+  const contract = "1:subject:client:actor:h_x-auth-subject";
+  const named = valuesOf(await spop.notify(messageOf({ authorization: "Bearer acted", contract })));
+  t.match(named, { verdict: "allow", subject: "alice", client: "assistants", actor: "planner" });
+  t.match(valuesOf(await spop.notify(messageOf({ contract }))), { subject: "alice", client: "", actor: "" });
+  const silent = valuesOf(await spop.notify(messageOf({ authorization: "Bearer acted" })));
+  t.notOk("client" in silent || "actor" in silent);
+});
+
 test("the scheme's case and its blanks do not matter", async (t) => {
   const { port } = await serverOf(t);
   const spop = await clientOf(t, port);

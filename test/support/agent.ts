@@ -41,6 +41,7 @@ export const ALICE: Principal = {
   scopes: ["orders:read"],
   audiences: ["api://orders"],
   claims: {},
+  client: undefined,
   actor: [],
   arn: undefined,
   uri: undefined,
