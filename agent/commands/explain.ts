@@ -21,6 +21,7 @@ import {
   textOption,
   UsageError,
 } from "./command.ts";
+import { claimReport, reportOf } from "./token-report.ts";
 
 export const EXPLAIN: Command = {
   usage:
@@ -99,13 +100,17 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
   const header = Buffer.from(`Bearer ${token}`);
   const credential = credentialOf(header, 0, header.length, limits.token);
   if (credential.kind === "none") return undefined;
-  if (credential.kind === "invalid") return credential;
   const events = { fetched: () => {}, cache: () => {} };
   const identity = createIdentity(issuers, { cache, limits, fetch: get, clock, events });
   try {
     await identity.ready();
-    const verification = await identity.verify(credential, clock());
-    return verification.principal === undefined ? verification : { principal: verification.principal };
+    const now = clock();
+    const verification = credential.kind === "invalid" ? credential : await identity.verify(credential, now);
+    if ("principal" in verification && verification.principal !== undefined) return verification;
+    const keysOf = (issuer: string) => identity.keysOf(issuer);
+    const errorOf = (issuer: string) => identity.status().find((each) => each.issuer === issuer)?.error;
+    const refused = { text: token, refusal: verification, issuers, keysOf, errorOf, limit: limits.token, now };
+    return { reason: verification.reason, found: reportOf(refused) };
   } finally {
     identity.close();
   }
@@ -117,7 +122,9 @@ function taken(file: string, issuer: OidcIssuer, { clock }: Context): Who {
   const exp = Math.floor(clock() / 1000) + 600;
   const whole = { exp, aud: issuer.audiences, ...claims };
   const principal = principalOf(whole, issuer, claimPaths(issuer.claims), new Pool());
-  return "reason" in principal ? principal : { principal };
+  if (!("reason" in principal)) return { principal };
+  const { reason, claim } = principal;
+  return { reason, found: claim === undefined ? [] : [claimReport(whole, claim, issuer)] };
 }
 
 function parsed(file: string): Record<string, unknown> {

@@ -6,7 +6,7 @@ import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type V
 import type { IdentityEvents } from "./events.ts";
 import type { Get } from "./fetch.ts";
 import { InFlight, type Waiter } from "./in-flight.ts";
-import { FETCH_LIMIT, type Schedule, type Surroundings } from "./keys.ts";
+import { FETCH_LIMIT, type KeyView, type Schedule, type Surroundings } from "./keys.ts";
 import { OidcVerifier, type Proof } from "./oidc.ts";
 import { RecentTokens } from "./recent.ts";
 import { Signatures } from "./signatures.ts";
@@ -48,6 +48,8 @@ export interface Identity {
   /** Settles when every issuer's keys were asked for once, well or not, and after 5 s at the latest. */
   ready(): Promise<void>;
   status(): readonly IssuerStatus[];
+  /** The keys of the issuer with this URL, for an explanation. */
+  keysOf(issuer: string): readonly KeyView[];
   caches(): { readonly identities: CacheUse; readonly refusals: CacheUse };
   /** Ends the issuers that no later snapshot has taken over. */
   close(): void;
@@ -158,6 +160,10 @@ class Issuers implements Identity {
       failedAt: keys.failedAt,
       error: keys.error,
     }));
+  }
+
+  keysOf(issuer: string): readonly KeyView[] {
+    return this.#byIss.get(issuer)?.keys.keys ?? [];
   }
 
   caches() {

@@ -24,6 +24,9 @@ export type Selection =
   | { readonly reason: Reason }
   | { readonly pending: Promise<void> };
 
+/** What may be shown of a key. */
+export type KeyView = Pick<Key, "kid" | "algorithms" | "weak">;
+
 /** Milliseconds that discovery and JWKS together may take. */
 export const FETCH_LIMIT = 5_000;
 const DISCOVERY_LIFETIME = 3_600_000;

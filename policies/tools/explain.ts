@@ -34,8 +34,11 @@ export interface Explanation {
   readonly decision: Decision;
 }
 
-/** What came of the credential: a principal, a reason why it proves none, or nothing to look at. */
-export type Who = { readonly principal: Principal } | { readonly reason: Reason } | undefined;
+/** What came of the credential: a principal, a reason why it proves none with what was found, or nothing to look at. */
+export type Who =
+  | { readonly principal: Principal }
+  | { readonly reason: Reason; readonly found?: readonly string[] }
+  | undefined;
 
 /** Routes of a service that are listed although their path does not match. */
 const MOST_OTHERS = 20;
@@ -114,8 +117,10 @@ function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): 
       access === "optional" ? "note" : "no",
       access === "optional" ? "none; the route's is optional" : "none, and the route needs one",
     );
-  else if ("reason" in who) push("no", `does not prove anything: ${who.reason}`);
-  else {
+  else if ("reason" in who) {
+    push("no", `does not prove anything: ${who.reason}`);
+    for (const text of who.found ?? []) push("note", text);
+  } else {
     const { subject, issuer, kind, client, actor, groups, scopes, audiences } = who.principal;
     const by = client === undefined ? "" : ` by the client ${JSON.stringify(client)}`;
     const [acting] = actor;

@@ -96,6 +96,18 @@ test("what a later version will have is on the page, and nothing else is", (t) =
   t.end();
 });
 
+test("so is what the page of the providers says to write", (t) => {
+  const text = readFileSync(new URL("../../docs/providers.md", import.meta.url), "utf8");
+  const examples = [...text.matchAll(/```yaml\n(.*?)```/gs)].map(([, example = ""]) => example);
+  t.ok(examples.length > 0);
+  for (const example of examples) {
+    const whole = SHORTEST.replace(/^issuers: .*$/m, example.replace("HOST", "host.example").replace("REALM", "shop"));
+    const loaded = new Files(t.testdir()).load(whole);
+    t.strictSame("faults" in loaded ? loaded.faults : loaded.warnings, []);
+  }
+  t.end();
+});
+
 test("the page's example is a configuration", (t) => {
   const [, example = ""] = /```yaml\n(.*?)```/s.exec(page) ?? [];
   const loaded = new Files(t.testdir()).load(example);

@@ -127,6 +127,7 @@ export function identityOf(table: Readonly<Record<string, Verify>>): Identity {
     },
     ready: () => Promise.resolve(),
     status: () => [],
+    keysOf: () => [],
     caches: () => ({ identities: { entries: 0, limit: 0 }, refusals: { entries: 0, limit: 0 } }),
     close: () => {},
   };
