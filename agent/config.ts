@@ -42,6 +42,8 @@ export interface HaproxyConfig {
     readonly trusted: readonly string[];
   };
   readonly scheme: "http" | "https";
+  /** What HAProxy's access log tells of a principal beside its subject. */
+  readonly accessLog: readonly ("issuer" | "kind" | "client" | "actor")[];
   readonly backends: Readonly<Record<string, readonly string[]>>;
 }
 

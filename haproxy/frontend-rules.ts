@@ -1,7 +1,7 @@
 import { ALLOWED, logFormat } from "./access-log.ts";
 import { MESSAGE } from "./arguments.ts";
 import { errorAnswer } from "./error-answers.ts";
-import type { RenderInput } from "./input.ts";
+import { loggedVariables, type RenderInput } from "./input.ts";
 import type { OwnReason } from "./reasons.ts";
 import { ENGINE } from "./spoe-file.ts";
 import { headerVariable, inTransaction, VARIABLE_PREFIX } from "./variables.ts";
@@ -76,7 +76,7 @@ function preparation(input: RenderInput): readonly string[] {
     "timeout http-keep-alive 30s",
     `filter spoe engine ${ENGINE} config ${input.spoeFile ?? "countersign.spoe.conf"}`,
     "unique-id-format %[uuid(),regsub(-,,g)]",
-    `log-format ${logFormat()}`,
+    `log-format ${logFormat(loggedVariables(input))}`,
     "# Backends may read x_auth_subject as x-auth-subject: names with anything but letters, digits and - are deleted.",
     "option http-restrict-req-hdr-names delete",
     "# A header that cannot be added ends the request; without this it would be lost.",

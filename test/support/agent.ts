@@ -25,6 +25,7 @@ export const CONFIG: Config = {
     bind: ["127.0.0.1:0"],
     client: { from: "connection", trusted: [] },
     scheme: "http",
+    accessLog: [],
     backends: {},
   },
   deadline: 400,
