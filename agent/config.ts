@@ -47,6 +47,13 @@ export interface HaproxyConfig {
   readonly backends: Readonly<Record<string, readonly string[]>>;
 }
 
+/** A claim's path, as a dotted text or a list of names. */
+export type WrittenPath = string | readonly string[];
+
+/** Where a claim stands: at a path; as the keys of the mapping there; or at the first place that has one. */
+export type ClaimPlace = ClaimSource | { readonly first: readonly ClaimSource[] };
+export type ClaimSource = WrittenPath | { readonly keysOf: WrittenPath };
+
 /** An OpenID Connect provider whose JWT access tokens are verified by its published keys. */
 export interface OidcIssuer {
   readonly name: string;
@@ -55,13 +62,13 @@ export interface OidcIssuer {
   readonly issuer: string;
   readonly audiences: readonly string[];
   readonly algorithms: readonly string[];
-  /** Claim names or dotted paths. */
+  /** Where its claims stand. */
   readonly claims: {
-    readonly subject: string;
-    readonly groups: string;
-    readonly scopes: string;
-    readonly kind: string | undefined;
-    readonly client: string | undefined;
+    readonly subject: ClaimPlace;
+    readonly groups: ClaimPlace;
+    readonly scopes: ClaimPlace;
+    readonly kind: ClaimPlace | undefined;
+    readonly client: ClaimPlace | undefined;
   };
   readonly kind: Kind;
   readonly tokenTypes: readonly string[];

@@ -1,3 +1,5 @@
+import type { Unknown } from "./unknown.ts";
+
 /**
  * Every reason a decision can have, with the HTTP status HAProxy answers (200 stands for "the request goes on").
  * The list is the single source: the decision log, the metrics' labels, the deny body and docs/reasons.md name these and no others.
@@ -44,6 +46,7 @@ export const REASONS = {
   "role-missing": 403,
   "role-denied": 403,
   "scope-missing": 403,
+  "claim-unknown": 403,
   "condition-false": 403,
   "condition-error": 403,
   "header-error": 403,
@@ -79,7 +82,7 @@ export interface Decision {
   /** `service/route`; the service alone where no route fits; empty where no service does. */
   readonly rule: string;
   /** The principal's roles in these policies, sorted; empty without a principal. */
-  readonly roles: readonly string[];
+  readonly roles: readonly string[] | Unknown;
   /** All scopes the route requires when the reason is `scope-missing`, for the challenge (RFC 6750, section 3); else empty. */
   readonly scopes: readonly string[];
   /** Identity headers of an allowed request; empty for everything else. */

@@ -1,5 +1,5 @@
 /** What an explanation has something to say about where a provider is known. */
-export type Topic = "audience" | "subject" | "groups" | "issuer" | "purpose" | "opaque";
+export type Topic = "audience" | "subject" | "issuer" | "purpose" | "opaque";
 
 /** An OpenID provider whose ways are known: docs/providers.md has a section for each. */
 export interface Provider {
@@ -40,8 +40,6 @@ export const PROVIDERS: readonly Provider[] = [
     advice: {
       audience:
         "let the client ask for a scope of your own API, such as api://APP/.default; `aud` is then the API's client id in tokens of version 2, its App ID URI in those of version 1",
-      groups:
-        "above 200 groups Entra ID leaves them out of the token: assign groups to the application, or use app roles",
       issuer:
         "tokens of version 1 have https://sts.windows.net/TENANT/, those of version 2 https://login.microsoftonline.com/TENANT/v2.0: set `requestedAccessTokenVersion` of the API's app registration to 2",
       purpose: ACCESS_TOKEN,

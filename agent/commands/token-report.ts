@@ -1,9 +1,10 @@
-import { claimAt, claimPath } from "../../policies/claim-path.ts";
 import type { Reason } from "../../policies/decision.ts";
+import { Unknown } from "../../policies/unknown.ts";
 import type { OidcIssuer } from "../config.ts";
 import { stringsOf } from "../identity/claims.ts";
 import { parseObject } from "../identity/json.ts";
 import type { KeyView } from "../identity/keys.ts";
+import { nameOf, sourcesOf, valueAt } from "../identity/principal.ts";
 import type { Refusal } from "../identity/refusal.ts";
 import { isCanonical } from "../identity/token.ts";
 import { plainText } from "../telemetry/safe-text.ts";
@@ -52,10 +53,14 @@ export function reportOf(refused: Refused): readonly string[] {
   );
 }
 
-/** What is wrong with one of the claims, by its name. */
+/** What is wrong with one of the claims, by the name that the refusal gives it. */
 export function claimReport(claims: Members, name: string, issuer: OidcIssuer | undefined): string {
-  const path = Object.hasOwn(claims, name) ? [name] : claimPath(name);
-  return `${name} is ${typeText(claimAt(claims, path))}; expected: ${formOf(name, issuer)}`;
+  const place = issuer !== undefined && name === subjectName(issuer) ? issuer.claims.subject : [name];
+  return `${name} is ${typeText(valueAt(claims, sourcesOf(place)))}; expected: ${FORMS[name] ?? SUBJECT}`;
+}
+
+function subjectName({ claims }: OidcIssuer): string {
+  return nameOf(sourcesOf(claims.subject));
 }
 
 function membersOf(segment: string): Members {
@@ -182,33 +187,22 @@ function topicOf({ reason, claim: name }: Refusal, issuer: OidcIssuer | undefine
   if (reason === "token-not-access") return "purpose";
   if (reason === "issuer-unknown") return "issuer";
   if (name === "aud") return "audience";
-  if (name !== undefined && name === issuer?.claims.subject) return "subject";
-  return name !== undefined && name === issuer?.claims.groups ? "groups" : undefined;
+  return issuer !== undefined && name === subjectName(issuer) ? "subject" : undefined;
 }
 
 const DATE = "a number of seconds since 1970";
+const SUBJECT = "a text of 1 to 1024 characters, none of them a control character";
 const FORMS: Readonly<Record<string, string>> = {
   iss: "a text",
   aud: "a text, or a list of texts",
   exp: DATE,
   nbf: DATE,
   iat: DATE,
-  auth_time: DATE,
-  jti: "a text",
-  act: "objects with `sub`, within each other at most ten deep",
 };
-
-function formOf(name: string, issuer: OidcIssuer | undefined): string {
-  const { subject, groups, scopes, kind } = issuer?.claims ?? {};
-  if (name === subject) return "a text of 1 to 1024 characters, none of them a control character";
-  if (name === groups) return "a list of texts, or one text, within the token";
-  if (name === scopes) return "a list of texts, or one text with blanks between";
-  if (name === kind) return "`person`, `workload` or `agent`";
-  return FORMS[name] ?? "a text of 1 to 1024 characters, none of them a control character";
-}
 
 function typeText(value: unknown): string {
   if (value === undefined) return "absent";
+  if (value instanceof Unknown) return `unknown (${value.found})`;
   if (value === null) return "null";
   if (Array.isArray(value)) return `a list of ${[...new Set(value.map(typeText))].join(" and ") || "nothing"}`;
   if (typeof value === "string") return value === "" ? "an empty text" : "a text";

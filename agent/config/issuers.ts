@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import type { Kind } from "../../policies/principal.ts";
 import type { OidcIssuer } from "../config.ts";
 import { isLoopback } from "../identity/fetch.ts";
+import { readAudiences, readClaim } from "./names.ts";
 import { readText } from "./read-file.ts";
 import type { Section } from "./section.ts";
 
@@ -30,14 +31,14 @@ function readIssuer(name: string, section: Section): OidcIssuer {
     name,
     type: "oidc",
     issuer: section.text("issuer"),
-    audiences: section.texts("audiences"),
+    audiences: readAudiences(section),
     algorithms: section.texts("algorithms"),
     claims: {
-      subject: claims.text("subject"),
-      groups: claims.text("groups"),
-      scopes: claims.text("scopes"),
-      kind: claims.optionalText("kind"),
-      client: claims.optionalText("client"),
+      subject: readClaim(claims, "subject") ?? "",
+      groups: readClaim(claims, "groups") ?? "",
+      scopes: readClaim(claims, "scopes") ?? "",
+      kind: readClaim(claims, "kind"),
+      client: readClaim(claims, "client"),
     },
     kind: section.choice<Kind>("kind"),
     tokenTypes: section.texts("token_types"),
@@ -48,6 +49,9 @@ function readIssuer(name: string, section: Section): OidcIssuer {
   };
 }
 
+/** What stands for a part that differs; in no URL of an issuer does it stand for itself. */
+const PLACEHOLDER = /[*{}<>^|]|%7[bd]|%3[ce]|\/:[a-z_]|\$$/i;
+
 /** OpenID Connect Discovery 1.0, section 2: https without query and fragment. */
 function checkUrl(section: Section): void {
   const text = section.optionalText("issuer");
@@ -57,7 +61,9 @@ function checkUrl(section: Section): void {
   if (url === null) fault("the URL that the tokens have as `iss`, such as https://example.okta.com/oauth2/default");
   else if (url.username !== "" || url.password !== "") fault("a URL without user name and password");
   else if (url.href.includes("?") || url.href.includes("#")) fault("a URL without query and fragment");
-  else if (url.protocol === "http:" && !isLoopback(url.hostname)) {
+  else if (PLACEHOLDER.test(text)) {
+    fault("the issuer's whole URL, as its tokens have it: an issuer of its own for each that differs in this");
+  } else if (url.protocol === "http:" && !isLoopback(url.hostname)) {
     fault("https: whoever stands between could swap the keys; http is for loopback only");
   }
 }

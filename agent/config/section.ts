@@ -63,6 +63,11 @@ export class Section {
     return this.text(key) as Name;
   }
 
+  /** Whatever stands there, for a value of several forms. */
+  value(key: string): unknown {
+    return this.#own(key) ?? this.#schema(key).default;
+  }
+
   /** A list of texts, or one text alone. */
   texts(key: string): readonly string[] {
     const value = this.#own(key) ?? this.#schema(key).default;

@@ -23,19 +23,19 @@ export interface Expectations {
  */
 export function faultOf(claims: Claims, expected: Expectations, now: number): Refusal | undefined {
   return (
-    timesFault(claims, expected.clockTolerance, now) ?? audienceFault(claims, expected.audiences) ?? others(claims)
+    timesFault(claims, expected.clockTolerance, now) ?? audienceFault(claims, expected.audiences) ?? proofFault(claims)
   );
 }
 
 function timesFault({ exp, nbf, iat }: Claims, tolerance: number, now: number): Refusal | undefined {
   if (exp === undefined) return missing("exp");
   if (!isDate(exp)) return malformed("exp");
-  if (!(nbf === undefined || isDate(nbf))) return malformed("nbf");
-  if (!(iat === undefined || isDate(iat))) return malformed("iat");
+  if (!isDateOrNone(nbf)) return malformed("nbf");
+  if (!isDateOrNone(iat)) return malformed("iat");
   if (now >= expiryOf(exp, tolerance)) return { reason: "token-expired", claim: "exp" };
   const latest = now + tolerance;
-  if (nbf !== undefined && nbf * 1000 > latest) return { reason: "token-not-yet-valid", claim: "nbf" };
-  return iat !== undefined && iat * 1000 > latest ? { reason: "token-not-yet-valid", claim: "iat" } : undefined;
+  if ((nbf ?? 0) * 1000 > latest) return { reason: "token-not-yet-valid", claim: "nbf" };
+  return (iat ?? 0) * 1000 > latest ? { reason: "token-not-yet-valid", claim: "iat" } : undefined;
 }
 
 /**
@@ -58,9 +58,8 @@ function audienceFault({ aud }: Claims, accepted: readonly string[]): Refusal | 
   return fits ? undefined : { reason: "audience-not-accepted", claim: "aud" };
 }
 
-function others({ jti, cnf }: Claims): Refusal | undefined {
-  if (jti !== undefined && typeof jti !== "string") return malformed("jti");
-  // RFC 7800: the token belongs to whoever holds a key, and this version checks no proof of holding one.
+/** RFC 7800: the token belongs to whoever holds a key, and this version checks no proof of holding one. */
+function proofFault({ cnf }: Claims): Refusal | undefined {
   return cnf === undefined ? undefined : { reason: "proof-missing", claim: "cnf" };
 }
 
@@ -77,6 +76,11 @@ export function malformed(claim: string): Refusal {
 /** A NumericDate (RFC 7519, section 2) within what a date can be. */
 export function isDate(value: unknown): value is number {
   return typeof value === "number" && Math.abs(value) <= LATEST;
+}
+
+/** `null` counts as none. */
+function isDateOrNone(value: unknown): value is number | null | undefined {
+  return value === undefined || value === null || isDate(value);
 }
 
 /** One string or a list of strings, as a list; undefined for anything else. */

@@ -1,5 +1,6 @@
 import type { Decision, Reason, Verdict } from "../../policies/decision.ts";
 import type { Principal } from "../../policies/principal.ts";
+import { Unknown } from "../../policies/unknown.ts";
 import type { Observation } from "./events.ts";
 import { jsonText } from "./safe-text.ts";
 
@@ -78,10 +79,20 @@ export class DecisionLines {
 }
 
 function principalText({ issuer, subject, kind, client, actor }: Principal): string {
-  const asked = client === undefined ? "" : `,"client":"${jsonText(client, MAX.party)}"`;
+  const kindText = kind instanceof Unknown ? "unknown" : kind;
+  const by = client === undefined ? "" : `,"client":${partyText(client)}`;
+  return `,"issuer":"${jsonText(issuer, MAX.issuer)}","subject":"${jsonText(subject, MAX.subject)}","kind":"${kindText}"${by}${actorText(actor)}`;
+}
+
+function actorText(actor: Principal["actor"]): string {
+  if (actor instanceof Unknown) return `,"actor":null`;
   const [acting] = actor;
-  const acts = acting === undefined ? "" : `,"actor":"${jsonText(acting.subject, MAX.party)}","actors":${actor.length}`;
-  return `,"issuer":"${jsonText(issuer, MAX.issuer)}","subject":"${jsonText(subject, MAX.subject)}","kind":"${kind}"${asked}${acts}`;
+  return acting === undefined ? "" : `,"actor":${partyText(acting.subject)},"actors":${actor.length}`;
+}
+
+/** null for one that the token does not tell in a form that can be read: it is not nobody. */
+function partyText(party: string | Unknown): string {
+  return party instanceof Unknown ? "null" : `"${jsonText(party, MAX.party)}"`;
 }
 
 function tailText({ rule, verdict, reason }: Decision, status: number, revision: string): string {

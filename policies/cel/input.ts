@@ -1,5 +1,7 @@
+import { elsewhere, keptElsewhere } from "../claim-path.ts";
 import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
+import { known, Unknown } from "../unknown.ts";
 import { Activation } from "./macros.ts";
 
 /** What an expression is evaluated for. */
@@ -10,7 +12,7 @@ export interface ExpressionInput {
   /** `undefined`: anonymous, and an expression that reads the principal cannot be told. */
   readonly principal: Principal | undefined;
   /** The principal's roles in these policies. */
-  readonly roles: readonly string[];
+  readonly roles: readonly string[] | Unknown;
 }
 
 /** `request` and `principal` of one evaluation. Nothing is copied: a field is worked out when it is read. */
@@ -68,14 +70,14 @@ export class RequestView {
   }
 }
 
-/** The fields stand in cel-language.ts; CEL reads no others. `undefined` is absent. */
+/** The fields stand in cel-language.ts; CEL reads no others. `undefined` is absent, and what is unknown throws. */
 export class PrincipalView {
-  readonly roles: readonly string[];
   readonly #principal: Principal;
+  readonly #roles: readonly string[] | Unknown;
 
-  constructor(principal: Principal, roles: readonly string[]) {
+  constructor(principal: Principal, roles: readonly string[] | Unknown) {
     this.#principal = principal;
-    this.roles = roles;
+    this.#roles = roles;
   }
 
   get subject(): string {
@@ -87,32 +89,36 @@ export class PrincipalView {
   }
 
   get kind(): string {
-    return this.#principal.kind;
+    return known(this.#principal.kind);
   }
 
   get groups(): readonly string[] {
-    return this.#principal.groups;
+    return known(this.#principal.groups);
+  }
+
+  get roles(): readonly string[] {
+    return known(this.#roles);
   }
 
   get scopes(): readonly string[] {
-    return this.#principal.scopes;
+    return known(this.#principal.scopes);
   }
 
   get claims(): unknown {
-    return readable(this.#principal.claims);
+    return known(readable(this.#principal.claims));
   }
 
   get client(): string | undefined {
-    return this.#principal.client;
+    return known(this.#principal.client);
   }
 
   get actor(): readonly ActorView[] {
-    return this.#principal.actor.map(({ subject, issuer }) => new ActorView(subject, issuer));
+    return known(this.#principal.actor).map(({ subject, issuer }) => new ActorView(subject, issuer));
   }
 
   get authenticated_at(): Date | undefined {
-    const { authenticatedAt } = this.#principal;
-    return authenticatedAt === undefined ? undefined : new Date(authenticatedAt);
+    const at = known(this.#principal.authenticatedAt);
+    return at === undefined ? undefined : new Date(at);
   }
 
   get expires_at(): Date {
@@ -141,13 +147,27 @@ const READABLE = new WeakMap<object, unknown>();
  * Claims as the library can read them. It tells a map by its `constructor`, so objects that hold a claim of that name
  * become Maps; others stay as they are. Worked out once for each principal.
  */
-function readable(claims: object): unknown {
-  let known = READABLE.get(claims);
-  if (known === undefined) {
-    known = holdsConstructor(claims) ? asMap(claims) : null;
-    READABLE.set(claims, known);
+function readable(claims: Principal["claims"]): unknown {
+  let found = READABLE.get(claims);
+  if (found === undefined) {
+    const away = elsewhere(claims);
+    if (away instanceof Unknown) found = away;
+    else if (away.length > 0) found = withElsewhere(claims, away);
+    else found = holdsConstructor(claims) ? asMap(claims) : null;
+    READABLE.set(claims, found);
   }
-  return known ?? claims;
+  return found ?? claims;
+}
+
+/** Claims of which some are elsewhere: to read one of those, or ask for it with `has`, throws. */
+function withElsewhere(claims: Principal["claims"], away: readonly string[]): object {
+  const view: Record<string, unknown> = { ...claims };
+  for (const name of away) {
+    if (Object.hasOwn(view, name) && view[name] !== null) continue;
+    const unknown = keptElsewhere(name);
+    Object.defineProperty(view, name, { enumerable: true, configurable: true, get: () => known(unknown) });
+  }
+  return holdsConstructor(claims) ? (asMap(view) as object) : view;
 }
 
 function holdsConstructor(value: unknown): boolean {

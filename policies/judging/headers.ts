@@ -1,6 +1,7 @@
 import { compileHeader, type ExpressionInput, type HeaderExpression } from "../cel/conditions.ts";
 import type { IdentityHeader } from "../decision.ts";
 import type { TextFault } from "../fault.ts";
+import { UnknownError } from "../unknown.ts";
 
 /** An identity header of a route: how its value is found, and how long it may be. */
 export interface HeaderRule {
@@ -69,14 +70,14 @@ export function compileHeaderRule(name: string, value: string, max: number = DEF
 export function identityHeaders(
   rules: readonly HeaderRule[],
   input: ExpressionInput,
-): readonly IdentityHeader[] | "header-error" | "header-too-long" {
+): readonly IdentityHeader[] | "header-error" | "header-too-long" | "claim-unknown" {
   const headers: IdentityHeader[] = [];
   for (const { name, expression, max } of rules) {
     let value: string | undefined;
     try {
       value = expression.evaluate(input);
-    } catch {
-      return "header-error";
+    } catch (error) {
+      return error instanceof UnknownError ? "claim-unknown" : "header-error";
     }
     if (value !== undefined) {
       if (hasControls(value)) return "header-error";

@@ -3,6 +3,7 @@ import type { Reason } from "../decision.ts";
 import type { Match, Route, Service, Uses } from "../policies.ts";
 import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
+import { Unknown, UnknownError } from "../unknown.ts";
 import type { HeaderRule } from "./headers.ts";
 import type { Role } from "./roles.ts";
 import type { Subject } from "./subjects.ts";
@@ -50,11 +51,20 @@ export class Rule implements Route {
 /** Why a principal of the service's issuers may or may not pass. */
 export function judge(test: Test, subject: Subject, match: Match, request: PolicyRequest): Reason {
   const { allow, deny, scopes } = test;
-  const { roles } = subject.held;
+  const { roles, doubtful } = subject.held;
   for (const role of deny) if (roles.has(role)) return "role-denied";
-  if (typeof allow !== "string" && !allow.some((role) => roles.has(role))) return "role-missing";
-  for (const scope of scopes) if (!subject.principal.scopes.includes(scope)) return "scope-missing";
-  return conditionFault(test, subject, match, request) ?? "allowed";
+  if (doubtful.size > 0 && deny.some((role) => doubtful.has(role))) return "claim-unknown";
+  if (typeof allow !== "string" && !allow.some((role) => roles.has(role))) {
+    return allow.some((role) => doubtful.has(role)) ? "claim-unknown" : "role-missing";
+  }
+  return scopeFault(scopes, subject.principal) ?? conditionFault(test, subject, match, request) ?? "allowed";
+}
+
+function scopeFault(required: readonly string[], { scopes }: Principal): Reason | undefined {
+  if (required.length === 0) return undefined;
+  if (scopes instanceof Unknown) return "claim-unknown";
+  for (const scope of required) if (!scopes.includes(scope)) return "scope-missing";
+  return undefined;
 }
 
 /** Why the condition refuses; undefined where it does not. One that cannot be worked out refuses. */
@@ -63,13 +73,13 @@ export function conditionFault(
   subject: Subject | undefined,
   { params }: Match,
   request: PolicyRequest,
-): "condition-false" | "condition-error" | undefined {
+): "condition-false" | "condition-error" | "claim-unknown" | undefined {
   if (when === undefined) return undefined;
   try {
     const input = { request, params, principal: subject?.principal, roles: subject?.held.names ?? [] };
     return when.evaluate(input) === true ? undefined : "condition-false";
-  } catch {
-    return "condition-error";
+  } catch (error) {
+    return error instanceof UnknownError ? "claim-unknown" : "condition-error";
   }
 }
 

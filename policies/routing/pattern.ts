@@ -1,5 +1,6 @@
 import { RE2JS, RE2JSException } from "re2js";
 import type { TextFault } from "../fault.ts";
+import { signIn } from "../signs.ts";
 import { ambiguityOf } from "./path.ts";
 
 /** Which requests a route takes: methods and a path, as in Go's http.ServeMux, with RE2 expressions besides. */
@@ -96,6 +97,9 @@ function readMethods(text: string): readonly string[] | undefined {
 function checkMethod(method: string, earlier: readonly string[], offset: number): void {
   if (method === "") throw new PatternError(offset, "no method", "a method such as GET, or `*` alone for any");
   const upper = method.toUpperCase();
+  if (method === "ANY" || method === "ALL") {
+    throw new PatternError(offset, `${method} for a method, which is one of that name`, "`*` alone for any");
+  }
   if (METHOD.test(method)) {
     if (earlier.includes(method)) throw new PatternError(offset, `the method ${method} a second time`, "name it once");
   } else if (METHOD.test(upper)) {
@@ -169,6 +173,10 @@ function readExpression(text: string, offset: number): Expression {
   if (text.length > LONGEST_EXPRESSION) {
     throw new PatternError(offset, "an expression that is too long", `at most ${LONGEST_EXPRESSION} characters`);
   }
+  if (/^\^?\(?\.[*+]\)?\$?$/.test(text)) {
+    const right = "{name} for one segment, {name...} for all that is left";
+    throw new PatternError(offset, `the expression \`${text}\`, which elsewhere takes several segments`, right);
+  }
   const compiled = compile(text, offset);
   if (compiled.programSize() > LARGEST_PROGRAM) {
     throw new PatternError(offset, "an expression that takes too long", "fewer or smaller repetitions");
@@ -195,11 +203,22 @@ function readLiteral(part: string, offset: number, last: boolean): Segment {
   if (part === "" && !last) throw new PatternError(offset, "an empty segment", "leave it out");
   const brace = part.search(/[{}]/);
   if (brace >= 0) throw new PatternError(offset + brace, "a brace within a segment", "a wildcard is a whole segment");
+  checkSigns(part, offset);
   const odd = part.search(NO_CHARACTER);
   if (odd >= 0) throw new PatternError(offset + odd, "a control character or half a character", "leave it out");
   const fault = ambiguityOf(`/${part.replace(BEYOND_ASCII, "x")}`);
   if (fault !== undefined) throw new PatternError(offset + fault.offset - 1, fault.found, fault.right);
   return { kind: "literal", value: decodeURIComponent(part) };
+}
+
+/** What is a wildcard elsewhere would be a path that nobody asks for, and a broader pattern would take the requests. */
+function checkSigns(part: string, offset: number): void {
+  // Of escapes and queries a path's own rules tell.
+  const found = signIn(part.replace(/[%?]/g, "-"));
+  if (found === undefined) return;
+  const literally = found.sign.replace(/[^\w.]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
+  const right = `{name} for one segment, {name...} for all that is left; ${literally} where the sign itself is meant`;
+  throw new PatternError(offset + found.offset, `\`${found.sign}\`, which has no meaning in a path`, right);
 }
 
 function checkListener(segments: readonly Segment[], offset: number): void {

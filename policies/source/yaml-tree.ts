@@ -59,6 +59,7 @@ function spotOf(node: unknown, key: number | undefined, fallback: number, depth:
   if (isSeq(node)) return { ...spot, ...list(node, depth, walk) };
   if (!isScalar(node)) return { ...spot, value: null };
   checkNumber(node, start, walk);
+  checkComment(node, end, walk);
   return { ...spot, value: node.value, style: node.type };
 }
 
@@ -127,4 +128,18 @@ function checkNumber(node: Scalar, start: number, { source, faults }: Walk): voi
   if (typeof node.value !== "number" || node.source === String(node.value)) return;
   const found = `${node.source} without quotes, which to YAML is the number ${node.value}`;
   faults.push(source.fault(start, found, `"${node.source}" in quotes, or a plain decimal number`));
+}
+
+/** A comment that begins right behind its `#`, as a name goes on: honest ones have a blank there. */
+const CUT = /[ \t]+(#+[^\s#]\S*)/y;
+
+/** YAML cuts `Team #1` to `Team`, which may be another's name. */
+function checkComment(node: Scalar, end: number, { source, faults }: Walk): void {
+  if (node.type !== "PLAIN" || typeof node.value !== "string") return;
+  CUT.lastIndex = end;
+  const [cut, comment = ""] = CUT.exec(source.text) ?? [];
+  if (cut === undefined) return;
+  const found = `"${comment}" behind a text without quotes, which to YAML is a comment`;
+  const right = "the whole text in quotes if it belongs to it; a comment has a blank behind its #";
+  faults.push(source.fault(end + cut.length - comment.length, found, right));
 }

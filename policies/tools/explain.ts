@@ -2,7 +2,7 @@ import { conjunctsOf } from "../cel/conditions.ts";
 import type { CompiledService } from "../compile/service.ts";
 import { type Decision, type Reason, refusal, statusOf } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
-import type { Role } from "../judging/roles.ts";
+import type { Held, Role } from "../judging/roles.ts";
 import { conditionFault, Rule } from "../judging/rule.ts";
 import type { Subject } from "../judging/subjects.ts";
 import type { Match } from "../policies.ts";
@@ -11,6 +11,7 @@ import type { PolicyRequest } from "../request.ts";
 import { normalizeHost } from "../routing/host.ts";
 import { RouteTable } from "../routing/routes.ts";
 import { nearest } from "../source/validate.ts";
+import { type Truth, Unknown } from "../unknown.ts";
 
 /** One step on the way to a decision. `no` is what refused, or what did not apply; `note` says what was found. */
 export interface Step {
@@ -122,13 +123,10 @@ function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): 
     for (const text of who.found ?? []) push("note", text);
   } else {
     const { subject, issuer, kind, client, actor, groups, scopes, audiences } = who.principal;
-    const by = client === undefined ? "" : ` by the client ${JSON.stringify(client)}`;
-    const [acting] = actor;
-    const chain = actor.length > 1 ? `, the last of ${actor.length} actors` : "";
-    const acts = acting === undefined ? "" : `; ${JSON.stringify(acting.subject)} acts for it${chain}`;
+    const kindText = kind instanceof Unknown ? `principal of an unknown kind (${kind.text})` : kind;
     push(
       "note",
-      `${kind} ${JSON.stringify(subject)} of ${issuer}${by}${acts}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
+      `${kindText} ${JSON.stringify(subject)} of ${issuer}${clientText(client)}${actorText(actor)}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
     );
     if (!service.issuers.has(issuer)) push("no", `the service takes principals of ${listed([...service.issuers])}`);
     if (service.audiences.length > 0 && !audiences.some((audience) => service.audiences.includes(audience)))
@@ -136,17 +134,33 @@ function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): 
   }
 }
 
-function listed(values: readonly string[]): string {
+function clientText(client: Principal["client"]): string {
+  if (client instanceof Unknown) return ` by an unknown client (${client.text})`;
+  return client === undefined ? "" : ` by the client ${JSON.stringify(client)}`;
+}
+
+function actorText(actor: Principal["actor"]): string {
+  if (actor instanceof Unknown) return `; who acts for it is unknown (${actor.text})`;
+  const [acting] = actor;
+  const chain = actor.length > 1 ? `, the last of ${actor.length} actors` : "";
+  return acting === undefined ? "" : `; ${JSON.stringify(acting.subject)} acts for it${chain}`;
+}
+
+function listed(values: readonly string[] | Unknown): string {
+  if (values instanceof Unknown) return `unknown (${values.text})`;
   return values.length === 0 ? "none" : values.map((value) => JSON.stringify(value)).join(", ");
 }
 
 function explainRoles({ test }: Rule, { principal, held }: Subject, now: number, steps: Step[]): void {
   for (const role of test.deny) {
     const has = held.roles.has(role);
+    const doubtful = held.doubtful.has(role);
     steps.push({
       about: "deny",
-      outcome: has ? "no" : "yes",
-      text: `${has ? "has" : "does not have"} the denied role ${role.name}`,
+      outcome: has || doubtful ? "no" : "yes",
+      text: doubtful
+        ? `cannot be told to lack the denied role ${role.name}: ${bindingsText(role, principal, held, now)}`
+        : `${has ? "has" : "does not have"} the denied role ${role.name}`,
     });
   }
   if (test.allow === "authenticated")
@@ -158,32 +172,42 @@ function explainRoles({ test }: Rule, { principal, held }: Subject, now: number,
     steps.push({
       about: "role",
       outcome: held.roles.has(role) ? "yes" : "no",
-      text: `${role.name}: ${bindingsText(role, principal, held.roles, now)}`,
+      text: `${role.name}: ${bindingsText(role, principal, held, now)}`,
     });
   }
 }
 
-function bindingsText(role: Role, principal: Principal, held: ReadonlySet<Role>, now: number): string {
+function bindingsText(role: Role, principal: Principal, { roles, doubtful }: Held, now: number): string {
   return role.bindings
-    .map((binding) => {
-      const checks = binding
-        .checks(principal)
-        .map(({ key, wanted, holds }) => `${holds ? "" : "not "}${key} ${wanted}`);
-      const { included, until } = binding;
-      if (included !== undefined) checks.push(`${held.has(included) ? "" : "not "}role ${included.name}`);
+    .map(({ checks, included, until }) => {
+      const parts = checks.map(({ key, wanted, holds }) => checkText(`${key} ${wanted}`, holds(principal)));
+      if (included !== undefined && doubtful.has(included)) parts.push(`unknown role ${included.name}`);
+      else if (included !== undefined) parts.push(checkText(`role ${included.name}`, roles.has(included)));
       if (until !== Number.POSITIVE_INFINITY)
-        checks.push(`${now < until ? "" : "not "}until ${new Date(until).toISOString()}`);
-      return `{ ${checks.join(", ")} }`;
+        parts.push(checkText(`until ${new Date(until).toISOString()}`, now < until));
+      return `{ ${parts.join(", ")} }`;
     })
     .join(" or ");
 }
 
-function explainScopes({ test }: Rule, { principal }: Subject, steps: Step[]): void {
+function checkText(text: string, truth: Truth): string {
+  if (truth instanceof Unknown) return `unknown ${text} (${truth.text})`;
+  return truth ? text : `not ${text}`;
+}
+
+function explainScopes({ test }: Rule, { principal: { scopes } }: Subject, steps: Step[]): void {
   for (const scope of test.scopes) {
-    const has = principal.scopes.includes(scope);
-    steps.push({ about: "scope", outcome: has ? "yes" : "no", text: `${has ? "has" : "lacks"} ${scope}` });
+    const has = !(scopes instanceof Unknown) && scopes.includes(scope);
+    const text = scopes instanceof Unknown ? `cannot be told to have ${scope}` : `${has ? "has" : "lacks"} ${scope}`;
+    steps.push({ about: "scope", outcome: has ? "yes" : "no", text });
   }
 }
+
+const CONDITION_FAULTS = {
+  "condition-false": "is false",
+  "condition-error": "cannot be told",
+  "claim-unknown": "cannot be told: it reads what is unknown of the principal",
+} as const;
 
 /** The condition as a whole, and where it is a chain of `&&` each of its parts. */
 function explainCondition(
@@ -197,7 +221,7 @@ function explainCondition(
   if (when === undefined) return;
   for (const part of conjunctsOf(when)) {
     const fault = conditionFault({ ...test, when: part }, subject, match, request);
-    const value = fault === undefined ? "is true" : fault === "condition-false" ? "is false" : "cannot be told";
+    const value = fault === undefined ? "is true" : CONDITION_FAULTS[fault];
     steps.push({ about: "condition", outcome: fault === undefined ? "yes" : "no", text: `${part.text}  ${value}` });
   }
 }
@@ -209,7 +233,8 @@ function concluded(steps: readonly Step[], decision: Decision): Explanation {
     outcome: "note",
     text: value === undefined ? `${name} is not set` : `${name}: ${value}`,
   }));
-  if (roles.length > 0) last.unshift({ about: "role", outcome: "note", text: `all roles: ${roles.join(", ")}` });
+  if (!(roles instanceof Unknown) && roles.length > 0)
+    last.unshift({ about: "role", outcome: "note", text: `all roles: ${roles.join(", ")}` });
   if (shadow !== undefined)
     last.push({ about: "shadow", outcome: "note", text: `would ${shadow.verdict}: ${shadow.reason}` });
   const status = statusOf(reason);

@@ -8,6 +8,7 @@ import schema from "../policy-test.schema.json" with { type: "json" };
 import type { Kind, Principal } from "../principal.ts";
 import { readDocument } from "../source/document.ts";
 import { nearest, schemaFaults } from "../source/validate.ts";
+import { Unknown } from "../unknown.ts";
 import { parseRequestLine, type WrittenRequest } from "./request-line.ts";
 
 /** One case as a file has it (policy-test.schema.json). */
@@ -31,6 +32,7 @@ interface PrincipalEntry {
   readonly claims?: Readonly<Record<string, unknown>>;
   readonly client?: string;
   readonly actor?: readonly string[];
+  readonly unknown?: readonly ("kind" | "groups" | "scopes" | "client" | "actor" | "authenticated_at")[];
 }
 
 interface Expectation {
@@ -154,20 +156,25 @@ function decide(
 function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: PolicyEnvironment): Principal | undefined {
   if (entry === undefined) return undefined;
   const issuer = issuers.find(({ name }) => name === entry.issuer);
-  const { subject, groups = [], scopes = [], claims = {}, client, actor = [] } = entry;
+  const { subject, groups = [], scopes = [], claims = {}, client, actor = [], unknown = [] } = entry;
+  const unless = <T>(field: (typeof unknown)[number], value: T) =>
+    unknown.includes(field) ? new Unknown(field, "unknown in this case") : value;
   return {
     issuer: entry.issuer,
     subject,
-    kind: entry.kind ?? issuer?.kinds?.[0] ?? "person",
-    groups,
-    scopes,
+    kind: unless("kind", entry.kind ?? issuer?.kinds?.[0] ?? "person"),
+    groups: unless("groups", groups),
+    scopes: unless("scopes", scopes),
     audiences: entry.audiences ?? issuer?.audiences ?? [],
     claims,
-    client,
-    actor: actor.map((each) => ({ subject: each, issuer: undefined })),
+    client: unless("client", client),
+    actor: unless(
+      "actor",
+      actor.map((each) => ({ subject: each, issuer: undefined })),
+    ),
     arn: undefined,
     uri: undefined,
-    authenticatedAt: undefined,
+    authenticatedAt: unless("authenticated_at", undefined),
     expiresAt: now + 600_000,
     bound: "",
   };

@@ -170,6 +170,30 @@ test("explain shows every step to the decision", async (t) => {
   );
 });
 
+test("explain says what is unknown, and why", async (t) => {
+  const policy = `${POLICY.replace("roles:", "roles:\n  banned: [{ issuer: idp, claim: { my.app.banned: true } }]")}
+      - { name: write, match: ["PUT /v1/orders/{id}"], allow: [authenticated], deny: [banned] }
+`;
+  const claims = { sub: "alice", groups: 7, client_kind: "robot", "my.app": { banned: "true" } };
+  const cwd = folderOf(t, { ...FILES, "policies/orders.yaml": policy, "alice.json": JSON.stringify(claims) });
+  const explain = async (method: string) => {
+    const asked = `${method} https://orders.example.com/v1/orders/42`;
+    return (await command(["explain", asked, "--claims", "alice.json", "--issuer", "idp"], { cwd })).out;
+  };
+  const [read, write] = [await explain("GET"), await explain("PUT")];
+  const groups = "the claim groups: a number that cannot be read; expected texts";
+  t.match(read, `groups unknown (${groups})`);
+  t.match(read, "principal of an unknown kind (the claim client_kind: a text that cannot be read; expected `person`");
+  t.match(read, `- role        reader: { issuer idp, unknown group Readers (${groups}) }`);
+  t.match(read, '- condition   principal.kind == "person"  cannot be told: it reads what is unknown of the principal');
+  t.match(read, "- decision    deny: claim-unknown (403)");
+  t.match(
+    write,
+    '- deny        cannot be told to lack the denied role banned: { issuer idp, unknown claim my.app.banned true (the claim my.app.banned: the token has "my.app", one name; write the path as a list of names) }',
+  );
+  t.match(write, "- decision    deny: claim-unknown (403)");
+});
+
 test("explain verifies a token by the issuer's keys, and never shows it", async (t) => {
   const provider = await startProvider({ alice: { kind: "person", groups: ["Readers"] } });
   t.teardown(() => provider.close());
@@ -241,7 +265,11 @@ test("explain names what was found in a refused token and what was expected, and
     [signed({ exp: now - 100 }), "token-expired", /exp is 20.*Z, 1\d\d s ago; `clock_tolerance` is 30 s/],
     [signed({ nbf: now + 100 }), "token-not-yet-valid", /nbf is 20.*Z, \d+ s from now; /],
     [signed({ iat: now + 100 }), "token-not-yet-valid", /iat is 20/],
-    [signed({ groups: { [secret]: true } }), "claim-malformed", /groups is an object; expected: a list of texts/],
+    [
+      signed({ sub: undefined, _claim_names: { sub: secret } }),
+      "claim-malformed",
+      /sub is unknown \(the issuer keeps it elsewhere\); expected: a text/,
+    ],
     [
       signed({ typ: "ID" }, { typ: "JWT" }),
       "token-not-access",
@@ -298,10 +326,10 @@ test("explain names what was found in a refused token and what was expected, and
       "no claim's value, no token",
     );
   }
-  writeFileSync(join(cwd, "claims.json"), JSON.stringify({ groups: 7, sub: "alice" }));
+  writeFileSync(join(cwd, "claims.json"), JSON.stringify({ sub: 7 }));
   const claims = ["--claims", "claims.json", "--issuer", "idp"];
   const taken = await command(["explain", "GET https://orders.example.com/v1/orders/42", ...claims], { cwd });
-  t.match(taken.out, "groups is a number; expected: a list of texts", "taken claims, too");
+  t.match(taken.out, "sub is a number; expected: a text", "taken claims, too");
 });
 
 test("test judges cases, tells failing ones and rules that no case shows", async (t) => {
@@ -310,6 +338,10 @@ test("test judges cases, tells failing ones and rules that no case shows", async
     request: GET https://orders.example.com/v1/orders/42
     principal: { issuer: idp, subject: alice, groups: [Readers] }
     expect: { verdict: allow, rule: orders/read, headers: { x-auth-subject: alice } }
+  - name: whose groups are elsewhere does not
+    request: GET https://orders.example.com/v1/orders/42
+    principal: { issuer: idp, subject: alice, unknown: [groups] }
+    expect: { verdict: deny, reason: claim-unknown }
   - name: nobody does not
     request: GET https://orders.example.com/v1/orders/42
     expect: { verdict: ${verdict}, reason: credential-missing }
@@ -317,19 +349,19 @@ test("test judges cases, tells failing ones and rules that no case shows", async
   const cwd = folderOf(t, { ...FILES, "policies/orders.test.yaml": cases("deny") });
   const passed = await command(["test"], { cwd });
   t.equal(passed.code, 0);
-  t.match(passed.out, "2 passed, 0 failed");
+  t.match(passed.out, "3 passed, 0 failed");
   t.match(passed.out, /orders\/health +0 +0 {2}no case that it allows/);
   writeFileSync(join(cwd, "wrong.yaml"), cases("allow"));
   const failed = await command(["test", "wrong.yaml"], { cwd });
   t.equal(failed.code, 1);
   t.match(failed.out, /FAIL {2}nobody does not .*\n {6}verdict: deny instead of allow\n/);
-  t.match(failed.out, "wrong.yaml:6");
+  t.match(failed.out, "wrong.yaml:10");
   const json = await command(["test", "wrong.yaml", "--json"], { cwd });
-  t.match(JSON.parse(json.out), { passed: 1, failed: 1 });
+  t.match(JSON.parse(json.out), { passed: 2, failed: 1 });
   writeFileSync(join(cwd, "typo.yaml"), cases("deny").replace("credential-missing", "credential-mising"));
   const typo = await command(["test", "typo.yaml"], { cwd });
   t.equal(typo.code, 78);
-  t.match(typo.err, /typo\.yaml:8:\d+: no reason "credential-mising"; did you mean "credential-missing"\?/);
+  t.match(typo.err, /typo\.yaml:12:\d+: no reason "credential-mising"; did you mean "credential-missing"\?/);
 });
 
 test("generate writes the same bytes for the same input, and overwrites only what it wrote", async (t) => {

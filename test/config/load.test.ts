@@ -143,7 +143,7 @@ test("a unix socket is for its owner and group unless the file says otherwise", 
 test("texts come from the environment and from files", (t) => {
   const files = new Files(t.testdir({ run: {} }));
   const audience = files.write("run/audience", "api://orders\n");
-  const audiences = [file("run/audience"), `${env("PREFIX")}-${env("NAME")}`, `${file(audience)}/2`];
+  const audiences = [file("run/audience"), { equals: `${env("PREFIX")}-${env("NAME")}` }, `${file(audience)}/2`];
   const loaded = files.load(
     SHORTEST.replace("[orders]", () => JSON.stringify(audiences)),
     {
@@ -158,6 +158,38 @@ test("texts come from the environment and from files", (t) => {
     "what is put in is not searched again",
   );
   t.strictSame([...new Set(loaded.files)], [loaded.config.file, audience], "and the files are to be watched");
+  t.end();
+});
+
+test("a claim stands at a path, a list of names, the first of several places, or is a mapping's keys", (t) => {
+  const files = new Files(t.testdir());
+  const claims = (text: string) => {
+    const loaded = files.load(SHORTEST.replace("[orders]", () => `["orders"], claims: ${text}`));
+    return "config" in loaded ? loaded.config.issuers[0]?.claims : loaded.faults;
+  };
+  const preset = { subject: "sub", groups: "groups", scopes: "scp", kind: undefined, client: undefined };
+  t.strictSame(claims("{}"), preset);
+  t.strictSame(
+    claims(
+      "{ subject: { first: [uid, [ext, my.id]] }, groups: [resource_access, my.app, roles], kind: { first: [k] } }",
+    ),
+    {
+      ...preset,
+      subject: { first: ["uid", ["ext", "my.id"]] },
+      groups: ["resource_access", "my.app", "roles"],
+      kind: { first: ["k"] },
+    },
+  );
+  t.strictSame(claims('{ groups: { keys_of: "urn:roles" }, scopes: { first: [scp, { keys_of: [a, b.c] }] } }'), {
+    ...preset,
+    groups: { keysOf: "urn:roles" },
+    scopes: { first: ["scp", { keysOf: ["a", "b.c"] }] },
+  });
+  t.strictSame(
+    claims('{ groups: ["a*", "$.b"] }'),
+    { ...preset, groups: ["a*", "$.b"] },
+    "names in a list are literal",
+  );
   t.end();
 });
 

@@ -171,7 +171,54 @@ export const MISTAKES: readonly (readonly [from: string, to: string, ...faults: 
     "algorithms: []",
     '13:17: an empty list; a list of signature algorithms, such as ["RS256","ES256"]',
   ],
-  ["subject: uid", "subject: [uid]", "15:16: a list; the name or dotted path of the claim that says who it is"],
+  ...[
+    "https://login.example/{tenantid}/v2.0",
+    "https://*.example.com",
+    "https://a.example/<tenant>",
+    "https://a.example/:tenant/",
+    "https://a.example/%7Btid%7D",
+    "https://a.example/x$",
+  ].map((url): [string, string, string] => [
+    "issuer: https://example.okta.com/oauth2/default",
+    `issuer: "${url}"`,
+    `11:13: the text ${JSON.stringify(url)}; the issuer's whole URL, as its tokens have it: an issuer of its own for each that differs in this`,
+  ]),
+  ...["*", "api://*", "<audience>", "{audience}", "^api$", "api://.+", "api?"].map(
+    (audience): [string, string, string] => [
+      "audiences: [api://orders]",
+      `audiences: ["${audience}"]`,
+      `12:17: the text ${JSON.stringify(audience)}; an audience as tokens have it in \`aud\`: \`*\`, \`?\`, \`<name>\` and other signs of patterns have no meaning there; \`{ equals: AUDIENCE }\` if it is really called so`,
+    ],
+  ),
+  [
+    "audiences: [api://orders]",
+    "audiences: [{ matches: api }]",
+    '12:17: no "equals" here; the audience, letter by letter',
+    `12:19: unknown key "matches"; Known keys: equals`,
+  ],
+  ["subject: uid", "subject: [1]", "15:17: the number 1; a claim's name"],
+  ...["realm_access[0]", "$.sub", "/sub", "a..b", "a.*", "<sub>", "a/b"].map((path): [string, string, string] => [
+    "subject: uid",
+    `subject: "${path}"`,
+    `15:16: the text ${JSON.stringify(path)}; ${path === "a/b" ? "dots between the names to descend" : "names with dots between, such as `realm_access.roles`"}; the names as a list, such as \`[resource_access, my.app, roles]\`, are taken as they are`,
+  ]),
+  [
+    "groups: roles",
+    "groups: { first: [] }",
+    '16:24: an empty list; a list of places, of which the first that is there counts, such as ["groups","realm_access.roles"]',
+  ],
+  [
+    "groups: roles",
+    'groups: { first: [a, { keys_of: "b[0]" }] }',
+    '16:39: the text "b[0]"; names with dots between, such as `realm_access.roles`; the names as a list, such as `[resource_access, my.app, roles]`, are taken as they are',
+  ],
+  [
+    "groups: roles",
+    "groups: { key_of: a }",
+    '16:17: unknown key "key_of"; did you mean "keys_of"? Known keys: keys_of, first',
+  ],
+  ["groups: roles", "groups: { keys_of: a, first: [b] }", "16:15: too many keys; at most 1 keys"],
+  ["kind: client_kind", "kind: { keys_of: a }", '18:15: unknown key "keys_of"; Known keys: first'],
   [
     "groups: roles",
     "groups: ''",
@@ -194,8 +241,8 @@ export const MISTAKES: readonly (readonly [from: string, to: string, ...faults: 
   ],
   [
     "client: cid",
-    "client: [cid]",
-    "19:15: a list; the name or dotted path of the claim with the client that asked for the token",
+    "client: 5",
+    "19:15: the number 5; the name or dotted path of the claim with the client that asked for the token",
   ],
   [
     "id_tokens: accept",

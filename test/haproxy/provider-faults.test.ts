@@ -1,6 +1,12 @@
 import { test } from "tap";
 import { haproxies } from "../support/haproxy.ts";
-import { stage } from "../support/stage.ts";
+import { POLICY, stage } from "../support/stage.ts";
+
+const BANNED = `
+roles: { banned: [{ issuer: idp, group: banned }] }
+${POLICY.trim()}
+      - { name: write, match: [GET /v1/write], allow: [authenticated], deny: [banned] }
+`;
 
 for (const binary of haproxies()) {
   const name = `HAProxy ${binary.version}`;
@@ -43,5 +49,27 @@ for (const binary of haproxies()) {
     t.equal((await ask({ token: fresh })).status, 200, "the new keys are found without a restart");
     await refused(t, 401, "key-unknown", { token: stranger });
     await refused(t, 401, "signature-invalid", { token: `${fresh.slice(0, -8)}AAAAAAAA` });
+  });
+
+  test(`${name}: groups that cannot be read pass no deny by, and go where nobody asks for them`, async (t) => {
+    const groups = (value: unknown) => ({ kind: "person", claims: { groups: value, auth_time: "today" } }) as const;
+    const parties = { number: groups(7), nothing: groups(null), banned: groups(["banned"]), staff: groups(["staff"]) };
+    const { provider, untilAllowed, refused, ask, backend } = await stage(t, binary, BANNED, parties);
+    await untilAllowed();
+    const path = "/v1/write";
+    for (const person of ["number", "nothing", "banned", "staff"] as const) {
+      const token = await provider.token(person);
+      t.equal((await ask({ token })).status, 200, `${person}: a route that asks for no groups`);
+      t.strictSame(backend.last("x-auth-subject"), [person]);
+      if (person === "number") await refused(t, 403, "claim-unknown", { token, path });
+      else if (person === "banned") await refused(t, 403, "role-denied", { token, path });
+      else t.equal((await ask({ token, path })).status, 200, person);
+    }
+    const claims = { iss: provider.issuer, sub: "many", aud: "api://orders", exp: 4e9 };
+    const overage = {
+      _claim_names: { groups: "src1" },
+      _claim_sources: { src1: { endpoint: "https://evil.example" } },
+    };
+    await refused(t, 403, "claim-unknown", { token: await provider.sign({ ...claims, ...overage }), path });
   });
 }

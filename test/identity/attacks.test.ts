@@ -171,3 +171,46 @@ test("access tokens that have something of an ID token are none, and ID tokens p
   }
   t.equal(await open.judge(await kit.signed({ typ: "Refresh" }, JWT)), "token-not-access", "no other kind is");
 });
+
+test("no claim refuses a token but those that prove something", async (t) => {
+  const kit = await newKit("");
+  const { identity, judge } = startIdentity([oidcIssuer(kit.provider.issuer)]);
+  t.teardown(async () => {
+    identity.close();
+    await kit.provider.close();
+  });
+  await identity.ready();
+  const odd = [null, true, 7, -1, "", "2026-11-25T12:00:00Z", [], [null], [[7]], {}, { sub: 7 }, { act: null }];
+  const names = [
+    "jti",
+    "act",
+    "may_act",
+    "auth_time",
+    "groups",
+    "scope",
+    "client_kind",
+    "azp",
+    "_claim_names",
+    "hasgroups",
+  ];
+  for (const name of names) {
+    for (const value of odd) {
+      t.equal(await judge(await kit.signed({ [name]: value })), "proven", `${name}: ${JSON.stringify(value)}`);
+    }
+  }
+  for (const name of ["nbf", "iat"])
+    t.equal(await judge(await kit.signed({ [name]: null })), "proven", `${name}: null`);
+  const [proofs, bad] = [
+    ["iss", "exp", "aud", "sub", "cnf"],
+    [true, 7, [7], {}],
+  ];
+  for (const name of proofs) {
+    for (const value of name === "exp" ? bad.filter((each) => each !== 7) : bad) {
+      t.match(
+        await judge(await kit.signed({ [name]: value })),
+        /^(claim|proof|issuer|audience)-/,
+        `${name}: ${JSON.stringify(value)}`,
+      );
+    }
+  }
+});

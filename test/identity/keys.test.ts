@@ -49,7 +49,7 @@ test("real access tokens of persons, workloads and agents are proven, by RS256, 
   });
   const billing = (await verify(await provider.token("billing"))).principal;
   t.match(billing, { subject: "billing", kind: "workload", scopes: ["orders:read", "orders:write"], groups: [] });
-  t.equal(billing?.expiresAt, (billing?.authenticatedAt ?? 0) + 120_000 + 30_000, "expiry with the tolerance");
+  t.equal(billing?.expiresAt, Number(billing?.authenticatedAt) + 120_000 + 30_000, "expiry with the tolerance");
   const assistant = (await verify(await provider.token("assistant"))).principal;
   t.match(assistant, { kind: "agent", actor: [{ subject: "planner" }, { subject: "alice" }] });
   t.match(identity.status(), [{ name: "provider", issuer: provider.issuer, keys: 3, identities: 3, error: undefined }]);

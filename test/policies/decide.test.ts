@@ -1,5 +1,6 @@
 import { test } from "tap";
 import type { Principal } from "../../policies/principal.ts";
+import { Unknown } from "../../policies/unknown.ts";
 import { type Asked, decide, NOON, policiesFrom, principalFrom } from "../support/policies.ts";
 
 const POLICY = `
@@ -64,7 +65,7 @@ const F = "https://okta.example.com";
 
 type Row = readonly [request: string, who: Principal | undefined, outcome: string, asked?: Asked];
 
-/** `reason rule [roles]` */
+/** `reason rule [roles]`, with `?` for roles that cannot be told. */
 const ROWS: readonly Row[] = [
   // where to
   ["GET https://other.example.com/", reader, "host-unknown  []"],
@@ -117,12 +118,14 @@ const ROWS: readonly Row[] = [
   [
     `GET ${O}/region`,
     principalFrom({ claims: { org: { region: "emea" }, "https://example.com/tier": "2", tags: ["eu"] } }),
-    "role-missing orders/region []",
+    // Text or number: nobody can tell whether they would be the same.
+    "claim-unknown orders/region [?]",
   ],
   [
     `GET ${O}/region`,
     principalFrom({ claims: { "org.region": "emea", "https://example.com/tier": 2, tags: ["eu"] } }),
-    "role-missing orders/region []",
+    // The path was not written for a name with a dot.
+    "claim-unknown orders/region [?]",
   ],
   [
     `GET ${O}/region`,
@@ -222,9 +225,94 @@ const ROWS: readonly Row[] = [
 test("who may do what", (t) => {
   for (const [request, who, outcome, asked] of ROWS) {
     const { verdict, reason, rule, roles } = decide(policies, request, who, asked);
-    t.equal(`${reason} ${rule} [${roles}]`, outcome, `${request} by ${who?.subject ?? "nobody"}`);
+    t.equal(
+      `${reason} ${rule} [${roles instanceof Unknown ? "?" : roles}]`,
+      outcome,
+      `${request} by ${who?.subject ?? "nobody"}`,
+    );
     const goesOn = ["allowed", "anyone", "anonymous", "preflight"].includes(reason);
     t.equal(verdict, goesOn ? "allow" : "deny");
+  }
+  t.end();
+});
+
+/** A binding of okta, who has the role by it, who has not, and of whom nobody can tell. */
+const BINDINGS: readonly (readonly [binding: string, has: object[], lacks: object[], unknown: object[]])[] = [
+  ["group: { prefix: ext- }", [{ groups: ["a", "ext-b"] }, { groups: ["ext-"] }], [{ groups: ["next-b", "ext"] }], []],
+  ["group: { suffix: -ext }", [{ groups: ["b-ext"] }], [{ groups: ["b-extra"] }], []],
+  ["group: { prefix: ab, suffix: bc }", [{ groups: ["abbc"] }, { groups: ["abXbc"] }], [{ groups: ["abc"] }], []],
+  ['group: { equals: "ext-*" }', [{ groups: ["ext-*"] }], [{ groups: ["ext-a"] }], []],
+  ['subject: { suffix: "@example.com" }', [{ subject: "a@example.com" }], [{ subject: "a@example.com.evil" }], []],
+  ['scope: { prefix: "orders:" }', [{ scopes: ["orders:read"] }], [{ scopes: ["preorders:read"] }], []],
+  [
+    "claim: { azp: { prefix: app- } }",
+    [{ claims: { azp: "app-1" } }, { claims: { azp: ["x", "app-1"] } }],
+    [{ claims: { azp: "webapp-1" } }, { claims: { azp: null } }, { claims: {} }, { claims: { azp: [] } }],
+    [{ claims: { azp: 1 } }, { claims: { azp: { prefix: "app-" } } }, { claims: { azp: ["x", 1] } }],
+  ],
+  [
+    "claim: { blocked: true }",
+    [{ claims: { blocked: true } }, { claims: { blocked: [false, true] } }],
+    [{ claims: { blocked: false } }, { claims: { blocked: null } }],
+    [{ claims: { blocked: "true" } }, { claims: { blocked: 1 } }, { claims: { blocked: ["true"] } }],
+  ],
+  [
+    "claim: { level: 2 }",
+    [{ claims: { level: 2 } }, { claims: { level: 2n } }, { claims: { level: [1, 2] } }],
+    [{ claims: { level: 3 } }, { claims: { level: 9007199254740993n } }],
+    [{ claims: { level: "2" } }, { claims: { level: [["2"]] } }],
+  ],
+  [
+    "claim: [{ path: [resource_access, my.app, roles], value: admin }]",
+    [{ claims: { resource_access: { "my.app": { roles: ["admin"] } } } }],
+    [{ claims: { resource_access: { my: { app: { roles: ["admin"] } } } } }, { claims: { resource_access: null } }],
+    [{ claims: { resource_access: { "my.app": ["admin"] } } }, { claims: { _claim_names: { resource_access: "s" } } }],
+  ],
+  [
+    "claim: { resource_access.my.app.roles: admin }",
+    [{ claims: { resource_access: { my: { app: { roles: ["admin"] } } } } }],
+    [{ claims: { resource_access: { my: {} } } }, { claims: { resource_access: { "other.app": {} } } }],
+    [{ claims: { resource_access: { "my.app": { roles: ["user"] } } } }],
+  ],
+  [
+    // What certainly does not hold settles it, whatever else is unknown.
+    "kind: agent, claim: { blocked: true }",
+    [{ kind: "agent", claims: { blocked: true } }],
+    [{ claims: { blocked: "true" } }, { kind: "agent" }],
+    [{ kind: "agent", claims: { blocked: "true" } }],
+  ],
+];
+
+test("what a binding asks for is there, is not, or cannot be told", (t) => {
+  for (const [binding, has, lacks, unknown] of BINDINGS) {
+    const policies = policiesFrom(`
+roles: { r: [{ issuer: okta, ${binding} }] }
+services:
+  s:
+    hosts: [s.example.com]
+    issuers: [okta]
+    audiences: [api://orders]
+    backend: s
+    routes:
+      - { name: deny, match: [GET /deny], allow: [authenticated], deny: [r] }
+      - { name: allow, match: [GET /allow], allow: [r] }
+`);
+    for (const [principals, ...outcomes] of [
+      [has, "role-denied", "allowed"],
+      [lacks, "allowed", "role-missing"],
+      [unknown, "claim-unknown", "claim-unknown"],
+    ] as const) {
+      for (const changes of principals) {
+        const judged = ["/deny", "/allow"].map(
+          (path) => decide(policies, `GET https://s.example.com${path}`, principalFrom(changes)).reason,
+        );
+        t.strictSame(
+          judged,
+          outcomes,
+          `${binding}: ${JSON.stringify(changes, (_, v) => (typeof v === "bigint" ? `${v}` : v))}`,
+        );
+      }
+    }
   }
   t.end();
 });

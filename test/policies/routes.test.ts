@@ -204,7 +204,7 @@ test("an expression must fit the whole decoded segment, in linear time", (t) => 
     ["a|ab", "ab", true],
     ["^a$", "a", true],
     ["[0-9]*", "", false],
-    [".+", "caf%C3%A9", true],
+    ["c.+", "caf%C3%A9", true],
     ["caf.", "caf%C3%A9", true],
     ["[0-9]{2}", "42", true],
     ["[0-9]{2}", "423", false],
@@ -417,6 +417,22 @@ test("a pattern that means nothing is refused, with the place and what would be 
     ["GET|PUT|GET /v1", 8, /GET a second time/, /once/],
     ["GET|* /v1", 4, /`\*`/, /alone/],
     ["GET,PUT /v1", 0, /`GET,PUT`/, /GET\|PUT/],
+    ["ANY /v1", 0, /ANY for a method/, /`\*` alone/],
+    ["GET|ALL /v1", 4, /ALL for a method/, /`\*` alone/],
+    [
+      "* /admin/*",
+      9,
+      /`\*`, which has no meaning/,
+      /\{name\} for one segment, \{name\.\.\.\} for all that is left; %2A where/,
+    ],
+    ["GET /a/**/b", 7, /`\*\*`/, /%2A%2A/],
+    ["GET /users/:id", 11, /`:`/, /%3A/],
+    ["GET /a/<id>", 7, /`<id>`/, /%3Cid%3E/],
+    ["GET /^a", 5, /`\^`/, /%5E/],
+    ["GET /a$", 6, /`\$`/, /%24/],
+    ["GET /a/(.+)", 8, /`\.\+`/, /\.%2B/],
+    ["GET /a/{id:.*}", 11, /elsewhere takes several segments/, /\{name\.\.\.\}/],
+    ["GET /a/{id:^(.+)$}", 11, /elsewhere takes several segments/, /\{name\.\.\.\}/],
     ["GÉT /v1", 0, /`GÉT`/, /GET\|PUT/],
     ["GET  /v1", 4, /does not begin with \//, /\//],
     ["GET v1", 4, /does not begin with \//, /\//],
@@ -524,6 +540,24 @@ test("a host leads to its exact name, then to the longest wildcard", (t) => {
   t.end();
 });
 
+test("a sign that other tools give a meaning is written as an escape where it is meant itself", (t) => {
+  const cases = [
+    ["/a/%2A", "/a/*"],
+    ["/a/x%2A%2a", "/a/x**"],
+    ["/users/%3Aid", "/users/:id"],
+    ["/a%24", "/a$"],
+    ["/a/.%2B", "/a/.+"],
+    ["/a/%3Cid%3E", "/a/%3cid%3e"],
+    ["/$metadata/v1:cancel", "/$metadata/v1:cancel"],
+  ] as const;
+  for (const [pattern, path] of cases) {
+    const table = tableOf(`GET ${pattern}`);
+    t.match(table.find("GET", path), { value: `GET ${pattern}` }, path);
+    t.match(table.find("GET", "/a/b"), { reason: "route-unknown" }, "and nothing else");
+  }
+  t.end();
+});
+
 test("a host is written as requests are judged: lower case, without scheme and port", (t) => {
   for (const host of [
     "orders.example.com",
@@ -561,6 +595,12 @@ test("a host is written as requests are judged: lower case, without scheme and p
     ["-a.example.com", 0, /neither/, /such as/],
     ["a..b", 0, /neither/, /such as/],
     [`${"a".repeat(64)}.com`, 0, /neither/, /such as/],
+    ...["<host>", "{host}.example.com", ":host", "^x$", "%", "$host", "~x.com", ".example.com"].map(
+      (text) => [text, 0, /neither/, /`\*\.example\.com`/] as const,
+    ),
+    ["?.example.com", 0, /./, /such as/],
+    ["example.*", 8, /\*/, /such as/],
+    ["**.example.com", 0, /\*/, /such as/],
   ];
   for (const [text, offset, found, right] of cases) t.match(parseHostPattern(text), { offset, found, right }, text);
   t.end();
