@@ -1,10 +1,7 @@
-import { inTransaction, type VariableName } from "./variables.ts";
-
-/** The variable by which HAProxy remembers that a request may pass; no agent can set it, its prefix is not the agent's. */
-export const ALLOWED = "txn.countersign_verdict";
+import { inTransaction, OWN, type VariableName } from "./variables.ts";
 
 /** Longest part of a path that is logged, in characters: with all else a line stays below syslog's usual 1024. */
-const LOGGED_PATH = 384;
+export const LOGGED_PATH = 384;
 
 /** HAProxy's JSON escaping; with `utf8s` it skips bytes that are no UTF-8, so a line is well-formed whatever came in. */
 const ESCAPED = "json(utf8s)";
@@ -15,18 +12,17 @@ function text(sample: string): string {
 }
 
 /**
- * One JSON object a request. `%HPO` would do for the path but does not escape a backslash, and `capture.req.uri` is
- * still there when the line is written; the query is cut off before it can be logged. A request that HAProxy could
- * not even read has the method `<BADREQ>` and nothing in the fields that rules set.
+ * One JSON object a request. The path is the one that was judged: `%HPO` and `capture.req.uri` have the target as it
+ * came. A request that HAProxy could not even read has the method `<BADREQ>` and nothing in the fields that rules set.
  */
 const FIELDS: readonly (readonly [name: string, value: string])[] = [
   ["time", "%Ts.%ms"],
-  ["request_id", text("unique-id")],
+  ["request_id", text(`var(${OWN.id})`)],
   ["src", '"%ci"'],
   ["method", '"%HM"'],
-  ["path", text(`capture.req.uri,field(1,?),bytes(0,${LOGGED_PATH}),${ESCAPED}`)],
+  ["path", text(`var(${OWN.path}),${ESCAPED}`)],
   ["status", "%ST"],
-  ["verdict", text(`var(${ALLOWED},deny)`)],
+  ["verdict", text(`var(${OWN.verdict},deny)`)],
   ["reason", variable("reason")],
   ["rule", variable("rule")],
   ["subject", variable("subject")],

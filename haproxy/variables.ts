@@ -1,6 +1,19 @@
 /** First part of every variable's name in HAProxy, `txn.countersign.verdict`; the SPOE file's `var-prefix`. */
 export const VARIABLE_PREFIX = "countersign";
 
+/** HAProxy's own variables. No agent can set them: the names of those it sets begin with the prefix and a dot. */
+export const OWN = {
+  /** The request's id: 32 hexadecimal digits. `unique-id` would be whatever a `unique-id-format` elsewhere says. */
+  id: "txn.countersign_id",
+  /** The path that is judged, as far as it is logged. */
+  path: "txn.countersign_path",
+  /** Set once a request has been found fit to be judged. */
+  fit: "txn.countersign_fit",
+  websocket: "txn.countersign_websocket",
+  /** `allow`, or absent: by it HAProxy remembers that a request may pass. */
+  verdict: "txn.countersign_verdict",
+} as const;
+
 /** When the agent sets a variable: in every answer, where the answer has such a value, or where the contract names it too. */
 export type Presence = "always" | "when there is one" | "named by the contract";
 

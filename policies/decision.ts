@@ -79,7 +79,7 @@ export interface IdentityHeader {
 export interface Decision {
   readonly verdict: Verdict;
   readonly reason: Reason;
-  /** `service/route`; the service alone where no route fits; empty where no service does. */
+  /** `service/route`; the service alone where no route fits, and it is the only one that could; else empty. */
   readonly rule: string;
   /** The principal's roles in these policies, sorted; empty without a principal. */
   readonly roles: readonly string[] | Unknown;

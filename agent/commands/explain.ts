@@ -121,7 +121,7 @@ function taken(file: string, issuer: OidcIssuer, { clock }: Context): Who {
   const claims = parsed(file);
   const exp = Math.floor(clock() / 1000) + 600;
   const whole = { exp, aud: issuer.audiences, ...claims };
-  const principal = principalOf(whole, issuer, claimPaths(issuer.claims), new Pool());
+  const principal = principalOf(whole, issuer, claimPaths(issuer), new Pool());
   if (!("reason" in principal)) return { principal };
   const { reason, claim } = principal;
   return { reason, found: claim === undefined ? [] : [claimReport(whole, claim, issuer)] };

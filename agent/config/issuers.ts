@@ -1,8 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import { dirname, resolve } from "node:path";
-import type { Kind } from "../../policies/principal.ts";
 import type { OidcIssuer } from "../config.ts";
 import { isLoopback } from "../identity/fetch.ts";
+import { readKind } from "./kinds.ts";
 import { readAudiences, readClaim } from "./names.ts";
 import { readText } from "./read-file.ts";
 import type { Section } from "./section.ts";
@@ -40,7 +40,7 @@ function readIssuer(name: string, section: Section): OidcIssuer {
       kind: readClaim(claims, "kind"),
       client: readClaim(claims, "client"),
     },
-    kind: section.choice<Kind>("kind"),
+    ...readKind(section),
     tokenTypes: section.texts("token_types"),
     idTokens: section.choice<OidcIssuer["idTokens"]>("id_tokens"),
     clockTolerance: section.milliseconds("clock_tolerance"),

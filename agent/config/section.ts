@@ -81,6 +81,10 @@ export class Section {
     return Array.isArray(value) ? value.map((_, index) => list.section(index)) : [];
   }
 
+  flag(key: string): boolean {
+    return (this.#own(key) ?? this.#schema(key).default) === true;
+  }
+
   number(key: string): number {
     const value = this.#own(key) ?? this.#schema(key).default;
     return typeof value === "number" ? value : 0;

@@ -43,7 +43,7 @@ export class OidcVerifier {
     this.#clock = world.clock;
     this.#signatures = signatures;
     this.#types = new Set(config.tokenTypes.map(typeOf));
-    this.#paths = claimPaths(config.claims);
+    this.#paths = claimPaths(config);
     this.asked = this.keys.refresh();
   }
 

@@ -3,6 +3,7 @@ import type { Actor, Kind, Principal } from "../../policies/principal.ts";
 import { typeName, Unknown } from "../../policies/unknown.ts";
 import type { ClaimPlace, OidcIssuer } from "../config.ts";
 import { type Claims, expiryOf, isDate, malformed, missing, stringsOf } from "./claims.ts";
+import { KindRules } from "./kind.ts";
 import type { Pool } from "./pool.ts";
 import type { Refusal } from "./refusal.ts";
 
@@ -15,7 +16,7 @@ interface Source {
   readonly keys: boolean;
 }
 
-/** Where an issuer's claims stand. */
+/** Where an issuer's claims stand, and by which of them a kind is told. */
 export interface ClaimPaths {
   readonly subject: Sources;
   readonly groups: Sources;
@@ -23,6 +24,7 @@ export interface ClaimPaths {
   /** Empty where no claim says it. */
   readonly kind: Sources;
   readonly client: Sources;
+  readonly kindRules: KindRules;
 }
 
 const ACTOR = sourcesOf("act");
@@ -38,13 +40,15 @@ const NOBODY: readonly Actor[] = Object.freeze([]);
 const NONE: readonly string[] = Object.freeze([]);
 
 /** Where an issuer's configuration says that its claims stand. */
-export function claimPaths(claims: OidcIssuer["claims"]): ClaimPaths {
+export function claimPaths(issuer: Pick<OidcIssuer, "claims" | "kind" | "kindRules">): ClaimPaths {
+  const { claims } = issuer;
   return {
     subject: sourcesOf(claims.subject),
     groups: sourcesOf(claims.groups),
     scopes: sourcesOf(claims.scopes),
     kind: claims.kind === undefined ? [] : sourcesOf(claims.kind),
     client: sourcesOf(claims.client ?? CLIENT),
+    kindRules: new KindRules(issuer),
   };
 }
 
@@ -73,7 +77,7 @@ export function principalOf(verified: Claims, issuer: OidcIssuer, paths: ClaimPa
   return Object.freeze({
     issuer: issuer.name,
     subject,
-    kind: read(claims, paths.kind, issuer.kind, kindOf, "`person`, `workload` or `agent`"),
+    kind: read(claims, paths.kind, undefined, kindOf, "`person`, `workload` or `agent`") ?? paths.kindRules.of(claims),
     groups: mapped(read(claims, paths.groups, NONE, textsOf, "texts"), listed),
     scopes: mapped(read(claims, paths.scopes, NONE, scopesOf, "texts"), listed),
     audiences: pool.list(stringsOf(aud) ?? []),

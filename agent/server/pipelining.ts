@@ -67,7 +67,7 @@ export class LargestAck {
 export function largestAck(policies: Policies, contract: Pick<Contract, "variables" | "headers">): number {
   const principal = contract.variables.reduce((sum, name) => sum + action(name, LARGEST_VARIABLE), 0);
   const common =
-    FRAME_OVERHEAD + action("id", LARGEST_ID) + action("reason", 32) + action("rule", longestRule(policies));
+    FRAME_OVERHEAD + action("id", LARGEST_ID) + action("reason", 32) + action("rule", longest(policies, "rule"));
   const both = common + action("revision", policies.revision.length) + action("verdict", 5) + principal;
   const deny = action("challenge", LARGEST_CHALLENGE) + action("status", 9);
   return both + Math.max(deny, largestAllow(policies, contract.headers));
@@ -76,15 +76,14 @@ export function largestAck(policies: Policies, contract: Pick<Contract, "variabl
 function largestAllow(policies: Policies, headers: readonly string[]): number {
   const max = new Map(policies.uses.identityHeaders.map(({ name, max }) => [name, max]));
   const identity = headers.reduce((sum, name) => sum + action("header_00", max.get(name) ?? 0), 0);
-  const backend = Math.max(0, ...policies.services.map((service) => service.backend.length));
-  return identity + action("forward", 1) + action("backend", backend);
+  return identity + action("forward", 1) + action("backend", longest(policies, "backend"));
 }
 
-function longestRule(policies: Policies): number {
-  let longest = 0;
+function longest(policies: Policies, name: "rule" | "backend"): number {
+  let most = 0;
   for (const service of policies.services)
-    for (const { rule } of service.routes) longest = Math.max(longest, rule.length);
-  return longest;
+    for (const route of service.routes) most = Math.max(most, route[name].length);
+  return most;
 }
 
 /** One SET-VAR: type, number of arguments and scope, the name, and a string of at most `value` bytes. */

@@ -39,7 +39,8 @@ export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
   readonly hosts: readonly string[];
   readonly issuers?: readonly string[];
   readonly audiences?: readonly string[];
-  readonly backend: string;
+  /** For routes without one of their own. */
+  readonly backend?: string;
   readonly preflight?: "allow";
   readonly paths?: {
     readonly encoded_slash?: "opaque";
@@ -54,6 +55,7 @@ export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
 export interface RouteEntry extends RuleEntry {
   readonly name: string;
   readonly match: readonly string[];
+  readonly backend?: string;
   readonly optional?: boolean;
   readonly headers?: HeaderEntries;
   readonly forward_credential?: boolean;

@@ -5,10 +5,10 @@ import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
 import { normalizeHost } from "../routing/host.ts";
 import type { HostTable } from "../routing/hosts.ts";
-import type { Found } from "../routing/routes.ts";
 import { identityHeaders } from "./headers.ts";
 import type { Roles } from "./roles.ts";
 import { conditionFault, judge, Rule, serviceFault } from "./rule.ts";
+import type { Site } from "./site.ts";
 import { type Subject, Subjects } from "./subjects.ts";
 
 /** RFC 9110, section 5.6.2: token. */
@@ -19,15 +19,15 @@ const NO_HEADERS: readonly IdentityHeader[] = [];
 /** Those that need no look at their characters. */
 const COMMON_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 /** Spellings of hosts that are remembered: a client may write them in many ways, and wildcards stand for many. */
-const MOST_SITES = 1024;
+const MOST_SPELLINGS = 1024;
 
 /** Matches that are remembered, and the longest path of one: others hardly ever come again. */
 const RECENT = 256;
 const LONGEST_RECENT = 128;
 
-interface Site {
+interface Spelling {
   readonly host: string;
-  readonly compiled: CompiledService;
+  readonly site: Site;
 }
 
 /** What is asked for again and again is the same match, which nothing changes. Measured: 0.9 us less of 8. */
@@ -38,41 +38,20 @@ interface Recent {
   readonly match: Match;
 }
 
-/** A match whose captures are taken out of the path when somebody asks for them. */
-class FoundRoute implements Match {
-  readonly host: string;
-  readonly preflight: boolean;
-  readonly #found: Found<Rule>;
-
-  constructor(found: Found<Rule>, host: string, preflight: boolean) {
-    this.#found = found;
-    this.host = host;
-    this.preflight = preflight;
-  }
-
-  get route(): Rule {
-    return this.#found.value;
-  }
-
-  get params(): Readonly<Record<string, string>> {
-    return this.#found.params;
-  }
-}
-
 /** A compiled set of policies: finds routes, and judges. */
 export class CompiledPolicies implements Policies {
   readonly revision: string;
   readonly services: readonly Service[];
   readonly uses: Uses;
-  readonly hosts: HostTable<CompiledService>;
+  readonly hosts: HostTable<Site>;
   readonly subjects: Subjects;
-  readonly #sites = new Map<string, Site>();
+  readonly #spellings = new Map<string, Spelling>();
   readonly #recent = new Array<Recent | undefined>(RECENT).fill(undefined);
 
   constructor(
     revision: string,
     services: readonly CompiledService[],
-    hosts: HostTable<CompiledService>,
+    hosts: HostTable<Site>,
     uses: Uses,
     roles: Roles,
   ) {
@@ -100,26 +79,21 @@ export class CompiledPolicies implements Policies {
   }
 
   #match(rawHost: string, method: string, path: string, headers: Readonly<Record<string, string>>): Match | Refusal {
-    const site = this.#sites.get(rawHost) ?? this.#siteOf(rawHost);
+    const spelling = this.#spellings.get(rawHost) ?? this.#spellingOf(rawHost);
     const sound = COMMON_METHODS.has(method) || METHOD.test(method);
-    if (site === undefined || !sound) return { reason: nowhere(rawHost, sound), rule: "" };
-    const { host, compiled } = site;
-    const preflight = compiled.preflight && isPreflight(method, headers);
-    const wanted = preflight ? (headers["access-control-request-method"] ?? method) : method;
-    const found = compiled.table.find(wanted, path, compiled.leniency);
-    if ("reason" in found) return { reason: found.reason, rule: compiled.service.name };
-    return new FoundRoute(found, host, preflight);
+    if (spelling === undefined || !sound) return { reason: nowhere(rawHost, sound), rule: "" };
+    return spelling.site.match(spelling.host, method, path, headers);
   }
 
   /** Where a Host header leads. Those that lead somewhere are remembered as they were written. */
-  #siteOf(rawHost: string): Site | undefined {
+  #spellingOf(rawHost: string): Spelling | undefined {
     const host = normalizeHost(rawHost);
-    const compiled = host === undefined ? undefined : this.hosts.find(host);
-    if (host === undefined || compiled === undefined) return undefined;
-    if (this.#sites.size >= MOST_SITES) this.#sites.clear();
-    const site = { host, compiled };
-    this.#sites.set(rawHost, site);
-    return site;
+    const site = host === undefined ? undefined : this.hosts.find(host);
+    if (host === undefined || site === undefined) return undefined;
+    if (this.#spellings.size >= MOST_SPELLINGS) this.#spellings.clear();
+    const spelling = { host, site };
+    this.#spellings.set(rawHost, spelling);
+    return spelling;
   }
 
   decide(match: Match, principal: Principal | undefined, request: PolicyRequest): Decision {
@@ -151,11 +125,6 @@ export class CompiledPolicies implements Policies {
 function nowhere(rawHost: string, methodIsSound: boolean): Reason {
   if (normalizeHost(rawHost) === undefined) return "host-invalid";
   return methodIsSound ? "host-unknown" : "method-invalid";
-}
-
-/** The Fetch standard's CORS-preflight request. */
-function isPreflight(method: string, headers: Readonly<Record<string, string>>): boolean {
-  return method === "OPTIONS" && headers.origin !== undefined && headers["access-control-request-method"] !== undefined;
 }
 
 function reasonFor(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest): Reason {

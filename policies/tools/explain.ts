@@ -4,11 +4,13 @@ import { type Decision, type Reason, refusal, statusOf } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
 import type { Held, Role } from "../judging/roles.ts";
 import { conditionFault, Rule } from "../judging/rule.ts";
+import type { Site } from "../judging/site.ts";
 import type { Subject } from "../judging/subjects.ts";
-import type { Match } from "../policies.ts";
+import type { Match, Refusal } from "../policies.ts";
 import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
 import { normalizeHost } from "../routing/host.ts";
+import { ambiguityOf } from "../routing/path.ts";
 import { RouteTable } from "../routing/routes.ts";
 import { nearest } from "../source/validate.ts";
 import { type Truth, Unknown } from "../unknown.ts";
@@ -24,6 +26,7 @@ export interface Step {
     | "scope"
     | "condition"
     | "header"
+    | "backend"
     | "shadow"
     | "decision";
   readonly outcome: "yes" | "no" | "note";
@@ -41,20 +44,20 @@ export type Who =
   | { readonly reason: Reason; readonly found?: readonly string[] }
   | undefined;
 
-/** Routes of a service that are listed although their path does not match. */
+/** Patterns that are listed although their path does not match. */
 const MOST_OTHERS = 20;
 
 /** Every step to the decision on a request, in the order in which the agent takes them. */
 export function explain(policies: CompiledPolicies, request: PolicyRequest, who: Who): Explanation {
   const steps: Step[] = [];
-  const service = explainHost(policies, request.host, steps);
+  const site = explainHost(policies, request.host, steps);
   const match = policies.match(request.host, request.method, request.path, request.headers);
-  if (service !== undefined) explainRoutes(service, request, match, steps);
+  if (site !== undefined) explainRoutes(site, request, match, steps);
   if ("reason" in match) return concluded(steps, refusal(match.reason, match.rule));
   const { route } = match;
   if (!(route instanceof Rule)) throw new TypeError("a route of other policies");
   const judged = { ...request, host: match.host };
-  if (match.preflight) return concluded(steps, policies.decide(match, undefined, judged));
+  if (match.preflight) return concluded(steps, policies.decide(match, undefined, judged), route);
   const asked = route.access === "anyone" ? undefined : who;
   explainCredential(route, asked, steps);
   if (asked !== undefined && "reason" in asked) return concluded(steps, refusal(asked.reason, route.rule));
@@ -64,15 +67,17 @@ export function explain(policies: CompiledPolicies, request: PolicyRequest, who:
   if (subject !== undefined) explainRoles(route, subject, request.time, steps);
   if (subject !== undefined) explainScopes(route, subject, steps);
   explainCondition(route, subject, match, judged, steps);
-  return concluded(steps, decision);
+  return concluded(steps, decision, route);
 }
 
-function explainHost(policies: CompiledPolicies, raw: string, steps: Step[]): CompiledService | undefined {
+function explainHost(policies: CompiledPolicies, raw: string, steps: Step[]): Site | undefined {
   const host = normalizeHost(raw);
-  const service = host === undefined ? undefined : policies.hosts.find(host);
-  if (service !== undefined) {
-    steps.push({ about: "host", outcome: "yes", text: `${host} is the service ${service.service.name}` });
-    return service;
+  const site = host === undefined ? undefined : policies.hosts.find(host);
+  if (site !== undefined) {
+    const names = site.services.map(({ service }) => service.name);
+    const whose = names.length === 1 ? "is the service" : "is shared by the services";
+    steps.push({ about: "host", outcome: "yes", text: `${host} ${whose} ${names.join(", ")}` });
+    return site;
   }
   const known = policies.services.flatMap(({ hosts }) => hosts);
   const close = nearest(raw, known);
@@ -85,12 +90,31 @@ function explainHost(policies: CompiledPolicies, raw: string, steps: Step[]): Co
 }
 
 /** The route that matched, those whose path does too, and a few of the others, each with why not. */
-function explainRoutes(service: CompiledService, { method, path }: PolicyRequest, match: unknown, steps: Step[]): void {
-  const matched = typeof match === "object" && match !== null && "route" in match ? match.route : undefined;
+function explainRoutes(site: Site, request: PolicyRequest, match: Match | Refusal, steps: Step[]): void {
+  const others = site.services.flatMap((service) => explainService(service, request, match, steps));
+  steps.push(...others.slice(0, MOST_OTHERS));
+  if (others.length > MOST_OTHERS)
+    steps.push({ about: "route", outcome: "no", text: `and ${others.length - MOST_OTHERS} patterns of other paths` });
+}
+
+/** @returns those of other paths */
+function explainService(
+  { service, leniency, routes }: CompiledService,
+  { method, path }: PolicyRequest,
+  match: Match | Refusal,
+  steps: Step[],
+): readonly Step[] {
+  const ambiguity = ambiguityOf(path, leniency);
+  if (ambiguity !== undefined) {
+    const text = `${service.name}: the path has ${ambiguity.found}; ${ambiguity.right}`;
+    steps.push({ about: "route", outcome: "no", text });
+    return [];
+  }
+  const matched = "route" in match ? match.route : undefined;
   const others: Step[] = [];
-  for (const { rule, patterns } of service.routes) {
+  for (const { rule, patterns } of routes) {
     for (const { pattern } of patterns) {
-      const found = new RouteTable([{ pattern, value: rule }]).find(method, path, service.leniency);
+      const found = new RouteTable([{ pattern, value: rule }]).find(method, path, leniency);
       const head = `${rule.rule}  ${pattern.text}`;
       if (!("reason" in found)) {
         const params = Object.entries(found.params).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
@@ -105,9 +129,7 @@ function explainRoutes(service: CompiledService, { method, path }: PolicyRequest
       else others.push({ about: "route", outcome: "no", text: `${head}: another path` });
     }
   }
-  steps.push(...others.slice(0, MOST_OTHERS));
-  if (others.length > MOST_OTHERS)
-    steps.push({ about: "route", outcome: "no", text: `and ${others.length - MOST_OTHERS} patterns of other paths` });
+  return others;
 }
 
 function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): void {
@@ -226,7 +248,7 @@ function explainCondition(
   }
 }
 
-function concluded(steps: readonly Step[], decision: Decision): Explanation {
+function concluded(steps: readonly Step[], decision: Decision, route?: Rule): Explanation {
   const { verdict, reason, headers, shadow, roles } = decision;
   const last: Step[] = headers.map(({ name, value }) => ({
     about: "header",
@@ -237,6 +259,7 @@ function concluded(steps: readonly Step[], decision: Decision): Explanation {
     last.unshift({ about: "role", outcome: "note", text: `all roles: ${roles.join(", ")}` });
   if (shadow !== undefined)
     last.push({ about: "shadow", outcome: "note", text: `would ${shadow.verdict}: ${shadow.reason}` });
+  if (route !== undefined && verdict === "allow") last.push({ about: "backend", outcome: "note", text: route.backend });
   const status = statusOf(reason);
   last.push({
     about: "decision",

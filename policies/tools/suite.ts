@@ -39,6 +39,7 @@ interface Expectation {
   readonly verdict: "allow" | "deny";
   readonly reason?: string;
   readonly rule?: string;
+  readonly backend?: string;
   readonly shadow?: "allow" | "deny";
   readonly headers?: Readonly<Record<string, string | null>>;
 }
@@ -125,7 +126,7 @@ function checkCase(
 }
 
 function run({ entry, written, place }: Case, policies: Policies, environment: PolicyEnvironment): CaseResult {
-  const decision = decide(entry, written, policies, environment);
+  const { decision, backend } = decide(entry, written, policies, environment);
   const { file, line } = place.document.fault(place.path, "", "");
   return {
     file,
@@ -133,7 +134,7 @@ function run({ entry, written, place }: Case, policies: Policies, environment: P
     name: entry.name,
     request: entry.request,
     decision,
-    differences: differencesOf(entry.expect, decision),
+    differences: differencesOf(entry.expect, decision, backend),
   };
 }
 
@@ -142,15 +143,16 @@ function decide(
   written: WrittenRequest,
   policies: Policies,
   environment: PolicyEnvironment,
-): Decision {
+): { readonly decision: Decision; readonly backend: string | undefined } {
   const { headers = {}, src = "192.0.2.1", time } = entry;
   const { method, host, path } = written;
   const match = policies.match(host, method, path, headers);
-  if ("reason" in match) return refusal(match.reason, match.rule);
+  if ("reason" in match) return { decision: refusal(match.reason, match.rule), backend: undefined };
   const principal =
     match.route.access === "anyone" || match.preflight ? undefined : principalOf(entry.principal, environment);
   const now = time === undefined ? environment.now : Date.parse(time);
-  return policies.decide(match, principal, { ...written, host: match.host, headers, src, time: now });
+  const decision = policies.decide(match, principal, { ...written, host: match.host, headers, src, time: now });
+  return { decision, backend: decision.verdict === "allow" ? match.route.backend : undefined };
 }
 
 function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: PolicyEnvironment): Principal | undefined {
@@ -180,7 +182,7 @@ function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: Policy
   };
 }
 
-function differencesOf(expect: Expectation, decision: Decision): readonly string[] {
+function differencesOf(expect: Expectation, decision: Decision, backend: string | undefined): readonly string[] {
   const differences: string[] = [];
   const compare = (what: string, wanted: string | null | undefined, got: string | null | undefined) => {
     if (wanted !== undefined && wanted !== got)
@@ -189,6 +191,7 @@ function differencesOf(expect: Expectation, decision: Decision): readonly string
   compare("verdict", expect.verdict, decision.verdict);
   compare("reason", expect.reason, decision.reason);
   compare("rule", expect.rule, decision.rule);
+  compare("backend", expect.backend, backend);
   compare("shadow", expect.shadow, decision.shadow?.verdict ?? null);
   for (const [name, wanted] of Object.entries(expect.headers ?? {})) {
     compare(name, wanted, decision.headers.find((header) => header.name === name)?.value ?? null);

@@ -147,6 +147,7 @@ test("explain shows every step to the decision", async (t) => {
     '+ condition   principal.kind == "person"  is true',
     '+ condition   request.params.id != "0"  is true',
     "  header      x-auth-subject: alice",
+    "  backend     orders",
     "+ decision    allow: allowed",
   ]) {
     t.ok(alice.out.includes(`${line}\n`), line);
@@ -333,11 +334,11 @@ test("explain names what was found in a refused token and what was expected, and
 });
 
 test("test judges cases, tells failing ones and rules that no case shows", async (t) => {
-  const cases = (verdict: string) => `cases:
+  const cases = (verdict: string, backend = "orders") => `cases:
   - name: a reader reads
     request: GET https://orders.example.com/v1/orders/42
     principal: { issuer: idp, subject: alice, groups: [Readers] }
-    expect: { verdict: allow, rule: orders/read, headers: { x-auth-subject: alice } }
+    expect: { verdict: allow, rule: orders/read, backend: ${backend}, headers: { x-auth-subject: alice } }
   - name: whose groups are elsewhere does not
     request: GET https://orders.example.com/v1/orders/42
     principal: { issuer: idp, subject: alice, unknown: [groups] }
@@ -356,6 +357,8 @@ test("test judges cases, tells failing ones and rules that no case shows", async
   t.equal(failed.code, 1);
   t.match(failed.out, /FAIL {2}nobody does not .*\n {6}verdict: deny instead of allow\n/);
   t.match(failed.out, "wrong.yaml:10");
+  writeFileSync(join(cwd, "elsewhere.yaml"), cases("deny", "files"));
+  t.match((await command(["test", "elsewhere.yaml"], { cwd })).out, "backend: orders instead of files");
   const json = await command(["test", "wrong.yaml", "--json"], { cwd });
   t.match(JSON.parse(json.out), { passed: 2, failed: 1 });
   writeFileSync(join(cwd, "typo.yaml"), cases("deny").replace("credential-missing", "credential-mising"));
@@ -379,7 +382,14 @@ test("generate writes the same bytes for the same input, and overwrites only wha
   t.equal(read("haproxy.cfg"), "global\n");
   const fragment = await command(["generate", "haproxy", "--fragment", "--output", "out"], { cwd });
   t.equal(fragment.code, 0);
-  t.match(read("countersign.cfg"), "frontend countersign");
+  t.match(read("countersign.cfg"), `filter spoe engine countersign config ${join(cwd, "out/countersign.spoe.conf")}\n`);
+  const elsewhere = ["generate", "haproxy", "--output", "out", "--installed-in", "/etc/haproxy"];
+  t.equal((await command([...elsewhere, "--fragment"], { cwd })).code, 0);
+  t.match(read("countersign.cfg"), "filter spoe engine countersign config /etc/haproxy/countersign.spoe.conf\n");
+  t.equal((await command(elsewhere, { cwd })).code, 64, "a whole haproxy.cfg has it beside itself");
+  const odd = await command(["generate", "haproxy", "--fragment", "--output", "it's"], { cwd });
+  t.equal(odd.code, 78);
+  t.match(odd.err, /HAProxy's configuration cannot name ".*it's/);
   writeFileSync(
     join(cwd, "countersign.yaml"),
     CONFIG.replace('backends: { orders: ["10.0.0.7:8080"] }', "backends: {}"),
@@ -387,4 +397,27 @@ test("generate writes the same bytes for the same input, and overwrites only wha
   const bare = await command(["generate", "haproxy", "--output", "new"], { cwd });
   t.equal(bare.code, 78);
   t.match(bare.err, 'the backend "orders" has no servers');
+});
+
+test("check says what the reader's own haproxy.cfg has to have, and which backend nobody has", async (t) => {
+  const cwd = folderOf(t, FILES);
+  const checked = async (backends: string) => {
+    const text = CONFIG.replace('backends: { orders: ["10.0.0.7:8080"] }', `backends: ${backends}`);
+    writeFileSync(join(cwd, "countersign.yaml"), text);
+    const { code, out, err } = await command(["check"], { cwd });
+    t.equal(code, 0);
+    const external: unknown = JSON.parse((await command(["check", "--json"], { cwd })).out).external_backends;
+    return { told: /have these backends.*: (.*)\./.exec(out)?.[1], external, err };
+  };
+  t.strictSame(await checked('{ orders: ["10.0.0.7:8080"] }'), { told: undefined, external: [], err: "" });
+  t.strictSame(await checked("{}"), { told: "orders", external: ["orders"], err: "" });
+  t.strictSame(await checked("{ orders: external, legacy: external }"), {
+    told: "legacy, orders",
+    external: ["legacy", "orders"],
+    err: "",
+  });
+  const typo = await checked('{ ordres: ["10.0.0.7:8080"] }');
+  t.strictSame(typo.external, ["orders"]);
+  t.match(typo.err, /^warning: .*policies\/orders\.yaml:7:14: /);
+  t.match(typo.err, '`haproxy.backends` has no "orders"; did you mean "ordres"? Else give it its servers there');
 });

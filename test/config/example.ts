@@ -10,6 +10,8 @@ export const EVERY_KEY = `listen:
     - 127.0.0.1:9000
     - address: unix:/run/countersign/spop.sock
       mode: "0600"
+      group: haproxy
+      haproxy: unix@/countersign/spop.sock
   admin: "[::1]:9901"
 policies: ./policies
 issuers:
@@ -45,6 +47,24 @@ haproxy:
   access_log: [client, actor]
   backends:
     orders: [orders.shop.svc.cluster.local:8080, unix:/run/orders.sock]
+    legacy: external
+    files:
+      servers:
+        - unix:/run/files.sock
+        - address: 10.0.0.8:8443
+          weight: 2
+          maxconn: 50
+          backup: true
+      proto: h2
+      tls:
+        verify: required
+        ca: /etc/haproxy/ca.pem
+        server_name: files.shop
+        cert: /etc/haproxy/client.pem
+      check:
+        interval: 1s
+        fall: 2
+        rise: 1
 deadline: 250ms
 cache:
   identities: 5000

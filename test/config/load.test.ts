@@ -17,7 +17,7 @@ test("a configuration with every key is taken as it says", (t) => {
     listen: {
       spop: [
         { host: "127.0.0.1", port: 9000 },
-        { path: "/run/countersign/spop.sock", mode: 0o600 },
+        { path: "/run/countersign/spop.sock", mode: 0o600, group: "haproxy", haproxyPath: "/countersign/spop.sock" },
       ],
       admin: { host: "::1", port: 9901 },
     },
@@ -32,6 +32,7 @@ test("a configuration with every key is taken as it says", (t) => {
         algorithms: ["RS256", "ES256"],
         claims: { subject: "uid", groups: "roles", scopes: "scope", kind: "client_kind", client: "cid" },
         kind: "workload",
+        kindRules: [],
         tokenTypes: ["at+jwt"],
         idTokens: "accept",
         clockTolerance: 5000,
@@ -46,7 +47,21 @@ test("a configuration with every key is taken as it says", (t) => {
       client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "fd00::/8"] },
       scheme: "https",
       accessLog: ["client", "actor"],
-      backends: { orders: ["orders.shop.svc.cluster.local:8080", "unix@/run/orders.sock"] },
+      backends: {
+        orders: { servers: ["orders.shop.svc.cluster.local:8080", "unix@/run/orders.sock"] },
+        legacy: { servers: [] },
+        files: {
+          servers: ["unix@/run/files.sock", { address: "10.0.0.8:8443", weight: 2, maxconn: 50, backup: true }],
+          proto: "h2",
+          tls: {
+            verify: "required",
+            ca: "/etc/haproxy/ca.pem",
+            cert: "/etc/haproxy/client.pem",
+            serverName: "files.shop",
+          },
+          check: { interval: 1000, fall: 2, rise: 1 },
+        },
+      },
     },
     deadline: 250,
     cache: { identities: 5000, lifetime: 60_000, refusals: 500 },
@@ -79,6 +94,7 @@ test("what a configuration does not say has the documented default", (t) => {
         algorithms: ALGORITHMS,
         claims: { subject: "sub", groups: "groups", scopes: "scp", kind: undefined, client: undefined },
         kind: "person",
+        kindRules: [],
         tokenTypes: ["at+jwt", "JWT"],
         idTokens: "refuse",
         clockTolerance: 30_000,
@@ -128,6 +144,18 @@ test("each worker has an address of its own, and HAProxy a server for each", (t)
   t.end();
 });
 
+test("HAProxy may see a socket, and that of each worker, at another path than the agent", (t) => {
+  const jail = "{ address: unix:/jail/a, haproxy: unix@/a }";
+  const loaded = new Files(t.testdir()).load(`${SHORTEST.replace("127.0.0.1:9000", jail)}workers: 2\n`);
+  if (!("config" in loaded)) throw new Error("refused");
+  t.strictSame(
+    allAddresses(loaded.config).map((address) => "path" in address && address.path),
+    ["/jail/a", "/jail/a.2"],
+  );
+  t.strictSame(renderInputOf(loaded.config, policiesOf()).spopAddresses, ["unix@/a", "unix@/a.2"]);
+  t.end();
+});
+
 test("a unix socket is for its owner and group unless the file says otherwise", (t) => {
   const files = new Files(t.testdir());
   const loaded = files.load(
@@ -136,6 +164,36 @@ test("a unix socket is for its owner and group unless the file says otherwise", 
   t.strictSame("config" in loaded && loaded.config.listen.spop, [
     { path: "/run/a", mode: 0o660 },
     { path: "/run/b", mode: 0o666 },
+  ]);
+  t.end();
+});
+
+test("a kind may be told by the form of a token", (t) => {
+  const files = new Files(t.testdir());
+  const read = (text: string) => {
+    const loaded = files.load(SHORTEST.replace("[orders]", () => `["orders"], kind: ${text}`));
+    if (!("config" in loaded)) return loaded.faults;
+    return [loaded.config.issuers[0]?.kind, loaded.config.issuers[0]?.kindRules];
+  };
+  t.strictSame(read("agent"), ["agent", []]);
+  t.strictSame(read("{ workload: { cid: { present: true }, uid: { present: false } } }"), [
+    "person",
+    [
+      {
+        kind: "workload",
+        claims: [
+          { path: "cid", wanted: { present: true } },
+          { path: "uid", wanted: { present: false } },
+        ],
+      },
+    ],
+  ]);
+  t.strictSame(read("{ agent: [{ bot: true }, { azp: { prefix: bot- } }], otherwise: workload }"), [
+    "workload",
+    [
+      { kind: "agent", claims: [{ path: "bot", wanted: true }] },
+      { kind: "agent", claims: [{ path: "azp", wanted: { prefix: "bot-" } }] },
+    ],
   ]);
   t.end();
 });
@@ -216,6 +274,12 @@ test("what is allowed but hardly meant is a warning", (t) => {
   const noTls = "clients see https, but no `bind` has TLS";
   t.strictSame(warnings('{ bind: ["*:80"] }'), [`4:1: ${noTls}`]);
   t.strictSame(warnings('{ bind: ["*:80 name ssl-less"], scheme: https }'), [`4:50: ${noTls}`]);
+  const unverified = (tls: string) =>
+    warnings(`{ scheme: http, bind: ["*:80"], backends: { b: { servers: ["b:1"], tls: ${tls} } } }`);
+  t.strictSame(unverified("{}"), []);
+  t.strictSame(unverified("{ verify: none }"), [
+    "4:92: whoever stands between HAProxy and the servers can read and change everything",
+  ]);
   t.strictSame(warnings('{ bind: ["*:80", "*:443 ssl crt /certs"] }'), []);
   t.strictSame(warnings('{ bind: ["*:80"], client: { from: x-forwarded-for, trusted: [10.0.0.0/8] } }'), []);
   t.strictSame(warnings('{ bind: ["*:80"], client: { from: proxy-protocol, trusted: [10.0.0.0/8] } }'), []);

@@ -11,7 +11,7 @@ const GOOD = { iss: "https://issuer.example", sub: "alice", aud: "api://orders",
 function principal(claims: Record<string, unknown>, changes: Partial<OidcIssuer> = {}) {
   const issuer = oidcIssuer("https://issuer.example", changes);
   // As a token would bring them: a copy, by way of JSON.
-  return principalOf(JSON.parse(JSON.stringify({ ...GOOD, ...claims })), issuer, claimPaths(issuer.claims), new Pool());
+  return principalOf(JSON.parse(JSON.stringify({ ...GOOD, ...claims })), issuer, claimPaths(issuer), new Pool());
 }
 
 const named = (names: Partial<OidcIssuer["claims"]>) => ({ claims: { ...oidcIssuer("").claims, ...names } });
@@ -212,7 +212,7 @@ function acting(length: number): object | undefined {
 
 test("a principal cannot be changed, and shares what others have too", (t) => {
   const issuer = oidcIssuer("https://issuer.example");
-  const [paths, pool] = [claimPaths(issuer.claims), new Pool()];
+  const [paths, pool] = [claimPaths(issuer), new Pool()];
   const claims = () => JSON.parse(JSON.stringify({ ...GOOD, groups: ["g", "h"], deep: { a: [{ b: ["c"] }] } }));
   const [one, two] = [principalOf(claims(), issuer, paths, pool), principalOf(claims(), issuer, paths, pool)];
   if ("reason" in one || "reason" in two) return t.fail("no principal");
@@ -257,6 +257,49 @@ test("a token is good from nbf and iat less the tolerance to exp plus the tolera
       reason,
       `${JSON.stringify(claims)} at ${now}`,
     );
+  }
+  t.end();
+});
+
+test("a kind by the form of the token", (t) => {
+  const rules: Partial<OidcIssuer> = {
+    ...named({ kind: undefined }),
+    kindRules: [
+      { kind: "workload", claims: [{ path: "idtyp", wanted: "app" }] },
+      { kind: "workload", claims: [{ path: "preferred_username", wanted: { prefix: "service-account-" } }] },
+      {
+        kind: "workload",
+        claims: [
+          { path: "cid", wanted: { present: true } },
+          { path: "uid", wanted: { present: false } },
+        ],
+      },
+      { kind: "agent", claims: [{ path: "act.bot", wanted: true }] },
+    ],
+  };
+  const kind = (claims: Record<string, unknown>) => {
+    const read = principal(claims, rules);
+    return "reason" in read ? read.reason : read.kind instanceof Unknown ? read.kind.text : read.kind;
+  };
+  const elsewhere = { cid: "c", _claim_names: { uid: "src1" } };
+  for (const [claims, expected] of [
+    [{}, "person"],
+    [{ idtyp: "app" }, "workload"],
+    [{ idtyp: "user" }, "person"],
+    [{ preferred_username: "service-account-billing" }, "workload"],
+    [{ preferred_username: "service-accounting" }, "person"],
+    [{ cid: "c", uid: "u" }, "person"],
+    [{ cid: "c" }, "workload"],
+    [{ cid: "c", uid: null }, "workload"],
+    [{ act: { sub: "x", bot: true } }, "agent"],
+    [{ cid: "c", idtyp: "app" }, "workload"],
+    [{ cid: "c", act: { sub: "x", bot: true } }, "the claim kind: the claims of both workload and agent"],
+    [{ act: { sub: "x", bot: "true" } }, "the claim act.bot: a text, which is compared with a boolean"],
+    [{ idtyp: ["app"] }, "workload"],
+    [{ idtyp: 5 }, "the claim idtyp: a number, which is compared with a text"],
+    [elsewhere, "the claim uid: the issuer keeps it elsewhere"],
+  ] as const) {
+    t.equal(kind(claims), expected, JSON.stringify(claims));
   }
   t.end();
 });

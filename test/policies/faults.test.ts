@@ -25,7 +25,7 @@ const FAULTS: readonly Row[] = [
     "an unknown key in a route",
     route("{ name: r, match: [GET /], alow: [authenticated] }"),
     [
-      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, allow, deny, scopes, when, optional, headers, forward_credential, shadow',
+      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, backend, allow, deny, scopes, when, optional, headers, forward_credential, shadow',
     ],
   ],
   [
@@ -33,7 +33,6 @@ const FAULTS: readonly Row[] = [
     "services: { s: {} }",
     [
       '1:13: no "hosts" here; a list of host names, such as `[orders.example.com]`',
-      '1:13: no "backend" here; the name of a HAProxy backend',
       '1:13: no "routes" here; a list of routes',
     ],
   ],
@@ -397,11 +396,11 @@ test("what is allowed but hardly meant is a warning", (t) => {
       name,
     );
   }
-  const backend = findingsOf(`services: { s: { hosts: [h.example], issuers: [aws], backend: b, ${ONE} } }`, {
-    backends: ["a"],
+  const backend = findingsOf(`services: { s: { hosts: [h.example], issuers: [aws], backend: ordres, ${ONE} } }`, {
+    backends: ["orders", "files"],
   });
   t.strictSame(backend.warnings, [
-    'p.yaml:1:63: the configuration\'s `haproxy.backends` has no "b"; one of "a"; or make sure that your haproxy.cfg has it',
+    'p.yaml:1:63: the configuration\'s `haproxy.backends` has no "ordres"; did you mean "orders"? Else give it its servers there, or say `ordres: external` where your own haproxy.cfg has it',
   ]);
   t.end();
 });
@@ -414,7 +413,7 @@ test("a name in two files is told with both places", (t) => {
     'b.yaml:2:13: a second service "s"; another name, or one entry for both; the first is at a.yaml:2:13',
   ]);
   t.strictSame(findingsOf({ "a.yaml": text("s", "h.example"), "b.yaml": text("t", "h.example") }).faults.slice(1), [
-    'b.yaml:2:26: the host "h.example" a second time; one service for each host; the first is "s" at a.yaml:2:26',
+    'b.yaml:2:118: "GET /" of "t/r" matches just what "GET /" of "s/r" at a.yaml:2:118 does, and both services have the host "h.example"; remove one of them, or give the services hosts of their own',
   ]);
   t.end();
 });

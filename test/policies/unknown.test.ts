@@ -12,7 +12,7 @@ const EXP = NOON / 1000 + 600;
 /** The principal of a token with these claims, as the agent reads it. */
 function tokenOf(claims: object): Principal {
   const all = JSON.parse(JSON.stringify({ sub: "mallory", aud: "api://orders", exp: EXP, iat: EXP - 600, ...claims }));
-  const principal = principalOf(all, ISSUER, claimPaths(ISSUER.claims), new Pool());
+  const principal = principalOf(all, ISSUER, claimPaths(ISSUER), new Pool());
   if ("reason" in principal) throw new Error(`refused: ${principal.reason}`);
   return principal;
 }

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -348,6 +348,27 @@ test("a unix socket has its mode, replaces a stale file, and nothing that lives"
   const port = (taken.address() as { port: number }).port;
   await t.rejects(make().listen([{ host: "127.0.0.1", port }]), new RegExp(`127.0.0.1:${port}: another process`));
   taken.close();
+});
+
+test("a unix socket is given to a group, or the agent does not start", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "countersign-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "spop.sock");
+  const make = () =>
+    new SpopServer({ snapshot: snapshotOf(policiesOf(), IDENTITY), events: new Recorder(), clock: Date.now });
+  // Root may give it to any group, others to one of their own.
+  const isRoot = process.getuid?.() === 0;
+  const others = process.getgroups?.() ?? [];
+  const group = isRoot ? "nogroup" : String(others.at(-1));
+  const server = make();
+  await server.listen([{ path, mode: 0o620, group }]);
+  const { mode, gid } = statSync(path);
+  t.equal(mode & 0o777, 0o620);
+  if (isRoot) t.match(readFileSync("/etc/group", "utf8"), new RegExp(`^nogroup:[^:]*:${gid}:`, "m"));
+  else t.equal(String(gid), group);
+  await server.close();
+  await t.rejects(make().listen([{ path, mode: 0o660, group: "no-such" }]), /this machine has no group "no-such"/);
+  t.notOk(existsSync(path));
 });
 
 test("the HELLO and the answers survive a HAProxy that sends byte by byte", async (t) => {

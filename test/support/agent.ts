@@ -54,12 +54,13 @@ export const ALICE: Principal = {
 /** Policies of one route, as plain values: what they decide is not what is tested here. */
 export function policiesOf(max = 256, value?: string): Policies {
   const needs = { query: false, requestHeaders: [], identityHeaders: [{ name: "x-auth-subject", max }] };
-  const service = { name: "orders", hosts: [], issuers: new Set(["idp"]), audiences: [], backend: "orders" };
+  const service = { name: "orders", hosts: [], issuers: new Set(["idp"]), audiences: [] };
   const routes: Route[] = [];
   const route: Route = {
     name: "read",
     rule: "orders/read",
     service: { ...service, routes },
+    backend: "orders",
     access: "required",
     forwardCredential: false,
     needs,

@@ -14,6 +14,7 @@ export function oidcIssuer(issuer: string, changes: Partial<OidcIssuer> = {}): O
     algorithms: ["RS256", "ES256", "EdDSA"],
     claims: { subject: "sub", groups: "groups", scopes: "scope", kind: "client_kind", client: undefined },
     kind: "person",
+    kindRules: [],
     tokenTypes: ["at+jwt", "JWT"],
     idTokens: "refuse",
     clockTolerance: 30_000,
