@@ -49,6 +49,7 @@ export const REASONS = {
   "claim-unknown": 403,
   "condition-false": 403,
   "condition-error": 403,
+  "cost-exceeded": 403,
   "header-error": 403,
   "header-too-long": 403,
 

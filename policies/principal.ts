@@ -26,7 +26,7 @@ export interface Principal {
   readonly scopes: readonly string[] | Unknown;
   /** The credential's `aud` values, so that a service can ask for one of them. Empty where the credential has none. */
   readonly audiences: readonly string[];
-  /** All verified claims, as the issuer wrote them. */
+  /** All verified claims, as the issuer wrote them; an integer that a double does not hold is a bigint. */
   readonly claims: Readonly<Record<string, unknown>>;
   /** The OAuth 2.0 client that the credential was issued to, where it says so. A subject's assistant is not the subject. */
   readonly client: string | undefined | Unknown;

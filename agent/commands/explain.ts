@@ -5,6 +5,7 @@ import type { Config, OidcIssuer } from "../config.ts";
 import { credentialOf } from "../credentials.ts";
 import { get } from "../identity/fetch.ts";
 import { createIdentity } from "../identity/identity.ts";
+import { parseObject } from "../identity/json.ts";
 import { Pool } from "../identity/pool.ts";
 import { claimPaths, principalOf } from "../identity/principal.ts";
 import {
@@ -128,13 +129,12 @@ function taken(file: string, issuer: OidcIssuer, { clock }: Context): Who {
 }
 
 function parsed(file: string): Record<string, unknown> {
-  try {
-    const claims: unknown = JSON.parse(read(file));
-    if (typeof claims === "object" && claims !== null && !Array.isArray(claims)) return { ...claims };
-  } catch (error) {
-    if (error instanceof CommandError) throw error;
-  }
-  throw new CommandError(`${file}: not a JSON object of claims`, EXIT.configuration);
+  const claims = parseObject(Buffer.from(read(file)));
+  if (claims !== undefined) return claims;
+  throw new CommandError(
+    `${file}: not a JSON object of claims as a token may hold them: no name twice, no integer beyond 64 bits`,
+    EXIT.configuration,
+  );
 }
 
 function read(file: string): string {

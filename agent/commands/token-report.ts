@@ -207,7 +207,7 @@ function typeText(value: unknown): string {
   if (Array.isArray(value)) return `a list of ${[...new Set(value.map(typeText))].join(" and ") || "nothing"}`;
   if (typeof value === "string") return value === "" ? "an empty text" : "a text";
   if (typeof value === "boolean") return "true or false";
-  return typeof value === "number" ? "a number" : "an object";
+  return typeof value === "number" || typeof value === "bigint" ? "a number" : "an object";
 }
 
 function timeText(seconds: number): string {

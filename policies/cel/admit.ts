@@ -1,4 +1,5 @@
 import type { ASTNode } from "@marcbachmann/cel-js";
+import { exactNumber } from "../number.ts";
 import { ExpressionFault, rightName } from "./fault.ts";
 import { STRICT } from "./functions.ts";
 
@@ -63,8 +64,16 @@ function mustBeJson(node: ASTNode, value: unknown): void {
   if (typeof value === "bigint" && value > LARGEST) {
     throw new ExpressionFault(node, `the integer ${value}`, `at most ${LARGEST}`);
   }
+  if (typeof value === "number") mustBeExact(node);
   if (typeof value !== "object" || value === null) return;
   throw new ExpressionFault(node, "bytes or an unsigned integer", "a string, or an integer without the u");
+}
+
+/** What is written with a fraction or exponent is a double, which may be another number. */
+function mustBeExact(node: ASTNode): void {
+  const written = node.input.slice(node.start, node.end);
+  if (exactNumber(written) !== undefined) return;
+  throw new ExpressionFault(node, `the number ${written}, which has to be rounded`, "an integer, written in digits");
 }
 
 function mustHaveStringKeys(entries: readonly [ASTNode, ASTNode][]): void {

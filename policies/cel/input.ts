@@ -2,7 +2,6 @@ import { elsewhere, keptElsewhere } from "../claim-path.ts";
 import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
 import { known, Unknown } from "../unknown.ts";
-import { Activation } from "./macros.ts";
 
 /** What an expression is evaluated for. */
 export interface ExpressionInput {
@@ -16,12 +15,11 @@ export interface ExpressionInput {
 }
 
 /** `request` and `principal` of one evaluation. Nothing is copied: a field is worked out when it is read. */
-export class PolicyActivation extends Activation {
+export class PolicyActivation {
   readonly request: RequestView;
   readonly principal: PrincipalView | undefined;
 
   constructor({ request, params, principal, roles }: ExpressionInput) {
-    super();
     this.request = new RequestView(request, params);
     this.principal = principal === undefined ? undefined : new PrincipalView(principal, roles);
   }
@@ -74,6 +72,7 @@ export class RequestView {
 export class PrincipalView {
   readonly #principal: Principal;
   readonly #roles: readonly string[] | Unknown;
+  #actor: readonly ActorView[] | undefined;
 
   constructor(principal: Principal, roles: readonly string[] | Unknown) {
     this.#principal = principal;
@@ -113,7 +112,8 @@ export class PrincipalView {
   }
 
   get actor(): readonly ActorView[] {
-    return known(this.#principal.actor).map(({ subject, issuer }) => new ActorView(subject, issuer));
+    this.#actor ??= known(this.#principal.actor).map(({ subject, issuer }) => new ActorView(subject, issuer));
+    return this.#actor;
   }
 
   get authenticated_at(): Date | undefined {

@@ -46,6 +46,9 @@ export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
     readonly encoded_slash?: "opaque";
     readonly empty_segments?: "allow";
     readonly parameters?: "allow";
+    readonly encoded_unreserved?: "allow";
+    readonly encoded_percent?: "allow";
+    readonly brackets?: "allow";
   };
   readonly headers?: HeaderEntries;
   readonly forward_credential?: boolean;

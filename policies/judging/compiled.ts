@@ -1,3 +1,4 @@
+import { Work } from "../cel/conditions.ts";
 import type { CompiledService } from "../compile/service.ts";
 import type { Decision, IdentityHeader, Reason } from "../decision.ts";
 import type { Match, Policies, Refusal, Service, Uses } from "../policies.ts";
@@ -47,6 +48,8 @@ export class CompiledPolicies implements Policies {
   readonly subjects: Subjects;
   readonly #spellings = new Map<string, Spelling>();
   readonly #recent = new Array<Recent | undefined>(RECENT).fill(undefined);
+  /** Of the decision that is being made; none waits for anything. */
+  readonly #work = new Work();
 
   constructor(
     revision: string,
@@ -111,11 +114,13 @@ export class CompiledPolicies implements Policies {
 
   #judge(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest): Decision {
     if (match.preflight) return decision(rule, "preflight", subject);
-    const reason = reasonFor(rule, subject, match, request);
-    const shadow = shadowOf(rule, subject, match, request);
-    if (reason !== "allowed" || subject === undefined) return decision(rule, reason, subject, NO_HEADERS, shadow);
-    const input = { request, params: match.params, principal: subject.principal, roles: subject.held.names };
-    const headers = identityHeaders(rule.headers, input);
+    const work = this.#work;
+    work.renew();
+    const reason = reasonFor(rule, subject, match, request, work);
+    const headers =
+      reason === "allowed" && subject !== undefined ? headersFor(rule, subject, match, request, work) : NO_HEADERS;
+    // Last, so that what it takes is taken from nobody.
+    const shadow = shadowOf(rule, subject, match, request, work);
     if (typeof headers === "string") return decision(rule, headers, subject, NO_HEADERS, shadow);
     return decision(rule, reason, subject, headers, shadow);
   }
@@ -127,30 +132,46 @@ function nowhere(rawHost: string, methodIsSound: boolean): Reason {
   return methodIsSound ? "host-unknown" : "method-invalid";
 }
 
-function reasonFor(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest): Reason {
-  if (rule.access === "anyone") return conditionFault(rule.test, undefined, match, request) ?? "anyone";
+function headersFor(rule: Rule, { principal, held }: Subject, { params }: Match, request: PolicyRequest, work: Work) {
+  return identityHeaders(rule.headers, { request, params, principal, roles: held.names }, work);
+}
+
+function reasonFor(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest, work: Work): Reason {
+  if (rule.access === "anyone") return conditionFault(rule.test, undefined, match, request, work) ?? "anyone";
   if (subject !== undefined)
-    return serviceFault(rule.service, subject.principal) ?? judge(rule.test, subject, match, request);
+    return serviceFault(rule.service, subject.principal) ?? judge(rule.test, subject, match, request, work);
   if (rule.access === "required") return "credential-missing";
-  return conditionFault(rule.test, undefined, match, request) ?? "anonymous";
+  return conditionFault(rule.test, undefined, match, request, work) ?? "anonymous";
 }
 
 /** What the candidate would say. Who is not a principal of the service is refused by both alike. */
-function shadowOf(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest): Decision["shadow"] {
+function shadowOf(
+  rule: Rule,
+  subject: Subject | undefined,
+  match: Match,
+  request: PolicyRequest,
+  work: Work,
+): Decision["shadow"] {
   const { shadow } = rule;
   if (shadow === undefined) return undefined;
-  const reason = shadowReason(rule, subject, match, request);
+  const reason = shadowReason(rule, subject, match, request, work);
   return { verdict: verdictOf(reason), reason };
 }
 
-function shadowReason(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest): Reason {
+function shadowReason(
+  rule: Rule,
+  subject: Subject | undefined,
+  match: Match,
+  request: PolicyRequest,
+  work: Work,
+): Reason {
   const shadow = rule.shadow ?? rule.test;
-  if (shadow.allow === "anyone") return conditionFault(shadow, subject, match, request) ?? "anyone";
+  if (shadow.allow === "anyone") return conditionFault(shadow, subject, match, request, work) ?? "anyone";
   if (subject === undefined)
     return rule.access === "optional"
-      ? (conditionFault(shadow, subject, match, request) ?? "anonymous")
+      ? (conditionFault(shadow, subject, match, request, work) ?? "anonymous")
       : "credential-missing";
-  return serviceFault(rule.service, subject.principal) ?? judge(shadow, subject, match, request);
+  return serviceFault(rule.service, subject.principal) ?? judge(shadow, subject, match, request, work);
 }
 
 const GOES_ON: ReadonlySet<Reason> = new Set(["allowed", "anyone", "anonymous", "preflight"]);

@@ -1,4 +1,4 @@
-import { compileHeader, type ExpressionInput, type HeaderExpression } from "../cel/conditions.ts";
+import { compileHeader, type ExpressionInput, type HeaderExpression, type Work } from "../cel/conditions.ts";
 import type { IdentityHeader } from "../decision.ts";
 import type { TextFault } from "../fault.ts";
 import { UnknownError } from "../unknown.ts";
@@ -66,17 +66,23 @@ export function compileHeaderRule(name: string, value: string, max: number = DEF
   return "offset" in expression ? expression : { name, expression, max };
 }
 
-/** The identity headers of an allowed request, or why they cannot be sent; what is too long is never cut. */
+/**
+ * The identity headers of an allowed request, or why they cannot be sent; what is too long is never cut.
+ *
+ * @param work what is left of it to the decision
+ */
 export function identityHeaders(
   rules: readonly HeaderRule[],
   input: ExpressionInput,
-): readonly IdentityHeader[] | "header-error" | "header-too-long" | "claim-unknown" {
+  work: Work,
+): readonly IdentityHeader[] | "header-error" | "header-too-long" | "cost-exceeded" | "claim-unknown" {
   const headers: IdentityHeader[] = [];
   for (const { name, expression, max } of rules) {
     let value: string | undefined;
     try {
-      value = expression.evaluate(input);
+      value = expression.evaluate(input, work);
     } catch (error) {
+      if (work.exhausted) return "cost-exceeded";
       return error instanceof UnknownError ? "claim-unknown" : "header-error";
     }
     if (value !== undefined) {

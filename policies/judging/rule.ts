@@ -1,4 +1,4 @@
-import type { Condition } from "../cel/conditions.ts";
+import type { Condition, Work } from "../cel/conditions.ts";
 import type { Reason } from "../decision.ts";
 import type { Match, Route, Service, Uses } from "../policies.ts";
 import type { Principal } from "../principal.ts";
@@ -51,7 +51,7 @@ export class Rule implements Route {
 }
 
 /** Why a principal of the service's issuers may or may not pass. */
-export function judge(test: Test, subject: Subject, match: Match, request: PolicyRequest): Reason {
+export function judge(test: Test, subject: Subject, match: Match, request: PolicyRequest, work: Work): Reason {
   const { allow, deny, scopes } = test;
   const { roles, doubtful } = subject.held;
   for (const role of deny) if (roles.has(role)) return "role-denied";
@@ -59,7 +59,7 @@ export function judge(test: Test, subject: Subject, match: Match, request: Polic
   if (typeof allow !== "string" && !allow.some((role) => roles.has(role))) {
     return allow.some((role) => doubtful.has(role)) ? "claim-unknown" : "role-missing";
   }
-  return scopeFault(scopes, subject.principal) ?? conditionFault(test, subject, match, request) ?? "allowed";
+  return scopeFault(scopes, subject.principal) ?? conditionFault(test, subject, match, request, work) ?? "allowed";
 }
 
 function scopeFault(required: readonly string[], { scopes }: Principal): Reason | undefined {
@@ -69,18 +69,24 @@ function scopeFault(required: readonly string[], { scopes }: Principal): Reason 
   return undefined;
 }
 
-/** Why the condition refuses; undefined where it does not. One that cannot be worked out refuses. */
+/**
+ * Why the condition refuses; undefined where it does not. One that cannot be worked out refuses.
+ *
+ * @param work what is left of it to the decision
+ */
 export function conditionFault(
   { when }: Test,
   subject: Subject | undefined,
   { params }: Match,
   request: PolicyRequest,
-): "condition-false" | "condition-error" | "claim-unknown" | undefined {
+  work: Work,
+): "condition-false" | "condition-error" | "cost-exceeded" | "claim-unknown" | undefined {
   if (when === undefined) return undefined;
   try {
     const input = { request, params, principal: subject?.principal, roles: subject?.held.names ?? [] };
-    return when.evaluate(input) === true ? undefined : "condition-false";
+    return when.evaluate(input, work) === true ? undefined : "condition-false";
   } catch (error) {
+    if (work.exhausted) return "cost-exceeded";
     return error instanceof UnknownError ? "claim-unknown" : "condition-error";
   }
 }

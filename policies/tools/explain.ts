@@ -1,4 +1,4 @@
-import { conjunctsOf } from "../cel/conditions.ts";
+import { conjunctsOf, Work } from "../cel/conditions.ts";
 import type { CompiledService } from "../compile/service.ts";
 import { type Decision, type Reason, refusal, statusOf } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
@@ -228,6 +228,7 @@ function explainScopes({ test }: Rule, { principal: { scopes } }: Subject, steps
 const CONDITION_FAULTS = {
   "condition-false": "is false",
   "condition-error": "cannot be told",
+  "cost-exceeded": "takes too much work",
   "claim-unknown": "cannot be told: it reads what is unknown of the principal",
 } as const;
 
@@ -242,9 +243,9 @@ function explainCondition(
   const { when } = test;
   if (when === undefined) return;
   for (const part of conjunctsOf(when)) {
-    const fault = conditionFault({ ...test, when: part }, subject, match, request);
-    const value = fault === undefined ? "is true" : CONDITION_FAULTS[fault];
-    steps.push({ about: "condition", outcome: fault === undefined ? "yes" : "no", text: `${part.text}  ${value}` });
+    const fault = conditionFault({ ...test, when: part }, subject, match, request, new Work());
+    const text = `${part.text}  ${fault === undefined ? "is true" : CONDITION_FAULTS[fault]}`;
+    steps.push({ about: "condition", outcome: fault === undefined ? "yes" : "no", text });
   }
 }
 

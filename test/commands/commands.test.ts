@@ -171,6 +171,47 @@ test("explain shows every step to the decision", async (t) => {
   );
 });
 
+test("explain and test read numbers to the last digit, and write them so", async (t) => {
+  const policy = `
+roles:
+  tenant: [{ issuer: idp, claim: { tenant: 9007199254740993 } }]
+services:
+  orders:
+    hosts: [orders.example.com]
+    backend: orders
+    headers: { x-auth-tenant: string(principal.claims.tenant) }
+    routes: [{ name: read, match: [GET /v1/orders], allow: [tenant], when: principal.claims.tenant == 9007199254740993 }]
+`;
+  const request = "GET https://orders.example.com/v1/orders";
+  const cases = [
+    ["9007199254740993", "verdict: allow, headers: { x-auth-tenant: '9007199254740993' }"],
+    ["9007199254740992", "verdict: deny, reason: role-missing"],
+  ].map(
+    ([tenant, expect]) =>
+      `  - { name: "${tenant}", request: ${request}, principal: { issuer: idp, subject: a, claims: { tenant: ${tenant} } }, expect: { ${expect} } }\n`,
+  );
+  const cwd = folderOf(t, {
+    "countersign.yaml": CONFIG,
+    "policies/orders.yaml": policy,
+    "policies/orders.test.yaml": `cases:\n${cases.join("")}`,
+    "right.json": '{ "sub": "alice", "tenant": 9007199254740993 }',
+    "wrong.json": '{ "sub": "alice", "tenant": 9007199254740992 }',
+    "large.json": '{ "sub": "alice", "tenant": 92233720368547758080 }',
+  });
+  const explained = async (file: string, ...more: string[]) =>
+    command(["explain", request, "--claims", file, "--issuer", "idp", ...more], { cwd });
+  const right = await explained("right.json");
+  t.match(right.out, /\+ role +tenant: \{ issuer idp, claim tenant 9007199254740993 \}/);
+  t.match(right.out, "x-auth-tenant: 9007199254740993\n");
+  t.equal((await explained("right.json", "--json")).code, 0);
+  t.match((await explained("wrong.json")).out, "not claim tenant 9007199254740993");
+  const large = await explained("large.json");
+  t.equal(large.code, 78);
+  t.match(large.err, /^large\.json: .*no integer beyond 64 bits/);
+  const tested = await command(["test", "--json"], { cwd });
+  t.strictSame([tested.code, tested.err], [0, ""]);
+});
+
 test("explain says what is unknown, and why", async (t) => {
   const policy = `${POLICY.replace("roles:", "roles:\n  banned: [{ issuer: idp, claim: { my.app.banned: true } }]")}
       - { name: write, match: ["PUT /v1/orders/{id}"], allow: [authenticated], deny: [banned] }
@@ -262,6 +303,7 @@ test("explain names what was found in a refused token and what was expected, and
       /KC_HOSTNAME/,
     ],
     [signed({ iss: ["x"] }), "claim-malformed", /iss is a list of a text; expected: a text/],
+    [signed({ sub: 2 ** 60 }), "claim-malformed", /sub is a number; expected: a text/],
     [signed({ exp: "soon" }), "claim-malformed", /exp is a text; expected: a number of seconds since 1970/],
     [signed({ exp: now - 100 }), "token-expired", /exp is 20.*Z, 1\d\d s ago; `clock_tolerance` is 30 s/],
     [signed({ nbf: now + 100 }), "token-not-yet-valid", /nbf is 20.*Z, \d+ s from now; /],

@@ -1,7 +1,9 @@
 import { test } from "tap";
+import { parseObject } from "../../agent/identity/json.ts";
+import { compileChecked, compilePolicies } from "../../policies/compile/compile.ts";
 import type { Principal } from "../../policies/principal.ts";
 import { Unknown } from "../../policies/unknown.ts";
-import { type Asked, decide, NOON, policiesFrom, principalFrom } from "../support/policies.ts";
+import { type Asked, decide, ENVIRONMENT, findingsOf, NOON, policiesFrom, principalFrom } from "../support/policies.ts";
 
 const POLICY = `
 roles:
@@ -502,5 +504,273 @@ services:
   }
   const { headers } = decide(acted, "GET https://s.example.com/either", who.unknown);
   t.strictSame(headers, [{ name: "x-client", value: undefined }], "no client is null");
+  t.end();
+});
+
+test("a service opts in to what its backend reads as the policies do, one key at a time", (t) => {
+  const service = (paths: string) =>
+    policiesFrom(`
+services:
+  files:
+    hosts: [files.example.com]
+    issuers: [aws]
+    backend: files
+    ${paths === "" ? "" : `paths: { ${paths} }`}
+    routes: [{ name: all, match: ["GET /{path...}"], allow: [anyone] }]
+`);
+  const cases: readonly (readonly [path: string, key: string])[] = [
+    ["/a%2Fb", "encoded_slash: opaque"],
+    ["/a//b", "empty_segments: allow"],
+    ["/a;v=1", "parameters: allow"],
+    ["/%7Euser", "encoded_unreserved: allow"],
+    ["/100%25", "encoded_percent: allow"],
+    ["/a[0]", "brackets: allow"],
+  ];
+  const strict = service("");
+  const all = service(cases.map(([, key]) => key).join(", "));
+  for (const [path, key] of cases) {
+    const request = `GET https://files.example.com${path}`;
+    t.equal(decide(strict, request, undefined).reason, "path-ambiguous", path);
+    t.equal(decide(service(key), request, undefined).reason, "anyone", `${path} by ${key}`);
+    const others = cases.flatMap(([, other]) => (other === key ? [] : [other])).join(", ");
+    t.equal(decide(service(others), request, undefined).reason, "path-ambiguous", `${path} by all others`);
+  }
+  for (const path of ["/a/..", "/a/%2e%2e/b", "/a.", "/a%20", "/a%EF%BC%8Fb", "/%252e%252e", "/a%5Cb", "/a%00"])
+    t.equal(decide(all, `GET https://files.example.com${path}`, undefined).reason, "path-ambiguous", path);
+  t.end();
+});
+
+/** Integers around those at which something that reads numbers changes, and neighbours of each. */
+const EDGES = [
+  0n,
+  2n ** 31n,
+  10n ** 15n,
+  2n ** 53n,
+  2n ** 54n,
+  10n ** 17n,
+  2n ** 62n,
+  2n ** 63n,
+  2n ** 64n,
+  10n ** 21n,
+];
+
+function* integers(): Generator<bigint> {
+  let state = 10n;
+  for (const edge of EDGES) {
+    for (const sign of [1n, -1n]) {
+      for (let near = -3n; near <= 3n; near++) yield sign * edge + near;
+      for (let i = 0; i < 4; i++) {
+        state = (state * 6_364_136_223_846_793_005n + 1_442_695_040_888_963_407n) % 2n ** 64n;
+        yield sign * edge + (state >> 53n);
+      }
+    }
+  }
+}
+
+const is64 = (n: bigint) => n >= -(2n ** 63n) && n < 2n ** 63n;
+const TENANT = (n: string) => `
+roles:
+  tenant: [{ issuer: okta, claim: { tenant: ${n} } }]
+  listed: [{ issuer: okta, claim: { tenants: ${n} } }]
+services:
+  orders:
+    hosts: [orders.example.com]
+    audiences: [api://orders, api://aws]
+    backend: orders
+    headers: { x-auth-tenant: string(principal.claims.tenant), x-auth-roles: list(principal.roles) }
+    routes:
+      - { name: all, match: [GET /all], allow: [authenticated] }
+`;
+const WHEN = (n: string) => `
+      - { name: equal, match: [GET /equal], allow: [authenticated], when: "principal.claims.tenant == ${n}" }
+      - { name: other, match: [GET /other], allow: [authenticated], when: "principal.claims.tenant != ${n}" }
+      - { name: listed, match: [GET /listed], allow: [authenticated], when: "${n} in principal.claims.tenants" }
+      - { name: range, match: [GET /range], allow: [authenticated], when: "principal.claims.tenant >= ${n} && principal.claims.tenant <= ${n}" }
+`;
+
+test("a claim is the number of a policy exactly if it has the same digits, in bindings, conditions and headers", (t) => {
+  const all = [...new Set(integers())];
+  const seen = { equal: 0, refused: 0 };
+  for (const [index, wanted] of all.entries()) {
+    const written = String(wanted);
+    const { faults } = findingsOf(TENANT(written));
+    t.equal(faults.length === 0, is64(wanted), `${written} in a binding: ${faults.join()}`);
+    if (!is64(wanted)) continue;
+    // CEL's smallest integer cannot be written.
+    const when = wanted === -(2n ** 63n) ? "" : WHEN(written);
+    const policies = policiesFrom(TENANT(written) + when);
+    for (const claimed of all.slice(Math.max(0, index - 12), index + 12)) {
+      const claims = parseObject(Buffer.from(`{ "tenant": ${claimed}, "tenants": [7, ${claimed}] }`));
+      if (claims === undefined) {
+        seen.refused++;
+        if (is64(claimed)) t.fail(`${claimed} is refused in a token`);
+        continue;
+      }
+      if (!is64(claimed)) t.fail(`${claimed} is read from a token`);
+      const principal = principalFrom({ claims });
+      const same = claimed === wanted;
+      if (same) seen.equal++;
+      const pair = `${claimed} against ${written}`;
+      const { headers, roles } = decide(policies, "GET https://orders.example.com/all", principal);
+      if (headers[0]?.value !== String(claimed)) t.fail(`${pair}: the header ${headers[0]?.value}`);
+      if (String(roles) !== (same ? "listed,tenant" : "")) t.fail(`${pair}: the roles ${roles}`);
+      if (when === "") continue;
+      for (const [path, expected] of Object.entries({ equal: same, other: !same, listed: same, range: same })) {
+        const { verdict } = decide(policies, `GET https://orders.example.com/${path}`, principal);
+        if (verdict !== (expected ? "allow" : "deny")) t.fail(`${pair}: ${path} is ${verdict}`);
+      }
+    }
+  }
+  t.ok(seen.equal > 100 && seen.refused > 100, JSON.stringify(seen));
+  t.end();
+});
+
+test("a number that may have been rounded is refused where it is read", (t) => {
+  for (const written of [
+    "1e21",
+    "1E+21",
+    "9007199254740993.0",
+    "9007199254740991.4",
+    "1.00000000000000000001",
+    "1e400",
+    "1e-400",
+  ]) {
+    t.equal(parseObject(Buffer.from(`{ "n": ${written} }`)), undefined, `${written} in a token`);
+    t.equal(parseObject(Buffer.from(`{ "n": [{ "m": -${written} }] }`)), undefined, `-${written} deeper in a token`);
+  }
+  for (const written of ["1e+21", "12345678901234567000", "9.007199254740993e+15"]) {
+    t.match(
+      findingsOf(TENANT(written)).faults,
+      [/^p\.yaml:3:45: .*in quotes, or a plain decimal number/, /^p\.yaml:4:46: /],
+      written,
+    );
+  }
+  t.strictSame(parseObject(Buffer.from('{ "a": 1.0, "b": 0.5, "c": -1.5e3, "d": 1e15, "e": "1e21", "f": 0.00e7 }')), {
+    a: 1,
+    b: 0.5,
+    c: -1500,
+    d: 1e15,
+    e: "1e21",
+    f: 0,
+  });
+  t.end();
+});
+
+test("no header holds a number that is not exact", (t) => {
+  const principal = principalFrom({
+    claims: parseObject(Buffer.from('{ "large": 9007199254740993, "odd": 0.1, "text": "9007199254740993" }')) ?? {},
+  });
+  const header = (value: string) => {
+    const text = `
+services:
+  orders:
+    hosts: [orders.example.com]
+    audiences: [api://orders, api://aws]
+    backend: orders
+    headers: { x-auth-n: '${value}' }
+    routes: [{ name: all, match: [GET /all], allow: [authenticated] }]
+`;
+    const { reason, headers } = decide(policiesFrom(text), "GET https://orders.example.com/all", principal);
+    return headers[0]?.value ?? reason;
+  };
+  t.equal(header("string(principal.claims.large)"), "9007199254740993");
+  t.equal(header("string(int(principal.claims.large))"), "9007199254740993");
+  t.equal(header("string(int(principal.claims.text))"), "9007199254740993");
+  t.equal(header("string(principal.claims.odd)"), "0.1");
+  for (const inexact of [
+    "string(double(principal.claims.large))",
+    "string(double(principal.claims.text))",
+    "string(9007199254740991.0 + 1.0)",
+    "string(int(9007199254740991.0 * 2.0))",
+    "string(9007199254740991.0 * 9007199254740991.0)",
+  ])
+    t.equal(header(inexact), "header-error", inexact);
+  t.end();
+});
+
+test("policies with large numbers travel to another thread or process as they are", (t) => {
+  const compiled = compilePolicies([{ file: "p.yaml", text: TENANT("9007199254740993") }], ENVIRONMENT);
+  if (!("policies" in compiled)) throw new Error("faults");
+  const steps = compileChecked(structuredClone(compiled.checked), ENVIRONMENT);
+  let step = steps.next();
+  while (step.done !== true) step = steps.next();
+  const rolesOf = (n: string) =>
+    decide(
+      step.value as ReturnType<typeof policiesFrom>,
+      "GET https://orders.example.com/all",
+      principalFrom({ claims: parseObject(Buffer.from(`{ "tenant": ${n} }`)) ?? {} }),
+    ).roles;
+  t.strictSame(rolesOf("9007199254740993"), ["tenant"]);
+  t.strictSame(rolesOf("9007199254740992"), []);
+  t.end();
+});
+
+const COSTLY = (route: string, headers = "{}") => `
+roles:
+  member: [{ issuer: okta, group: Members }]
+services:
+  orders:
+    hosts: [orders.example.com]
+    audiences: [api://orders, api://aws]
+    backend: orders
+    headers: ${headers}
+    routes:
+      - { name: read, match: [GET /read], allow: [member], ${route} }
+`;
+const EACH = "principal.claims.a.all(x, !(x in principal.claims.b))";
+
+test("all expressions of a decision have so much work together, and past it nobody passes", (t) => {
+  const list = (length: number, prefix: string) => Array.from({ length }, (_, i) => `${prefix}${i}`);
+  const member = (length: number) =>
+    principalFrom({ groups: ["Members"], claims: { a: list(length, "a"), b: list(length, "b") } });
+  const read = (route: string, length: number, headers?: string) => {
+    const { verdict, reason, shadow } = decide(
+      policiesFrom(COSTLY(route, headers)),
+      "GET https://orders.example.com/read",
+      member(length),
+    );
+    return `${verdict} ${reason}${shadow === undefined ? "" : `, shadow ${shadow.verdict} ${shadow.reason}`}`;
+  };
+  const header = `{ x-auth-n: '${EACH} ? "yes" : "no"', x-auth-m: '${EACH} ? "yes" : "no"' }`;
+  const cases: readonly (readonly [route: string, length: number, expected: string, headers?: string])[] = [
+    [`when: "${EACH}"`, 150, "allow allowed"],
+    [`when: "${EACH}"`, 400, "deny cost-exceeded"],
+    [`when: "${EACH} || true"`, 400, "deny cost-exceeded"],
+    [`when: "true || ${EACH}"`, 400, "allow allowed"],
+    [`when: "${EACH} && ${EACH} && ${EACH} && ${EACH} && ${EACH}"`, 150, "deny cost-exceeded"],
+    ["when: request.tls", 150, "allow allowed", header],
+    [`when: "${EACH} && ${EACH} && ${EACH}"`, 150, "deny cost-exceeded", header],
+    ["when: request.tls", 400, "deny cost-exceeded", header],
+    // What is never enforced takes nothing from what is.
+    [`when: request.tls, shadow: { when: "${EACH}" }`, 150, "allow allowed, shadow allow allowed"],
+    [`when: request.tls, shadow: { when: "${EACH}" }`, 400, "allow allowed, shadow deny cost-exceeded"],
+    [
+      `when: request.tls, shadow: { when: "${EACH} && ${EACH} && ${EACH}" }`,
+      150,
+      "allow allowed, shadow deny cost-exceeded",
+      header,
+    ],
+    [`when: "${EACH}", shadow: { when: request.tls }`, 400, "deny cost-exceeded, shadow deny cost-exceeded"],
+  ];
+  for (const [route, length, expected, headers] of cases) {
+    const named = `${route} of ${length}${headers === undefined ? "" : " with headers"}`;
+    t.equal(read(route, length, headers), expected, named);
+    t.equal(read(route, length, headers), expected, `${named}, again`);
+  }
+  t.end();
+});
+
+test("each decision has its own work, and its outcome is the same however often it is asked for", (t) => {
+  const policies = policiesFrom(COSTLY(`when: "request.tls && ${EACH}"`));
+  const claims = {
+    a: Array.from({ length: 250 }, (_, i) => `a${i}`),
+    b: Array.from({ length: 250 }, (_, i) => `b${i}`),
+  };
+  const principal = principalFrom({ groups: ["Members"], claims });
+  const large = principalFrom({ groups: ["Members"], claims: { ...claims, b: [...claims.b, ...claims.b] } });
+  for (let i = 0; i < 50; i++) {
+    t.equal(decide(policies, "GET https://orders.example.com/read", large).reason, "cost-exceeded");
+    t.equal(decide(policies, "GET https://orders.example.com/read", principal).reason, "allowed");
+  }
   t.end();
 });

@@ -80,7 +80,7 @@ const MISTAKES: readonly (readonly [text: string, ...faults: string[]])[] = [
     "a: 3.0\nb: 0660\nc: 12345678901234567890\n",
     'f:1:4: 3.0 without quotes, which to YAML is the number 3; "3.0" in quotes, or a plain decimal number',
     'f:2:4: 0660 without quotes, which to YAML is the number 660; "0660" in quotes, or a plain decimal number',
-    'f:3:4: 12345678901234567890 without quotes, which to YAML is the number 12345678901234567000; "12345678901234567890" in quotes, or a plain decimal number',
+    'f:3:4: 12345678901234567890 without quotes, which to YAML is a number that cannot be kept exactly; "12345678901234567890" in quotes, or a plain decimal number of at most 64 bits',
   ],
   ["\ufeffa: 1\n", "f:1:1: a byte order mark; save the file without one"],
   ["a: \ufffd\n", "f:1:4: bytes that are not UTF-8; save the file as UTF-8"],

@@ -174,7 +174,7 @@ test("a known path keeps the captures of a wildcard that another method has ther
 });
 
 test("what a service lets pass is never an empty segment for a wildcard", (t) => {
-  const all = { encodedSlash: true, emptySegments: true, parameters: true };
+  const all = { ...STRICT, encodedSlash: true, emptySegments: true, parameters: true };
   const cases: readonly (readonly [string, Partial<typeof STRICT>, string])[] = [
     ["/a//b", all, "route-unknown"],
     ["/a/x/b", all, "* /a/{one}/b"],
@@ -452,6 +452,12 @@ test("a pattern that means nothing is refused, with the place and what would be 
     ["GET /%c3é", 5, /not UTF-8/, /UTF-8/],
     ["GET /é/a b", 8, /cannot hold/, /percent-encode/],
     ["GET /a?b=c", 6, /cannot hold/, /percent-encode/],
+    ["GET /a./b", 6, /dot or blank at the end/, /leave it out/],
+    ["GET /a%20", 6, /dot or blank at the end/, /leave it out/],
+    ["GET /日本／a", 7, /take for "\/"/, /leave it out/],
+    ["GET /a\u2026", 6, /take for "\.\.\."/, /leave it out/],
+    ["GET /a/\u3000", 7, /blank at the end/, /leave it out/],
+    ["GET /a[0]", 6, /bracket/, /percent-encode/],
     ["GET /a\u0085", 6, /control character/, /leave it out/],
     ["GET /a\ud800b", 6, /half a character/, /leave it out/],
     ["GET /a/x{id}", 8, /brace within/, /whole segment/],
@@ -477,6 +483,8 @@ test("a pattern that means nothing is refused, with the place and what would be 
     ["GET /a/{id:(a)\\1}", 11, /RE2 refuses/, /RE2 syntax/],
     [`GET /a/{id:${"a".repeat(257)}}`, 11, /too long/, /256/],
     ["GET /a/{id:(.{100}){9}}", 11, /takes too long/, /smaller repetitions/],
+    ["GET /a/{id:[ab]*a[ab]{30}}", 11, /takes too long/, /smaller repetitions/],
+    ["GET /a/{id:(?:.{0,9}a){20}}", 11, /takes too long/, /smaller repetitions/],
     [`GET ${"/a".repeat(65)}`, 133, /too many segments/, /64/],
     [`GET /${"a".repeat(1020)}`, 1024, /too long/, /1024/],
     ["GET /.countersign/login", 4, /`\/\.countersign`/, /web listener/],
