@@ -100,7 +100,11 @@ export interface OidcIssuer {
     readonly cooldown: number;
     readonly maxStale: number;
     readonly maxSize: number;
+    /** For discovery and keys together. */
+    readonly timeout: number;
   };
-  /** PEM text of the certificate authorities to trust instead of the system's. */
+  /** PEM text of the certificate authorities to trust instead of those that Node brings. */
   readonly ca: string | undefined;
+  /** What it is asked through; undefined for no proxy. */
+  readonly proxy: { readonly url: string; readonly except: readonly string[] } | undefined;
 }

@@ -55,6 +55,7 @@ export const REASONS = {
 
   // Countersign, HAProxy or a dependency cannot tell.
   "issuer-unavailable": 503,
+  "key-pending": 503,
   "deadline-exceeded": 503,
   overloaded: 503,
   "haproxy-config-outdated": 503,

@@ -101,11 +101,12 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
   const header = Buffer.from(`Bearer ${token}`);
   const credential = credentialOf(header, 0, header.length, limits.token);
   if (credential.kind === "none") return undefined;
-  const events = { fetched: () => {}, cache: () => {} };
+  const events = { fetched: () => {}, unusable: () => {}, cache: () => {} };
+  // The token was here before the keys are fetched: where its key is not among them, there is none.
+  const now = clock();
   const identity = createIdentity(issuers, { cache, limits, fetch: get, clock, events });
   try {
     await identity.ready();
-    const now = clock();
     const verification = credential.kind === "invalid" ? credential : await identity.verify(credential, now);
     if ("principal" in verification && verification.principal !== undefined) return verification;
     const keysOf = (issuer: string) => identity.keysOf(issuer);

@@ -3,6 +3,7 @@ import { isAbsolute, join, relative } from "node:path";
 import { parseHostPattern } from "../../policies/routing/hosts.ts";
 import { discover } from "../identity/discovery.ts";
 import { FetchError, get } from "../identity/fetch.ts";
+import { proxyOfEnvironment } from "../identity/proxy.ts";
 import { load } from "../load.ts";
 import { renderInputOf } from "../render-input.ts";
 import {
@@ -17,6 +18,9 @@ import {
   UsageError,
 } from "./command.ts";
 import { haproxyFiles, writeGenerated } from "./generate.ts";
+
+/** Milliseconds. */
+const LOOK_UP_LIMIT = 5_000;
 
 export const INIT: Command = {
   usage: "init --issuer URL --audience A --host H --backend ADDRESS [--socket PATH] [--fragment] [--output DIR]",
@@ -66,7 +70,7 @@ async function init(_positionals: readonly string[], options: Options, context: 
   const fragment = options.fragment === true;
   const directory = textOption(options, "output") ?? ".";
   const answers = answersOf(options, fragment);
-  await lookUp(answers.issuer);
+  await lookUp(answers.issuer, context);
   const files = { "countersign.yaml": configuration(answers), [`policies/${answers.service}.yaml`]: policy(answers) };
   for (const name of Object.keys(files)) {
     if (existsSync(join(directory, name)))
@@ -129,15 +133,21 @@ function listenerOf(socket: string | undefined, chroot: string | undefined, grou
 }
 
 /** Asks the issuer for its discovery document. @throws CommandError that says what is wrong with it */
-async function lookUp(issuer: string): Promise<void> {
+async function lookUp(issuer: string, { environment }: Context): Promise<void> {
+  const proxy = proxyOfEnvironment(environment);
+  if (proxy !== undefined && "fault" in proxy) throw new CommandError(proxy.fault, EXIT.configuration);
+  const abort = new AbortController();
+  const limit = setTimeout(() => abort.abort(), LOOK_UP_LIMIT);
   try {
-    await discover(get, issuer, { signal: AbortSignal.timeout(5_000), ca: undefined, maxSize: 1 << 20 });
+    await discover(get, issuer, { signal: abort.signal, ca: undefined, proxy, maxSize: 1 << 20 });
   } catch (error) {
     if (!(error instanceof FetchError)) throw error;
     throw new CommandError(
       `the issuer cannot be looked up: ${error.message}\nIs --issuer just what its tokens have as iss?`,
       EXIT.configuration,
     );
+  } finally {
+    clearTimeout(limit);
   }
 }
 

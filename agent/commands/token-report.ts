@@ -85,6 +85,7 @@ const FINDINGS: Readonly<Partial<Record<Reason, (reading: Reading) => readonly s
     ...keys(reading),
   ],
   "key-unknown": keys,
+  "key-pending": keys,
   "key-weak": keys,
   "signature-invalid": keys,
   "issuer-unknown": ({ claims, issuers }) => [
@@ -128,8 +129,8 @@ function dates({ claims, refusal, issuer, now }: Reading): readonly string[] {
 
 function keys({ header, issuer, keysOf }: Reading): readonly string[] {
   if (issuer === undefined) return [];
-  const known = keysOf(issuer.issuer).map(({ kid, algorithms, weak }) => {
-    return `${shown(kid)} for ${weak ? "nothing, it is too weak" : [...algorithms].join(" ") || "nothing that is allowed"}`;
+  const known = keysOf(issuer.issuer).map(({ kid, algorithms, weakness }) => {
+    return `${shown(kid)} for ${weakness !== undefined ? `nothing: ${weakness}` : [...algorithms].join(" ") || "nothing that is allowed"}`;
   });
   return [
     `kid is ${shown(header.kid)}, alg ${shown(header.alg)}; the keys${of(issuer)}: ${known.join(", ") || "none"}`,

@@ -6,7 +6,8 @@ import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type V
 import type { IdentityEvents } from "./events.ts";
 import type { Get } from "./fetch.ts";
 import { InFlight, type Waiter } from "./in-flight.ts";
-import { FETCH_LIMIT, type KeyView, type Schedule, type Surroundings } from "./keys.ts";
+import type { Unused } from "./key.ts";
+import type { KeyView, Schedule, Surroundings } from "./keys.ts";
 import { OidcVerifier, type Proof } from "./oidc.ts";
 import { RecentTokens } from "./recent.ts";
 import { Signatures } from "./signatures.ts";
@@ -21,6 +22,8 @@ export interface IssuerStatus {
   /** Its URL, the tokens' `iss`. */
   readonly issuer: string;
   readonly keys: number;
+  /** The members of its last JWKS that no token can be checked with; the key ids are as the provider wrote them. */
+  readonly unused: readonly Unused[];
   /** Cached identities of the issuer. */
   readonly identities: number;
   /** Milliseconds since the epoch; undefined where there was none. */
@@ -45,7 +48,7 @@ export interface Identity {
    * @param waiter who waits for it; default: somebody who never leaves
    */
   verify(token: TokenBytes | string, now: number, waiter?: Waiter): Verification | Promise<Verification>;
-  /** Settles when every issuer's keys were asked for once, well or not, and after 5 s at the latest. */
+  /** Settles when every issuer's keys were asked for once, well or not, and after the longest `keys.timeout` at the latest. */
   ready(): Promise<void>;
   status(): readonly IssuerStatus[];
   /** The keys of the issuer with this URL, for an explanation. */
@@ -61,6 +64,8 @@ export interface IdentityOptions {
   readonly fetch: Get;
   readonly clock: () => number;
   readonly events: IdentityEvents;
+  /** Milliseconds that a token may wait for a fetch that is due; default: none does. */
+  readonly deadline?: number;
   /** The identity of the snapshot before: issuers whose configuration is the same keep their keys and identities. */
   readonly previous?: Identity | undefined;
   /** Timers; default: the process's own, which do not keep it alive. */
@@ -96,7 +101,7 @@ class Issuers implements Identity {
   #closed = false;
 
   constructor(issuers: readonly OidcIssuer[], options: IdentityOptions) {
-    const { cache, limits, clock, events, fetch, schedule = timer } = options;
+    const { cache, limits, clock, events, fetch, deadline = 0, schedule = timer } = options;
     const previous = options.previous instanceof Issuers ? options.previous : undefined;
     if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) throw new Error("two issuers with one URL");
     this.#largest = limits.token;
@@ -107,7 +112,7 @@ class Issuers implements Identity {
     const slots = before?.slots;
     this.#slots = slots !== undefined && slots.size === limits.fetches ? slots : new Slots(limits.fetches);
     this.#signatures = before?.signatures ?? new Signatures();
-    const world = { get: fetch, clock, schedule, slots: this.#slots, events };
+    const world = { get: fetch, clock, schedule, slots: this.#slots, events, deadline };
     for (const config of issuers)
       this.#byIss.set(config.issuer, verifierOf(config, before?.issuers, world, this.#signatures));
     const members = new Set(this.#byIss.values());
@@ -141,10 +146,11 @@ class Issuers implements Identity {
 
   async ready(): Promise<void> {
     if (this.#byIss.size === 0) return;
+    const longest = Math.max(...this.#byIss.values().map(({ config }) => config.keys.timeout));
     const asked = Promise.all([this.#signatures.start(), ...this.#byIss.values().map((issuer) => issuer.asked)]);
     let cancel = () => {};
     const late = new Promise<void>((resolve) => {
-      cancel = this.#schedule(FETCH_LIMIT, resolve);
+      cancel = this.#schedule(longest, resolve);
     });
     await Promise.race([asked, late]);
     cancel();
@@ -154,7 +160,8 @@ class Issuers implements Identity {
     return [...this.#byIss.values()].map(({ config, keys }) => ({
       name: config.name,
       issuer: config.issuer,
-      keys: keys.keys.length,
+      keys: keys.keys.filter(({ algorithms }) => algorithms.size > 0).length,
+      unused: keys.unused,
       identities: keys.keys.reduce((sum, key) => sum + key.identities, 0),
       succeededAt: keys.succeededAt,
       failedAt: keys.failedAt,

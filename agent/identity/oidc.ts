@@ -2,7 +2,7 @@ import type { Principal } from "../../policies/principal.ts";
 import type { OidcIssuer } from "../config.ts";
 import { faultOf } from "./claims.ts";
 import type { Key } from "./key.ts";
-import { KeySet, type Surroundings } from "./keys.ts";
+import { KeySet, type Surroundings, type Wanted } from "./keys.ts";
 import { Pool } from "./pool.ts";
 import { type ClaimPaths, claimPaths, principalOf } from "./principal.ts";
 import { purposeFault } from "./purpose.ts";
@@ -57,12 +57,13 @@ export class OidcVerifier {
   verify(token: Token, now: number, wanted: () => boolean): Refusal | Promise<Proof> {
     const fault = this.#faultOf(token, now);
     if (fault !== undefined) return fault;
-    const selection = this.keys.select(token.algorithm, token.kid, now);
+    const key = wantedBy(token, now);
+    const selection = this.keys.select(key, now);
     if ("reason" in selection) return selection;
     if ("keys" in selection) {
       return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, wanted) : OVERLOADED;
     }
-    return this.#waiting < MOST_WAITING ? this.#wait(token, selection.pending, wanted) : OVERLOADED;
+    return this.#waiting < MOST_WAITING ? this.#wait(token, key, selection.pending, wanted) : OVERLOADED;
   }
 
   /** One more snapshot uses this issuer. */
@@ -87,14 +88,14 @@ export class OidcVerifier {
     return purposeFault(type, claims, this.config.idTokens) ?? faultOf(claims, this.config, now);
   }
 
-  async #wait(token: Token, pending: Promise<void>, wanted: () => boolean): Promise<Proof> {
+  async #wait(token: Token, key: Wanted, pending: Promise<void>, wanted: () => boolean): Promise<Proof> {
     this.#waiting++;
     await pending;
     this.#waiting--;
     const now = this.#clock();
     const fault = this.#faultOf(token, now);
     if (fault !== undefined) return fault;
-    const selection = this.keys.reselect(token.algorithm, token.kid, now);
+    const selection = this.keys.reselect(key, now);
     if ("reason" in selection) return selection;
     return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, wanted) : OVERLOADED;
   }
@@ -133,4 +134,8 @@ export class OidcVerifier {
     if (now >= principal.expiresAt) return { reason: "token-expired" };
     return now < key.until ? { principal, key } : this.keys.missing();
   }
+}
+
+function wantedBy({ algorithm, kid, claims: { iat } }: Token, arrivedAt: number): Wanted {
+  return { algorithm, kid, issuedAt: typeof iat === "number" ? iat : undefined, arrivedAt };
 }

@@ -4,6 +4,9 @@ import { test } from "tap";
 import { COMMANDS } from "../../agent/commands/run.ts";
 import { startFront } from "../../demo/front.ts";
 import { startProvider } from "../../demo/provider.ts";
+import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
+import { startConnectProxy } from "../support/connect-proxy.ts";
+import { startRawProvider } from "../support/raw-provider.ts";
 import { command, countersign, folderOf } from "../support/serve.ts";
 
 const CONFIG = `
@@ -439,6 +442,45 @@ test("generate writes the same bytes for the same input, and overwrites only wha
   const bare = await command(["generate", "haproxy", "--output", "new"], { cwd });
   t.equal(bare.code, 78);
   t.match(bare.err, 'the backend "orders" has no servers');
+});
+
+test("init looks the issuer up through the environment's proxy, and tells one that is none", async (t) => {
+  const provider = await startRawProvider([], { key: SERVER_KEY, cert: SERVER_CERTIFICATE });
+  const proxy = await startConnectProxy();
+  t.teardown(() => Promise.all([provider.close(), proxy.close()]));
+  const folder = folderOf(t, { "authority.pem": AUTHORITY });
+  const init = (environment: Readonly<Record<string, string>>) =>
+    countersign(
+      [
+        "init",
+        "--issuer",
+        provider.url,
+        "--audience",
+        "a",
+        "--host",
+        "h.example",
+        "--backend",
+        "b:80",
+        "--output",
+        "new",
+      ],
+      { cwd: folder, env: { NODE_EXTRA_CA_CERTS: "authority.pem", ...environment } },
+    );
+  const broken = await init({ HTTPS_PROXY: "socks5://agent:secret@127.0.0.1" });
+  t.equal(broken.code, 78);
+  t.match(broken.err, /HTTPS_PROXY, which is not http:\/\/HOST:PORT/);
+  t.notMatch(broken.err, /secret/);
+  proxy.instead = (socket) => socket.end("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+  const HTTPS_PROXY = `http://agent:secret@127.0.0.1:${proxy.port}`;
+  const refused = await init({ HTTPS_PROXY });
+  t.match(refused.err, /cannot be looked up: .*the proxy 127.0.0.1:\d+: status 407 instead of 200/);
+  t.notMatch(refused.err, /secret/);
+  proxy.instead = undefined;
+  t.match(await init({ HTTPS_PROXY }), { code: 0, err: "" });
+  t.same(
+    proxy.tunnels.map(({ target }) => target),
+    [new URL(provider.url).host, new URL(provider.url).host],
+  );
 });
 
 test("check says what the reader's own haproxy.cfg has to have, and which backend nobody has", async (t) => {

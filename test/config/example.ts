@@ -35,7 +35,9 @@ issuers:
       cooldown: 30s
       max_stale: 12h
       max_size: 64KiB
+      timeout: 2s
     ca: authority.pem
+    proxy: http://agent:secret@proxy.example.com:3128
 haproxy:
   version: "3.2"
   identity_prefix: x-id-

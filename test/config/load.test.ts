@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { getCACertificates } from "node:tls";
 import { test } from "tap";
 import type { Config } from "../../agent/config.ts";
 import { ALGORITHMS } from "../../agent/identity/signature.ts";
@@ -36,8 +37,9 @@ test("a configuration with every key is taken as it says", (t) => {
         tokenTypes: ["at+jwt"],
         idTokens: "accept",
         clockTolerance: 5000,
-        keys: { refresh: 600_000, cooldown: 30_000, maxStale: 43_200_000, maxSize: 65_536 },
+        keys: { refresh: 600_000, cooldown: 30_000, maxStale: 43_200_000, maxSize: 65_536, timeout: 2_000 },
         ca: AUTHORITY,
+        proxy: { url: "http://agent:secret@proxy.example.com:3128/", except: [] },
       },
     ],
     haproxy: {
@@ -76,6 +78,32 @@ test("a configuration with every key is taken as it says", (t) => {
   t.end();
 });
 
+test("the authorities of the system, and the proxy of the environment, are taken by choice", (t) => {
+  const files = new Files(t.testdir());
+  const issuer = (more: string, environment = {}) => {
+    const loaded = files.load(SHORTEST.replace("[orders]", `[orders], ${more}`), environment);
+    if (!("config" in loaded)) throw new Error(JSON.stringify(loaded.faults));
+    return loaded.config.issuers[0];
+  };
+  const system = new Set(getCACertificates("system"));
+  t.strictSame(
+    new Set(issuer("ca: system")?.ca?.match(/-----BEGIN[^-]*-----[^-]*-----END[^-]*-----/g)).size,
+    system.size,
+  );
+  const environment = { HTTPS_PROXY: "http://proxy:3128", NO_PROXY: "example.org" };
+  const proxy = (text: string) => issuer(`proxy: ${text}`, environment)?.proxy;
+  t.strictSame(proxy("environment"), { url: "http://proxy:3128/", except: ["example.org"] });
+  t.strictSame(proxy("none"), undefined);
+  t.strictSame(proxy("https://other"), { url: "https://other/", except: [] });
+  t.strictSame(proxy(`"http://a:${env("NO_PROXY")}@other"`), { url: "http://a:example.org@other/", except: [] });
+  const broken = { HTTPS_PROXY: "socks5://agent:secret@proxy" };
+  t.strictSame(files.faults(SHORTEST, broken), [
+    "3:18: the environment's HTTPS_PROXY, which is not http://HOST:PORT; HTTPS_PROXY as http://HOST:PORT, or `proxy: none` for this issuer",
+  ]);
+  t.strictSame(files.faults(SHORTEST.replace("[orders]", "[orders], proxy: none"), broken), []);
+  t.end();
+});
+
 test("what a configuration does not say has the documented default", (t) => {
   const files = new Files(t.testdir());
   const loaded = files.load(SHORTEST);
@@ -98,8 +126,9 @@ test("what a configuration does not say has the documented default", (t) => {
         tokenTypes: ["at+jwt", "JWT"],
         idTokens: "refuse",
         clockTolerance: 30_000,
-        keys: { refresh: 300_000, cooldown: 10_000, maxStale: 86_400_000, maxSize: 1 << 20 },
+        keys: { refresh: 300_000, cooldown: 10_000, maxStale: 86_400_000, maxSize: 1 << 20, timeout: 5_000 },
         ca: undefined,
+        proxy: undefined,
       },
     ],
     haproxy: {

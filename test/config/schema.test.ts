@@ -27,6 +27,7 @@ const BEYOND = [
   /a prefix of your own/,
   /a network such as|the networks of|`trusted: |beside it/,
   /a port from 1 to/,
+  /not http:\/\/HOST/,
   /no `server_name`, and|leave it out, or `verify: required`/,
 ];
 

@@ -121,6 +121,7 @@ test("every other line is in the docs with its level, and no other", async (t) =
   telemetry.protocolError("other");
   telemetry.dropped(1);
   for (const outcome of ["ok", "error", "ok"] as const) telemetry.fetched("okta", "jwks", outcome, 1);
+  for (const keys of [[{ kid: "k", why: "it is weak" }], []]) telemetry.unusable("okta", keys);
   telemetry.unexpected("somewhere", new Error("bug"));
   telemetry.workerEnded(2, "signal SIGKILL", 100);
   telemetry.workerReady(2);
@@ -145,7 +146,7 @@ test("every member of /status and /ready is in the docs", (t) => {
     now: NOON,
     phase: "serving",
     load: telemetry.load(),
-    issuers: [{ name: "okta", issuer: "https://okta.test", keys: 0, identities: 0, ...time }],
+    issuers: [{ name: "okta", issuer: "https://okta.test", keys: 0, unused: [], identities: 0, ...time }],
     caches: { identities: { entries: 0, limit: 1 } },
     ...counts,
     pipeliningAdvice: undefined,
