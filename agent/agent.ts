@@ -64,8 +64,7 @@ export class Agent implements Service {
 
   async start(read: readonly string[]): Promise<void> {
     const { listen } = this.#judge.snapshot.config;
-    if (listen.admin !== undefined) await this.#admin.listen(listen.admin);
-    await this.#judge.listen(listen.spop);
+    await Promise.all([this.#judge.listen(listen.spop), this.#admin.listen(listen.admin)]);
     this.#telemetry.started(this.#report);
     await this.#reloads.start(read, this.#report.loadedAt - this.#report.durationMs);
     await this.#judge.ready();

@@ -51,7 +51,7 @@ export class Signatures {
     this.#script = script;
   }
 
-  /** Starts the thread, which takes some tens of milliseconds. Resolves when it runs, or has failed. */
+  /** Starts the thread, which takes some tens of milliseconds. Resolves when it can check, or has failed. */
   async start(): Promise<void> {
     this.#running();
     await this.#online;
@@ -156,11 +156,13 @@ export class Signatures {
     worker.on("error", () => {});
     worker.on("exit", () => this.#ended());
     this.#worker = worker;
+    // A thread is online before it has loaded what it runs; it answers an empty batch once it has.
+    this.#sent.push([]);
+    worker.postMessage(this.#messageOf([]));
     this.#online = new Promise((resolve) => {
-      worker.once("online", resolve);
+      worker.once("message", () => resolve());
       worker.once("exit", () => resolve());
     });
-    void this.#online.then(() => this.#rest());
     return worker;
   }
 

@@ -1,7 +1,7 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import { connect, type Server } from "node:net";
 import type { Address } from "../config.ts";
-import { giveToGroup } from "./socket-group.ts";
+import { admit } from "./socket-file.ts";
 
 // HAProxy opens a burst of connections after a stall or a reload: 131 to 151 were seen at 500 requests a second.
 const BACKLOG = 1024;
@@ -18,7 +18,7 @@ export async function listen(server: Server, address: Address): Promise<void> {
   if ("path" in address) await removeStale(address.path);
   try {
     await bind(server, address);
-    if ("path" in address) giveToGroup(address);
+    if ("path" in address) admit(address);
   } catch (error) {
     server.close();
     throw new Error(`cannot listen on ${addressText(address)}: ${bindProblem(error)}`, { cause: error });
@@ -43,15 +43,9 @@ function bind(server: Server, address: Address): Promise<void> {
       server.listen({ host: address.host, port: address.port, backlog: BACKLOG, exclusive: true });
       return;
     }
-    // bind(2) happens within listen(), so the mask is in force for this one file only. The agent's own group is let in
-    // only where no other is to be.
-    const allowed = address.group === undefined ? address.mode : address.mode & 0o600;
-    const before = process.umask(0o777 & ~allowed);
-    try {
-      server.listen({ path: address.path, backlog: BACKLOG, exclusive: true });
-    } finally {
-      process.umask(before);
-    }
+    // bind(2) happens within listen(). The file is its owner's alone until `admit`, by the umask of `countersign serve`:
+    // one that is set here would be the whole process's, and another thread cannot set it.
+    server.listen({ path: address.path, backlog: BACKLOG, exclusive: true });
   });
 }
 

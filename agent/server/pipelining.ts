@@ -1,5 +1,4 @@
 import type { Contract } from "../../haproxy/contract.ts";
-import type { VariableName } from "../../haproxy/variables.ts";
 import type { Policies } from "../../policies/policies.ts";
 import { LARGEST_CHALLENGE } from "../challenge.ts";
 import { LARGEST_ID } from "../request.ts";
@@ -25,42 +24,6 @@ const FRAME_OVERHEAD = 4 + 1 + 4 + 10 + 10;
  */
 export function pipeliningFits(largestAck: number, maxFrameSize: number): boolean {
   return FRAMES_IN_FLIGHT * largestAck < maxFrameSize + 4;
-}
-
-/** The largest ACK there can be, by the policies in force and by every contract that a HAProxy has shown. */
-export class LargestAck {
-  #policies: Policies;
-  /** The contract comes with the first NOTIFY only; until then it is taken to be the one that is generated. */
-  #variables: ReadonlySet<VariableName> = new Set(["subject"]);
-  #bytes: number;
-
-  constructor(policies: Policies) {
-    this.#policies = policies;
-    this.#bytes = this.#compute();
-  }
-
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** Counts for other policies from now on. */
-  update(policies: Policies): void {
-    this.#policies = policies;
-    this.#bytes = this.#compute();
-  }
-
-  /** Counts for this contract, too, for good. Returns whether the largest ACK has grown by it. */
-  learn({ variables }: Pick<Contract, "variables">): boolean {
-    if (variables.every((name) => this.#variables.has(name))) return false;
-    this.#variables = new Set([...this.#variables, ...variables]);
-    this.#bytes = this.#compute();
-    return true;
-  }
-
-  #compute(): number {
-    const headers = this.#policies.uses.identityHeaders.map(({ name }) => name);
-    return largestAck(this.#policies, { variables: [...this.#variables], headers });
-  }
 }
 
 /** Largest ACK in bytes that these policies can cause on a channel with this contract, length prefix included. */

@@ -73,9 +73,8 @@ export class Primary implements Service {
 
   async start(read: readonly string[]): Promise<void> {
     const { admin } = this.#set.config.listen;
-    if (admin !== undefined) await this.#admin.listen(admin);
     try {
-      await Promise.all(this.#seats.map((seat) => this.#begin(seat)));
+      await Promise.all([this.#admin.listen(admin), ...this.#seats.map((seat) => this.#begin(seat))]);
       this.#telemetry.started(this.#report);
       await this.#reloads.start(read, this.#report.loadedAt - this.#report.durationMs);
       await Promise.all(this.#seats.map((seat) => seat.ready()));
@@ -123,7 +122,8 @@ export class Primary implements Service {
   }
 
   #begin(seat: Seat): Promise<void> {
-    return seat.begin(this.#set, (end) => this.#ended(seat, end));
+    const joining = this.#seats.some(({ isReady }) => isReady);
+    return seat.begin(this.#set, joining, (end) => this.#ended(seat, end));
   }
 
   /** A worker that ends while the agent serves is started again; one that ends before that ends the start. */

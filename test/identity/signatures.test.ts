@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { CompactSign, compactVerify, importJWK, type JWK } from "jose";
@@ -238,8 +238,34 @@ function dyingOnce(flag: string): URL {
     import { existsSync, writeFileSync } from "node:fs";
     import { parentPort } from "node:worker_threads";
     if (existsSync("${flag}")) await import("${thread}");
-    else parentPort.on("message", () => { writeFileSync("${flag}", ""); process.exit(1); });`);
+    else parentPort.on("message", ({ lengths }) => {
+      if (lengths.length === 0) return parentPort.postMessage(new Uint8Array());
+      writeFileSync("${flag}", "");
+      process.exit(1);
+    });`);
 }
+
+test("the thread has started when it can check, and not when it only runs", async (t) => {
+  const folder = folderOf(t, {});
+  const [runs, go] = [join(folder, "runs"), join(folder, "go")];
+  const thread = new URL("../../agent/identity/signature-worker.ts", import.meta.url);
+  const signatures = new Signatures(
+    new URL(`data:text/javascript,
+      import { existsSync, writeFileSync } from "node:fs";
+      writeFileSync("${runs}", "");
+      while (!existsSync("${go}")) await new Promise((done) => setTimeout(done, 5));
+      await import("${thread}");`),
+  );
+  let started = false;
+  const start = signatures.start().then(() => (started = true));
+  while (!existsSync(runs)) await setTimeout(5);
+  await setTimeout(50);
+  t.notOk(started);
+  writeFileSync(go, "");
+  await start;
+  const { privateKey, publicKey } = newPair("EdDSA");
+  t.equal(await signatures.check(await signed("EdDSA", privateKey), "EdDSA", keyOf(publicKey)), true);
+});
 
 async function failure(check: Promise<unknown>): Promise<string> {
   return await check.then(

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
@@ -293,6 +293,27 @@ test("connections past the limit are turned away with a reason", async (t) => {
   });
   await clientOf(t, port);
   await t.rejects(SpopClient.open({ host: "127.0.0.1", port }), { code: "DISCONNECTED", status: 13 });
+});
+
+test("who never says HELLO keeps nobody out: the one that waits longest makes room", async (t) => {
+  const { port, server } = await serverOf(t, policiesOf(), IDENTITY, {
+    limits: { token: 8192, connections: 8, inFlight: 2, fetches: 1 },
+  });
+  const silent: Socket[] = [];
+  const ended: number[] = [];
+  for (let i = 0; i < 8; i++) {
+    const socket = connect(port, "127.0.0.1").on("error", () => {});
+    await once(socket, "connect");
+    socket.on("close", () => ended.push(i));
+    silent.push(socket);
+  }
+  while (server.connections < 8) await new Promise(setImmediate);
+  for (let i = 0; i < 3; i++) {
+    t.match(valuesOf(await (await clientOf(t, port)).notify(messageOf())), { verdict: "allow" });
+  }
+  while (ended.length < 3) await new Promise(setImmediate);
+  t.strictSame(ended, [0, 1, 2]);
+  t.equal(server.connections, 8);
 });
 
 test("draining answers what is asked, refuses health checks, and then ends", async (t) => {

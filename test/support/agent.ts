@@ -2,6 +2,7 @@ import type { Test } from "tap";
 import type { Config } from "../../agent/config.ts";
 import type { Identity, Verification, Waiter } from "../../agent/identity/identity.ts";
 import { bearerText } from "../../agent/identity/token.ts";
+import type { Patience } from "../../agent/server/half-sent.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
 import type { Snapshot } from "../../agent/snapshot.ts";
 import type { Observation, ServerEvents } from "../../agent/telemetry/events.ts";
@@ -146,9 +147,14 @@ export interface Running {
 }
 
 /** A server on a port of its own; the caller closes it. */
-export async function startServer(snapshot: Snapshot, clock: () => number = Date.now, atPort = 0): Promise<Running> {
+export async function startServer(
+  snapshot: Snapshot,
+  clock: () => number = Date.now,
+  atPort = 0,
+  patience: Partial<Patience> = {},
+): Promise<Running> {
   const events = new Recorder();
-  const server = new SpopServer({ snapshot, events, clock });
+  const server = new SpopServer({ snapshot, events, clock, patience });
   await server.listen([{ host: "127.0.0.1", port: atPort }]);
   const [address] = server.addresses;
   if (address === undefined || !("port" in address)) throw new Error("no port");
@@ -164,8 +170,9 @@ export async function serverOf(
   policies: Policies = policiesOf(),
   identity: Identity = IDENTITY,
   config: Partial<Config> = {},
+  patience: Partial<Patience> = {},
 ): Promise<Running> {
-  const running = await startServer(snapshotOf(policies, identity, config));
+  const running = await startServer(snapshotOf(policies, identity, config), Date.now, 0, patience);
   t.teardown(() => running.server.close());
   return running;
 }

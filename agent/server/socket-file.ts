@@ -2,19 +2,22 @@ import { chmodSync, chownSync, readFileSync } from "node:fs";
 import type { SocketAddress } from "../config.ts";
 
 /**
- * Lets a group use a socket file: it gets the group first, and then the mode.
+ * Lets in whom a socket's address names: the file gets its group first, and then its mode.
  *
  * @throws Error that says what to do, where there is no such group or the agent may not give the file to it
  */
-export function giveToGroup({ path, mode, group }: SocketAddress): void {
-  if (group === undefined) return;
+export function admit({ path, mode, group }: SocketAddress): void {
+  if (group !== undefined) giveTo(path, group);
+  chmodSync(path, mode);
+}
+
+function giveTo(path: string, group: string): void {
   const id = groupId(group);
   try {
     chownSync(path, -1, id);
   } catch {
     throw new Error(`it cannot be given to the group "${group}": run the agent as a member of that group`);
   }
-  chmodSync(path, mode);
 }
 
 /** Node knows no names of groups; those of the machine stand in one file (group(5)). */
