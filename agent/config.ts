@@ -53,6 +53,8 @@ export interface HaproxyConfig {
     readonly trusted: readonly string[];
   };
   readonly scheme: "http" | "https";
+  /** What HAProxy's access log tells of a principal beside its subject. */
+  readonly accessLog: readonly ("issuer" | "kind" | "client" | "actor")[];
   /** By name; those that the reader's own haproxy.cfg has are without servers. */
   readonly backends: Readonly<Record<string, Omit<Backend, "name">>>;
 }
@@ -84,11 +86,14 @@ export interface OidcIssuer {
     readonly groups: ClaimPlace;
     readonly scopes: ClaimPlace;
     readonly kind: ClaimPlace | undefined;
+    readonly client: ClaimPlace | undefined;
   };
   /** What a principal is where neither a claim nor a rule says it. */
   readonly kind: Kind;
   readonly kindRules: readonly KindRule[];
   readonly tokenTypes: readonly string[];
+  /** Whether an ID token counts as an access token. */
+  readonly idTokens: "refuse" | "accept";
   readonly clockTolerance: number;
   readonly keys: {
     readonly refresh: number;

@@ -7,7 +7,7 @@ import { allAddresses } from "./workers/addresses.ts";
 
 /** What HAProxy's files are rendered from. */
 export function renderInputOf(config: Config, policies: Policies): RenderInput {
-  const { version, identityPrefix, bind, client, scheme, backends } = config.haproxy;
+  const { version, identityPrefix, bind, client, scheme, accessLog: logged, backends } = config.haproxy;
   const names = new Set([
     ...Object.keys(backends),
     ...policies.services.flatMap(({ routes }) => routes.map(({ backend }) => backend)),
@@ -24,7 +24,8 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
       .sort()
       .map((name) => ({ servers: [], ...(Object.hasOwn(backends, name) ? backends[name] : {}), name })),
     uses: policies.uses,
-    largestAck: largestAck(policies, contractOf({ uses: policies.uses })),
+    logged,
+    largestAck: largestAck(policies, contractOf({ uses: policies.uses, logged })),
   };
 }
 

@@ -13,6 +13,8 @@ const VALUES: Readonly<
   subject: (principal) => principal.subject,
   issuer: (principal) => principal.issuer,
   kind: (principal) => principal.kind,
+  client: (principal) => principal.client ?? "",
+  actor: ({ actor }) => (actor instanceof Unknown ? actor : (actor[0]?.subject ?? "")),
   groups: (principal) => principal.groups,
   roles: (_principal, decision) => decision.roles,
   scopes: (principal) => principal.scopes,

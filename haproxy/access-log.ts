@@ -1,4 +1,4 @@
-import { inTransaction, OWN } from "./variables.ts";
+import { inTransaction, OWN, type VariableName } from "./variables.ts";
 
 /** Longest part of a path that is logged, in characters: with all else a line stays below syslog's usual 1024. */
 export const LOGGED_PATH = 384;
@@ -23,10 +23,10 @@ const FIELDS: readonly (readonly [name: string, value: string])[] = [
   ["path", text(`var(${OWN.path}),${ESCAPED}`)],
   ["status", "%ST"],
   ["verdict", text(`var(${OWN.verdict},deny)`)],
-  ["reason", text(`var(${inTransaction("reason")}),${ESCAPED}`)],
-  ["rule", text(`var(${inTransaction("rule")}),${ESCAPED}`)],
-  ["subject", text(`var(${inTransaction("subject")}),${ESCAPED}`)],
-  ["revision", text(`var(${inTransaction("revision")}),${ESCAPED}`)],
+  ["reason", variable("reason")],
+  ["rule", variable("rule")],
+  ["subject", variable("subject")],
+  ["revision", variable("revision")],
   ["spoe_error", text("var(txn.countersign.error)")],
   ["backend", '"%b"'],
   ["server", '"%s"'],
@@ -39,10 +39,17 @@ const FIELDS: readonly (readonly [name: string, value: string])[] = [
   ["end", '"%ts"'],
 ];
 
-/** Names of the access log's fields, in their order. */
+function variable(name: VariableName): string {
+  return text(`var(${inTransaction(name)}),${ESCAPED}`);
+}
+
+/** Names of the access log's fields, in their order. What a contract names besides the subject stands behind it. */
 export const LOG_FIELDS: readonly string[] = FIELDS.map(([name]) => name);
 
-/** The argument of `log-format`. */
-export function logFormat(): string {
-  return `'{${FIELDS.map(([name, value]) => `"${name}":${value}`).join(",")}}'`;
+/** The argument of `log-format`. @param named the principal variables that the contract names */
+export function logFormat(named: readonly VariableName[]): string {
+  const fields = FIELDS.flatMap((field) =>
+    field[0] === "subject" ? named.map((name) => [name, variable(name)] as const) : [field],
+  );
+  return `'{${fields.map(([name, value]) => `"${name}":${value}`).join(",")}}'`;
 }

@@ -2,7 +2,7 @@ import { LOGGED_PATH, logFormat } from "./access-log.ts";
 import { MESSAGE } from "./arguments.ts";
 import { clientHeaders } from "./client-headers.ts";
 import { errorAnswer } from "./error-answers.ts";
-import type { RenderInput } from "./input.ts";
+import { loggedVariables, type RenderInput } from "./input.ts";
 import type { OwnReason } from "./reasons.ts";
 import { since } from "./since.ts";
 import { ENGINE } from "./spoe-file.ts";
@@ -48,19 +48,19 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
   ];
 }
 
-function preparation({ version }: RenderInput, spoeFile: string): readonly string[] {
+function preparation(input: RenderInput, spoeFile: string): readonly string[] {
   return [
     "# In TCP mode no rule would be asked on the way to a TCP backend.",
     "mode http",
     "timeout http-request 10s",
     "timeout http-keep-alive 30s",
     `filter spoe engine ${ENGINE} config ${spoeFile}`,
-    `log-format ${logFormat()}`,
+    `log-format ${logFormat(loggedVariables(input))}`,
     "# Backends may read x_auth_subject as x-auth-subject: names with anything but letters, digits and - are deleted.",
     "option http-restrict-req-hdr-names delete",
     "# A `defaults` may have loosened the parser: an authority could then be another than Host.",
     ...since(
-      version,
+      input.version,
       3,
       1,
       "no option accept-unsafe-violations-in-http-request",

@@ -1,4 +1,5 @@
 import { isHeaderName, MOST_HEADERS } from "./contract.ts";
+import { isPrincipalVariable, type VariableName } from "./variables.ts";
 
 /** What the files are rendered from; plain data, so that this room needs to know neither configuration nor policies. */
 export interface RenderInput {
@@ -28,6 +29,8 @@ export interface RenderInput {
     readonly requestHeaders: readonly string[];
     readonly identityHeaders: readonly { readonly name: string /** bytes */; readonly max: number }[];
   };
+  /** What the access log tells of a principal beside its subject. Default: nothing */
+  readonly logged?: readonly VariableName[];
   /** Largest ACK that the agent can write for this contract, in bytes. */
   readonly largestAck: number;
 }
@@ -70,6 +73,11 @@ export interface HealthCheck {
   readonly rise: number;
 }
 
+/** The principal variables that the rendered HAProxy asks for: they go into its access log. */
+export function loggedVariables({ logged = [] }: Pick<RenderInput, "logged">): readonly VariableName[] {
+  return ["subject", ...logged.filter((name) => name !== "subject")];
+}
+
 /** The agent's backend in haproxy.cfg. */
 export const AGENT_BACKEND = "countersign-agent";
 
@@ -110,6 +118,7 @@ export function checkInput(input: RenderInput): void {
   demand(isList(input.spopAddresses) && input.spopAddresses.every(isAddress), "spopAddresses", input.spopAddresses);
   demand(isCount(input.deadline), "deadline", input.deadline);
   demand(isCount(input.largestAck), "largestAck", input.largestAck);
+  demand((input.logged ?? []).every(isPrincipalVariable), "logged", input.logged);
   checkHeaders(input.uses);
   for (const backend of backends) checkBackend(backend);
   demand(areDistinct(backends), "backends", "a name twice");

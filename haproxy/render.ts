@@ -3,7 +3,7 @@ import { buffersFor, DEFAULT_BUFSIZE, DEFAULT_MAXREWRITE } from "./buffers.ts";
 import type { Contract } from "./contract.ts";
 import { frontendRules } from "./frontend-rules.ts";
 import type { RenderInput } from "./input.ts";
-import { checkInput } from "./input.ts";
+import { checkInput, loggedVariables } from "./input.ts";
 import { SPOE_FILE, spoeFile, spoeFileWord } from "./spoe-file.ts";
 
 /** The two files of a HAProxy that does nothing but this. The same input gives the same bytes. */
@@ -12,9 +12,10 @@ export interface HaproxyFiles {
   readonly "countersign.spoe.conf": string;
 }
 
-/** What the rendered HAProxy does with an answer: the subject goes into its access log, the headers to the backend. */
-export function contractOf(input: Pick<RenderInput, "uses">): Contract {
-  return { version: 1, variables: ["subject"], headers: input.uses.identityHeaders.map(({ name }) => name) };
+/** What the rendered HAProxy does with an answer: the variables go into its access log, the headers to the backend. */
+export function contractOf(input: Pick<RenderInput, "uses" | "logged">): Contract {
+  const headers = input.uses.identityHeaders.map(({ name }) => name);
+  return { version: 1, variables: loggedVariables(input), headers };
 }
 
 /**

@@ -36,6 +36,8 @@ export const VARIABLES = {
   subject: { present: "named by the contract", meaning: "the principal's subject" },
   issuer: { present: "named by the contract", meaning: "name of the issuer that vouches for the principal" },
   kind: { present: "named by the contract", meaning: "person, workload or agent" },
+  client: { present: "named by the contract", meaning: "the OAuth client that the token was issued to" },
+  actor: { present: "named by the contract", meaning: "the subject of who acts for the principal now" },
   groups: { present: "named by the contract", meaning: "the principal's groups, joined by commas" },
   roles: { present: "named by the contract", meaning: "the principal's roles in these policies, joined by commas" },
   scopes: { present: "named by the contract", meaning: "the principal's scopes, joined by commas" },

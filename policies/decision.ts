@@ -25,6 +25,7 @@ export const REASONS = {
   "token-too-large": 401,
   "token-encrypted": 401,
   "token-type": 401,
+  "token-not-access": 401,
   "token-expired": 401,
   "token-not-yet-valid": 401,
   "algorithm-refused": 401,

@@ -28,6 +28,8 @@ export interface Principal {
   readonly audiences: readonly string[];
   /** All verified claims, as the issuer wrote them; an integer that a double does not hold is a bigint. */
   readonly claims: Readonly<Record<string, unknown>>;
+  /** The OAuth 2.0 client that the credential was issued to, where it says so. A subject's assistant is not the subject. */
+  readonly client: string | undefined | Unknown;
   /** RFC 8693, section 4.1: the current actor first, then those before it. Empty where nobody acts for the subject. */
   readonly actor: readonly Actor[] | Unknown;
   /** The AWS role or user, for an issuer that proves one. */

@@ -22,6 +22,7 @@ import {
   textOption,
   UsageError,
 } from "./command.ts";
+import { claimReport, reportOf } from "./token-report.ts";
 
 export const EXPLAIN: Command = {
   usage:
@@ -100,15 +101,18 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
   const header = Buffer.from(`Bearer ${token}`);
   const credential = credentialOf(header, 0, header.length, limits.token);
   if (credential.kind === "none") return undefined;
-  if (credential.kind === "invalid") return credential;
   const events = { fetched: () => {}, unusable: () => {}, cache: () => {} };
   // The token was here before the keys are fetched: where its key is not among them, there is none.
   const now = clock();
   const identity = createIdentity(issuers, { cache, limits, fetch: get, clock, events });
   try {
     await identity.ready();
-    const verification = await identity.verify(credential, now);
-    return verification.principal === undefined ? verification : { principal: verification.principal };
+    const verification = credential.kind === "invalid" ? credential : await identity.verify(credential, now);
+    if ("principal" in verification && verification.principal !== undefined) return verification;
+    const keysOf = (issuer: string) => identity.keysOf(issuer);
+    const errorOf = (issuer: string) => identity.status().find((each) => each.issuer === issuer)?.error;
+    const refused = { text: token, refusal: verification, issuers, keysOf, errorOf, limit: limits.token, now };
+    return { reason: verification.reason, found: reportOf(refused) };
   } finally {
     identity.close();
   }
@@ -120,7 +124,9 @@ function taken(file: string, issuer: OidcIssuer, { clock }: Context): Who {
   const exp = Math.floor(clock() / 1000) + 600;
   const whole = { exp, aud: issuer.audiences, ...claims };
   const principal = principalOf(whole, issuer, claimPaths(issuer), new Pool());
-  return typeof principal === "string" ? { reason: principal } : { principal };
+  if (!("reason" in principal)) return { principal };
+  const { reason, claim } = principal;
+  return { reason, found: claim === undefined ? [] : [claimReport(whole, claim, issuer)] };
 }
 
 function parsed(file: string): Record<string, unknown> {

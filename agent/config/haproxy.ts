@@ -32,6 +32,7 @@ export function readHaproxy(section: Section): HaproxyConfig {
     bind,
     client: { from: client.choice<HaproxyConfig["client"]["from"]>("from"), trusted: client.texts("trusted") },
     scheme: section.choice<HaproxyConfig["scheme"]>("scheme"),
+    accessLog: section.texts("access_log") as HaproxyConfig["accessLog"],
     backends: readBackends(section.section("backends")),
   };
 }

@@ -5,16 +5,16 @@ import type { Config, OidcIssuer } from "../config.ts";
 import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type Verification } from "./cache.ts";
 import type { IdentityEvents } from "./events.ts";
 import type { Get } from "./fetch.ts";
-import { InFlight } from "./in-flight.ts";
+import { InFlight, type Waiter } from "./in-flight.ts";
 import type { Unused } from "./key.ts";
-import type { Schedule, Surroundings } from "./keys.ts";
+import type { KeyView, Schedule, Surroundings } from "./keys.ts";
 import { OidcVerifier, type Proof } from "./oidc.ts";
 import { RecentTokens } from "./recent.ts";
 import { Signatures } from "./signatures.ts";
 import { Slots } from "./slots.ts";
 import { bearerText, parseToken, type TokenBytes } from "./token.ts";
 
-export type { IdentityEvents, Verification };
+export type { IdentityEvents, Verification, Waiter };
 
 /** What one issuer is doing, for /status. */
 export interface IssuerStatus {
@@ -40,15 +40,19 @@ export interface Identity {
    * signature nor provider; the rest by a promise that never rejects. Throws nothing.
    *
    * The promise may take as long as a provider does; the caller has a deadline of its own. The work goes on all the
-   * same, and its result answers the next request.
+   * same, and its result answers the next request; only what others would have to wait for is dropped once nobody
+   * waits for it any more.
    *
    * @param token in a header's bytes, which are read before this returns; or a text
    * @param now milliseconds since the epoch
+   * @param waiter who waits for it; default: somebody who never leaves
    */
-  verify(token: TokenBytes | string, now: number): Verification | Promise<Verification>;
+  verify(token: TokenBytes | string, now: number, waiter?: Waiter): Verification | Promise<Verification>;
   /** Settles when every issuer's keys were asked for once, well or not, and after the longest `keys.timeout` at the latest. */
   ready(): Promise<void>;
   status(): readonly IssuerStatus[];
+  /** The keys of the issuer with this URL, for an explanation. */
+  keysOf(issuer: string): readonly KeyView[];
   caches(): { readonly identities: CacheUse; readonly refusals: CacheUse };
   /** Ends the issuers that no later snapshot has taken over. */
   close(): void;
@@ -67,6 +71,8 @@ export interface IdentityOptions {
   /** Timers; default: the process's own, which do not keep it alive. */
   readonly schedule?: Schedule;
 }
+
+const PATIENT: Waiter = { wanted: () => true };
 
 /** Refusals that the passing of time does not change. The others are cheap to find again, or may not hold next time. */
 const LASTING: ReadonlySet<Reason> = new Set(["signature-invalid", "claim-missing", "claim-malformed"]);
@@ -114,7 +120,7 @@ class Issuers implements Identity {
     this.#refusals = new RefusalCache(cache.refusals);
   }
 
-  verify(token: TokenBytes | string, now: number): Verification | Promise<Verification> {
+  verify(token: TokenBytes | string, now: number, waiter = PATIENT): Verification | Promise<Verification> {
     const length = typeof token === "string" ? token.length : token.end - token.start;
     if (length > this.#largest) return refused("token-too-large");
     const recent = typeof token === "string" ? undefined : this.#recent.find(token);
@@ -135,7 +141,7 @@ class Issuers implements Identity {
       return refusal;
     }
     this.#events.cache("miss");
-    return this.#inFlight.find(digest) ?? this.#begin(token, digest, now);
+    return this.#inFlight.join(digest, waiter) ?? this.#begin(token, digest, now, waiter);
   }
 
   async ready(): Promise<void> {
@@ -163,6 +169,10 @@ class Issuers implements Identity {
     }));
   }
 
+  keysOf(issuer: string): readonly KeyView[] {
+    return this.#byIss.get(issuer)?.keys.keys ?? [];
+  }
+
   caches() {
     return { identities: this.#identities.use, refusals: this.#refusals.use };
   }
@@ -184,20 +194,26 @@ class Issuers implements Identity {
   }
 
   /** A first use; what cannot be answered at once is verified once for all who ask meanwhile. */
-  #begin(bearer: TokenBytes | string, digest: string, now: number): Verification | Promise<Verification> {
+  #begin(
+    bearer: TokenBytes | string,
+    digest: string,
+    now: number,
+    waiter: Waiter,
+  ): Verification | Promise<Verification> {
     const text = typeof bearer === "string" ? bearer : bearerText(bearer);
     if (text === undefined) return refused("credential-malformed");
     const token = parseToken(text);
     if (typeof token === "string") return refused(token);
     const { iss } = token.claims;
-    if (typeof iss !== "string") return refused(iss === undefined ? "claim-missing" : "claim-malformed");
+    if (typeof iss !== "string") return refused(iss === undefined ? "claim-missing" : "claim-malformed", "iss");
     const issuer = this.#byIss.get(iss);
-    if (issuer === undefined) return refused("issuer-unknown");
+    if (issuer === undefined) return refused("issuer-unknown", "iss");
     const { version } = issuer.keys;
-    const begun = issuer.verify(token, now);
-    if (typeof begun === "string") return refused(begun);
+    const waiters = [waiter];
+    const begun = issuer.verify(token, now, () => waiters.some(({ wanted }) => wanted()));
+    if ("reason" in begun) return refused(begun.reason, begun.claim);
     const verification = begun.then((proof) => this.#settle(digest, issuer, version, proof));
-    this.#inFlight.add(digest, verification);
+    this.#inFlight.add(digest, verification, waiters);
     return verification;
   }
 
@@ -209,7 +225,7 @@ class Issuers implements Identity {
       this.#identities.add(identity);
       return identity;
     }
-    const verification = refused(proof.reason);
+    const verification = refused(proof.reason, proof.claim);
     if (LASTING.has(proof.reason)) this.#refusals.add({ digest, verification, issuer, version, refusedAt: at });
     return verification;
   }
@@ -234,8 +250,8 @@ function digestOf(token: TokenBytes | string): string {
   return hash("sha256", input, "binary");
 }
 
-function refused(reason: Reason): Verification {
-  return { principal: undefined, reason };
+function refused(reason: Reason, claim?: string): Verification {
+  return { principal: undefined, reason, claim };
 }
 
 /** What setTimeout takes; a longer delay would run at once. */

@@ -38,6 +38,9 @@ export type Selection =
   | { readonly reason: Reason }
   | { readonly pending: Promise<void> };
 
+/** What may be shown of a key. */
+export type KeyView = Pick<Key, "kid" | "algorithms" | "weakness">;
+
 const DISCOVERY_LIFETIME = 3_600_000;
 const FIRST_RETRY = 1_000;
 /** A token without `kid` is checked against no more keys than this. */

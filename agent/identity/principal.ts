@@ -1,14 +1,14 @@
 import { type ClaimPath, claimAt, claimPath, isMapping } from "../../policies/claim-path.ts";
-import type { Reason } from "../../policies/decision.ts";
 import type { Actor, Kind, Principal } from "../../policies/principal.ts";
 import { typeName, Unknown } from "../../policies/unknown.ts";
 import type { ClaimPlace, OidcIssuer } from "../config.ts";
-import { type Claims, expiryOf, isDate, stringsOf } from "./claims.ts";
+import { type Claims, expiryOf, isDate, malformed, missing, stringsOf } from "./claims.ts";
 import { KindRules } from "./kind.ts";
 import type { Pool } from "./pool.ts";
+import type { Refusal } from "./refusal.ts";
 
 /** Where a claim stands: the first of these that is there counts. */
-type Sources = readonly Source[];
+export type Sources = readonly Source[];
 
 interface Source {
   readonly path: ClaimPath;
@@ -23,10 +23,13 @@ export interface ClaimPaths {
   readonly scopes: Sources;
   /** Empty where no claim says it. */
   readonly kind: Sources;
+  readonly client: Sources;
   readonly kindRules: KindRules;
 }
 
 const ACTOR = sourcesOf("act");
+/** OpenID Connect Core 1.0, section 2; RFC 9068, section 2.2. */
+const CLIENT: ClaimPlace = { first: ["azp", "client_id"] };
 /** The login, or else the issue. */
 const AUTHENTICATED_AT = sourcesOf({ first: ["auth_time", "iat"] });
 const LARGEST_SUBJECT = 1024;
@@ -44,11 +47,13 @@ export function claimPaths(issuer: Pick<OidcIssuer, "claims" | "kind" | "kindRul
     groups: sourcesOf(claims.groups),
     scopes: sourcesOf(claims.scopes),
     kind: claims.kind === undefined ? [] : sourcesOf(claims.kind),
+    client: sourcesOf(claims.client ?? CLIENT),
     kindRules: new KindRules(issuer),
   };
 }
 
-function sourcesOf(place: ClaimPlace): Sources {
+/** The places in the order in which they are looked at. */
+export function sourcesOf(place: ClaimPlace): Sources {
   if (typeof place === "object" && "first" in place) return place.first.flatMap(sourcesOf);
   if (typeof place === "object" && "keysOf" in place) return [{ path: claimPath(place.keysOf), keys: true }];
   return [{ path: claimPath(place), keys: false }];
@@ -60,12 +65,13 @@ function sourcesOf(place: ClaimPlace): Sources {
  *
  * @param verified they become a part of the principal and are frozen
  */
-export function principalOf(verified: Claims, issuer: OidcIssuer, paths: ClaimPaths, pool: Pool): Principal | Reason {
+export function principalOf(verified: Claims, issuer: OidcIssuer, paths: ClaimPaths, pool: Pool): Principal | Refusal {
   const claims = pool.compact(verified);
   const subject = valueAt(claims, paths.subject);
-  if (subject === undefined) return "claim-missing";
+  if (subject === undefined) return missing(nameOf(paths.subject));
   const { exp, aud } = claims;
-  if (!isSubject(subject) || !isDate(exp)) return "claim-malformed";
+  if (!isSubject(subject)) return malformed(nameOf(paths.subject));
+  if (!isDate(exp)) return malformed("exp");
   const listed = (list: readonly string[]) => pool.list(list);
   const time = read(claims, AUTHENTICATED_AT, undefined, dateOf, "a date in seconds");
   return Object.freeze({
@@ -76,6 +82,7 @@ export function principalOf(verified: Claims, issuer: OidcIssuer, paths: ClaimPa
     scopes: mapped(read(claims, paths.scopes, NONE, scopesOf, "texts"), listed),
     audiences: pool.list(stringsOf(aud) ?? []),
     claims,
+    client: read(claims, paths.client, undefined, clientOf, "a text"),
     actor: read(claims, ACTOR, NOBODY, actorsOf, "a chain of at most 10 actors, each with `sub`"),
     arn: undefined,
     uri: undefined,
@@ -104,12 +111,16 @@ function read<T, N extends T | undefined>(
 }
 
 function unreadable(sources: Sources, value: unknown, expected: string): Unknown {
-  const claim = sources.map(({ path }) => path.text).join(" or ");
-  return new Unknown(claim, `${typeName(value)} that cannot be read; expected ${expected}`);
+  return new Unknown(nameOf(sources), `${typeName(value)} that cannot be read; expected ${expected}`);
+}
+
+/** As an explanation names it. */
+export function nameOf(sources: Sources): string {
+  return sources.map(({ path }) => path.text).join(" or ");
 }
 
 /** The first that is there; Unknown where that is not the claim itself. */
-function valueAt(claims: Claims, sources: Sources): unknown {
+export function valueAt(claims: Claims, sources: Sources): unknown {
   for (const { path, keys } of sources) {
     const value = claimAt(claims, path);
     if (value !== undefined) return keys && !(value instanceof Unknown) ? keysOf(value, path) : value;
@@ -141,6 +152,10 @@ function scopesOf(value: unknown): readonly string[] | undefined {
 
 function kindOf(value: unknown): Kind | undefined {
   return value === "person" || value === "workload" || value === "agent" ? value : undefined;
+}
+
+function clientOf(value: unknown): string | undefined {
+  return isSubject(value) ? value : undefined;
 }
 
 function dateOf(value: unknown): number | undefined {

@@ -222,18 +222,22 @@ export class Connection implements Holder {
     if (this.#engine?.learn(channel.contract)) this.#shared.grown();
   }
 
-  /** A first verification: it may take its time, its request may not. The work goes on and answers the next one. */
+  /**
+   * A first verification: it may take its time, its request may not. The work goes on and answers the next one, unless
+   * it is in the way of what can still be answered.
+   */
   #await(frame: Frame, pending: Promise<Answer>, request: AuthorizeRequest, snapshot: Snapshot): void {
     const shared = this.#shared;
     const started = this.#readAt;
     const { deadline, limits } = snapshot.config;
     const ids = Buffer.from(frame.bytes.subarray(frame.idsStart, frame.payloadStart));
-    if (shared.inFlight >= limits.inFlight) {
+    let settled = shared.inFlight >= limits.inFlight;
+    request.wanted = () => !settled && !this.#closing;
+    if (settled) {
       this.#answer(ids, 0, ids.length, refuse(request, snapshot, "overloaded"), started, false);
       return;
     }
     shared.inFlight++;
-    let settled = false;
     const settle = (answer: Answer) => {
       if (settled) return;
       settled = true;

@@ -107,6 +107,10 @@ export class PrincipalView {
     return known(readable(this.#principal.claims));
   }
 
+  get client(): string | undefined {
+    return known(this.#principal.client);
+  }
+
   get actor(): readonly ActorView[] {
     this.#actor ??= known(this.#principal.actor).map(({ subject, issuer }) => new ActorView(subject, issuer));
     return this.#actor;

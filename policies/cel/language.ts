@@ -31,6 +31,7 @@ export const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> 
     roles: "list<string>",
     scopes: "list<string>",
     claims: "map<string, dyn>",
+    client: "string",
     actor: "list<actor>",
     authenticated_at: TIMESTAMP,
     expires_at: TIMESTAMP,

@@ -7,7 +7,8 @@ import type { BindingEntry } from "./policy-file.ts";
 
 /** Checks what a binding wants of a principal: names that mean something else than they look, and what can never be. */
 export function checkWanted(entry: BindingEntry, place: Place, findings: Findings): void {
-  for (const key of ["subject", "group", "scope"] as const) checkValue(entry[key], place.at(key), findings);
+  for (const key of ["subject", "client", "actor", "group", "scope"] as const)
+    checkValue(entry[key], place.at(key), findings);
   const claims = claimsOf(entry);
   const listed = Array.isArray(entry.claim);
   for (const [index, [path, value]] of claims.entries()) {

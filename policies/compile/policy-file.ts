@@ -14,6 +14,8 @@ export interface BindingEntry {
   readonly group?: string | WantedText;
   readonly scope?: string | WantedText;
   readonly kind?: Kind;
+  readonly client?: string | WantedText;
+  readonly actor?: string | WantedText;
   /** By dotted path; or a list, for paths whose names hold dots. */
   readonly claim?:
     | Readonly<Record<string, WantedEntry>>

@@ -81,6 +81,10 @@ function isList(claim: NonNullable<BindingEntry["claim"]>): claim is Extract<typ
   return Array.isArray(claim);
 }
 
+function isParty(wanted: Wanted, party: string | undefined | Unknown): Truth {
+  return party instanceof Unknown ? party : party !== undefined && wanted.isText(party);
+}
+
 /** What costs least comes first. */
 function checksOf(entry: BindingEntry): readonly Check[] {
   const { issuer, kind } = entry;
@@ -96,6 +100,10 @@ function checksOf(entry: BindingEntry): readonly Check[] {
     ...name("issuer", issuer, (who) => who.issuer === issuer),
     ...name("kind", kind, (who) => (who.kind instanceof Unknown ? who.kind : who.kind === kind)),
     ...value("subject", entry.subject, (wanted, who) => wanted.isText(who.subject)),
+    ...value("client", entry.client, (wanted, who) => isParty(wanted, who.client)),
+    ...value("actor", entry.actor, (wanted, { actor }) =>
+      isParty(wanted, actor instanceof Unknown ? actor : actor[0]?.subject),
+    ),
     ...value("group", entry.group, (wanted, who) => wanted.isAmong(who.groups)),
     ...value("scope", entry.scope, (wanted, who) => wanted.isAmong(who.scopes)),
     ...claimsOf(entry).flatMap(([written, wantedValue]) => {

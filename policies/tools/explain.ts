@@ -38,8 +38,11 @@ export interface Explanation {
   readonly decision: Decision;
 }
 
-/** What came of the credential: a principal, a reason why it proves none, or nothing to look at. */
-export type Who = { readonly principal: Principal } | { readonly reason: Reason } | undefined;
+/** What came of the credential: a principal, a reason why it proves none with what was found, or nothing to look at. */
+export type Who =
+  | { readonly principal: Principal }
+  | { readonly reason: Reason; readonly found?: readonly string[] }
+  | undefined;
 
 /** Patterns that are listed although their path does not match. */
 const MOST_OTHERS = 20;
@@ -137,18 +140,32 @@ function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): 
       access === "optional" ? "note" : "no",
       access === "optional" ? "none; the route's is optional" : "none, and the route needs one",
     );
-  else if ("reason" in who) push("no", `does not prove anything: ${who.reason}`);
-  else {
-    const { subject, issuer, kind, groups, scopes, audiences } = who.principal;
+  else if ("reason" in who) {
+    push("no", `does not prove anything: ${who.reason}`);
+    for (const text of who.found ?? []) push("note", text);
+  } else {
+    const { subject, issuer, kind, client, actor, groups, scopes, audiences } = who.principal;
     const kindText = kind instanceof Unknown ? `principal of an unknown kind (${kind.text})` : kind;
     push(
       "note",
-      `${kindText} ${JSON.stringify(subject)} of ${issuer}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
+      `${kindText} ${JSON.stringify(subject)} of ${issuer}${clientText(client)}${actorText(actor)}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
     );
     if (!service.issuers.has(issuer)) push("no", `the service takes principals of ${listed([...service.issuers])}`);
     if (service.audiences.length > 0 && !audiences.some((audience) => service.audiences.includes(audience)))
       push("no", `the service takes tokens for ${listed(service.audiences)}`);
   }
+}
+
+function clientText(client: Principal["client"]): string {
+  if (client instanceof Unknown) return ` by an unknown client (${client.text})`;
+  return client === undefined ? "" : ` by the client ${JSON.stringify(client)}`;
+}
+
+function actorText(actor: Principal["actor"]): string {
+  if (actor instanceof Unknown) return `; who acts for it is unknown (${actor.text})`;
+  const [acting] = actor;
+  const chain = actor.length > 1 ? `, the last of ${actor.length} actors` : "";
+  return acting === undefined ? "" : `; ${JSON.stringify(acting.subject)} acts for it${chain}`;
 }
 
 function listed(values: readonly string[] | Unknown): string {

@@ -30,8 +30,9 @@ interface PrincipalEntry {
   readonly scopes?: readonly string[];
   readonly audiences?: readonly string[];
   readonly claims?: Readonly<Record<string, unknown>>;
+  readonly client?: string;
   readonly actor?: readonly string[];
-  readonly unknown?: readonly ("kind" | "groups" | "scopes" | "actor" | "authenticated_at")[];
+  readonly unknown?: readonly ("kind" | "groups" | "scopes" | "client" | "actor" | "authenticated_at")[];
 }
 
 interface Expectation {
@@ -157,7 +158,7 @@ function decide(
 function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: PolicyEnvironment): Principal | undefined {
   if (entry === undefined) return undefined;
   const issuer = issuers.find(({ name }) => name === entry.issuer);
-  const { subject, groups = [], scopes = [], claims = {}, actor = [], unknown = [] } = entry;
+  const { subject, groups = [], scopes = [], claims = {}, client, actor = [], unknown = [] } = entry;
   const unless = <T>(field: (typeof unknown)[number], value: T) =>
     unknown.includes(field) ? new Unknown(field, "unknown in this case") : value;
   return {
@@ -168,6 +169,7 @@ function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: Policy
     scopes: unless("scopes", scopes),
     audiences: entry.audiences ?? issuer?.audiences ?? [],
     claims,
+    client: unless("client", client),
     actor: unless(
       "actor",
       actor.map((each) => ({ subject: each, issuer: undefined })),

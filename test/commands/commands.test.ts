@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
 import { COMMANDS } from "../../agent/commands/run.ts";
+import { startFront } from "../../demo/front.ts";
 import { startProvider } from "../../demo/provider.ts";
 import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
 import { startConnectProxy } from "../support/connect-proxy.ts";
@@ -256,6 +257,125 @@ test("explain verifies a token by the issuer's keys, and never shows it", async 
   t.match(bad.out, "- decision    deny: signature-invalid (401)");
   for (const { out, err } of [good, bad])
     t.notOk(`${out}${err}`.includes(token.slice(-60, -10)), "no part of the token");
+});
+
+test("explain names what was found in a refused token and what was expected, and what helps at the provider", async (t) => {
+  const provider = await startProvider({});
+  // Its keys behind an issuer whose URL is as Keycloak's are.
+  const realm = await startFront((request, response) => {
+    const issuer = `${realm.url}/realms/shop`;
+    const known = request.url === "/realms/shop/.well-known/openid-configuration";
+    response.statusCode = known ? 200 : 404;
+    response.end(JSON.stringify({ issuer, jwks_uri: `${provider.issuer}/jwks` }));
+  });
+  t.teardown(() => Promise.all([provider.close(), realm.close()]));
+  const issuer = `${realm.url}/realms/shop`;
+  const cwd = folderOf(t, { ...FILES, "countersign.yaml": CONFIG.replace("https://idp.example", issuer) });
+  const now = Math.floor(Date.now() / 1000);
+  const good = { iss: issuer, sub: "alice", aud: "api://orders", exp: now + 600, iat: now };
+  const signed = (claims: Record<string, unknown>, header = {}) => provider.sign({ ...good, ...claims }, header);
+  const [rsa] = provider.keys;
+  const raw = (header: string) => `${Buffer.from(header).toString("base64url")}.e30.AAAA`;
+  const secret = "do-not-show-me";
+  const rows: readonly (readonly [token: string | Promise<string>, reason: string, ...found: RegExp[]])[] = [
+    [
+      signed({ aud: undefined }),
+      "claim-missing",
+      /aud is absent; `audiences` of idp: "api:\/\/orders"/,
+      /Keycloak: .* mapper of the type Audience/,
+    ],
+    [
+      signed({ aud: "account" }),
+      "audience-not-accepted",
+      /aud is "account"; `audiences` of idp: "api:\/\/orders"/,
+      /Keycloak: /,
+    ],
+    [signed({ aud: ["a", "b"] }), "audience-not-accepted", /aud is "a", "b"; /],
+    [signed({ aud: 7 }), "claim-malformed", /aud is a number; /],
+    [
+      signed({ sub: undefined }),
+      "claim-missing",
+      /sub is absent; expected: a text of 1 to 1024/,
+      /Keycloak: .*`basic`/,
+    ],
+    [signed({ sub: [secret, 7] }), "claim-malformed", /sub is a list of a text and a number; expected: a text/],
+    [
+      signed({ iss: `${realm.url}/realms/other` }),
+      "issuer-unknown",
+      /iss is ".*\/realms\/other"; the issuers configured: ".*\/realms\/shop"/,
+      /KC_HOSTNAME/,
+    ],
+    [signed({ iss: ["x"] }), "claim-malformed", /iss is a list of a text; expected: a text/],
+    [signed({ sub: 2 ** 60 }), "claim-malformed", /sub is a number; expected: a text/],
+    [signed({ exp: "soon" }), "claim-malformed", /exp is a text; expected: a number of seconds since 1970/],
+    [signed({ exp: now - 100 }), "token-expired", /exp is 20.*Z, 1\d\d s ago; `clock_tolerance` is 30 s/],
+    [signed({ nbf: now + 100 }), "token-not-yet-valid", /nbf is 20.*Z, \d+ s from now; /],
+    [signed({ iat: now + 100 }), "token-not-yet-valid", /iat is 20/],
+    [
+      signed({ sub: undefined, _claim_names: { sub: secret } }),
+      "claim-malformed",
+      /sub is unknown \(the issuer keeps it elsewhere\); expected: a text/,
+    ],
+    [
+      signed({ typ: "ID" }, { typ: "JWT" }),
+      "token-not-access",
+      /typ is "ID": it is no access token/,
+      /Keycloak: .*`access_token`/,
+    ],
+    [signed({ nonce: secret }, { typ: "JWT" }), "token-not-access", /nonce is there: /],
+    [signed({ cnf: { jkt: secret } }), "proof-missing", /cnf is an object with "jkt": it is bound/],
+    [
+      signed({}, { typ: "logout+jwt" }),
+      "token-type",
+      /typ in its header is "logout\+jwt"; `token_types` of idp: "at\+jwt", "JWT"/,
+    ],
+    [
+      signed({}, { kid: "another" }),
+      "key-unknown",
+      new RegExp(`kid is "another", alg "RS256"; the keys of idp: "${rsa?.kid}" for RS256.*ES256`),
+    ],
+    [
+      signed({}, { alg: "RS256", nonce: secret }).then((token) => `${token.slice(0, -6)}AAAAAA`),
+      "signature-invalid",
+      new RegExp(`kid is "${rsa?.kid}"`),
+    ],
+    [
+      signed({ iss: "https://sts.windows.net/t/", aud: "00000003-0000-0000-c000-000000000000" }, { nonce: secret }),
+      "issuer-unknown",
+      /a token of Microsoft Graph/,
+    ],
+    [
+      raw(`{"alg":"HS256"}`).replace("e30", Buffer.from(JSON.stringify(good)).toString("base64url")),
+      "algorithm-refused",
+      /alg is "HS256"; `algorithms` of idp: "RS256", /,
+    ],
+    ["opaque-token", "token-malformed", /parts between dots: 1; expected: the 3 of a signed JWT/],
+    [raw("{}"), "token-malformed", /alg in its header is absent; expected: a text/],
+    [raw(`{"alg":"RS256","kid":7}`), "token-malformed", /kid in its header is a number/],
+    [raw(`{"alg":"RS256","crit":["x"]}`), "token-malformed", /its header has crit/],
+    [raw(`{"alg":"RS256","alg":"none"}`), "token-malformed", /the header is no JSON object .* a member twice/],
+    [`${raw(`{"alg":"RS256"}`)}=`, "token-malformed", /the signature is not base64url: padding/],
+    ["a.b.c.d.e", "token-encrypted", /it is encrypted \(JWE\)/],
+    ["two tokens", "credential-malformed", /more than one token/],
+    [`${"a".repeat(9000)}`, "token-too-large", /it has 9000 bytes; `limits.token` is 8192/],
+  ];
+  for (const [pending, reason, ...found] of rows) {
+    const token = await pending;
+    writeFileSync(join(cwd, "token"), token);
+    const { out } = await command(["explain", "GET https://orders.example.com/v1/orders/42", "--token-file", "token"], {
+      cwd,
+    });
+    t.match(out, `- credential  does not prove anything: ${reason}\n`);
+    for (const each of found) t.match(out, each);
+    t.notOk(
+      out.includes(secret) || (token.length > 40 && out.includes(token.slice(-30))),
+      "no claim's value, no token",
+    );
+  }
+  writeFileSync(join(cwd, "claims.json"), JSON.stringify({ sub: 7 }));
+  const claims = ["--claims", "claims.json", "--issuer", "idp"];
+  const taken = await command(["explain", "GET https://orders.example.com/v1/orders/42", ...claims], { cwd });
+  t.match(taken.out, "sub is a number; expected: a text", "taken claims, too");
 });
 
 test("test judges cases, tells failing ones and rules that no case shows", async (t) => {

@@ -25,8 +25,10 @@ issuers:
       groups: roles
       scopes: scope
       kind: client_kind
+      client: cid
     kind: workload
     token_types: [at+jwt]
+    id_tokens: accept
     clock_tolerance: 5s
     keys:
       refresh: 10m
@@ -44,6 +46,7 @@ haproxy:
     from: x-forwarded-for
     trusted: [10.0.0.0/8, "fd00::/8"]
   scheme: https
+  access_log: [client, actor]
   backends:
     orders: [orders.shop.svc.cluster.local:8080, unix:/run/orders.sock]
     legacy: external

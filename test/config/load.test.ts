@@ -31,10 +31,11 @@ test("a configuration with every key is taken as it says", (t) => {
         issuer: "https://example.okta.com/oauth2/default",
         audiences: ["api://orders"],
         algorithms: ["RS256", "ES256"],
-        claims: { subject: "uid", groups: "roles", scopes: "scope", kind: "client_kind" },
+        claims: { subject: "uid", groups: "roles", scopes: "scope", kind: "client_kind", client: "cid" },
         kind: "workload",
         kindRules: [],
         tokenTypes: ["at+jwt"],
+        idTokens: "accept",
         clockTolerance: 5000,
         keys: { refresh: 600_000, cooldown: 30_000, maxStale: 43_200_000, maxSize: 65_536, timeout: 2_000 },
         ca: AUTHORITY,
@@ -47,6 +48,7 @@ test("a configuration with every key is taken as it says", (t) => {
       bind: ["*:443 ssl crt /etc/haproxy/certs alpn h2,http/1.1"],
       client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "fd00::/8"] },
       scheme: "https",
+      accessLog: ["client", "actor"],
       backends: {
         orders: { servers: ["orders.shop.svc.cluster.local:8080", "unix@/run/orders.sock"] },
         legacy: { servers: [] },
@@ -118,10 +120,11 @@ test("what a configuration does not say has the documented default", (t) => {
         issuer: "https://example.com",
         audiences: ["orders"],
         algorithms: ALGORITHMS,
-        claims: { subject: "sub", groups: "groups", scopes: "scp", kind: undefined },
+        claims: { subject: "sub", groups: "groups", scopes: "scp", kind: undefined, client: undefined },
         kind: "person",
         kindRules: [],
         tokenTypes: ["at+jwt", "JWT"],
+        idTokens: "refuse",
         clockTolerance: 30_000,
         keys: { refresh: 300_000, cooldown: 10_000, maxStale: 86_400_000, maxSize: 1 << 20, timeout: 5_000 },
         ca: undefined,
@@ -134,6 +137,7 @@ test("what a configuration does not say has the documented default", (t) => {
       bind: ["*:80"],
       client: { from: "connection", trusted: [] },
       scheme: "http",
+      accessLog: [],
       backends: {},
     },
     deadline: 400,
@@ -250,7 +254,7 @@ test("a claim stands at a path, a list of names, the first of several places, or
     const loaded = files.load(SHORTEST.replace("[orders]", () => `["orders"], claims: ${text}`));
     return "config" in loaded ? loaded.config.issuers[0]?.claims : loaded.faults;
   };
-  const preset = { subject: "sub", groups: "groups", scopes: "scp", kind: undefined };
+  const preset = { subject: "sub", groups: "groups", scopes: "scp", kind: undefined, client: undefined };
   t.strictSame(claims("{}"), preset);
   t.strictSame(
     claims(

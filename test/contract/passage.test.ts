@@ -22,7 +22,12 @@ async function stage(t: Test, binary: HaproxyBinary, changes: Partial<RenderInpu
   const count = changes.uses?.identityHeaders.length ?? 1;
   const headers = Array.from({ length: count }, (_, n) => [`header_${n + 1}`, VALUE] as const);
   const agent = await startRogue(t, (asked, socket) => {
-    const list = [["id", asked.id], ["backend", "orders"], ...headers, ["verdict", "allow"]] as const;
+    const who = [
+      ["subject", "carol"],
+      ["client", "assistants"],
+      ["actor", '"pl\\anner"'],
+    ] as const;
+    const list = [["id", asked.id], ["backend", "orders"], ...who, ...headers, ["verdict", "allow"]] as const;
     socket.write(encodeFrame(FRAME_TYPE.ack, actions(list), asked));
   });
   const backend = await startBackend(t);
@@ -239,6 +244,19 @@ for (const binary of haproxies()) {
     );
     t.match(entries[4], { verdict: "deny", reason: "path-ambiguous", status: 400, request_id: /^[0-9a-f]{32}$/ });
     t.match(entries[7], { method: "<BADREQ>", path: "", request_id: "", reason: "", spoe_error: "" });
+  });
+
+  test(`HAProxy ${binary.version}: the access log tells of who acts what the contract names, and nothing else`, async (t) => {
+    for (const logged of [[], ["client", "actor"]] as const) {
+      const { log, open } = await stage(t, binary, { logged });
+      const connection = await open();
+      await allowed(() => connection.request(LINE, [HOST]));
+      const line = () => log.find((each) => each.includes('"status":200'));
+      while (line() === undefined) await new Promise((done) => setTimeout(done, 20));
+      const { subject, client, actor } = JSON.parse(line() ?? "{}");
+      const acted = logged.length === 0 ? [undefined, undefined] : ["assistants", '"pl\\anner"'];
+      t.strictSame([subject, client, actor], ["carol", ...acted]);
+    }
   });
 
   test(`HAProxy ${binary.version}: all headers that there may be arrive, at their longest`, async (t) => {

@@ -18,7 +18,7 @@ test("every key of the schema is on the page, and no other", (t) => {
   // Of `kind`, one kind is described for all. The long form of `listen.admin` is that of `listen.spop`, those of claims are that of `groups`, and said to be.
   const documented = known.filter(
     (key) =>
-      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^listen\.admin\.|\.claims\.(?:subject|scopes|kind)\./.test(
+      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^listen\.admin\.|\.claims\.(?:subject|scopes|kind|client)\./.test(
         key,
       ),
   );
@@ -100,6 +100,18 @@ test("what a later version will have is on the page, and nothing else is", (t) =
   const later = [...keys].filter(([key, own]) => own.later && !/^listen\.admin\./.test(key)).map(([key]) => key);
   t.strictSame(named(ours).sort(), later.sort());
   t.strictSame(named(types), schema.definitions.issuer.properties.type.not.enum);
+  t.end();
+});
+
+test("so is what the page of the providers says to write", (t) => {
+  const text = readFileSync(new URL("../../docs/providers.md", import.meta.url), "utf8");
+  const examples = [...text.matchAll(/```yaml\n(.*?)```/gs)].map(([, example = ""]) => example);
+  t.ok(examples.length > 0);
+  for (const example of examples) {
+    const whole = SHORTEST.replace(/^issuers: .*$/m, example.replace("HOST", "host.example").replace("REALM", "shop"));
+    const loaded = new Files(t.testdir()).load(whole);
+    t.strictSame("faults" in loaded ? loaded.faults : loaded.warnings, []);
+  }
   t.end();
 });
 

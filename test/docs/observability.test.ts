@@ -69,8 +69,11 @@ test("every field of a decision line is in the docs, in its order, with its boun
   const long = "x".repeat(5000);
   const shadow = { verdict: "deny", reason: "role-missing" } as const;
   const filled = { ...observation(), requestId: long, src: long, method: long, host: long, path: long, revision: long };
-  const principal = { ...filled.principal, issuer: long, subject: long } as NonNullable<typeof filled.principal>;
-  telemetry.decided({ ...filled, principal, decision: decision({ rule: long, shadow }) });
+  const actor = [{ subject: long, issuer: long }];
+  const principal = { ...filled.principal, issuer: long, subject: long, client: long, actor } as NonNullable<
+    typeof filled.principal
+  >;
+  telemetry.decided({ ...filled, principal, claim: long, decision: decision({ rule: long, shadow }) });
   const [line = {}] = await lines();
   const documented = table("field", "at most").map(([field, bound]) => [
     names(field)[0],

@@ -188,6 +188,10 @@ for (const binary of haproxies()) {
       t.equal(answer.status, 401, `${name}, where a credential is optional`);
       t.match(answer.headers, { "www-authenticate": 'Bearer realm="orders.example.com", error="invalid_token"' });
     }
+    for (const value of ["Bearer\t", "Bearer:", "Bearer=", "Bearer", 'Bearer "']) {
+      const answer = await request("GET /maybe HTTP/1.1", HOST, `authorization: ${value}${rootToken}`);
+      t.equal(answer.status, 401, `${JSON.stringify(value)}, where a credential is optional`);
+    }
     t.equal((await request("GET /admin/users HTTP/1.1", HOST, alice, root)).status, 400, "two are a mistake");
     t.equal(backend.received.length, before, "nothing arrived");
   });

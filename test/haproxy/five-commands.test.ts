@@ -119,7 +119,7 @@ test("init refuses an issuer that is another, or not there, and overwrites nothi
     });
   const slash = await init(`${provider.issuer}/`, "--backend", "10.0.0.7:8080");
   t.equal(slash.code, 78);
-  t.match(slash.err, "the document names another issuer");
+  t.match(slash.err, `the document names another issuer: "${provider.issuer}", and not "${provider.issuer}/"`);
   const absent = await init(`http://127.0.0.1:${await freePort()}`, "--backend", "10.0.0.7:8080");
   t.equal(absent.code, 78);
   t.match(absent.err, "the issuer cannot be looked up");

@@ -32,6 +32,7 @@ const PRINCIPAL: Principal = {
   scopes: ["orders:read"],
   audiences: ["api://orders"],
   claims: JSON.parse(CLAIMS),
+  client: "agents",
   actor: [
     { subject: "agent-7", issuer: undefined },
     { subject: "gateway", issuer: "https://sts.example.com" },
@@ -82,6 +83,7 @@ test("conditions read every field of the request and the principal", (t) => {
     'principal.bound == "dpop" && principal.bound != ""',
     'principal.actor[0].subject == "agent-7" && principal.actor[1].issuer.startsWith("https:")',
     'principal.actor.exists(a, has(a.issuer) && a.issuer == "https://sts.example.com")',
+    'principal.client == "agents" && has(principal.client)',
     "has(principal.authenticated_at) && request.time - principal.authenticated_at < duration('15m')",
     'principal.claims.tenant == "emea" && "mfa" in principal.claims.amr && principal.claims.org.unit.name == "sales"',
     "principal.claims.admin",

@@ -460,6 +460,53 @@ test("the revision tells one content from another", (t) => {
   t.end();
 });
 
+test("who acts, and by which client, can be asked for: an assistant for carol is not carol", (t) => {
+  const acted = policiesFrom(`
+roles:
+  carol: [{ issuer: okta, subject: carol }]
+  herself: [{ issuer: okta, subject: carol, client: spa }]
+  assisted: [{ issuer: okta, actor: assistant }]
+  assistants: [{ issuer: okta, client: assistants }]
+services:
+  s:
+    hosts: [s.example.com]
+    audiences: [api://orders]
+    backend: s
+    headers: { x-client: "has(principal.client) ? dyn(principal.client) : null" }
+    routes:
+      - { name: either, match: [GET /either], allow: [carol] }
+      - { name: herself, match: [GET /herself], allow: [herself], deny: [assisted, assistants] }
+      - { name: assisted, match: [GET /assisted], allow: [assisted] }
+      - { name: alone, match: [GET /alone], allow: [carol], when: size(principal.actor) == 0 }
+      - { name: spa, match: [GET /spa], allow: [authenticated], when: principal.client == "spa" }
+`);
+  const actor = (...subjects: string[]) => subjects.map((subject) => ({ subject, issuer: undefined }));
+  const who = {
+    carol: principalFrom({ subject: "carol", client: "spa" }),
+    assistant: principalFrom({ subject: "carol", client: "assistants", actor: actor("assistant", "planner") }),
+    history: principalFrom({ subject: "carol", client: "spa", actor: actor("planner", "assistant") }),
+    unknown: principalFrom({ subject: "carol" }),
+  };
+  const rows = {
+    either: ["allowed", "allowed", "allowed", "allowed"],
+    herself: ["allowed", "role-denied", "allowed", "role-missing"],
+    assisted: ["role-missing", "allowed", "role-missing", "role-missing"],
+    alone: ["allowed", "condition-false", "condition-false", "allowed"],
+    spa: ["allowed", "condition-false", "allowed", "condition-error"],
+  };
+  for (const [route, reasons] of Object.entries(rows)) {
+    const decided = Object.values(who).map((each) => decide(acted, `GET https://s.example.com/${route}`, each));
+    t.strictSame(
+      decided.map(({ reason }) => reason),
+      reasons,
+      route,
+    );
+  }
+  const { headers } = decide(acted, "GET https://s.example.com/either", who.unknown);
+  t.strictSame(headers, [{ name: "x-client", value: undefined }], "no client is null");
+  t.end();
+});
+
 test("a service opts in to what its backend reads as the policies do, one key at a time", (t) => {
   const service = (paths: string) =>
     policiesFrom(`

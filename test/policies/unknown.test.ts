@@ -13,7 +13,7 @@ const EXP = NOON / 1000 + 600;
 function tokenOf(claims: object): Principal {
   const all = JSON.parse(JSON.stringify({ sub: "mallory", aud: "api://orders", exp: EXP, iat: EXP - 600, ...claims }));
   const principal = principalOf(all, ISSUER, claimPaths(ISSUER), new Pool());
-  if (typeof principal === "string") throw new Error(`refused: ${principal}`);
+  if ("reason" in principal) throw new Error(`refused: ${principal.reason}`);
   return principal;
 }
 
@@ -27,7 +27,8 @@ const FIELDS = {
   },
   scope: { binding: "scope: banned", banned: "a banned", fine: "a", cel: '"banned" in principal.scopes' },
   client_kind: { binding: "kind: agent", banned: "agent", fine: "person", cel: 'principal.kind == "agent"' },
-  act: { binding: "", banned: { sub: "bot" }, fine: undefined, cel: "size(principal.actor) > 0" },
+  azp: { binding: "client: banned", banned: "banned", fine: "spa", cel: 'principal.client == "banned"' },
+  act: { binding: "actor: bot", banned: { sub: "bot" }, fine: undefined, cel: "size(principal.actor) > 0" },
   auth_time: {
     binding: "",
     banned: 0,
@@ -95,6 +96,7 @@ function oddTokens(field: Field): readonly object[] {
     scope: (value) =>
       typeof value === "string" || (Array.isArray(value) && value.every((each) => typeof each === "string")),
     client_kind: () => false,
+    azp: (value) => typeof value === "string",
     act: () => false,
     auth_time: (value) => typeof value === "number" && Math.abs(value) < 1e12,
     blocked: (value) => typeof value === "boolean" || (Array.isArray(value) && value.length === 0),

@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
-import type { Verification } from "../../agent/identity/identity.ts";
+import type { Verification, Waiter } from "../../agent/identity/identity.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
 import { encodeHaproxyHello, SpopClient } from "../../protocol/client.ts";
 import { encodeFrame, encodeMessages } from "../../protocol/encode.ts";
@@ -88,11 +88,74 @@ test("refusals carry status and challenge, and no identity header and no backend
   }
 });
 
+test("telemetry hears for which claim a token was refused, the client never does", async (t) => {
+  const refused = { principal: undefined, reason: "claim-missing", claim: "the-claim" } as const;
+  const slow = () => new Promise<Verification>((resolve) => setImmediate(() => resolve(refused)));
+  const { port, events } = await serverOf(t, policiesOf(), identityOf({ known: () => refused, slow }));
+  const spop = await clientOf(t, port);
+  for (const authorization of ["Bearer known", "Bearer slow"]) {
+    const answer = valuesOf(await spop.notify(messageOf({ authorization })));
+    t.match(answer, { reason: "claim-missing", status: 401n });
+    t.notOk(Object.values(answer).some((value) => String(value).includes("the-claim")));
+  }
+  await spop.notify(messageOf());
+  t.strictSame(
+    events.observations.map(({ claim }) => claim),
+    ["the-claim", "the-claim", undefined],
+  );
+});
+
+test("client and actor travel where the contract names them", async (t) => {
+  const actor = ["planner", "front"].map((subject) => ({ subject, issuer: undefined }));
+  const acted = () => ({ principal: { ...ALICE, client: "assistants", actor } });
+  const { port } = await serverOf(t, policiesOf(), identityOf({ alice: () => ({ principal: ALICE }), acted }));
+  const spop = await clientOf(t, port);
+  const contract = "1:subject:client:actor:h_x-auth-subject";
+  const named = valuesOf(await spop.notify(messageOf({ authorization: "Bearer acted", contract })));
+  t.match(named, { verdict: "allow", subject: "alice", client: "assistants", actor: "planner" });
+  t.match(valuesOf(await spop.notify(messageOf({ contract }))), { subject: "alice", client: "", actor: "" });
+  const silent = valuesOf(await spop.notify(messageOf({ authorization: "Bearer acted" })));
+  t.notOk("client" in silent || "actor" in silent);
+});
+
 test("the scheme's case and its blanks do not matter", async (t) => {
   const { port } = await serverOf(t);
   const spop = await clientOf(t, port);
   for (const authorization of ["bearer alice", "BEARER   alice"]) {
     t.match(valuesOf(await spop.notify(messageOf({ authorization }))), { verdict: "allow" });
+  }
+});
+
+test("whatever begins like the Bearer scheme and is not exactly that is a bad credential, never none", async (t) => {
+  const { port } = await serverOf(t);
+  const spop = await clientOf(t, port);
+  const reasonFor = async (authorization: string) =>
+    valuesOf(await spop.notify(messageOf({ authorization }))).reason as string;
+  const between = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code)).filter((one) => one !== " ");
+  const found = new Map<string, string>();
+  for (const one of between) {
+    found.set(`Bearer${one}alice`, await reasonFor(`Bearer${one}alice`));
+    found.set(`bEARER${one} alice`, await reasonFor(`bEARER${one} alice`));
+    found.set(`Bearer ${one}`, await reasonFor(`Bearer ${one}`));
+    if (!/[A-Za-z]/.test(one)) found.set(`${one}Bearer alice`, await reasonFor(`${one}Bearer alice`));
+  }
+  for (const text of [
+    "bearer",
+    "Bearer ",
+    "Bearer:",
+    'Bearer="alice"',
+    " Bearer alice",
+    '"Bearer alice"',
+    "Bearer, x",
+  ]) {
+    found.set(text, await reasonFor(text));
+  }
+  // One byte that a token may have is a token, though nobody's.
+  const tokens = new Set(between.filter((one) => /[\w.~+/-]/.test(one)).map((one) => `Bearer ${one}`));
+  const odd = [...found].filter(([text, reason]) => reason !== "credential-malformed" && !tokens.has(text));
+  t.strictSame(odd, []);
+  for (const other of ["Basic YTpi", "DPoP alice", "Negotiate", "Bear alice", "Token Bearer alice", "b"]) {
+    t.equal(await reasonFor(other), "credential-missing", other);
   }
 });
 
@@ -182,6 +245,31 @@ test("a slow verification is refused at the deadline, and others are answered me
     t.match(valuesOf(await spop.notify(messageOf({ authorization }))), { verdict: "deny", reason: "agent-error" });
   }
   t.strictSame(events.bugs, ["deciding: Error: a bug", "deciding: Error: a bug"], "and telemetry hears of it");
+});
+
+test("a verification is told when nobody waits for it any more: answered, overloaded, or HAProxy is gone", async (t) => {
+  const waiters: Waiter[] = [];
+  const slow = (waiter?: Waiter) => {
+    if (waiter !== undefined) waiters.push(waiter);
+    return new Promise<Verification>(() => {});
+  };
+  const limits = { token: 8192, connections: 64, inFlight: 3, fetches: 1 };
+  const { port, server } = await serverOf(t, policiesOf(), identityOf({ slow }), { deadline: 1_000, limits });
+  const wanted = () => waiters.map((waiter) => waiter.wanted());
+  const [staying, leaving, ending] = await Promise.all([1, 2, 3].map(() => clientOf(t, port)));
+  const asked = [staying, leaving, ending].map((spop) => spop?.notify(messageOf({ authorization: "Bearer slow" })));
+  for (const lost of asked.slice(1)) lost?.catch(() => {});
+  while (server.inFlight < 3) await new Promise(setImmediate);
+  t.match(valuesOf((await staying?.notify(messageOf({ authorization: "Bearer slow" }))) ?? []), {
+    reason: "overloaded",
+  });
+  t.strictSame(wanted(), [true, true, true, false], "who is refused at once does not wait");
+  leaving?.socket.resetAndDestroy();
+  ending?.socket.end();
+  while (server.connections > 1) await new Promise(setImmediate);
+  t.strictSame(wanted().slice(1), [false, false, false], "nor does who is gone");
+  t.match(valuesOf((await asked[0]) ?? []), { reason: "deadline-exceeded" });
+  t.strictSame(wanted(), [false, false, false, false], "nor who has been answered");
 });
 
 test("requests past the limit in flight are refused at once", async (t) => {

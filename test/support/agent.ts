@@ -1,6 +1,6 @@
 import type { Test } from "tap";
 import type { Config } from "../../agent/config.ts";
-import type { Identity, Verification } from "../../agent/identity/identity.ts";
+import type { Identity, Verification, Waiter } from "../../agent/identity/identity.ts";
 import { bearerText } from "../../agent/identity/token.ts";
 import type { Patience } from "../../agent/server/half-sent.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
@@ -26,6 +26,7 @@ export const CONFIG: Config = {
     bind: ["127.0.0.1:0"],
     client: { from: "connection", trusted: [] },
     scheme: "http",
+    accessLog: [],
     backends: {},
   },
   deadline: 400,
@@ -42,6 +43,7 @@ export const ALICE: Principal = {
   scopes: ["orders:read"],
   audiences: ["api://orders"],
   claims: {},
+  client: undefined,
   actor: [],
   arn: undefined,
   uri: undefined,
@@ -116,16 +118,19 @@ export class Recorder implements ServerEvents {
   }
 }
 
+type Verify = (waiter?: Waiter) => Verification | Promise<Verification>;
+
 /** An identity whose tokens are the keys of a table: nothing is verified, so that a test can say what comes when. */
-export function identityOf(table: Readonly<Record<string, () => Verification | Promise<Verification>>>): Identity {
+export function identityOf(table: Readonly<Record<string, Verify>>): Identity {
   return {
-    verify(token) {
+    verify(token, _now, waiter) {
       const text = typeof token === "string" ? token : bearerText(token);
       if (text === undefined) return { principal: undefined, reason: "credential-malformed" };
-      return table[text]?.() ?? { principal: undefined, reason: "signature-invalid" };
+      return table[text]?.(waiter) ?? { principal: undefined, reason: "signature-invalid" };
     },
     ready: () => Promise.resolve(),
     status: () => [],
+    keysOf: () => [],
     caches: () => ({ identities: { entries: 0, limit: 0 }, refusals: { entries: 0, limit: 0 } }),
     close: () => {},
   };
