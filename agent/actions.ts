@@ -106,7 +106,7 @@ function writeAllowed(writer: AckWriter, { decision, request, match, principal }
     const start = HEADER_STARTS[(request.channel.headerNumbers.get(name) ?? 0) - 1];
     if (start !== undefined && value !== undefined) writer.setString(start, value);
   }
-  writer.setString(START.backend, match.route.service.backend);
+  writer.setString(START.backend, match.route.backend);
 }
 
 function writeRefused(writer: AckWriter, { decision, match, request }: Answer): void {

@@ -118,7 +118,7 @@ export class Agent implements Service {
 
   async #listen(): Promise<void> {
     const { admin, spop } = this.#judge.snapshot.config.listen;
-    await allOf([...(admin === undefined ? [] : [this.#admin.listen(admin)]), this.#judge.listen(spop)]);
+    await allOf([this.#admin.listen(admin), this.#judge.listen(spop)]);
   }
 
   async #adopt(loaded: Loaded, begun: number): Promise<LoadReport> {

@@ -24,6 +24,8 @@ export interface Answer {
   readonly match: Match | undefined;
   /** The proven identity; undefined where none was offered, needed or proven. */
   readonly principal: Principal | undefined;
+  /** Name of the claim for which a token was refused; no client ever sees it. */
+  readonly claim?: string | undefined;
   /** What was thrown, for an `agent-error`: a bug, which telemetry tells and no client ever sees. */
   readonly thrown?: unknown;
 }
@@ -57,7 +59,7 @@ function decide(request: AuthorizeRequest, snapshot: Snapshot, now: number): Ans
   if (credential.kind === "none") return judge(request, snapshot, match, undefined, now);
   if (credential.kind === "invalid") return refuse(request, snapshot, credential.reason, route.rule, match);
 
-  const verification = snapshot.identity.verify(credential, now);
+  const verification = snapshot.identity.verify(credential, now, request);
   if (!(verification instanceof Promise)) return identified(request, snapshot, match, verification, now);
   request.detach();
   return verification
@@ -74,7 +76,8 @@ function identified(
   now: number,
 ): Answer {
   if (verification.principal === undefined) {
-    return refuse(request, snapshot, verification.reason, match.route.rule, match);
+    const { reason, claim } = verification;
+    return { ...refuse(request, snapshot, reason, match.route.rule, match), claim };
   }
   return judge(request, snapshot, match, verification.principal, now);
 }

@@ -1,9 +1,20 @@
+import type { Backend } from "../haproxy/input.ts";
+import type { WantedEntry } from "../policies/judging/wanted.ts";
 import type { Kind } from "../policies/principal.ts";
 
-/** A TCP address, or a unix socket with the mode of its file. */
-export type Address =
-  | { readonly host: string; readonly port: number }
-  | { readonly path: string; readonly mode: number };
+/** A TCP address, or a unix socket. */
+export type Address = { readonly host: string; readonly port: number } | SocketAddress;
+
+/** A unix socket, and whom its file lets in. */
+export interface SocketAddress {
+  readonly path: string;
+  /** Of the file: whoever may write to it may connect. */
+  readonly mode: number;
+  /** Name or number of the file's group; the agent's own where there is none. */
+  readonly group?: string;
+  /** The file's path as HAProxy finds it, where that is another one: behind a chroot, or mounted elsewhere. */
+  readonly haproxyPath?: string;
+}
 
 /** The agent's configuration, checked and with all defaults filled in. Durations are milliseconds, sizes bytes. */
 export interface Config {
@@ -42,7 +53,23 @@ export interface HaproxyConfig {
     readonly trusted: readonly string[];
   };
   readonly scheme: "http" | "https";
-  readonly backends: Readonly<Record<string, readonly string[]>>;
+  /** What HAProxy's access log tells of a principal beside its subject. */
+  readonly accessLog: readonly ("issuer" | "kind" | "client" | "actor")[];
+  /** By name; those that the reader's own haproxy.cfg has are without servers. */
+  readonly backends: Readonly<Record<string, Omit<Backend, "name">>>;
+}
+
+/** A claim's path, as a dotted text or a list of names. */
+export type WrittenPath = string | readonly string[];
+
+/** Where a claim stands: at a path; as the keys of the mapping there; or at the first place that has one. */
+export type ClaimPlace = ClaimSource | { readonly first: readonly ClaimSource[] };
+export type ClaimSource = WrittenPath | { readonly keysOf: WrittenPath };
+
+/** One way of telling a kind by the form of a token: all of these claims must be so. */
+export interface KindRule {
+  readonly kind: Kind;
+  readonly claims: readonly { readonly path: string; readonly wanted: WantedEntry | { readonly present: boolean } }[];
 }
 
 /** An OpenID Connect provider whose JWT access tokens are verified by its published keys. */
@@ -53,22 +80,31 @@ export interface OidcIssuer {
   readonly issuer: string;
   readonly audiences: readonly string[];
   readonly algorithms: readonly string[];
-  /** Claim names or dotted paths. */
+  /** Where its claims stand. */
   readonly claims: {
-    readonly subject: string;
-    readonly groups: string;
-    readonly scopes: string;
-    readonly kind: string | undefined;
+    readonly subject: ClaimPlace;
+    readonly groups: ClaimPlace;
+    readonly scopes: ClaimPlace;
+    readonly kind: ClaimPlace | undefined;
+    readonly client: ClaimPlace | undefined;
   };
+  /** What a principal is where neither a claim nor a rule says it. */
   readonly kind: Kind;
+  readonly kindRules: readonly KindRule[];
   readonly tokenTypes: readonly string[];
+  /** Whether an ID token counts as an access token. */
+  readonly idTokens: "refuse" | "accept";
   readonly clockTolerance: number;
   readonly keys: {
     readonly refresh: number;
     readonly cooldown: number;
     readonly maxStale: number;
     readonly maxSize: number;
+    /** For discovery and keys together. */
+    readonly timeout: number;
   };
-  /** PEM text of the certificate authorities to trust instead of the system's. */
+  /** PEM text of the certificate authorities to trust instead of those that Node brings. */
   readonly ca: string | undefined;
+  /** What it is asked through; undefined for no proxy. */
+  readonly proxy: { readonly url: string; readonly except: readonly string[] } | undefined;
 }

@@ -101,9 +101,9 @@ export class Judge {
   }
 
   #build({ config, policies }: Loaded, previous: Identity | undefined): Snapshot {
-    const { cache, limits, issuers } = config;
-    const clock = this.#clock;
-    const identity = createIdentity(issuers, { cache, limits, fetch: get, clock, events: this.telemetry, previous });
-    return { config, policies, identity, revision: policies.revision, loadedAt: clock() };
+    const { cache, limits, issuers, deadline } = config;
+    const world = { fetch: get, clock: this.#clock, events: this.telemetry };
+    const identity = createIdentity(issuers, { ...world, cache, limits, deadline, previous });
+    return { config, policies, identity, revision: policies.revision, loadedAt: this.#clock() };
   }
 }

@@ -37,7 +37,7 @@ export function configFile(named: string | undefined, environment: Environment):
 /**
  * Reads and checks a configuration file, and every file it refers to except policies.
  *
- * @param environment what `${env:NAME}` is taken from
+ * @param environment what `${env:NAME}` is taken from, and HTTPS_PROXY
  */
 export function loadConfig(file: string, environment: Environment): LoadedConfig {
   const path = resolve(file);
@@ -53,13 +53,13 @@ export function loadConfig(file: string, environment: Environment): LoadedConfig
   if (!("value" in written)) return { files: [path], faults: written };
   const { document, faults, files } = substitute(written, environment, dirname(path));
   const reading: Reading = { document, schema, faults: [], warnings: [], files: [path, ...files] };
-  const config = readConfig(path, new Section(reading, [], document.value));
+  const config = readConfig(path, new Section(reading, [], document.value), environment);
   const found = inOrder([faults, schemaFaults(document, schema), ...reading.faults.map((fault) => [fault])]);
   if (found.length > 0) return { files: reading.files, faults: found };
   return { files: reading.files, config, warnings: inOrder([reading.warnings]) };
 }
 
-function readConfig(file: string, root: Section): Config {
+function readConfig(file: string, root: Section, environment: Environment): Config {
   const [cache, limits, log] = [root.section("cache"), root.section("limits"), root.section("log")];
   const workers = readWorkers(root);
   return {
@@ -67,7 +67,7 @@ function readConfig(file: string, root: Section): Config {
     listen: readListen(root.section("listen"), workers),
     workers,
     policies: root.texts("policies").map((path) => resolve(dirname(file), path)),
-    issuers: readIssuers(root.section("issuers")),
+    issuers: readIssuers(root.section("issuers"), environment),
     haproxy: readHaproxy(root.section("haproxy")),
     deadline: root.milliseconds("deadline"),
     cache: {

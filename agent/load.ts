@@ -86,6 +86,7 @@ export function policyEnvironment(config: Config, now: number): PolicyEnvironmen
   return { issuers: config.issuers.map(policyIssuer), backends: Object.keys(config.haproxy.backends), now };
 }
 
-function policyIssuer({ name, audiences, kind, claims }: OidcIssuer) {
-  return { name, audiences, kinds: claims.kind === undefined ? [kind] : undefined };
+function policyIssuer({ name, audiences, kind, kindRules, claims }: OidcIssuer) {
+  const kinds = [...new Set([kind, ...kindRules.map((rule) => rule.kind)])];
+  return { name, audiences, kinds: claims.kind === undefined ? kinds : undefined };
 }

@@ -7,8 +7,11 @@ import { allAddresses } from "./workers/addresses.ts";
 
 /** What HAProxy's files are rendered from. */
 export function renderInputOf(config: Config, policies: Policies): RenderInput {
-  const { version, identityPrefix, bind, client, scheme, backends } = config.haproxy;
-  const names = new Set([...Object.keys(backends), ...policies.services.map(({ backend }) => backend)]);
+  const { version, identityPrefix, bind, client, scheme, accessLog: logged, backends } = config.haproxy;
+  const names = new Set([
+    ...Object.keys(backends),
+    ...policies.services.flatMap(({ routes }) => routes.map(({ backend }) => backend)),
+  ]);
   return {
     version,
     identityPrefix,
@@ -19,13 +22,14 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
     deadline: config.deadline,
     backends: [...names]
       .sort()
-      .map((name) => ({ name, servers: Object.hasOwn(backends, name) ? (backends[name] ?? []) : [] })),
+      .map((name) => ({ servers: [], ...(Object.hasOwn(backends, name) ? backends[name] : {}), name })),
     uses: policies.uses,
-    largestAck: largestAck(policies, contractOf({ uses: policies.uses })),
+    logged,
+    largestAck: largestAck(policies, contractOf({ uses: policies.uses, logged })),
   };
 }
 
 function haproxyAddress(address: Address): string {
-  if ("path" in address) return `unix@${address.path}`;
+  if ("path" in address) return `unix@${address.haproxyPath ?? address.path}`;
   return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
 }

@@ -16,6 +16,7 @@ export const LARGEST_ID = 64;
 /** What a channel cannot be learned from serves no route that needs anything. */
 const UNKNOWN_CHANNEL = new Channel({ version: 1, variables: [], headers: [] }, []);
 
+const ALWAYS = () => true;
 const NO_BYTES = Buffer.alloc(0);
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
 
@@ -44,6 +45,8 @@ export class AuthorizeRequest implements PolicyRequest {
   srcEnd = 0;
   authorizationStart = 0;
   authorizationEnd = 0;
+  /** Whether it can still be answered, for work that takes longer than this turn. */
+  wanted: () => boolean = ALWAYS;
 
   /** HAProxy's id of the request. */
   get id(): string {

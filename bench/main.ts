@@ -1,4 +1,4 @@
-/** `npm run bench`: what a verdict costs, beside what else one could use. docs/performance.md says how to read it. */
+/** `npm run bench`: what a verdict costs, beside what else one could use. docs/measurements.md says how to read it. */
 import { relative } from "node:path";
 import { COUNTERSIGN } from "./contestants/generated.ts";
 import { type Haproxy, haproxies } from "./haproxy.ts";

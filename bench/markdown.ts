@@ -5,10 +5,10 @@ import { type BenchOptions, SECTIONS } from "./options.ts";
 import type { Report } from "./results.ts";
 import { asMarkdown, tablesOf } from "./tables.ts";
 
-const PAGE = resolve(import.meta.dirname, "../docs/performance.md");
+const PAGE = resolve(import.meta.dirname, "../docs/measurements.md");
 
 /**
- * Puts the tables of one run into docs/performance.md, in place of the last ones with as many cores, whatever their
+ * Puts the tables of one run into docs/measurements.md, in place of the last ones with as many cores, whatever their
  * HAProxys and sections were: the text says what was measured, and what was not.
  *
  * @param args what was typed
@@ -26,7 +26,7 @@ export function replaced(page: string, cores: 1 | 2, text: string): string {
   const [begin, end] = [`<!-- measured with ${cores}: begin -->\n`, `<!-- measured with ${cores}: end -->`];
   const from = page.indexOf(begin);
   const to = page.indexOf(end);
-  if (from < 0 || to < from) throw new Error(`docs/performance.md lacks ${begin.trim()} and ${end}`);
+  if (from < 0 || to < from) throw new Error(`docs/measurements.md lacks ${begin.trim()} and ${end}`);
   return page.slice(0, from + begin.length) + text + page.slice(to);
 }
 

@@ -16,7 +16,7 @@ export const USAGE = `npm run bench -- [options]
   --seconds N              of load in each measurement (3)
   --quick                  a look at whether it works: 1 round of 1 second, section warm, 1 connection
   --json                   the measurements as JSON
-  --markdown               writes the tables into docs/performance.md, in place of all that are there for as many cores
+  --markdown               writes the tables into docs/measurements.md, in place of all that are there for as many cores
   --help`;
 
 export interface BenchOptions {

@@ -1,10 +1,7 @@
-import { inTransaction } from "./variables.ts";
-
-/** The variable by which HAProxy remembers that a request may pass; no agent can set it, its prefix is not the agent's. */
-export const ALLOWED = "txn.countersign_verdict";
+import { inTransaction, OWN, type VariableName } from "./variables.ts";
 
 /** Longest part of a path that is logged, in characters: with all else a line stays below syslog's usual 1024. */
-const LOGGED_PATH = 384;
+export const LOGGED_PATH = 384;
 
 /** HAProxy's JSON escaping; with `utf8s` it skips bytes that are no UTF-8, so a line is well-formed whatever came in. */
 const ESCAPED = "json(utf8s)";
@@ -15,22 +12,21 @@ function text(sample: string): string {
 }
 
 /**
- * One JSON object a request. `%HPO` would do for the path but does not escape a backslash, and `capture.req.uri` is
- * still there when the line is written; the query is cut off before it can be logged. A request that HAProxy could
- * not even read has the method `<BADREQ>` and nothing in the fields that rules set.
+ * One JSON object a request. The path is the one that was judged: `%HPO` and `capture.req.uri` have the target as it
+ * came. A request that HAProxy could not even read has the method `<BADREQ>` and nothing in the fields that rules set.
  */
 const FIELDS: readonly (readonly [name: string, value: string])[] = [
   ["time", "%Ts.%ms"],
-  ["request_id", text("unique-id")],
+  ["request_id", text(`var(${OWN.id})`)],
   ["src", '"%ci"'],
   ["method", '"%HM"'],
-  ["path", text(`capture.req.uri,field(1,?),bytes(0,${LOGGED_PATH}),${ESCAPED}`)],
+  ["path", text(`var(${OWN.path}),${ESCAPED}`)],
   ["status", "%ST"],
-  ["verdict", text(`var(${ALLOWED},deny)`)],
-  ["reason", text(`var(${inTransaction("reason")}),${ESCAPED}`)],
-  ["rule", text(`var(${inTransaction("rule")}),${ESCAPED}`)],
-  ["subject", text(`var(${inTransaction("subject")}),${ESCAPED}`)],
-  ["revision", text(`var(${inTransaction("revision")}),${ESCAPED}`)],
+  ["verdict", text(`var(${OWN.verdict},deny)`)],
+  ["reason", variable("reason")],
+  ["rule", variable("rule")],
+  ["subject", variable("subject")],
+  ["revision", variable("revision")],
   ["spoe_error", text("var(txn.countersign.error)")],
   ["backend", '"%b"'],
   ["server", '"%s"'],
@@ -43,10 +39,17 @@ const FIELDS: readonly (readonly [name: string, value: string])[] = [
   ["end", '"%ts"'],
 ];
 
-/** Names of the access log's fields, in their order. */
+function variable(name: VariableName): string {
+  return text(`var(${inTransaction(name)}),${ESCAPED}`);
+}
+
+/** Names of the access log's fields, in their order. What a contract names besides the subject stands behind it. */
 export const LOG_FIELDS: readonly string[] = FIELDS.map(([name]) => name);
 
-/** The argument of `log-format`. */
-export function logFormat(): string {
-  return `'{${FIELDS.map(([name, value]) => `"${name}":${value}`).join(",")}}'`;
+/** The argument of `log-format`. @param named the principal variables that the contract names */
+export function logFormat(named: readonly VariableName[]): string {
+  const fields = FIELDS.flatMap((field) =>
+    field[0] === "subject" ? named.map((name) => [name, variable(name)] as const) : [field],
+  );
+  return `'{${fields.map(([name, value]) => `"${name}":${value}`).join(",")}}'`;
 }

@@ -1,5 +1,6 @@
 import type { Contract } from "./contract.ts";
 import { contractText } from "./contract.ts";
+import { OWN } from "./variables.ts";
 
 /** The one SPOE message; the group that sends it has the same name. */
 export const MESSAGE = "authorize";
@@ -25,7 +26,7 @@ export interface Argument {
  * piece, so `Host: evil,orders.example.com` would be judged as one host and forwarded as another.
  */
 export const ARGUMENTS = {
-  id: { sample: "unique-id", sent: "always", meaning: "the request's id, 32 hexadecimal digits made by HAProxy" },
+  id: { sample: `var(${OWN.id})`, sent: "always", meaning: "the request's id, 32 hexadecimal digits made by HAProxy" },
   src: { sample: "src", sent: "always", meaning: "client address" },
   tls: { sample: "ssl_fc", sent: "always", meaning: "whether the client's connection to HAProxy is TLS" },
   method: { sample: "method", sent: "always", meaning: "request method" },

@@ -1,34 +1,57 @@
-import type { RenderInput } from "./input.ts";
-import { AGENT_BACKEND, versionOf } from "./input.ts";
+import type { Backend, BackendTls, RenderInput, Server } from "./input.ts";
+import { AGENT_BACKEND, hostName, nameOf, serverOf } from "./input.ts";
+import { since } from "./since.ts";
 
 /** Our own defaults: without them those of the reader's haproxy.cfg would hold here too. */
 export const DEFAULTS = "countersign-defaults";
 
 const RESOLVERS = "countersign";
 
-const NAMED_HOST = /^[A-Za-z0-9._-]*[A-Za-z][A-Za-z0-9._-]*:[0-9]+$/;
+/** HAProxy's word for the authorities that the machine trusts. */
+const MACHINES = "@system-ca";
 
 /** The backends of the services, and the resolvers they need. */
 export function serviceBackends(input: RenderInput): string {
   const declared = input.backends.filter(({ servers }) => servers.length > 0);
-  const named = declared.some(({ servers }) => servers.some((server) => NAMED_HOST.test(server)));
-  const sections = declared.map(({ name, servers }) => {
-    const lines = servers.map((server, index) => `    server ${name}${index + 1} ${server} check${resolved(server)}\n`);
-    return `backend ${name} from ${DEFAULTS}
+  const named = declared.some(({ servers }) => servers.map(serverOf).some(({ address }) => hostName(address)));
+  const sections = declared.map((backend) => {
+    const lines = backend.servers.map((server, index) => `    ${serverLine(backend, serverOf(server), index + 1)}\n`);
+    return `backend ${backend.name} from ${DEFAULTS}
     balance roundrobin
 ${dropTrailers(input.version)}${lines.join("")}`;
   });
   return [...(named ? [`resolvers ${RESOLVERS}\n    parse-resolv-conf\n`] : []), ...sections].join("\n");
 }
 
-/** A name that does not resolve yet must not keep HAProxy from starting; its server is down until it does. */
-function resolved(server: string): string {
-  return NAMED_HOST.test(server) ? ` resolvers ${RESOLVERS} init-addr last,libc,none` : "";
+function serverLine({ name, proto, tls, check }: Backend, server: Server, number: number): string {
+  const { address, weight, maxconn, backup } = server;
+  const words = ["server", `${name}${number}`, address, "check"];
+  if (check !== undefined) words.push(`inter ${check.interval}ms fall ${check.fall} rise ${check.rise}`);
+  // A name that does not resolve yet must not keep HAProxy from starting; its server is down until it does.
+  if (hostName(address) !== undefined) words.push(`resolvers ${RESOLVERS} init-addr last,libc,none`);
+  if (proto !== undefined) words.push(`proto ${proto}`);
+  if (tls !== undefined) words.push(tlsWords(tls, nameOf(address, tls), proto));
+  if (weight !== undefined) words.push(`weight ${weight}`);
+  if (maxconn !== undefined) words.push(`maxconn ${maxconn}`);
+  if (backup === true) words.push("backup");
+  return words.join(" ");
+}
+
+/**
+ * HAProxy holds the certificate against the name in `sni` where there is one, and against `verifyhost` in its health
+ * checks, which have a name of their own. ALPN is said because 3.3 and later would offer HTTP/2 by themselves.
+ */
+function tlsWords({ verify, ca, cert }: BackendTls, name: string | undefined, proto: Backend["proto"]): string {
+  const words = [`ssl alpn ${proto ?? "http/1.1"} verify ${verify}`];
+  if (verify === "required") words.push(`ca-file ${ca ?? MACHINES}`, `verifyhost ${name}`);
+  if (cert !== undefined) words.push(`crt ${cert}`);
+  if (name !== undefined) words.push(`sni str(${name}) check-sni ${name}`);
+  return words.join(" ");
 }
 
 /** A trailer can bear an identity header's name, and some backends fold trailers into headers. */
 function dropTrailers(version: string): string {
-  return since(version, 3, 2, "option http-drop-request-trailers");
+  return indented(since(version, 3, 2, "option http-drop-request-trailers"));
 }
 
 /**
@@ -39,7 +62,7 @@ export function agentBackend(input: RenderInput): string {
   const servers = input.spopAddresses.map((address, index) => `    server agent${index + 1} ${address} check\n`);
   return `# The agent. Checks are quick because nothing passes while it is down: it is found again within a quarter of a second.
 backend ${AGENT_BACKEND} from ${DEFAULTS}
-${since(input.version, 3, 1, "mode spop", "mode tcp")}    balance roundrobin
+${indented(since(input.version, 3, 1, "mode spop", "mode tcp"))}    balance roundrobin
     # A connection that one agent refuses is tried at the next at once; nothing was asked on it yet.
     option redispatch 1
     option spop-check
@@ -50,10 +73,6 @@ ${since(input.version, 3, 1, "mode spop", "mode tcp")}    balance roundrobin
 ${servers.join("")}`;
 }
 
-/** A line that HAProxy has from one version on: written plainly where all readers are as new, else for the new ones only. */
-function since(version: string, major: number, minor: number, line: string, otherwise?: string): string {
-  const { major: givenMajor, minor: givenMinor } = versionOf(version) ?? { major: 0, minor: 0 };
-  if (givenMajor > major || (givenMajor === major && givenMinor >= minor)) return `    ${line}\n`;
-  const alternative = otherwise === undefined ? "" : `    .else\n    ${otherwise}\n`;
-  return `    .if version_atleast(${major}.${minor})\n    ${line}\n${alternative}    .endif\n`;
+function indented(lines: readonly string[]): string {
+  return lines.map((line) => `    ${line}\n`).join("");
 }

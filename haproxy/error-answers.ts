@@ -1,4 +1,4 @@
-import { inTransaction } from "./variables.ts";
+import { inTransaction, OWN } from "./variables.ts";
 
 /** The statuses of a refusal and their names (RFC 9110, section 15). */
 const TITLES = {
@@ -15,7 +15,7 @@ export type AnswerFormat = "html" | "json";
 
 // Reason codes are [a-z-] only and the id is HAProxy's own: nothing that a client sent gets into a body.
 const REASON = `%[var(${inTransaction("reason")})]`;
-const REQUEST_ID = "%ID";
+const REQUEST_ID = `%[var(${OWN.id})]`;
 
 /**
  * The part of an `http-request deny` rule that says what is answered.

@@ -1,62 +1,42 @@
-import { ALLOWED, logFormat } from "./access-log.ts";
+import { LOGGED_PATH, logFormat } from "./access-log.ts";
 import { MESSAGE } from "./arguments.ts";
+import { clientHeaders } from "./client-headers.ts";
 import { errorAnswer } from "./error-answers.ts";
-import type { RenderInput } from "./input.ts";
+import { loggedVariables, type RenderInput } from "./input.ts";
 import type { OwnReason } from "./reasons.ts";
+import { since } from "./since.ts";
 import { ENGINE } from "./spoe-file.ts";
-import { headerVariable, inTransaction, VARIABLE_PREFIX } from "./variables.ts";
-
-/**
- * Headers that only speak for the client where a proxy in front of it wrote them, or that change what a backend takes
- * a request to be: its address, its URL, its method, its trace. `proxy` sets a CGI program's HTTP_PROXY,
- * and `proxy-…` is for a proxy alone. A name ending in `*` is a prefix.
- */
-const NOT_THE_CLIENTS = [
-  "l5d-*",
-  "forwarded*",
-  "x-forwarded*",
-  "x-real-ip",
-  "x-client-ip",
-  "x-cluster-client-ip",
-  "true-client-ip",
-  "cf-connecting-ip",
-  "fastly-client-ip",
-  "x-host",
-  "x-original-*",
-  "x-rewrite-*",
-  "x-override-url",
-  "x-envoy-*",
-  "x-http-*",
-  "x-method-override",
-  "x-b3-*",
-  "x-amzn-trace-id",
-  "proxy*",
-] as const;
+import { headerVariable, inTransaction, OWN, VARIABLE_PREFIX } from "./variables.ts";
 
 /** Load balancers between the client and HAProxy that are followed in X-Forwarded-For, from the right. */
 const HOPS = 4;
 
-const TRACEPARENT = "'^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'";
-
-const ID = inTransaction("id");
+const ANSWERED_ID = inTransaction("id");
 const REASON = inTransaction("reason");
 const STATUS = inTransaction("status");
 const VERDICT = inTransaction("verdict");
 const BACKEND = inTransaction("backend");
-/** Set once a request has been found fit to be judged. */
-const FIT = "txn.countersign_fit";
 
 const REFUSED = "!countersign_allowed";
 
-/** The rules of a judged frontend, in their order, without indentation; an empty line separates steps. */
-export function frontendRules(input: RenderInput): readonly string[] {
+/**
+ * The rules of a judged frontend, in their order, without indentation; an empty line separates steps.
+ *
+ * @param spoeFile the SPOE file, as a word of haproxy.cfg
+ */
+export function frontendRules(input: RenderInput, spoeFile: string): readonly string[] {
   return [
-    ...preparation(input),
+    ...preparation(input, spoeFile),
     "",
     ...clientAddress(input),
+    ...target(),
+    "",
     ...unfitRequests(input),
     "",
-    ...clientHeaders(input),
+    ...clientHeaders(
+      input.identityPrefix,
+      input.uses.identityHeaders.map(({ name }) => name),
+    ),
     "",
     ...connectionHeaders(),
     "",
@@ -68,19 +48,27 @@ export function frontendRules(input: RenderInput): readonly string[] {
   ];
 }
 
-function preparation(input: RenderInput): readonly string[] {
+function preparation(input: RenderInput, spoeFile: string): readonly string[] {
   return [
-    "# In TCP mode no rule would be asked.",
+    "# In TCP mode no rule would be asked on the way to a TCP backend.",
     "mode http",
     "timeout http-request 10s",
     "timeout http-keep-alive 30s",
-    `filter spoe engine ${ENGINE} config ${input.spoeFile ?? "countersign.spoe.conf"}`,
-    "unique-id-format %[uuid(),regsub(-,,g)]",
-    `log-format ${logFormat()}`,
+    `filter spoe engine ${ENGINE} config ${spoeFile}`,
+    `log-format ${logFormat(loggedVariables(input))}`,
     "# Backends may read x_auth_subject as x-auth-subject: names with anything but letters, digits and - are deleted.",
     "option http-restrict-req-hdr-names delete",
+    "# A `defaults` may have loosened the parser: an authority could then be another than Host.",
+    ...since(
+      input.version,
+      3,
+      1,
+      "no option accept-unsafe-violations-in-http-request",
+      "no option accept-invalid-http-request",
+    ),
     "# A header that cannot be added ends the request; without this it would be lost.",
     "http-request strict-mode on",
+    `http-request set-var(${OWN.id}) uuid(),regsub(-,,g)`,
     "http-response del-header l5d- -m beg",
   ];
 }
@@ -103,32 +91,32 @@ function clientAddress({ client }: RenderInput): readonly string[] {
   ];
 }
 
+/**
+ * An absolute target has a scheme, a user and an authority that nobody judges and some backends obey. From here on
+ * there is only what is judged: path and query here, the host in Host.
+ */
+function target(): readonly string[] {
+  return [
+    "# What is judged is what is forwarded: path and query, without the rest of an absolute target.",
+    "http-request set-uri %[pathq] if { path -m beg / }",
+    `http-request set-var(${OWN.path}) path,bytes(0,${LOGGED_PATH})`,
+  ];
+}
+
 /** What nobody can judge, because two readers would read two things. CONNECT and `OPTIONS *` have no path. */
 function unfitRequests({ uses }: RenderInput): readonly string[] {
   const counts = ["req.fhdr_cnt(authorization)", "req.hdr_cnt(host)"].concat(
     uses.requestHeaders.map((name) => `req.fhdr_cnt(${name})`),
   );
-  const unfit = `!{ var(${FIT}) -m bool }`;
+  const unfit = `!{ var(${OWN.fit}) -m bool }`;
   return [
     "# 400: a header that is judged came twice, or there is no path to judge.",
     "acl countersign_html req.fhdr(accept) -m beg -i text/html",
     ...[...new Set(counts)].map((sample) => `acl countersign_duplicate ${sample} gt 1`),
-    `http-request set-var(${FIT}) bool(true) if !countersign_duplicate { path -m beg / }`,
+    `http-request set-var(${OWN.fit}) bool(true) if !countersign_duplicate { path -m beg / }`,
     own("path-ambiguous", unfit),
     own("duplicate", `${unfit} countersign_duplicate`),
     ...deny(400, unfit),
-  ];
-}
-
-function clientHeaders({ identityPrefix, uses }: RenderInput): readonly string[] {
-  const outside = uses.identityHeaders.map(({ name }) => name).filter((name) => !name.startsWith(identityPrefix));
-  return [
-    "# What a client may not say: who it is, where it comes from, what it meant to ask.",
-    `http-request del-header ${identityPrefix} -m beg`,
-    ...outside.map((name) => `http-request del-header ${name}`),
-    ...NOT_THE_CLIENTS.map((name) => `http-request del-header ${name.replace("*", " -m beg")}`),
-    "# A malformed traceparent ends the request in a Linkerd proxy that traces.",
-    `http-request del-header traceparent unless { req.fhdr(traceparent) -m reg ${TRACEPARENT} } !{ req.fhdr_cnt(traceparent) gt 1 }`,
   ];
 }
 
@@ -137,11 +125,11 @@ function connectionHeaders(): readonly string[] {
   return [
     "# Connection could name an identity header, which the next hop would then delete; another Upgrade than a",
     "# WebSocket's would be a tunnel without verdicts.",
-    "http-request set-var(txn.countersign_websocket) bool(true) if { req.hdr(upgrade) -m str -i websocket } { req.hdr(connection) -m str -i upgrade }",
+    `http-request set-var(${OWN.websocket}) bool(true) if { req.hdr(upgrade) -m str -i websocket } { req.hdr(connection) -m str -i upgrade }`,
     "http-request del-header upgrade",
     "http-request del-header connection",
-    "http-request set-header upgrade websocket if { var(txn.countersign_websocket) -m bool }",
-    "http-request set-header connection upgrade if { var(txn.countersign_websocket) -m bool }",
+    `http-request set-header upgrade websocket if { var(${OWN.websocket}) -m bool }`,
+    `http-request set-header connection upgrade if { var(${OWN.websocket}) -m bool }`,
   ];
 }
 
@@ -151,9 +139,9 @@ function verdict(): readonly string[] {
     "# Who is this, and may they? A request passes on the one word `allow`, said for this very request (its id came",
     "# back), without an error, towards a backend that is there. Everything else is refused.",
     `http-request send-spoe-group ${ENGINE} ${MESSAGE}`,
-    `acl countersign_bound unique-id,strcmp(${ID}) eq 0`,
-    `http-request set-var(${ALLOWED}) str(allow) if countersign_bound { var(${VERDICT}) -m str allow } !{ var(txn.${VARIABLE_PREFIX}.error) -m found } { var(${BACKEND}),nbsrv gt 0 }`,
-    `acl countersign_allowed var(${ALLOWED}) -m str allow`,
+    `acl countersign_bound var(${OWN.id}),strcmp(${ANSWERED_ID}) eq 0`,
+    `http-request set-var(${OWN.verdict}) str(allow) if countersign_bound { var(${VERDICT}) -m str allow } !{ var(txn.${VARIABLE_PREFIX}.error) -m found } { var(${BACKEND}),nbsrv gt 0 }`,
+    `acl countersign_allowed var(${OWN.verdict}) -m str allow`,
   ];
 }
 
@@ -165,7 +153,7 @@ function refusals(): readonly string[] {
     own("verdict-unbound", `${REFUSED} !countersign_bound or ${REFUSED} !${answered}`),
     own(
       "agent-unavailable",
-      `${REFUSED} !{ var(${ID}) -m found } or ${REFUSED} { var(txn.${VARIABLE_PREFIX}.error) -m found }`,
+      `${REFUSED} !{ var(${ANSWERED_ID}) -m found } or ${REFUSED} { var(txn.${VARIABLE_PREFIX}.error) -m found }`,
     ),
     ...deny(400, `${REFUSED} { var(${STATUS}) -m int 400 } countersign_bound`),
     ...deny(401, `${REFUSED} { var(${STATUS}) -m int 401 } countersign_bound`),
@@ -182,7 +170,7 @@ function passedOn({ scheme, uses }: RenderInput): readonly string[] {
   return [
     "# Allowed: who it is, once, and no credential unless the policy forwards it.",
     `http-request del-header authorization unless { var(${inTransaction("forward")}) -m bool }`,
-    "http-request set-header x-request-id %[unique-id]",
+    `http-request set-header x-request-id %[var(${OWN.id})]`,
     "http-request set-header x-forwarded-for %[src]",
     `http-request set-header x-forwarded-proto ${scheme}`,
     ...headers,

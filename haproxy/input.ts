@@ -1,4 +1,5 @@
 import { isHeaderName, MOST_HEADERS } from "./contract.ts";
+import { isPrincipalVariable, type VariableName } from "./variables.ts";
 
 /** What the files are rendered from; plain data, so that this room needs to know neither configuration nor policies. */
 export interface RenderInput {
@@ -20,21 +21,61 @@ export interface RenderInput {
   readonly spopAddresses: readonly string[];
   /** Time the agent takes at most, in milliseconds; HAProxy waits 100 longer. */
   readonly deadline: number;
-  /** The backends that policies name. Without servers it is the reader's own: the fragment then leaves it out. */
-  readonly backends: readonly { readonly name: string; readonly servers: readonly string[] }[];
+  /** The backends that policies name. */
+  readonly backends: readonly Backend[];
   /** What the policies read of a request and promise a backend. */
   readonly uses: {
     readonly query: boolean;
     readonly requestHeaders: readonly string[];
     readonly identityHeaders: readonly { readonly name: string /** bytes */; readonly max: number }[];
   };
+  /** What the access log tells of a principal beside its subject. Default: nothing */
+  readonly logged?: readonly VariableName[];
   /** Largest ACK that the agent can write for this contract, in bytes. */
   readonly largestAck: number;
-  /**
-   * The SPOE file as haproxy.cfg names it. A relative one is found beside haproxy.cfg.
-   * Default: `countersign.spoe.conf`
-   */
-  readonly spoeFile?: string;
+}
+
+/** A backend. Without servers it is the reader's own: the fragment then leaves it out. */
+export interface Backend {
+  readonly name: string;
+  /** Addresses, `10.0.0.7:8080` or `unix@/path`, or servers that have more to them. */
+  readonly servers: readonly (string | Server)[];
+  /** HTTP/2 from the first byte, or by ALPN where there is TLS; default: HTTP/1.1. */
+  readonly proto?: "h2" | undefined;
+  readonly tls?: BackendTls | undefined;
+  readonly check?: HealthCheck | undefined;
+}
+
+export interface Server {
+  readonly address: string;
+  /** Share of the requests, 1 to 256. */
+  readonly weight?: number | undefined;
+  /** Most connections. */
+  readonly maxconn?: number | undefined;
+  /** Only for when all others are down. */
+  readonly backup?: boolean | undefined;
+}
+
+export interface BackendTls {
+  readonly verify: "required" | "none";
+  /** Absolute path of the authorities' certificates, as HAProxy sees it; default: the machine's. */
+  readonly ca?: string | undefined;
+  /** Absolute path of the certificate and key that HAProxy shows. */
+  readonly cert?: string | undefined;
+  /** What the server's certificate must name, and is asked for (SNI); default: the host name in the server's address. */
+  readonly serverName?: string | undefined;
+}
+
+export interface HealthCheck {
+  /** Milliseconds. */
+  readonly interval: number;
+  readonly fall: number;
+  readonly rise: number;
+}
+
+/** The principal variables that the rendered HAProxy asks for: they go into its access log. */
+export function loggedVariables({ logged = [] }: Pick<RenderInput, "logged">): readonly VariableName[] {
+  return ["subject", ...logged.filter((name) => name !== "subject")];
 }
 
 /** The agent's backend in haproxy.cfg. */
@@ -43,9 +84,11 @@ export const AGENT_BACKEND = "countersign-agent";
 /** Free text that HAProxy reads as one line of plain words: ASCII without quotes, backslash or comment. */
 const WORDS = /^[ !$-&(-[\]-~]+$/;
 const ADDRESS = /^(?:unix@\/[A-Za-z0-9_./-]+|[A-Za-z0-9_.:[\]-]+:[0-9]{1,5})$/;
+const NAMED_HOST = /^([A-Za-z0-9._-]*[A-Za-z][A-Za-z0-9._-]*):[0-9]+$/;
+const HOST_NAME = /^[A-Za-z0-9._-]{1,253}$/;
+const ABSOLUTE_PATH = /^\/[A-Za-z0-9_./+@:=-]+$/;
 const BACKEND_NAME = /^[A-Za-z0-9_.:-]{1,64}$/;
 const HEADER_PREFIX = /^[a-z0-9-]{2,64}$/;
-const SPOE_FILE = /^[A-Za-z0-9_./-]+$/;
 const NETWORK = /^[0-9A-Fa-f.:]+(\/[0-9]{1,3})?$/;
 
 /** Major and minor version, or `undefined` for one that HAProxy never had or the contract does not fit. */
@@ -75,12 +118,43 @@ export function checkInput(input: RenderInput): void {
   demand(isList(input.spopAddresses) && input.spopAddresses.every(isAddress), "spopAddresses", input.spopAddresses);
   demand(isCount(input.deadline), "deadline", input.deadline);
   demand(isCount(input.largestAck), "largestAck", input.largestAck);
-  demand(SPOE_FILE.test(input.spoeFile ?? "x"), "spoeFile", input.spoeFile);
+  demand((input.logged ?? []).every(isPrincipalVariable), "logged", input.logged);
   checkHeaders(input.uses);
-  for (const { name, servers } of backends) {
-    demand(BACKEND_NAME.test(name) && name !== AGENT_BACKEND && servers.every(isAddress), "backends", [name, servers]);
-  }
+  for (const backend of backends) checkBackend(backend);
   demand(areDistinct(backends), "backends", "a name twice");
+}
+
+function checkBackend({ name, servers, proto, tls, check }: Backend): void {
+  const fit = (holds: boolean, value: unknown) => demand(holds, "backends", [name, value]);
+  fit(BACKEND_NAME.test(name) && name !== AGENT_BACKEND, servers);
+  fit(proto === undefined || proto === "h2", proto);
+  fit(check === undefined || [check.interval, check.fall, check.rise].every(isCount), check);
+  for (const { address, weight = 1, maxconn = 1, backup = false } of servers.map(serverOf)) {
+    fit(isAddress(address) && isCount(weight) && isCount(maxconn) && typeof backup === "boolean", address);
+    // Without a name any certificate of the authority would do.
+    fit(tls?.verify !== "required" || nameOf(address, tls) !== undefined, tls);
+  }
+  if (tls === undefined) return;
+  fit(["required", "none"].includes(tls.verify) && HOST_NAME.test(tls.serverName ?? "x"), tls);
+  fit(
+    [tls.ca, tls.cert].every((path) => path === undefined || ABSOLUTE_PATH.test(path)),
+    tls,
+  );
+}
+
+/** A server that is an address alone. */
+export function serverOf(server: string | Server): Server {
+  return typeof server === "string" ? { address: server } : server;
+}
+
+/** The host of an address that is a name; undefined for numeric addresses and unix sockets. */
+export function hostName(address: string): string | undefined {
+  return NAMED_HOST.exec(address)?.[1];
+}
+
+/** Whom a server's certificate has to be for. */
+export function nameOf(address: string, { serverName }: BackendTls): string | undefined {
+  return serverName ?? hostName(address);
 }
 
 function checkHeaders({ requestHeaders, identityHeaders }: RenderInput["uses"]): void {
@@ -94,7 +168,8 @@ function checkHeaders({ requestHeaders, identityHeaders }: RenderInput["uses"]):
   demand(areDistinct(identityHeaders), "uses.identityHeaders", "a name twice");
 }
 
-function demand(holds: boolean, name: string, value: unknown): void {
+/** @throws Error that names the value, where it does not hold */
+export function demand(holds: boolean, name: string, value: unknown): void {
   if (!holds) throw new Error(`cannot render haproxy.cfg: ${name} ${JSON.stringify(value)}`);
 }
 

@@ -3,8 +3,8 @@ import { buffersFor, DEFAULT_BUFSIZE, DEFAULT_MAXREWRITE } from "./buffers.ts";
 import type { Contract } from "./contract.ts";
 import { frontendRules } from "./frontend-rules.ts";
 import type { RenderInput } from "./input.ts";
-import { checkInput } from "./input.ts";
-import { spoeFile } from "./spoe-file.ts";
+import { checkInput, loggedVariables } from "./input.ts";
+import { SPOE_FILE, spoeFile, spoeFileWord } from "./spoe-file.ts";
 
 /** The two files of a HAProxy that does nothing but this. The same input gives the same bytes. */
 export interface HaproxyFiles {
@@ -12,9 +12,10 @@ export interface HaproxyFiles {
   readonly "countersign.spoe.conf": string;
 }
 
-/** What the rendered HAProxy does with an answer: the subject goes into its access log, the headers to the backend. */
-export function contractOf(input: Pick<RenderInput, "uses">): Contract {
-  return { version: 1, variables: ["subject"], headers: input.uses.identityHeaders.map(({ name }) => name) };
+/** What the rendered HAProxy does with an answer: the variables go into its access log, the headers to the backend. */
+export function contractOf(input: Pick<RenderInput, "uses" | "logged">): Contract {
+  const headers = input.uses.identityHeaders.map(({ name }) => name);
+  return { version: 1, variables: loggedVariables(input), headers };
 }
 
 /**
@@ -35,20 +36,23 @@ global
     tune.bufsize ${bufsize}
     tune.maxrewrite ${maxrewrite}
 
-${sections(input)}`;
+${sections(input, SPOE_FILE)}`;
   return { "haproxy.cfg": text, "countersign.spoe.conf": spoeFile(input, contractOf(input)) };
 }
 
 /**
  * Renders what an existing haproxy.cfg needs besides: a second file for HAProxy's `-f`, or text for the end of the
- * first. It goes with the same SPOE file, `renderHaproxy(input)["countersign.spoe.conf"]`.
+ * first. It goes with the same SPOE file, `renderHaproxy(input)["countersign.spoe.conf"]`, which it names by its whole
+ * path: a relative one would be looked for in HAProxy's working directory from the second frontend on, even with
+ * `default-path config` (2.6 to 3.2).
  *
+ * @param spoeFile absolute path of the SPOE file where HAProxy will read it
  * @throws Error where the input cannot be written safely
  */
-export function renderFragment(input: RenderInput): string {
+export function renderFragment(input: RenderInput, spoeFile: string): string {
   checkInput(input);
   return `# Countersign for an existing haproxy.cfg. Rendered by "countersign generate haproxy --fragment"; docs/haproxy.md
-# says more. It needs countersign.spoe.conf beside it. Two ways to merge it:
+# says more. The "filter spoe" line names the place of ${SPOE_FILE}. Two ways to merge it:
 #
 # As it is, where the clients' frontend is to do nothing else. Put the frontend's "bind" lines under haproxy.bind in
 # countersign.yaml, delete it from your file, and start HAProxy with both files, yours first:
@@ -56,14 +60,14 @@ export function renderFragment(input: RenderInput): string {
 #
 # Into a frontend of yours: append this file to yours, and there
 #   1. move the lines from "rules begin" to "rules end" into your frontend, before its first http-request line;
-#   2. delete what is left of "frontend countersign", and your frontend's own log-format, unique-id-format, use_backend
-#      and default_backend lines: the rules have theirs;
+#   2. delete what is left of "frontend countersign", and your frontend's own log-format, use_backend and
+#      default_backend lines: the rules have theirs;
 #   3. move your frontend's other http-request lines to before the rules where they rewrite what is judged (path, host),
 #      else to before the rules' use_backend, where only allowed requests come.
 # Each frontend that leads to a protected backend needs the rules, or it is a way around them. A backend that is in your
-# file and here too is an error: keep one, or take its servers out of countersign.yaml.
+# file and here too is an error: keep one, or say "external" for its servers in countersign.yaml.
 ${ownBackends(input)}
-${globals(input)}${sections(input)}`;
+${globals(input)}${sections(input, spoeFileWord(spoeFile))}`;
 }
 
 /** What only the reader can do for the backends that are not rendered. */
@@ -80,15 +84,14 @@ function ownBackends({ backends }: RenderInput): string {
 function globals(input: RenderInput): string {
   const { bufsize, maxrewrite } = buffersFor(input.largestAck, input.uses.identityHeaders);
   const lines: string[] = [];
-  if (!input.spoeFile?.startsWith("/")) lines.push("default-path config");
   if (bufsize > DEFAULT_BUFSIZE) lines.push(`tune.bufsize ${bufsize}`);
   if (maxrewrite > DEFAULT_MAXREWRITE) lines.push(`tune.maxrewrite ${maxrewrite}`);
   if (lines.length === 0) return "";
   return `# Where your file has a larger value, put that one here.\nglobal\n${lines.map((line) => `    ${line}\n`).join("")}\n`;
 }
 
-function sections(input: RenderInput): string {
-  return [defaults(), frontend(input), serviceBackends(input), agentBackend(input)]
+function sections(input: RenderInput, spoeFile: string): string {
+  return [defaults(), frontend(input, spoeFile), serviceBackends(input), agentBackend(input)]
     .filter((section) => section !== "")
     .join("\n");
 }
@@ -108,14 +111,14 @@ function defaults(): string {
 `;
 }
 
-function frontend(input: RenderInput): string {
+function frontend(input: RenderInput, spoeFile: string): string {
   const { from, trusted } = input.client;
   const proxied = from === "proxy-protocol" && trusted.length === 0 ? " accept-proxy" : "";
   const expected = from === "proxy-protocol" && trusted.length > 0;
   return `frontend countersign from ${DEFAULTS}
 ${input.bind.map((bind) => `    bind ${bind}${proxied}\n`).join("")}
     # ---- countersign rules begin ----
-${expected ? `    tcp-request connection expect-proxy layer4 if { src ${trusted.join(" ")} }\n` : ""}${indented(frontendRules(input))}    # ---- countersign rules end ----
+${expected ? `    tcp-request connection expect-proxy layer4 if { src ${trusted.join(" ")} }\n` : ""}${indented(frontendRules(input, spoeFile))}    # ---- countersign rules end ----
 `;
 }
 

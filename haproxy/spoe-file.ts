@@ -1,11 +1,29 @@
 import { argumentsOf, MESSAGE } from "./arguments.ts";
 import type { Contract } from "./contract.ts";
 import type { RenderInput } from "./input.ts";
-import { AGENT_BACKEND, versionOf } from "./input.ts";
+import { AGENT_BACKEND, demand, versionOf } from "./input.ts";
 import { VARIABLE_PREFIX } from "./variables.ts";
 
 /** Name of the SPOE engine in `filter spoe engine` and of the agent's section. */
 export const ENGINE = "countersign";
+
+/** The SPOE file's name; beside a generated haproxy.cfg it is found by it. */
+export const SPOE_FILE = "countersign.spoe.conf";
+
+/** Whether HAProxy can be told this path: no character within its single quotes means anything, but these end them. */
+export function isNameable(path: string): boolean {
+  return path.startsWith("/") && !/['\p{Cc}]/u.test(path);
+}
+
+/**
+ * The SPOE file's path as a word of haproxy.cfg.
+ *
+ * @throws Error where it is relative, or holds what no word can
+ */
+export function spoeFileWord(path: string): string {
+  demand(isNameable(path), "spoeFile", path);
+  return /^[A-Za-z0-9_./-]+$/.test(path) ? path : `'${path}'`;
+}
 
 /** HAProxy waits this much longer than the agent takes, in milliseconds: an answer in time is never thrown away. */
 const GRACE = 100;

@@ -1,6 +1,19 @@
 /** First part of every variable's name in HAProxy, `txn.countersign.verdict`; the SPOE file's `var-prefix`. */
 export const VARIABLE_PREFIX = "countersign";
 
+/** HAProxy's own variables. No agent can set them: the names of those it sets begin with the prefix and a dot. */
+export const OWN = {
+  /** The request's id: 32 hexadecimal digits. `unique-id` would be whatever a `unique-id-format` elsewhere says. */
+  id: "txn.countersign_id",
+  /** The path that is judged, as far as it is logged. */
+  path: "txn.countersign_path",
+  /** Set once a request has been found fit to be judged. */
+  fit: "txn.countersign_fit",
+  websocket: "txn.countersign_websocket",
+  /** `allow`, or absent: by it HAProxy remembers that a request may pass. */
+  verdict: "txn.countersign_verdict",
+} as const;
+
 /** When the agent sets a variable: in every answer, where the answer has such a value, or where the contract names it too. */
 export type Presence = "always" | "when there is one" | "named by the contract";
 
@@ -23,6 +36,8 @@ export const VARIABLES = {
   subject: { present: "named by the contract", meaning: "the principal's subject" },
   issuer: { present: "named by the contract", meaning: "name of the issuer that vouches for the principal" },
   kind: { present: "named by the contract", meaning: "person, workload or agent" },
+  client: { present: "named by the contract", meaning: "the OAuth client that the token was issued to" },
+  actor: { present: "named by the contract", meaning: "the subject of who acts for the principal now" },
   groups: { present: "named by the contract", meaning: "the principal's groups, joined by commas" },
   roles: { present: "named by the contract", meaning: "the principal's roles in these policies, joined by commas" },
   scopes: { present: "named by the contract", meaning: "the principal's scopes, joined by commas" },

@@ -1,3 +1,5 @@
+import type { Unknown } from "./unknown.ts";
+
 /**
  * Every reason a decision can have, with the HTTP status HAProxy answers (200 stands for "the request goes on").
  * The list is the single source: the decision log, the metrics' labels, the deny body and docs/reasons.md name these and no others.
@@ -23,6 +25,7 @@ export const REASONS = {
   "token-too-large": 401,
   "token-encrypted": 401,
   "token-type": 401,
+  "token-not-access": 401,
   "token-expired": 401,
   "token-not-yet-valid": 401,
   "algorithm-refused": 401,
@@ -43,13 +46,16 @@ export const REASONS = {
   "role-missing": 403,
   "role-denied": 403,
   "scope-missing": 403,
+  "claim-unknown": 403,
   "condition-false": 403,
   "condition-error": 403,
+  "cost-exceeded": 403,
   "header-error": 403,
   "header-too-long": 403,
 
   // Countersign, HAProxy or a dependency cannot tell.
   "issuer-unavailable": 503,
+  "key-pending": 503,
   "deadline-exceeded": 503,
   overloaded: 503,
   "haproxy-config-outdated": 503,
@@ -75,10 +81,10 @@ export interface IdentityHeader {
 export interface Decision {
   readonly verdict: Verdict;
   readonly reason: Reason;
-  /** `service/route`; the service alone where no route fits; empty where no service does. */
+  /** `service/route`; the service alone where no route fits, and it is the only one that could; else empty. */
   readonly rule: string;
   /** The principal's roles in these policies, sorted; empty without a principal. */
-  readonly roles: readonly string[];
+  readonly roles: readonly string[] | Unknown;
   /** All scopes the route requires when the reason is `scope-missing`, for the challenge (RFC 6750, section 3); else empty. */
   readonly scopes: readonly string[];
   /** Identity headers of an allowed request; empty for everything else. */

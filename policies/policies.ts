@@ -11,7 +11,7 @@ export interface Uses {
   readonly identityHeaders: readonly { readonly name: string; readonly max: number }[];
 }
 
-/** A backend service and who may do what there. */
+/** Routes that have their hosts, issuers and defaults in common: who may do what there. */
 export interface Service {
   readonly name: string;
   /** As the policy writes them. */
@@ -20,8 +20,6 @@ export interface Service {
   readonly issuers: ReadonlySet<string>;
   /** Audiences of which a credential must carry one; empty where its issuers have but one each. */
   readonly audiences: readonly string[];
-  /** The HAProxy backend. */
-  readonly backend: string;
   readonly routes: readonly Route[];
 }
 
@@ -30,6 +28,8 @@ export interface Route {
   /** `service/route` */
   readonly rule: string;
   readonly service: Service;
+  /** The HAProxy backend. */
+  readonly backend: string;
   /** `anyone`: the credential is not read. `optional`: without one the request passes as anonymous. */
   readonly access: "anyone" | "optional" | "required";
   /** The backend gets the credential too. */
@@ -51,7 +51,7 @@ export interface Match {
 /** A request that leads nowhere. */
 export interface Refusal {
   readonly reason: Reason;
-  /** The service's name, or empty. */
+  /** The one service that it can be about; empty where there is none, or where several share the host. */
   readonly rule: string;
 }
 

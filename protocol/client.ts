@@ -12,6 +12,8 @@ export interface ClientOptions {
   readonly maxFrameSize?: number;
   readonly capabilities?: string;
   readonly healthcheck?: boolean;
+  /** Of HAProxy's SPOE engine: the same on all its connections. */
+  readonly engineId?: string;
 }
 
 /** What an agent answered to the HELLO. */
@@ -129,6 +131,7 @@ export function encodeHaproxyHello(options: ClientOptions = {}): Buffer {
     ["capabilities", { type: "string", value: options.capabilities ?? "pipelining" }],
   ];
   if (options.healthcheck === true) list.push(["healthcheck", { type: "bool", value: true }]);
+  if (options.engineId !== undefined) list.push(["engine-id", { type: "string", value: options.engineId }]);
   return encodeFrame(FRAME_TYPE.haproxyHello, encodeList(list));
 }
 

@@ -4,6 +4,8 @@ import { STATUS } from "./spop.ts";
 export const SPOP_ERRORS = {
   FRAME_TOO_BIG: STATUS.tooBig,
   FRAME_TOO_SHORT: STATUS.invalid,
+  FRAME_TIMEOUT: STATUS.timeout,
+  FRAMES_TOO_MANY: STATUS.resources,
   FRAGMENTED: STATUS.fragmentation,
   VARINT_TRUNCATED: STATUS.invalid,
   VARINT_TOO_LONG: STATUS.invalid,

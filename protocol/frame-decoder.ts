@@ -46,12 +46,24 @@ export class Frame {
 export class FrameDecoder {
   /** Largest frame accepted, in bytes, its length prefix not counted. */
   limit: number;
+  /** How many frames did not come whole in one chunk so far: the number of the one that is kept. */
+  halves = 0;
   readonly #frame = new Frame();
   #kept: Buffer | undefined;
   #filled = 0;
 
   constructor(limit: number) {
     this.limit = limit;
+  }
+
+  /** Bytes that are kept for a frame that is not whole yet. */
+  get held(): number {
+    return this.#kept === undefined ? 0 : this.#kept.length;
+  }
+
+  /** Lets go of what is kept; the stream cannot be read on after it. */
+  discard(): void {
+    this.#kept = undefined;
   }
 
   /**
@@ -86,6 +98,7 @@ export class FrameDecoder {
     chunk.copy(kept, 0, at);
     this.#kept = kept;
     this.#filled = rest;
+    this.halves++;
   }
 
   /** Adds to the frame begun earlier. Returns how much of the chunk that took. */

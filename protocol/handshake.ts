@@ -24,7 +24,8 @@ export function readHello(frame: Frame): Hello {
   const versions = text(list, "supported-versions", "VERSION_MISSING")
     .split(",")
     .map((version) => version.trim());
-  if (!versions.some((version) => /^2\.0+$/.test(version))) throw new SpopError("VERSION_UNSUPPORTED");
+  // Of a major version the highest minor one is listed, which implies those before it: any 2.x speaks 2.0.
+  if (!versions.some((version) => /^2\.\d+$/.test(version))) throw new SpopError("VERSION_UNSUPPORTED");
   const capabilities = text(list, "capabilities", "CAPABILITIES_MISSING")
     .split(",")
     .map((name) => name.trim());

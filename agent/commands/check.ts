@@ -55,6 +55,8 @@ interface Summary {
   readonly issuers: number;
   /** Bytes that HAProxy's tune.bufsize must have for its connections to the agent to be pipelined. */
   readonly bufsize: number;
+  /** Backends that the policies or the configuration name, and that the reader's own haproxy.cfg has to have. */
+  readonly external_backends: readonly string[];
 }
 
 function summaryOf({ config, policies }: Loaded): Summary {
@@ -65,13 +67,19 @@ function summaryOf({ config, policies }: Loaded): Summary {
     routes: policies.services.reduce((sum, { routes }) => sum + routes.length, 0),
     issuers: config.issuers.length,
     bufsize: buffersFor(input.largestAck, input.uses.identityHeaders).bufsize,
+    external_backends: input.backends.filter(({ servers }) => servers.length === 0).map(({ name }) => name),
   };
 }
 
-function summaryText(file: string, { revision, services, routes, issuers, bufsize }: Summary): string {
+function summaryText(file: string, summary: Summary): string {
+  const { revision, services, routes, issuers, bufsize, external_backends: external } = summary;
+  const own =
+    external.length === 0
+      ? ""
+      : `Your own haproxy.cfg has to have these backends, for which haproxy.backends has no servers: ${external.join(", ")}.\n`;
   const buffers =
     bufsize > DEFAULT_BUFSIZE
       ? `HAProxy needs tune.bufsize ${bufsize} for these identity headers; the generated file has it.\n`
       : "";
-  return `${file}: fine. Revision ${revision}, services: ${services}, routes: ${routes}, issuers: ${issuers}.\n${buffers}`;
+  return `${file}: fine. Revision ${revision}, services: ${services}, routes: ${routes}, issuers: ${issuers}.\n${own}${buffers}`;
 }

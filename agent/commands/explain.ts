@@ -5,6 +5,7 @@ import type { Config, OidcIssuer } from "../config.ts";
 import { credentialOf } from "../credentials.ts";
 import { get } from "../identity/fetch.ts";
 import { createIdentity } from "../identity/identity.ts";
+import { parseObject } from "../identity/json.ts";
 import { Pool } from "../identity/pool.ts";
 import { claimPaths, principalOf } from "../identity/principal.ts";
 import {
@@ -21,6 +22,7 @@ import {
   textOption,
   UsageError,
 } from "./command.ts";
+import { claimReport, reportOf } from "./token-report.ts";
 
 export const EXPLAIN: Command = {
   usage:
@@ -99,13 +101,18 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
   const header = Buffer.from(`Bearer ${token}`);
   const credential = credentialOf(header, 0, header.length, limits.token);
   if (credential.kind === "none") return undefined;
-  if (credential.kind === "invalid") return credential;
-  const events = { fetched: () => {}, cache: () => {} };
+  const events = { fetched: () => {}, unusable: () => {}, cache: () => {} };
+  // The token was here before the keys are fetched: where its key is not among them, there is none.
+  const now = clock();
   const identity = createIdentity(issuers, { cache, limits, fetch: get, clock, events });
   try {
     await identity.ready();
-    const verification = await identity.verify(credential, clock());
-    return verification.principal === undefined ? verification : { principal: verification.principal };
+    const verification = credential.kind === "invalid" ? credential : await identity.verify(credential, now);
+    if ("principal" in verification && verification.principal !== undefined) return verification;
+    const keysOf = (issuer: string) => identity.keysOf(issuer);
+    const errorOf = (issuer: string) => identity.status().find((each) => each.issuer === issuer)?.error;
+    const refused = { text: token, refusal: verification, issuers, keysOf, errorOf, limit: limits.token, now };
+    return { reason: verification.reason, found: reportOf(refused) };
   } finally {
     identity.close();
   }
@@ -116,18 +123,19 @@ function taken(file: string, issuer: OidcIssuer, { clock }: Context): Who {
   const claims = parsed(file);
   const exp = Math.floor(clock() / 1000) + 600;
   const whole = { exp, aud: issuer.audiences, ...claims };
-  const principal = principalOf(whole, issuer, claimPaths(issuer.claims), new Pool());
-  return typeof principal === "string" ? { reason: principal } : { principal };
+  const principal = principalOf(whole, issuer, claimPaths(issuer), new Pool());
+  if (!("reason" in principal)) return { principal };
+  const { reason, claim } = principal;
+  return { reason, found: claim === undefined ? [] : [claimReport(whole, claim, issuer)] };
 }
 
 function parsed(file: string): Record<string, unknown> {
-  try {
-    const claims: unknown = JSON.parse(read(file));
-    if (typeof claims === "object" && claims !== null && !Array.isArray(claims)) return { ...claims };
-  } catch (error) {
-    if (error instanceof CommandError) throw error;
-  }
-  throw new CommandError(`${file}: not a JSON object of claims`, EXIT.configuration);
+  const claims = parseObject(Buffer.from(read(file)));
+  if (claims !== undefined) return claims;
+  throw new CommandError(
+    `${file}: not a JSON object of claims as a token may hold them: no name twice, no integer beyond 64 bits`,
+    EXIT.configuration,
+  );
 }
 
 function read(file: string): string {

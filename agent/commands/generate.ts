@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
-import { spoeFile } from "../../haproxy/spoe-file.ts";
+import { isNameable, SPOE_FILE, spoeFile } from "../../haproxy/spoe-file.ts";
 import { renderInputOf } from "../render-input.ts";
 import {
   CONFIG_OPTION,
@@ -20,7 +20,7 @@ import {
 import { writeAll } from "./write-all.ts";
 
 export const GENERATE: Command = {
-  usage: "generate haproxy [--fragment] [--output DIR] [--config FILE] [--json]",
+  usage: "generate haproxy [--fragment [--installed-in DIR]] [--output DIR] [--config FILE] [--json]",
   summary: "write HAProxy's side: haproxy.cfg and countersign.spoe.conf",
   help: `
 The same configuration and policies give the same bytes. With --fragment, countersign.cfg goes with your own haproxy.cfg
@@ -30,6 +30,11 @@ instead: haproxy -f haproxy.cfg -f countersign.cfg. A file that was not generate
   options: {
     output: { type: "string", value: "DIR", help: "where to write; default: the current directory" },
     fragment: { type: "boolean", help: "for an existing haproxy.cfg" },
+    "installed-in": {
+      type: "string",
+      value: "DIR",
+      help: "with --fragment: where HAProxy will find the files; default: --output",
+    },
     ...CONFIG_OPTION,
     ...JSON_OPTION,
   },
@@ -41,21 +46,40 @@ async function generate([what]: readonly string[], options: Options, context: Co
   if (what === "linkerd") throw new UsageError("generate linkerd is not in this version; there is generate haproxy");
   if (what !== "haproxy") throw new UsageError(`generate what? There is generate haproxy, not ${what}`);
   const { config, policies } = await loadOrFail(options, context);
-  const files = haproxyFiles(renderInputOf(config, policies), options.fragment === true);
-  const written = replaceGenerated(textOption(options, "output") ?? ".", files);
+  const output = textOption(options, "output") ?? ".";
+  const installed = textOption(options, "installed-in");
+  if (installed !== undefined && options.fragment !== true) {
+    throw new UsageError("--installed-in goes with --fragment: haproxy.cfg finds countersign.spoe.conf beside itself");
+  }
+  const place = options.fragment === true ? (installed ?? output) : undefined;
+  const files = haproxyFiles(renderInputOf(config, policies), place);
+  const written = replaceGenerated(output, files);
   if (options.json === true) context.out(jsonText({ written }));
   else context.out(written.map((file) => `written: ${file}\n`).join(""));
   return EXIT.fine;
 }
 
-/** The files by name. @throws CommandError where a backend has no server to render */
-export function haproxyFiles(input: RenderInput, fragment: boolean): Readonly<Record<string, string>> {
-  if (fragment) {
-    return { "countersign.cfg": renderFragment(input), "countersign.spoe.conf": spoeFile(input, contractOf(input)) };
+/**
+ * The files by name.
+ *
+ * @param place for a fragment: the directory where HAProxy will find the SPOE file
+ * @throws CommandError where a backend has no server to render, or HAProxy could not be told of the place
+ */
+export function haproxyFiles(input: RenderInput, place?: string): Readonly<Record<string, string>> {
+  if (place !== undefined) {
+    return { "countersign.cfg": renderFragment(input, placed(place)), [SPOE_FILE]: spoeFile(input, contractOf(input)) };
   }
   const bare = input.backends.find(({ servers }) => servers.length === 0);
   if (bare === undefined) return { ...renderHaproxy(input) };
-  const message = `the backend "${bare.name}" has no servers: add \`haproxy: { backends: { ${bare.name}: [HOST:PORT] } }\` to the configuration, or use --fragment where your own haproxy.cfg has it`;
+  const message = `the backend "${bare.name}" has no servers: add \`haproxy: { backends: { ${bare.name}: [HOST:PORT] } }\` to the configuration; or, where your own haproxy.cfg has it, say \`external\` there and use --fragment`;
+  throw new CommandError(message, EXIT.configuration);
+}
+
+/** The SPOE file's absolute path in a directory. */
+function placed(directory: string): string {
+  const path = resolve(directory, SPOE_FILE);
+  if (isNameable(path)) return path;
+  const message = `HAProxy's configuration cannot name ${JSON.stringify(path)}: give another --output or --installed-in, whose path has neither ' nor control characters`;
   throw new CommandError(message, EXIT.configuration);
 }
 

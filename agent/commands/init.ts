@@ -1,9 +1,10 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join, relative } from "node:path";
 import { parseHostPattern } from "../../policies/routing/hosts.ts";
 import { discover } from "../identity/discovery.ts";
 import { FetchError, get } from "../identity/fetch.ts";
+import { proxyOfEnvironment } from "../identity/proxy.ts";
 import { type Loaded, load } from "../load.ts";
 import { renderInputOf } from "../render-input.ts";
 import {
@@ -22,8 +23,11 @@ import { writeAll } from "./write-all.ts";
 
 const CONFIG = "countersign.yaml";
 
+/** Milliseconds. */
+const LOOK_UP_LIMIT = 5_000;
+
 export const INIT: Command = {
-  usage: "init --issuer URL --audience A --host H --backend ADDRESS [--fragment] [--output DIR]",
+  usage: "init --issuer URL --audience A --host H --backend ADDRESS [--socket PATH] [--fragment] [--output DIR]",
   summary: "write a first configuration, a policy and HAProxy's files",
   help: `
 The issuer is looked up, so that a mistyped URL is found now. The policy lets everyone with a token of the issuer pass:
@@ -41,6 +45,9 @@ it is a beginning. No file that is there is overwritten.
       help: "the service, HOST:PORT; with --fragment, or a backend of your haproxy.cfg",
     },
     bind: { type: "string", value: "ADDRESS", help: "where HAProxy listens; default: *:8080" },
+    socket: { type: "string", value: "PATH", help: "where HAProxy asks: a unix socket instead of 127.0.0.1:9000" },
+    chroot: { type: "string", value: "DIR", help: "HAProxy's chroot, where it has one: the socket must be below it" },
+    group: { type: "string", value: "NAME", help: "HAProxy's group, which the socket is given to" },
     fragment: { type: "boolean", help: "countersign.cfg for your own haproxy.cfg, instead of a whole one" },
     output: { type: "string", value: "DIR", help: "where to write; default: the current directory" },
   },
@@ -59,16 +66,18 @@ interface Answers {
   /** HOST:PORT; undefined for a backend of the reader's own haproxy.cfg. */
   readonly server: string | undefined;
   readonly bind: string;
+  /** What `listen.spop` has, as YAML. */
+  readonly listener: string;
 }
 
 async function init(_positionals: readonly string[], options: Options, context: Context): Promise<number> {
   const fragment = options.fragment === true;
   const directory = textOption(options, "output") ?? ".";
   const answers = answersOf(options, fragment);
-  await lookUp(answers.issuer);
+  await lookUp(answers.issuer, context);
   const own = { [CONFIG]: configuration(answers), [`policies/${answers.service}.yaml`]: policy(answers) };
   const { config, policies } = await tried(own, context);
-  const files = { ...own, ...haproxyFiles(renderInputOf(config, policies), fragment) };
+  const files = { ...own, ...haproxyFiles(renderInputOf(config, policies), fragment ? directory : undefined) };
   const texts = Object.fromEntries(Object.entries(files).map(([name, text]) => [join(directory, name), text]));
   const there = Object.keys(texts).find((path) => existsSync(path));
   if (there !== undefined)
@@ -115,29 +124,54 @@ function answersOf(options: Options, fragment: boolean): Answers {
     backend: server === undefined ? backend : service,
     server,
     bind: textOption(options, "bind") ?? "*:8080",
+    listener: listenerOf(textOption(options, "socket"), textOption(options, "chroot"), textOption(options, "group")),
   };
 }
 
+function listenerOf(socket: string | undefined, chroot: string | undefined, group: string | undefined): string {
+  if (socket === undefined) {
+    if (chroot === undefined && group === undefined) return "127.0.0.1:9000";
+    throw new UsageError("--chroot and --group go with --socket: a port needs neither");
+  }
+  if (!isAbsolute(socket)) throw new UsageError(`--socket: ${quoted(socket)} is not an absolute path`);
+  const seen = chroot === undefined ? undefined : relative(chroot, socket);
+  if (seen !== undefined && (seen === "" || seen.startsWith(".."))) {
+    throw new UsageError(`--socket: ${socket} is not below ${chroot}, so HAProxy could not see it`);
+  }
+  const keys = [
+    `address: ${quoted(`unix:${socket}`)}`,
+    ...(seen === undefined ? [] : [`haproxy: ${quoted(`unix@/${seen}`)}`]),
+    ...(group === undefined ? [] : [`group: ${quoted(group)}`]),
+  ];
+  return `{ ${keys.join(", ")} }`;
+}
+
 /** Asks the issuer for its discovery document. @throws CommandError that says what is wrong with it */
-async function lookUp(issuer: string): Promise<void> {
+async function lookUp(issuer: string, { environment }: Context): Promise<void> {
+  const proxy = proxyOfEnvironment(environment);
+  if (proxy !== undefined && "fault" in proxy) throw new CommandError(proxy.fault, EXIT.configuration);
+  const abort = new AbortController();
+  const limit = setTimeout(() => abort.abort(), LOOK_UP_LIMIT);
   try {
-    await discover(get, issuer, { signal: AbortSignal.timeout(5_000), ca: undefined, maxSize: 1 << 20 });
+    await discover(get, issuer, { signal: abort.signal, ca: undefined, proxy, maxSize: 1 << 20 });
   } catch (error) {
     if (!(error instanceof FetchError)) throw error;
     throw new CommandError(
       `the issuer cannot be looked up: ${error.message}\nIs --issuer just what its tokens have as iss?`,
       EXIT.configuration,
     );
+  } finally {
+    clearTimeout(limit);
   }
 }
 
 const quoted = (text: string) => JSON.stringify(text);
 
-function configuration({ issuer, audience, service, server, bind }: Answers): string {
-  const backends = server === undefined ? "" : `\n  backends: { ${service}: [${quoted(server)}] }`;
+function configuration({ issuer, audience, service, backend, server, bind, listener }: Answers): string {
+  const backends = server === undefined ? `${quoted(backend)}: external` : `${service}: [${quoted(server)}]`;
   return `# Countersign's configuration; docs/configuration.md has every key.
 listen:
-  spop: [127.0.0.1:9000]                # where HAProxy asks
+  ${`spop: [${listener}] `.padEnd(38)}# where HAProxy asks
   admin: 127.0.0.1:9901                 # /live /ready /status /metrics
 policies: ./policies
 issuers:
@@ -148,7 +182,8 @@ issuers:
 haproxy:
   version: "2.6"                        # the oldest that has to read the generated files
   bind: [${quoted(bind)}]
-  scheme: http                          # as clients see it: https once \`bind\` has a certificate${backends}
+  scheme: http                          # as clients see it: https once \`bind\` has a certificate
+  backends: { ${backends} }
 `;
 }
 

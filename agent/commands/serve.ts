@@ -28,6 +28,8 @@ at once.
 };
 
 async function serve(_positionals: readonly string[], options: Options, context: Context): Promise<number> {
+  // The sockets' files are nobody else's until they have their mode (server/listen.ts); others are not written.
+  process.umask(0o077);
   if (await isWorker()) {
     const { work } = await import("../workers/worker.ts");
     return await work(context.clock, context.signals);

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { headerNameFault } from "../../policies/judging/headers.ts";
 import type { HaproxyConfig } from "../config.ts";
+import { readBackends } from "./backends.ts";
 import type { Section } from "./section.ts";
 
 /** Headers that clients, browsers and HAProxy cannot do without: all that begins like identity headers is deleted. */
@@ -31,6 +32,7 @@ export function readHaproxy(section: Section): HaproxyConfig {
     bind,
     client: { from: client.choice<HaproxyConfig["client"]["from"]>("from"), trusted: client.texts("trusted") },
     scheme: section.choice<HaproxyConfig["scheme"]>("scheme"),
+    accessLog: section.texts("access_log") as HaproxyConfig["accessLog"],
     backends: readBackends(section.section("backends")),
   };
 }
@@ -78,23 +80,5 @@ function checkNetwork(client: Section, index: number, text: string): void {
     client.fault(["trusted", index], "a network such as 10.0.0.0/8 or fd00::/8");
   } else if (Number(length ?? longest) === 0) {
     client.fault(["trusted", index], "the networks of your load balancers: this one is everybody's");
-  }
-}
-
-function readBackends(section: Section): HaproxyConfig["backends"] {
-  const backends = section.keys().map((name) => {
-    const servers = section.texts(name);
-    for (const [index, server] of servers.entries()) checkServer(section, name, index, server);
-    // HAProxy's own way of writing it.
-    return [name, servers.map((server) => server.replace(/^unix:/, "unix@"))] as const;
-  });
-  return Object.fromEntries(backends);
-}
-
-function checkServer(section: Section, name: string, index: number, server: string): void {
-  const port = Number(/:(\d+)$/.exec(server)?.[1] ?? 1);
-  const six = /^\[(.*)\]/.exec(server)?.[1];
-  if (port < 1 || port > 65_535 || (six !== undefined && isIP(six) !== 6)) {
-    section.fault([name, index], "HOST:PORT with a port from 1 to 65535");
   }
 }

@@ -1,9 +1,12 @@
 import { isIP } from "node:net";
-import type { Address, Config } from "../config.ts";
+import type { Address, Config, SocketAddress } from "../config.ts";
 import { isLoopback } from "../identity/fetch.ts";
 import { addressText } from "../server/listen.ts";
 import { addressOf } from "../workers/addresses.ts";
 import type { Section } from "./section.ts";
+
+/** How the address of a unix socket begins; HAProxy's own `unix@` is as long. */
+const UNIX = "unix:";
 
 /** An address that is listened on, and where the file says so. */
 interface Listener {
@@ -15,6 +18,9 @@ interface Listener {
 export function readListen(listen: Section, workers: number): Config["listen"] {
   const spop = listen.items("spop").flatMap(readListener);
   for (const { entry, address } of spop) checkLocal(entry, address);
+  if (listen.section("admin").keys().includes("haproxy")) {
+    listen.fault(["admin", "haproxy"], "no haproxy: HAProxy does not ask here");
+  }
   const admin = listen.keys().includes("admin") ? readListener(listen.section("admin")) : [];
   const others = spop.flatMap((listener) => derived(listener, workers));
   checkDistinct([...spop, ...admin], others);
@@ -35,14 +41,25 @@ function readListener(entry: Section): Listener[] {
   const text = entry.whole ?? entry.optionalText("address");
   if (text === undefined) return [];
   const steps = entry.whole === undefined ? ["address"] : [];
-  if (text.startsWith("unix:")) {
-    return [{ entry, address: { path: text.slice("unix:".length), mode: Number.parseInt(entry.text("mode"), 8) } }];
+  if (text.startsWith(UNIX)) return [{ entry, address: socketAddress(entry, text.slice(UNIX.length)) }];
+  for (const key of ["mode", "group", "haproxy"]) {
+    if (entry.keys().includes(key)) entry.fault([key], `no ${key}: only a unix socket has one`);
   }
-  if (entry.keys().includes("mode")) entry.fault(["mode"], "no mode: only the file of a unix socket has one");
   const address = parseAddress(text);
   if (address !== undefined) return [{ entry, address }];
   entry.fault(steps, "a numeric address and a port from 1 to 65535, such as 127.0.0.1:9000 or [::1]:9000");
   return [];
+}
+
+function socketAddress(entry: Section, path: string): SocketAddress {
+  const group = entry.optionalText("group");
+  const seen = entry.optionalText("haproxy")?.slice(UNIX.length);
+  return {
+    path,
+    mode: Number.parseInt(entry.text("mode"), 8),
+    ...(group === undefined ? {} : { group }),
+    ...(seen === undefined ? {} : { haproxyPath: seen }),
+  };
 }
 
 function parseAddress(text: string): Address | undefined {
@@ -74,12 +91,23 @@ function derived({ entry, address }: Listener, workers: number): Listener[] {
 function checkDistinct(written: readonly Listener[], others: readonly Listener[]): void {
   const first = new Map<string, Section>();
   const check = ({ entry, address }: Listener, whose: string) => {
-    const text = addressText(address);
-    const before = first.get(text);
-    if (before === undefined) first.set(text, entry);
-    else
-      entry.fault([], `another address; the first is at ${before.place}`, `the address ${text} a second time${whose}`);
+    for (const text of namesOf(address)) {
+      const before = first.get(text);
+      if (before === undefined) first.set(text, entry);
+      else
+        entry.fault(
+          [],
+          `another address; the first is at ${before.place}`,
+          `the address ${text} a second time${whose}`,
+        );
+    }
   };
   for (const listener of written) check(listener, "");
   for (const listener of others) check(listener, ", for another worker");
+}
+
+/** What must be one listener's alone: where the agent listens, and where HAProxy finds it. */
+function namesOf(address: Address): readonly string[] {
+  const seen = "path" in address && address.haproxyPath !== undefined ? [`unix@${address.haproxyPath}`] : [];
+  return [addressText(address), ...seen];
 }

@@ -63,6 +63,11 @@ export class Section {
     return this.text(key) as Name;
   }
 
+  /** Whatever stands there, for a value of several forms. */
+  value(key: string): unknown {
+    return this.#own(key) ?? this.#schema(key).default;
+  }
+
   /** A list of texts, or one text alone. */
   texts(key: string): readonly string[] {
     const value = this.#own(key) ?? this.#schema(key).default;
@@ -74,6 +79,10 @@ export class Section {
     const value = this.#own(key);
     const list = this.section(key);
     return Array.isArray(value) ? value.map((_, index) => list.section(index)) : [];
+  }
+
+  flag(key: string): boolean {
+    return (this.#own(key) ?? this.#schema(key).default) === true;
   }
 
   number(key: string): number {

@@ -1,13 +1,11 @@
 import { LRUCache } from "lru-cache";
-import type { Reason } from "../../policies/decision.ts";
 import type { Principal } from "../../policies/principal.ts";
 import type { Key } from "./key.ts";
 import type { OidcVerifier } from "./oidc.ts";
+import type { Refusal } from "./refusal.ts";
 
 /** What verifying a token came to. */
-export type Verification =
-  | { readonly principal: Principal }
-  | { readonly principal: undefined; readonly reason: Reason };
+export type Verification = { readonly principal: Principal } | (Refusal & { readonly principal: undefined });
 
 /** A principal with what it rests on. It is itself the answer to a warm request, for which nothing is allocated. */
 export interface CachedIdentity {

@@ -1,4 +1,4 @@
-import type { Reason } from "../../policies/decision.ts";
+import type { Refusal } from "./refusal.ts";
 
 /** Claims as a token holds them. */
 export type Claims = Readonly<Record<string, unknown>>;
@@ -21,20 +21,21 @@ export interface Expectations {
  *
  * @param now milliseconds since the epoch
  */
-export function faultOf(claims: Claims, expected: Expectations, now: number): Reason | undefined {
+export function faultOf(claims: Claims, expected: Expectations, now: number): Refusal | undefined {
   return (
-    timesFault(claims, expected.clockTolerance, now) ?? audienceFault(claims, expected.audiences) ?? others(claims)
+    timesFault(claims, expected.clockTolerance, now) ?? audienceFault(claims, expected.audiences) ?? proofFault(claims)
   );
 }
 
-function timesFault({ exp, nbf, iat }: Claims, tolerance: number, now: number): Reason | undefined {
-  if (exp === undefined) return "claim-missing";
-  if (!isDate(exp) || !(nbf === undefined || isDate(nbf)) || !(iat === undefined || isDate(iat))) {
-    return "claim-malformed";
-  }
-  if (now >= expiryOf(exp, tolerance)) return "token-expired";
-  const latest = Math.max(nbf ?? Number.NEGATIVE_INFINITY, iat ?? Number.NEGATIVE_INFINITY);
-  return latest * 1000 > now + tolerance ? "token-not-yet-valid" : undefined;
+function timesFault({ exp, nbf, iat }: Claims, tolerance: number, now: number): Refusal | undefined {
+  if (exp === undefined) return missing("exp");
+  if (!isDate(exp)) return malformed("exp");
+  if (!isDateOrNone(nbf)) return malformed("nbf");
+  if (!isDateOrNone(iat)) return malformed("iat");
+  if (now >= expiryOf(exp, tolerance)) return { reason: "token-expired", claim: "exp" };
+  const latest = now + tolerance;
+  if ((nbf ?? 0) * 1000 > latest) return { reason: "token-not-yet-valid", claim: "nbf" };
+  return (iat ?? 0) * 1000 > latest ? { reason: "token-not-yet-valid", claim: "iat" } : undefined;
 }
 
 /**
@@ -49,22 +50,37 @@ export function expiryOf(exp: number, tolerance: number): number {
 }
 
 /** RFC 7519, section 4.1.3. An audience is always required: without one a token for anybody else would do. */
-function audienceFault({ aud }: Claims, accepted: readonly string[]): Reason | undefined {
-  if (aud === undefined) return "claim-missing";
+function audienceFault({ aud }: Claims, accepted: readonly string[]): Refusal | undefined {
+  if (aud === undefined) return missing("aud");
   const named = stringsOf(aud);
-  if (named === undefined) return "claim-malformed";
-  return named.some((audience) => accepted.includes(audience)) ? undefined : "audience-not-accepted";
+  if (named === undefined) return malformed("aud");
+  const fits = named.some((audience) => accepted.includes(audience));
+  return fits ? undefined : { reason: "audience-not-accepted", claim: "aud" };
 }
 
-function others({ jti, cnf }: Claims): Reason | undefined {
-  if (jti !== undefined && typeof jti !== "string") return "claim-malformed";
-  // RFC 7800: the token belongs to whoever holds a key, and this version checks no proof of holding one.
-  return cnf === undefined ? undefined : "proof-missing";
+/** RFC 7800: the token belongs to whoever holds a key, and this version checks no proof of holding one. */
+function proofFault({ cnf }: Claims): Refusal | undefined {
+  return cnf === undefined ? undefined : { reason: "proof-missing", claim: "cnf" };
+}
+
+/** @param claim its name */
+export function missing(claim: string): Refusal {
+  return { reason: "claim-missing", claim };
+}
+
+/** @param claim its name */
+export function malformed(claim: string): Refusal {
+  return { reason: "claim-malformed", claim };
 }
 
 /** A NumericDate (RFC 7519, section 2) within what a date can be. */
 export function isDate(value: unknown): value is number {
   return typeof value === "number" && Math.abs(value) <= LATEST;
+}
+
+/** `null` counts as none. */
+function isDateOrNone(value: unknown): value is number | null | undefined {
+  return value === undefined || value === null || isDate(value);
 }
 
 /** One string or a list of strings, as a list; undefined for anything else. */

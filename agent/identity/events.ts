@@ -1,3 +1,5 @@
+import type { Unused } from "./key.ts";
+
 /** What the identity part tells about itself, for metrics and the log. */
 export interface IdentityEvents {
   /**
@@ -14,6 +16,12 @@ export interface IdentityEvents {
     durationMs: number,
     error?: string,
   ): void;
+  /**
+   * A JWKS was read.
+   *
+   * @param keys those of its members that should be of use and are not; key ids are as the provider wrote them
+   */
+  unusable(issuer: string, keys: readonly Pick<Unused, "kid" | "why">[]): void;
   /** A token was looked up among the cached identities and refusals. */
   cache(outcome: "hit" | "miss" | "refusal_hit"): void;
 }

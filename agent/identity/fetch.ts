@@ -1,13 +1,22 @@
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
+import type { Socket } from "node:net";
+import { createSecureContext, type SecureContext } from "node:tls";
+import { promisify } from "node:util";
+import { brotliDecompress, gunzip, inflate } from "node:zlib";
+import { LRUCache } from "lru-cache";
+import { type ForwardProxy, proxyFor } from "./proxy.ts";
+import { openTunnel, type RequestOptions } from "./tunnel.ts";
 
-/** What one GET may cost. */
+/** What one GET may cost, and how it is sent. */
 export interface Bounds {
   /** Ends the GET, whatever it is waiting for. */
   readonly signal: AbortSignal;
-  /** PEM text of the only certificate authorities to trust; undefined for those of the machine. */
+  /** PEM text of the only certificate authorities to trust; undefined for those that Node brings. */
   readonly ca: string | undefined;
-  /** Largest body in bytes. */
+  /** Where https is asked through; undefined for no proxy. */
+  readonly proxy: ForwardProxy | undefined;
+  /** Largest body in bytes, as it is sent and once it is decompressed. */
   readonly maxSize: number;
 }
 
@@ -25,39 +34,71 @@ export class FetchError extends Error {
   override readonly name = "FetchError";
 }
 
-const MOST_REDIRECTS = 3;
-const LARGEST_MESSAGE = 300;
+/** Largest header of an answer in bytes. */
+const LARGEST_HEADER = 16_384;
+
+const HEADERS = {
+  accept: "application/json, application/jwk-set+json",
+  "accept-encoding": "identity",
+  "user-agent": "countersign",
+};
 
 /** GET by node:http and node:https (global fetch takes no certificate authority). One connection a call, none is kept. */
 export const get: Get = async (url, bounds) => {
-  const response = await send(url, bounds);
+  const proxy = proxyFor(url, bounds.proxy);
+  const options = { agent: false as const, signal: bounds.signal, maxHeaderSize: LARGEST_HEADER };
+  const tunnel = proxy === undefined ? undefined : await openTunnel(url, proxy, options);
   try {
-    const { statusCode = 0, headers } = response;
-    const body = statusCode === 200 ? await read(response, bounds.maxSize) : Buffer.alloc(0);
-    return { status: statusCode, location: headers.location, body };
+    const response = await send(url, { ...options, ...(url.protocol === "https:" ? secured(bounds.ca, tunnel) : {}) });
+    try {
+      const { statusCode = 0, headers } = response;
+      const body = statusCode === 200 ? await read(response, bounds.maxSize) : Buffer.alloc(0);
+      return { status: statusCode, location: headers.location, body };
+    } finally {
+      response.destroy();
+    }
   } finally {
-    response.destroy();
+    tunnel?.destroy();
   }
 };
 
-function send(url: URL, { signal, ca }: Bounds): Promise<IncomingMessage> {
+/** A socket ends in more ways than by a response or an error: each of them settles this. */
+function send(url: URL, options: RequestOptions): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const headers = { accept: "application/json", "accept-encoding": "identity", "user-agent": "countersign" };
-    const options = { agent: false as const, signal, headers, maxHeaderSize: 16_384 };
-    const request =
-      url.protocol === "https:"
-        ? requestHttps(url, { ...options, ...(ca === undefined ? {} : { ca }), rejectUnauthorized: true })
-        : requestHttp(url, options);
+    const request = (url.protocol === "https:" ? requestHttps : requestHttp)(url, { ...options, headers: HEADERS });
     request.once("response", resolve);
+    request.once("upgrade", ({ statusCode }, socket) => {
+      socket.destroy();
+      reject(new FetchError(`status ${statusCode} instead of 200`));
+    });
     request.on("error", reject);
+    request.once("close", () => reject(new FetchError("the connection ended without an answer")));
     request.end();
   });
 }
 
+function secured(ca: string | undefined, tunnel: Socket | undefined) {
+  return {
+    ...(ca === undefined ? {} : { secureContext: trusting(ca) }),
+    ...(tunnel === undefined ? {} : { socket: tunnel }),
+    rejectUnauthorized: true,
+  };
+}
+
+/** Made once: the system's certificate authorities take some 10 ms. */
+const contexts = new LRUCache<string, SecureContext>({ max: 64 });
+
+function trusting(ca: string): SecureContext {
+  const known = contexts.get(ca);
+  if (known !== undefined) return known;
+  const context = createSecureContext({ ca });
+  contexts.set(ca, context);
+  return context;
+}
+
 /** The size is counted while reading: a Content-Length may be absent or a lie, a compressed body may be a bomb. */
 async function read(response: IncomingMessage, maxSize: number): Promise<Buffer> {
-  const encoding = response.headers["content-encoding"];
-  if (encoding !== undefined && encoding !== "identity") throw new FetchError("the body is compressed");
+  const decompress = decompression(response.headers["content-encoding"]);
   const tooLarge = new FetchError(`the body is larger than ${maxSize} bytes`);
   if (Number(response.headers["content-length"] ?? 0) > maxSize) throw tooLarge;
   const chunks: Buffer[] = [];
@@ -67,68 +108,32 @@ async function read(response: IncomingMessage, maxSize: number): Promise<Buffer>
     if (size > maxSize) throw tooLarge;
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks, size);
+  const body = Buffer.concat(chunks, size);
+  if (decompress === undefined) return body;
+  return decompress(body, { maxOutputLength: maxSize }).catch((error: Error) => {
+    throw "code" in error && error.code === "ERR_BUFFER_TOO_LARGE"
+      ? tooLarge
+      : new FetchError("the body is not compressed as it says");
+  });
 }
 
-/**
- * A JSON document of a provider: status 200, at most three redirects, each of them to an address that is `permitted`.
- *
- * @throws {FetchError} whatever goes wrong
- */
-export async function getJson(get: Get, url: URL, bounds: Bounds): Promise<unknown> {
-  let at = url;
-  for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
-    const got = await get(at, bounds).catch((error: unknown) => {
-      throw failed(at, bounds.signal.aborted ? "no answer in time" : textOf(error));
-    });
-    if (got.status === 200) return parse(at, got.body);
-    if (!isRedirect(got.status)) throw failed(at, `status ${got.status} instead of 200`);
-    at = follow(at, got.location);
-  }
-  throw failed(url, `more than ${MOST_REDIRECTS} redirects`);
-}
+const DECOMPRESSIONS: ReadonlyMap<string, (body: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>> =
+  new Map([
+    ["gzip", promisify(gunzip)],
+    ["x-gzip", promisify(gunzip)],
+    ["deflate", promisify(inflate)],
+    ["br", promisify(brotliDecompress)],
+  ]);
 
-function isRedirect(status: number): boolean {
-  return status === 301 || status === 302 || status === 303 || status === 307 || status === 308;
-}
-
-function follow(from: URL, location: string | undefined): URL {
-  const to = location === undefined ? null : URL.parse(location, from);
-  if (to === null || !permitted(to, from)) throw failed(from, "a redirect to an address that may not be asked");
-  return to;
-}
-
-/**
- * Whether a provider's document may lead from one address to another: to https only, or, for a provider on loopback
- * http, to loopback http. So an https provider cannot send us to plain http, nor to a service on this machine by it.
- */
-export function permitted(to: URL, from: URL): boolean {
-  if (to.username !== "" || to.password !== "") return false;
-  if (to.protocol === "https:") return true;
-  return to.protocol === "http:" && isLoopback(to.hostname) && from.protocol === "http:";
+/** Some compress although none is asked for (RFC 9110, section 8.4.1). */
+function decompression(encoding = "identity") {
+  const decompress = DECOMPRESSIONS.get(encoding.toLowerCase());
+  if (decompress === undefined && encoding.toLowerCase() !== "identity")
+    throw new FetchError("the body is compressed in a way that is not known");
+  return decompress;
 }
 
 /** Whether a host (as URL writes it) is this machine. */
 export function isLoopback(hostname: string): boolean {
   return hostname === "localhost" || hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(hostname);
-}
-
-function parse(url: URL, body: Buffer): unknown {
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-  } catch {
-    throw failed(url, "the body is not JSON");
-  }
-}
-
-/** A failure at an address, as text for logs and /status: no query, no control characters, bounded. */
-export function failed(url: URL, what: string): FetchError {
-  const text = `${url.origin}${url.pathname}: ${what}`;
-  return new FetchError(text.replace(/[^\x20-\x7e]/g, "?").slice(0, LARGEST_MESSAGE));
-}
-
-function textOf(error: unknown): string {
-  if (!(error instanceof Error)) return "failed";
-  const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
-  return error.message !== "" ? error.message : (code ?? error.name);
 }

@@ -5,15 +5,16 @@ import type { Config, OidcIssuer } from "../config.ts";
 import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type Verification } from "./cache.ts";
 import type { IdentityEvents } from "./events.ts";
 import type { Get } from "./fetch.ts";
-import { InFlight } from "./in-flight.ts";
-import { FETCH_LIMIT, type Schedule, type Surroundings } from "./keys.ts";
+import { InFlight, type Waiter } from "./in-flight.ts";
+import type { Unused } from "./key.ts";
+import type { KeyView, Schedule, Surroundings } from "./keys.ts";
 import { OidcVerifier, type Proof } from "./oidc.ts";
 import { RecentTokens } from "./recent.ts";
 import { Signatures } from "./signatures.ts";
 import { Slots } from "./slots.ts";
 import { bearerText, parseToken, type TokenBytes } from "./token.ts";
 
-export type { IdentityEvents, Verification };
+export type { IdentityEvents, Verification, Waiter };
 
 /** What one issuer is doing, for /status. */
 export interface IssuerStatus {
@@ -21,6 +22,8 @@ export interface IssuerStatus {
   /** Its URL, the tokens' `iss`. */
   readonly issuer: string;
   readonly keys: number;
+  /** The members of its last JWKS that no token can be checked with; the key ids are as the provider wrote them. */
+  readonly unused: readonly Unused[];
   /** Cached identities of the issuer. */
   readonly identities: number;
   /** Milliseconds since the epoch; undefined where there was none. */
@@ -37,15 +40,19 @@ export interface Identity {
    * signature nor provider; the rest by a promise that never rejects. Throws nothing.
    *
    * The promise may take as long as a provider does; the caller has a deadline of its own. The work goes on all the
-   * same, and its result answers the next request.
+   * same, and its result answers the next request; only what others would have to wait for is dropped once nobody
+   * waits for it any more.
    *
    * @param token in a header's bytes, which are read before this returns; or a text
    * @param now milliseconds since the epoch
+   * @param waiter who waits for it; default: somebody who never leaves
    */
-  verify(token: TokenBytes | string, now: number): Verification | Promise<Verification>;
-  /** Settles when every issuer's keys were asked for once, well or not, and after 5 s at the latest. */
+  verify(token: TokenBytes | string, now: number, waiter?: Waiter): Verification | Promise<Verification>;
+  /** Settles when every issuer's keys were asked for once, well or not, and after the longest `keys.timeout` at the latest. */
   ready(): Promise<void>;
   status(): readonly IssuerStatus[];
+  /** The keys of the issuer with this URL, for an explanation. */
+  keysOf(issuer: string): readonly KeyView[];
   caches(): { readonly identities: CacheUse; readonly refusals: CacheUse };
   /** Ends the issuers that no later snapshot has taken over. */
   close(): void;
@@ -57,11 +64,15 @@ export interface IdentityOptions {
   readonly fetch: Get;
   readonly clock: () => number;
   readonly events: IdentityEvents;
+  /** Milliseconds that a token may wait for a fetch that is due; default: none does. */
+  readonly deadline?: number;
   /** The identity of the snapshot before: issuers whose configuration is the same keep their keys and identities. */
   readonly previous?: Identity | undefined;
   /** Timers; default: the process's own, which do not keep it alive. */
   readonly schedule?: Schedule;
 }
+
+const PATIENT: Waiter = { wanted: () => true };
 
 /** Refusals that the passing of time does not change. The others are cheap to find again, or may not hold next time. */
 const LASTING: ReadonlySet<Reason> = new Set(["signature-invalid", "claim-missing", "claim-malformed"]);
@@ -90,7 +101,7 @@ class Issuers implements Identity {
   #closed = false;
 
   constructor(issuers: readonly OidcIssuer[], options: IdentityOptions) {
-    const { cache, limits, clock, events, fetch, schedule = timer } = options;
+    const { cache, limits, clock, events, fetch, deadline = 0, schedule = timer } = options;
     const previous = options.previous instanceof Issuers ? options.previous : undefined;
     if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) throw new Error("two issuers with one URL");
     this.#largest = limits.token;
@@ -101,7 +112,7 @@ class Issuers implements Identity {
     const slots = before?.slots;
     this.#slots = slots !== undefined && slots.size === limits.fetches ? slots : new Slots(limits.fetches);
     this.#signatures = before?.signatures ?? new Signatures();
-    const world = { get: fetch, clock, schedule, slots: this.#slots, events };
+    const world = { get: fetch, clock, schedule, slots: this.#slots, events, deadline };
     for (const config of issuers)
       this.#byIss.set(config.issuer, verifierOf(config, before?.issuers, world, this.#signatures));
     const members = new Set(this.#byIss.values());
@@ -109,7 +120,7 @@ class Issuers implements Identity {
     this.#refusals = new RefusalCache(cache.refusals);
   }
 
-  verify(token: TokenBytes | string, now: number): Verification | Promise<Verification> {
+  verify(token: TokenBytes | string, now: number, waiter = PATIENT): Verification | Promise<Verification> {
     const length = typeof token === "string" ? token.length : token.end - token.start;
     if (length > this.#largest) return refused("token-too-large");
     const recent = typeof token === "string" ? undefined : this.#recent.find(token);
@@ -130,15 +141,16 @@ class Issuers implements Identity {
       return refusal;
     }
     this.#events.cache("miss");
-    return this.#inFlight.find(digest) ?? this.#begin(token, digest, now);
+    return this.#inFlight.join(digest, waiter) ?? this.#begin(token, digest, now, waiter);
   }
 
   async ready(): Promise<void> {
     if (this.#byIss.size === 0) return;
+    const longest = Math.max(...this.#byIss.values().map(({ config }) => config.keys.timeout));
     const asked = Promise.all([this.#signatures.start(), ...this.#byIss.values().map((issuer) => issuer.asked)]);
     let cancel = () => {};
     const late = new Promise<void>((resolve) => {
-      cancel = this.#schedule(FETCH_LIMIT, resolve);
+      cancel = this.#schedule(longest, resolve);
     });
     await Promise.race([asked, late]);
     cancel();
@@ -148,12 +160,17 @@ class Issuers implements Identity {
     return [...this.#byIss.values()].map(({ config, keys }) => ({
       name: config.name,
       issuer: config.issuer,
-      keys: keys.keys.length,
+      keys: keys.keys.filter(({ algorithms }) => algorithms.size > 0).length,
+      unused: keys.unused,
       identities: keys.keys.reduce((sum, key) => sum + key.identities, 0),
       succeededAt: keys.succeededAt,
       failedAt: keys.failedAt,
       error: keys.error,
     }));
+  }
+
+  keysOf(issuer: string): readonly KeyView[] {
+    return this.#byIss.get(issuer)?.keys.keys ?? [];
   }
 
   caches() {
@@ -177,20 +194,26 @@ class Issuers implements Identity {
   }
 
   /** A first use; what cannot be answered at once is verified once for all who ask meanwhile. */
-  #begin(bearer: TokenBytes | string, digest: string, now: number): Verification | Promise<Verification> {
+  #begin(
+    bearer: TokenBytes | string,
+    digest: string,
+    now: number,
+    waiter: Waiter,
+  ): Verification | Promise<Verification> {
     const text = typeof bearer === "string" ? bearer : bearerText(bearer);
     if (text === undefined) return refused("credential-malformed");
     const token = parseToken(text);
     if (typeof token === "string") return refused(token);
     const { iss } = token.claims;
-    if (typeof iss !== "string") return refused(iss === undefined ? "claim-missing" : "claim-malformed");
+    if (typeof iss !== "string") return refused(iss === undefined ? "claim-missing" : "claim-malformed", "iss");
     const issuer = this.#byIss.get(iss);
-    if (issuer === undefined) return refused("issuer-unknown");
+    if (issuer === undefined) return refused("issuer-unknown", "iss");
     const { version } = issuer.keys;
-    const begun = issuer.verify(token, now);
-    if (typeof begun === "string") return refused(begun);
+    const waiters = [waiter];
+    const begun = issuer.verify(token, now, () => waiters.some(({ wanted }) => wanted()));
+    if ("reason" in begun) return refused(begun.reason, begun.claim);
     const verification = begun.then((proof) => this.#settle(digest, issuer, version, proof));
-    this.#inFlight.add(digest, verification);
+    this.#inFlight.add(digest, verification, waiters);
     return verification;
   }
 
@@ -202,7 +225,7 @@ class Issuers implements Identity {
       this.#identities.add(identity);
       return identity;
     }
-    const verification = refused(proof.reason);
+    const verification = refused(proof.reason, proof.claim);
     if (LASTING.has(proof.reason)) this.#refusals.add({ digest, verification, issuer, version, refusedAt: at });
     return verification;
   }
@@ -227,8 +250,8 @@ function digestOf(token: TokenBytes | string): string {
   return hash("sha256", input, "binary");
 }
 
-function refused(reason: Reason): Verification {
-  return { principal: undefined, reason };
+function refused(reason: Reason, claim?: string): Verification {
+  return { principal: undefined, reason, claim };
 }
 
 /** What setTimeout takes; a longer delay would run at once. */

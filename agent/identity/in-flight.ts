@@ -4,9 +4,16 @@ import { keyOf, type Verification } from "./cache.ts";
 /** More than all issuers together have under way. */
 const MOST = 8192;
 
+/** Who asked for a verification. */
+export interface Waiter {
+  /** Whether it can still be answered. */
+  readonly wanted: () => boolean;
+}
+
 interface Entry {
   readonly digest: string;
   readonly verification: Promise<Verification>;
+  readonly waiters: Waiter[];
 }
 
 /**
@@ -19,13 +26,17 @@ interface Entry {
 export class InFlight {
   readonly #entries = new LRUCache<number, Entry>({ max: MOST });
 
-  find(digest: string): Promise<Verification> | undefined {
+  /** The verification of a credential, for one more who waits for it. */
+  join(digest: string, waiter: Waiter): Promise<Verification> | undefined {
     const entry = this.#entries.get(keyOf(digest));
-    return entry?.digest === digest ? entry.verification : undefined;
+    if (entry?.digest !== digest) return undefined;
+    entry.waiters.push(waiter);
+    return entry.verification;
   }
 
-  add(digest: string, verification: Promise<Verification>): void {
-    this.#entries.set(keyOf(digest), { digest, verification });
+  /** @param waiters the first; who joins later is added to the list */
+  add(digest: string, verification: Promise<Verification>, waiters: Waiter[]): void {
+    this.#entries.set(keyOf(digest), { digest, verification, waiters });
   }
 
   delete(digest: string): void {

@@ -1,4 +1,5 @@
 import { createPublicKey, type JsonWebKeyInput, type KeyObject } from "node:crypto";
+import { isRoca } from "./roca.ts";
 
 /** One usable public key of an issuer. */
 export interface Key {
@@ -10,12 +11,21 @@ export interface Key {
   readonly publicKey: KeyObject;
   /** The JWS algorithms it may be used with, of those that the issuer allows. None where the key is weak. */
   readonly algorithms: ReadonlySet<string>;
-  /** Too weak for any algorithm. */
-  readonly weak: boolean;
+  /** Why it is too weak for any algorithm; undefined where it is not. */
+  readonly weakness: string | undefined;
   /** Milliseconds since the epoch after which nothing may rest on this key. 0 once it is gone at the provider. */
   until: number;
   /** Cached identities that rest on this key. */
   identities: number;
+}
+
+/** Why a member of a JWKS is not used. */
+export interface Unused {
+  readonly kid: string | undefined;
+  /** What it is or is not; safe to show, but for the key id. */
+  readonly why: string;
+  /** Whether that is as it should be: a JWKS may hold keys for others, too (RFC 7517, section 5). */
+  readonly expected: boolean;
 }
 
 const RSA = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
@@ -38,27 +48,41 @@ let keys = 0;
  *
  * @param jwk what the provider wrote; any JSON
  * @param allowed the issuer's algorithms
- * @returns undefined for a key that is not for checking signatures, or that this agent does not understand
- *   (RFC 7517, section 5: such a key is ignored)
+ * @returns why not, for a key that is not for checking signatures, or that this agent does not understand
  */
-export function importKey(jwk: unknown, allowed: readonly string[]): Key | undefined {
-  if (!isRecord(jwk) || !isForVerifying(jwk)) return undefined;
+export function importKey(jwk: unknown, allowed: readonly string[]): Key | Unused {
+  if (!isRecord(jwk)) return { kid: undefined, why: "it is not an object", expected: false };
+  const kid = typeof jwk.kid === "string" ? jwk.kid : undefined;
+  const unused = (why: string, expected = false): Unused => ({ kid, why, expected });
+  if (jwk.d !== undefined || jwk.k !== undefined) return unused("it is symmetric, or its private part is published");
+  if (!isForVerifying(jwk)) return unused("it is for something else than checking signatures", true);
+  if (!isNamed(jwk)) return unused(`its kid or alg is not a text, or its kid is longer than ${LARGEST_KID} characters`);
+  if (!isUnderstood(jwk)) return unused("it is of a type or curve that is not known here", true);
   const bare = bareKey(jwk);
-  const publicKey = bare === undefined ? undefined : read(bare);
-  if (bare === undefined || publicKey === undefined) return undefined;
-  const { kid, alg } = jwk;
-  const weak = isWeak(bare);
-  const fitting = (weak ? [] : algorithmsOf(bare)).filter((algorithm) => alg === undefined || alg === algorithm);
+  if (bare === undefined) return unused("its numbers are not base64url without padding");
+  const publicKey = read(bare);
+  if (publicKey === undefined) return unused("its numbers are not a key");
+  const weakness = weaknessOf(bare);
+  const { alg } = jwk;
+  const fitting = weakness === undefined ? algorithmsOf(bare) : [];
+  const algorithms = fitting.filter((name) => (alg === undefined || alg === name) && allowed.includes(name));
+  const fingerprint = JSON.stringify([kid, alg, bare]);
   return {
-    kid: kid as string | undefined,
-    fingerprint: JSON.stringify([kid, alg, bare]),
+    kid,
+    fingerprint,
     id: ++keys,
     publicKey,
-    algorithms: new Set(fitting.filter((algorithm) => allowed.includes(algorithm))),
-    weak,
+    algorithms: new Set(algorithms),
+    weakness,
     until: 0,
     identities: 0,
   };
+}
+
+/** Why a key is not used although it was imported; undefined where it is. */
+export function unusedOf({ kid, algorithms, weakness }: Key): Unused | undefined {
+  if (weakness !== undefined) return { kid, why: weakness, expected: false };
+  return algorithms.size > 0 ? undefined : { kid, why: "it is for none of the issuer's algorithms", expected: true };
 }
 
 /** Undefined for numbers that are no key, such as a point that is not on its curve. */
@@ -70,13 +94,21 @@ function read(key: JsonWebKey): KeyObject | undefined {
   }
 }
 
-/** RFC 7517, sections 4.2 to 4.5. A published private or symmetric key proves nothing any more. */
-function isForVerifying({ use, key_ops, kid, alg, d, k }: Record<string, unknown>): boolean {
-  if (d !== undefined || k !== undefined) return false;
+/** RFC 7517, sections 4.2 and 4.3. */
+function isForVerifying({ use, key_ops }: Record<string, unknown>): boolean {
   if (use !== undefined && use !== "sig") return false;
-  if (key_ops !== undefined && !(Array.isArray(key_ops) && key_ops.includes("verify"))) return false;
+  return key_ops === undefined || (Array.isArray(key_ops) && key_ops.includes("verify"));
+}
+
+/** RFC 7517, sections 4.4 and 4.5. */
+function isNamed({ kid, alg }: Record<string, unknown>): boolean {
   if (kid !== undefined && !(typeof kid === "string" && kid.length <= LARGEST_KID)) return false;
   return alg === undefined || typeof alg === "string";
+}
+
+function isUnderstood({ kty, crv }: Record<string, unknown>): boolean {
+  if (kty === "EC") return typeof crv === "string" && Object.hasOwn(EC, crv);
+  return kty === "RSA" || (kty === "OKP" && crv === "Ed25519");
 }
 
 /** The key's own numbers and nothing else: no certificate, no URL, no hint can take part in a check. */
@@ -95,12 +127,18 @@ function algorithmsOf({ kty, crv }: JsonWebKey): readonly string[] {
 }
 
 /** An exponent of 1 (or an even one) would make every signature forgeable. */
-function isWeak({ kty, n = "", e = "" }: JsonWebKey): boolean {
-  if (kty !== "RSA") return false;
-  const bits = bitsOf(Buffer.from(n, "base64url"));
+function weaknessOf({ kty, n = "", e = "" }: JsonWebKey): string | undefined {
+  if (kty !== "RSA") return undefined;
+  const modulus = Buffer.from(n, "base64url");
+  const bits = bitsOf(modulus);
+  if (bits < SMALLEST_MODULUS || bits > LARGEST_MODULUS) {
+    return `it is weak: an RSA modulus of ${bits} bits, and not ${SMALLEST_MODULUS} to ${LARGEST_MODULUS}`;
+  }
   const exponent = Buffer.from(e, "base64url");
-  const forgeable = bitsOf(exponent) < 2 || bitsOf(exponent) > 64 || ((exponent.at(-1) ?? 0) & 1) === 0;
-  return bits < SMALLEST_MODULUS || bits > LARGEST_MODULUS || forgeable;
+  if (bitsOf(exponent) < 2 || bitsOf(exponent) > 64 || ((exponent.at(-1) ?? 0) & 1) === 0) {
+    return "it is weak: an RSA exponent that is even, 1, or longer than 64 bits";
+  }
+  return isRoca(modulus) ? "it is weak: an RSA modulus that can be factored (ROCA, CVE-2017-15361)" : undefined;
 }
 
 /** The length of a big-endian number without its leading zeros. */

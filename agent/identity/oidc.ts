@@ -1,21 +1,24 @@
-import type { Reason } from "../../policies/decision.ts";
 import type { Principal } from "../../policies/principal.ts";
 import type { OidcIssuer } from "../config.ts";
 import { faultOf } from "./claims.ts";
 import type { Key } from "./key.ts";
-import { KeySet, type Surroundings } from "./keys.ts";
+import { KeySet, type Surroundings, type Wanted } from "./keys.ts";
 import { Pool } from "./pool.ts";
 import { type ClaimPaths, claimPaths, principalOf } from "./principal.ts";
+import { purposeFault } from "./purpose.ts";
+import type { Refusal } from "./refusal.ts";
 import type { Signatures } from "./signatures.ts";
 import { type Token, typeOf } from "./token.ts";
 
 /** What checking a token came to: a principal and the key it rests on, or a reason. */
-export type Proof = { readonly principal: Principal; readonly key: Key } | { readonly reason: Reason };
+export type Proof = { readonly principal: Principal; readonly key: Key } | Refusal;
 
 /** Signature checks of one issuer under way at a time; a thousand take some 50 to 200 ms. */
 const MOST_CHECKS = 1024;
 /** Tokens of one issuer that wait for its keys at a time. Apart from the checks: unknown keys do not hinder known ones. */
 const MOST_WAITING = 1024;
+
+const OVERLOADED: Refusal = { reason: "overloaded" };
 
 /** One issuer of type `oidc`: its keys, and what its tokens are held to. It outlives a reload that leaves it unchanged. */
 export class OidcVerifier {
@@ -40,7 +43,7 @@ export class OidcVerifier {
     this.#clock = world.clock;
     this.#signatures = signatures;
     this.#types = new Set(config.tokenTypes.map(typeOf));
-    this.#paths = claimPaths(config.claims);
+    this.#paths = claimPaths(config);
     this.asked = this.keys.refresh();
   }
 
@@ -48,15 +51,19 @@ export class OidcVerifier {
    * Checks a token of this issuer. A refusal that needs neither key nor signature is answered at once.
    *
    * @param now milliseconds since the epoch
-   * @returns a reason, or a promise that never rejects
+   * @param wanted whether somebody still waits for it
+   * @returns a refusal, or a promise that never rejects
    */
-  verify(token: Token, now: number): Reason | Promise<Proof> {
+  verify(token: Token, now: number, wanted: () => boolean): Refusal | Promise<Proof> {
     const fault = this.#faultOf(token, now);
     if (fault !== undefined) return fault;
-    const selection = this.keys.select(token.algorithm, token.kid, now);
-    if ("reason" in selection) return selection.reason;
-    if ("keys" in selection) return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys) : "overloaded";
-    return this.#waiting < MOST_WAITING ? this.#wait(token, selection.pending) : "overloaded";
+    const key = wantedBy(token, now);
+    const selection = this.keys.select(key, now);
+    if ("reason" in selection) return selection;
+    if ("keys" in selection) {
+      return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, wanted) : OVERLOADED;
+    }
+    return this.#waiting < MOST_WAITING ? this.#wait(token, key, selection.pending, wanted) : OVERLOADED;
   }
 
   /** One more snapshot uses this issuer. */
@@ -75,33 +82,34 @@ export class OidcVerifier {
     return this.#ended;
   }
 
-  #faultOf(token: Token, now: number): Reason | undefined {
-    if (!this.config.algorithms.includes(token.algorithm)) return "algorithm-refused";
-    if (!this.#types.has(token.type)) return "token-type";
-    return faultOf(token.claims, this.config, now);
+  #faultOf({ algorithm, type, claims }: Token, now: number): Refusal | undefined {
+    if (!this.config.algorithms.includes(algorithm)) return { reason: "algorithm-refused" };
+    if (!this.#types.has(type)) return { reason: "token-type" };
+    return purposeFault(type, claims, this.config.idTokens) ?? faultOf(claims, this.config, now);
   }
 
-  async #wait(token: Token, pending: Promise<void>): Promise<Proof> {
+  async #wait(token: Token, key: Wanted, pending: Promise<void>, wanted: () => boolean): Promise<Proof> {
     this.#waiting++;
     await pending;
     this.#waiting--;
     const now = this.#clock();
     const fault = this.#faultOf(token, now);
-    if (fault !== undefined) return { reason: fault };
-    const selection = this.keys.reselect(token.algorithm, token.kid, now);
+    if (fault !== undefined) return fault;
+    const selection = this.keys.reselect(key, now);
     if ("reason" in selection) return selection;
-    return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys) : { reason: "overloaded" };
+    return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, wanted) : OVERLOADED;
   }
 
   /** Only a token without `kid` has several keys to be tried. */
-  #check(token: Token, [key, ...others]: readonly Key[]): Promise<Proof> {
+  #check(token: Token, [key, ...others]: readonly Key[], wanted: () => boolean): Promise<Proof> {
     if (key === undefined) return Promise.resolve({ reason: "signature-invalid" });
     this.#checking++;
     // One promise for all that follows the check: each takes its time, and a new token passes through several.
-    return this.#signatures.check(token.text, token.algorithm, key).then(
-      (right) => {
+    return this.#signatures.check(token.text, token.algorithm, key, wanted).then(
+      (outcome) => {
         this.#checking--;
-        return right ? this.#proven(token, key) : this.#check(token, others);
+        if (outcome === "dropped") return OVERLOADED;
+        return outcome ? this.#proven(token, key) : this.#check(token, others, wanted);
       },
       () => {
         this.#checking--;
@@ -120,10 +128,14 @@ export class OidcVerifier {
 
   #principal(token: Token, key: Key): Proof {
     const principal = principalOf(token.claims, this.config, this.#paths, this.#pool);
-    if (typeof principal === "string") return { reason: principal };
+    if ("reason" in principal) return principal;
     const now = this.#clock();
     // Time has passed, and the provider may have withdrawn the key meanwhile.
     if (now >= principal.expiresAt) return { reason: "token-expired" };
     return now < key.until ? { principal, key } : this.keys.missing();
   }
+}
+
+function wantedBy({ algorithm, kid, claims: { iat } }: Token, arrivedAt: number): Wanted {
+  return { algorithm, kid, issuedAt: typeof iat === "number" ? iat : undefined, arrivedAt };
 }

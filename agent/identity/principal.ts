@@ -1,112 +1,175 @@
-import { type ClaimPath, claimAt, claimPath } from "../../policies/claim-path.ts";
-import type { Reason } from "../../policies/decision.ts";
+import { type ClaimPath, claimAt, claimPath, isMapping } from "../../policies/claim-path.ts";
 import type { Actor, Kind, Principal } from "../../policies/principal.ts";
-import type { OidcIssuer } from "../config.ts";
-import { type Claims, expiryOf, isDate, stringsOf } from "./claims.ts";
+import { typeName, Unknown } from "../../policies/unknown.ts";
+import type { ClaimPlace, OidcIssuer } from "../config.ts";
+import { type Claims, expiryOf, isDate, malformed, missing, stringsOf } from "./claims.ts";
+import { KindRules } from "./kind.ts";
 import type { Pool } from "./pool.ts";
+import type { Refusal } from "./refusal.ts";
 
-/** Where an issuer's claims stand: each a path of names. */
-export interface ClaimPaths {
-  readonly subject: ClaimPath;
-  readonly groups: ClaimPath;
-  readonly scopes: ClaimPath;
-  readonly kind: ClaimPath | undefined;
+/** Where a claim stands: the first of these that is there counts. */
+export type Sources = readonly Source[];
+
+interface Source {
+  readonly path: ClaimPath;
+  /** The keys of the mapping there are the values. */
+  readonly keys: boolean;
 }
 
+/** Where an issuer's claims stand, and by which of them a kind is told. */
+export interface ClaimPaths {
+  readonly subject: Sources;
+  readonly groups: Sources;
+  readonly scopes: Sources;
+  /** Empty where no claim says it. */
+  readonly kind: Sources;
+  readonly client: Sources;
+  readonly kindRules: KindRules;
+}
+
+const ACTOR = sourcesOf("act");
+/** OpenID Connect Core 1.0, section 2; RFC 9068, section 2.2. */
+const CLIENT: ClaimPlace = { first: ["azp", "client_id"] };
+/** The login, or else the issue. */
+const AUTHENTICATED_AT = sourcesOf({ first: ["auth_time", "iat"] });
 const LARGEST_SUBJECT = 1024;
 const LONGEST_ACT_CHAIN = 10;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 const NOBODY: readonly Actor[] = Object.freeze([]);
+const NONE: readonly string[] = Object.freeze([]);
 
 /** Where an issuer's configuration says that its claims stand. */
-export function claimPaths(claims: OidcIssuer["claims"]): ClaimPaths {
+export function claimPaths(issuer: Pick<OidcIssuer, "claims" | "kind" | "kindRules">): ClaimPaths {
+  const { claims } = issuer;
   return {
-    subject: claimPath(claims.subject),
-    groups: claimPath(claims.groups),
-    scopes: claimPath(claims.scopes),
-    kind: claims.kind === undefined ? undefined : claimPath(claims.kind),
+    subject: sourcesOf(claims.subject),
+    groups: sourcesOf(claims.groups),
+    scopes: sourcesOf(claims.scopes),
+    kind: claims.kind === undefined ? [] : sourcesOf(claims.kind),
+    client: sourcesOf(claims.client ?? CLIENT),
+    kindRules: new KindRules(issuer),
   };
 }
 
+/** The places in the order in which they are looked at. */
+export function sourcesOf(place: ClaimPlace): Sources {
+  if (typeof place === "object" && "first" in place) return place.first.flatMap(sourcesOf);
+  if (typeof place === "object" && "keysOf" in place) return [{ path: claimPath(place.keysOf), keys: true }];
+  return [{ path: claimPath(place), keys: false }];
+}
+
 /**
- * The principal that verified claims describe, or why they describe none.
+ * The principal that verified claims describe, or why they describe none. Only what proves something can refuse; the
+ * rest is Unknown where it cannot be read, for the rules that need it to refuse.
  *
  * @param verified they become a part of the principal and are frozen
  */
-export function principalOf(verified: Claims, issuer: OidcIssuer, paths: ClaimPaths, pool: Pool): Principal | Reason {
+export function principalOf(verified: Claims, issuer: OidcIssuer, paths: ClaimPaths, pool: Pool): Principal | Refusal {
   const claims = pool.compact(verified);
-  const subject = claimAt(claims, paths.subject);
-  if (subject === undefined) return "claim-missing";
-  const groups = listOf(claims, paths.groups, stringsOf);
-  const scopes = listOf(claims, paths.scopes, scopesOf);
-  const kind = kindOf(claims, paths.kind, issuer.kind);
-  const actor = actorsOf(claims.act);
-  const { exp, aud, auth_time: time = claims.iat } = claims;
-  const complete = isSubject(subject) && groups !== undefined && scopes !== undefined && kind !== undefined;
-  if (!complete || actor === undefined || !isDate(exp)) return "claim-malformed";
-  if (time !== undefined && !isDate(time)) return "claim-malformed";
+  const subject = valueAt(claims, paths.subject);
+  if (subject === undefined) return missing(nameOf(paths.subject));
+  const { exp, aud } = claims;
+  if (!isSubject(subject)) return malformed(nameOf(paths.subject));
+  if (!isDate(exp)) return malformed("exp");
+  const listed = (list: readonly string[]) => pool.list(list);
+  const time = read(claims, AUTHENTICATED_AT, undefined, dateOf, "a date in seconds");
   return Object.freeze({
     issuer: issuer.name,
     subject,
-    kind,
-    groups: pool.list(groups),
-    scopes: pool.list(scopes),
+    kind: read(claims, paths.kind, undefined, kindOf, "`person`, `workload` or `agent`") ?? paths.kindRules.of(claims),
+    groups: mapped(read(claims, paths.groups, NONE, textsOf, "texts"), listed),
+    scopes: mapped(read(claims, paths.scopes, NONE, scopesOf, "texts"), listed),
     audiences: pool.list(stringsOf(aud) ?? []),
     claims,
-    actor,
+    client: read(claims, paths.client, undefined, clientOf, "a text"),
+    actor: read(claims, ACTOR, NOBODY, actorsOf, "a chain of at most 10 actors, each with `sub`"),
     arn: undefined,
     uri: undefined,
-    authenticatedAt: time === undefined ? undefined : time * 1000,
+    authenticatedAt: time,
     expiresAt: expiryOf(exp, issuer.clockTolerance),
     bound: "",
   });
+}
+
+function mapped<T>(value: T | Unknown, change: (value: T) => T): T | Unknown {
+  return value instanceof Unknown ? value : change(value);
+}
+
+/** @param otherwise what counts where there is no such claim */
+function read<T, N extends T | undefined>(
+  claims: Claims,
+  sources: Sources,
+  otherwise: N,
+  as: (value: unknown) => T | undefined,
+  expected: string,
+): T | N | Unknown {
+  const value = valueAt(claims, sources);
+  if (value === undefined) return otherwise;
+  if (value instanceof Unknown) return value;
+  return as(value) ?? unreadable(sources, value, expected);
+}
+
+function unreadable(sources: Sources, value: unknown, expected: string): Unknown {
+  return new Unknown(nameOf(sources), `${typeName(value)} that cannot be read; expected ${expected}`);
+}
+
+/** As an explanation names it. */
+export function nameOf(sources: Sources): string {
+  return sources.map(({ path }) => path.text).join(" or ");
+}
+
+/** The first that is there; Unknown where that is not the claim itself. */
+export function valueAt(claims: Claims, sources: Sources): unknown {
+  for (const { path, keys } of sources) {
+    const value = claimAt(claims, path);
+    if (value !== undefined) return keys && !(value instanceof Unknown) ? keysOf(value, path) : value;
+  }
+  return undefined;
+}
+
+/** A key with `false` or `null` says that it is none. */
+function keysOf(value: unknown, path: ClaimPath): readonly string[] | Unknown {
+  if (!isMapping(value)) return new Unknown(path.text, `${typeName(value)} that cannot be read; expected a mapping`);
+  return Object.keys(value).filter((key) => value[key] !== false && value[key] !== null);
 }
 
 function isSubject(value: unknown): value is string {
   return typeof value === "string" && value !== "" && value.length <= LARGEST_SUBJECT && !CONTROL.test(value);
 }
 
-function listOf(
-  claims: Claims,
-  path: ClaimPath,
-  read: (value: unknown) => readonly string[] | undefined,
-): readonly string[] | undefined {
-  const value = claimAt(claims, path);
-  if (value !== undefined) return read(value);
-  return isElsewhere(claims, path) ? undefined : [];
-}
-
-/**
- * OpenID Connect Core 1.0, section 5.6.2: the issuer has the claim, but not in this token (Entra ID does so with many
- * groups). Unknown is not none: a rule that denies a group would be passed by.
- */
-function isElsewhere(claims: Claims, [name = ""]: ClaimPath): boolean {
-  const names = claims._claim_names;
-  return typeof names === "object" && names !== null && Object.hasOwn(names, name);
+/** A list of texts, or one. `null` in it counts as none. */
+function textsOf(value: unknown): readonly string[] | undefined {
+  const texts = stringsOf(value);
+  return texts === undefined && Array.isArray(value) ? stringsOf(value.filter((member) => member !== null)) : texts;
 }
 
 /** RFC 6749, section 3.3: separated by spaces; some issuers write a list. */
 function scopesOf(value: unknown): readonly string[] | undefined {
-  if (typeof value !== "string") return stringsOf(value);
+  if (typeof value !== "string") return textsOf(value);
   return value.split(" ").filter((scope) => scope !== "");
 }
 
-function kindOf(claims: Claims, path: ClaimPath | undefined, otherwise: Kind): Kind | undefined {
-  const value = path === undefined ? undefined : claimAt(claims, path);
-  if (value === undefined) return path !== undefined && isElsewhere(claims, path) ? undefined : otherwise;
+function kindOf(value: unknown): Kind | undefined {
   return value === "person" || value === "workload" || value === "agent" ? value : undefined;
+}
+
+function clientOf(value: unknown): string | undefined {
+  return isSubject(value) ? value : undefined;
+}
+
+function dateOf(value: unknown): number | undefined {
+  return isDate(value) ? value * 1000 : undefined;
 }
 
 /** RFC 8693, section 4.1: the current actor, and within it those before. */
 function actorsOf(act: unknown): readonly Actor[] | undefined {
-  if (act === undefined) return NOBODY;
   const actors: Actor[] = [];
-  for (let actor: unknown = act; actor !== undefined; actor = (actor as Claims).act) {
-    if (typeof actor !== "object" || actor === null || actors.length === LONGEST_ACT_CHAIN) return undefined;
-    const { sub, iss } = actor as Claims;
-    if (!isSubject(sub) || !(iss === undefined || typeof iss === "string")) return undefined;
-    actors.push(Object.freeze({ subject: sub, issuer: iss }));
+  for (let actor = act; actor !== undefined && actor !== null; actor = actor.act) {
+    if (!isMapping(actor) || actors.length === LONGEST_ACT_CHAIN) return undefined;
+    const { sub, iss } = actor;
+    if (!isSubject(sub) || !(iss === undefined || iss === null || typeof iss === "string")) return undefined;
+    actors.push(Object.freeze({ subject: sub, issuer: iss ?? undefined }));
   }
   return Object.freeze(actors);
 }

@@ -1,12 +1,9 @@
 /** What the thread of signatures.ts runs. */
 import type { KeyObject } from "node:crypto";
-import { setPriority } from "node:os";
 import { parentPort } from "node:worker_threads";
+import { standBack } from "../stand-back.ts";
 import { isSignedBy } from "./signature.ts";
 import { type Batch, OUTCOME } from "./signature-batch.ts";
-
-/** Behind all that answers requests, HAProxy too: where cores are few, new tokens wait rather than known ones. */
-const NICE = 10;
 
 const keys = new Map<number, KeyObject>();
 
@@ -32,6 +29,5 @@ function onBatch({ anew, keys: told, tokens, lengths, algorithms, keyIds }: Batc
   parentPort?.postMessage(outcomes);
 }
 
-// Linux has priorities by thread, and 0 is the calling one; elsewhere it would be the whole process.
-if (process.platform === "linux") setPriority(0, NICE);
+standBack();
 parentPort?.on("message", onBatch);

@@ -50,5 +50,15 @@ export function isSignedBy(token: Buffer, algorithm: string, key: KeyObject): bo
   const { hash, ...how } = scheme;
   const end = token.lastIndexOf(".");
   const signature = Buffer.from(token.toString("latin1", end + 1), "base64url");
+  if (!hasLength(signature, key)) return false;
   return verify(hash, token.subarray(0, end), { key, ...how }, signature);
+}
+
+/**
+ * RFC 8017, section 8: as long as the modulus. OpenSSL reads a PSS signature that begins with a zero without it, too, and
+ * a token would have two spellings. Those of other keys it holds to their length itself.
+ */
+function hasLength(signature: Buffer, { asymmetricKeyDetails }: KeyObject): boolean {
+  const bits = asymmetricKeyDetails?.modulusLength;
+  return bits === undefined || signature.length === Math.ceil(bits / 8);
 }

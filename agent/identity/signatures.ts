@@ -7,6 +7,8 @@ import { type Batch, OUTCOME } from "./signature-batch.ts";
 /** Checks that the thread is given at a time, and how many such batches: while it does one the next is on its way. */
 const LARGEST_BATCH = 32;
 const MOST_BATCHES = 2;
+/** Checks that nobody waits for any more and that are done all the same, by a thread that has nothing else to do. */
+const MOST_SPARE = 128;
 /** Keys that the thread keeps; then it is told those in use anew. */
 const MOST_KEYS = 1_000;
 /** Milliseconds between two starts of a thread that fails. */
@@ -19,9 +21,12 @@ interface Asked {
   readonly text: string;
   readonly algorithm: string;
   readonly key: Key;
-  readonly resolve: (right: boolean) => void;
+  readonly wanted: () => boolean;
+  readonly resolve: (outcome: boolean | "dropped") => void;
   readonly reject: (error: Error) => void;
 }
+
+const ALWAYS = () => true;
 
 /**
  * Signature checks in a thread of their own, so that no number of new tokens makes known ones wait: a check takes 50 to
@@ -46,7 +51,7 @@ export class Signatures {
     this.#script = script;
   }
 
-  /** Starts the thread, which takes some tens of milliseconds. Resolves when it runs, or has failed. */
+  /** Starts the thread, which takes some tens of milliseconds. Resolves when it can check, or has failed. */
   async start(): Promise<void> {
     this.#running();
     await this.#online;
@@ -57,11 +62,12 @@ export class Signatures {
    *
    * @param text as token.ts has passed it
    * @param algorithm one of the key's
+   * @param wanted whether somebody still waits for it; where nobody does and others wait, it is dropped
    * @throws Error when it cannot be told: the thread has ended, or OpenSSL refuses to check
    */
-  check(text: string, algorithm: string, key: Key): Promise<boolean> {
+  check(text: string, algorithm: string, key: Key, wanted = ALWAYS): Promise<boolean | "dropped"> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ text, algorithm, key, resolve, reject });
+      this.#waiting.push({ text, algorithm, key, wanted, resolve, reject });
       if (this.#planned) return;
       this.#planned = true;
       setImmediate(() => {
@@ -78,11 +84,29 @@ export class Signatures {
         this.#fail(this.#waiting.splice(0));
         return;
       }
-      const batch = this.#waiting.splice(0, LARGEST_BATCH);
+      const batch = this.#next();
+      if (batch.length === 0) return;
       this.#sent.push(batch);
       worker.ref();
       worker.postMessage(this.#messageOf(batch));
     }
+  }
+
+  /**
+   * What the thread is given next: what somebody waits for. What nobody waits for any more (its deadline has passed, its
+   * HAProxy has gone) never stands before that. It fills the cache, so a thread that has nothing else to do does it.
+   */
+  #next(): Asked[] {
+    const wanted = this.#waiting.filter((asked) => asked.wanted());
+    const kept = wanted.length > 0 ? wanted : this.#waiting.slice(-MOST_SPARE);
+    if (kept.length < this.#waiting.length) this.#drop(new Set(kept));
+    if (wanted.length === 0 && this.#sent.length > 0) return [];
+    return this.#waiting.splice(0, LARGEST_BATCH);
+  }
+
+  #drop(kept: ReadonlySet<Asked>): void {
+    for (const asked of this.#waiting) if (!kept.has(asked)) asked.resolve("dropped");
+    this.#waiting = [...kept];
   }
 
   #messageOf(batch: readonly Asked[]): Batch {
@@ -132,11 +156,13 @@ export class Signatures {
     worker.on("error", () => {});
     worker.on("exit", () => this.#ended());
     this.#worker = worker;
+    // A thread is online before it has loaded what it runs; it answers an empty batch once it has.
+    this.#sent.push([]);
+    worker.postMessage(this.#messageOf([]));
     this.#online = new Promise((resolve) => {
-      worker.once("online", resolve);
+      worker.once("message", () => resolve());
       worker.once("exit", () => resolve());
     });
-    void this.#online.then(() => this.#rest());
     return worker;
   }
 

@@ -95,7 +95,8 @@ function decode(segment: string): Readonly<Record<string, unknown>> | undefined 
   return isCanonical(segment) ? parseObject(Buffer.from(segment, "base64url")) : undefined;
 }
 
-function isCanonical(segment: string): boolean {
+/** Whether it is base64url as RFC 7515, section 2, writes it: no padding, and no other spelling of the same bytes. */
+export function isCanonical(segment: string): boolean {
   if (!BASE64URL.test(segment)) return false;
   const rest = segment.length % 4;
   if (rest === 0) return true;

@@ -34,6 +34,10 @@ export class Answered implements Observation {
     return this.answer.principal;
   }
 
+  get claim() {
+    return this.answer.claim;
+  }
+
   get requestId() {
     return this.answer.request.id;
   }

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { NotifyCursor } from "../../protocol/decode.ts";
-import { SpopError } from "../../protocol/errors.ts";
+import { SPOP_ERRORS, SpopError } from "../../protocol/errors.ts";
 import { type Frame, FrameDecoder } from "../../protocol/frame-decoder.ts";
 import { encodeAgentHello, encodeDisconnect, type Hello, readDisconnect, readHello } from "../../protocol/handshake.ts";
 import { FRAME_TYPE, STATUS } from "../../protocol/spop.ts";
@@ -10,7 +10,9 @@ import { type AuthorizeRequest, RequestReader } from "../request.ts";
 import type { Snapshot } from "../snapshot.ts";
 import type { ServerEvents } from "../telemetry/events.ts";
 import { AckBatch, type Answered } from "./ack-batch.ts";
-import { FRAMES_IN_FLIGHT, type LargestAck, pipeliningFits } from "./pipelining.ts";
+import type { Engine, Engines } from "./engines.ts";
+import type { HalfSent, Holder, Patience } from "./half-sent.ts";
+import { FRAMES_IN_FLIGHT, pipeliningFits } from "./pipelining.ts";
 
 /** Largest frame accepted from HAProxy, in bytes; a larger tune.bufsize is answered with this. */
 export const LARGEST_FRAME = 256 * 1024;
@@ -18,8 +20,7 @@ export const LARGEST_FRAME = 256 * 1024;
 const LARGEST_HELLO = 4096;
 /** Bytes that Node reads from a socket at once: a read of fewer has emptied it. */
 const LARGEST_READ = 65_536;
-/** Milliseconds a new connection has for its HELLO, and a closing one for its last bytes. */
-const HELLO_TIMEOUT = 10_000;
+/** Milliseconds that a closing connection has for its last bytes. */
 const CLOSE_TIMEOUT = 1_000;
 /** Milliseconds past the deadline after which HAProxy has given up: the generated `timeout processing` is this longer. */
 const PROCESSING_MARGIN = 100;
@@ -32,8 +33,10 @@ export interface Shared {
   inFlight: number;
   /** Requests that were answered. */
   requests: number;
-  readonly largestAck: LargestAck;
-  /** Called when a contract has made the largest ACK grow. */
+  readonly patience: Patience;
+  readonly halfSent: HalfSent;
+  readonly engines: Engines;
+  /** Called when a contract has made the largest ACK of an engine grow. */
   readonly grown: () => void;
   /** Called when a HAProxy that asks for pipelining does not get it. */
   readonly unpipelined: () => void;
@@ -41,8 +44,14 @@ export interface Shared {
   readonly events: ServerEvents;
 }
 
+/** Two numbers of bytes that do not go together: what HAProxy offers, and what it would get. */
+export interface Obstacle {
+  readonly maxFrameSize: number;
+  readonly largestAck: number;
+}
+
 /** One connection from HAProxy: HELLO, then a verdict for every NOTIFY, in time, until either side leaves. */
-export class Connection {
+export class Connection implements Holder {
   readonly #socket: Socket;
   readonly #shared: Shared;
   readonly #ended: (connection: Connection) => void;
@@ -57,9 +66,12 @@ export class Connection {
   /** A read is under way that has emptied the socket: what it asks is answered at its end. */
   #emptied = false;
   #offered: Hello | undefined;
+  #engine: Engine | undefined;
   #pipelined = false;
   #channel: Channel | undefined;
   #closing = false;
+  /** It holds a part of a frame. */
+  #half = false;
   /** Until the HELLO it waits for that; once the agent leaves, for HAProxy to leave, too. */
   #timer: NodeJS.Timeout;
 
@@ -70,7 +82,7 @@ export class Connection {
     shared.events.connected();
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 30_000);
-    this.#timer = setTimeout(() => this.disconnect(STATUS.timeout, "no HELLO"), HELLO_TIMEOUT);
+    this.#timer = setTimeout(() => this.disconnect(STATUS.timeout, "no HELLO"), shared.patience.hello);
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
     socket.on("drain", () => socket.resume());
     // HAProxy 3.1 and later end an idle connection by a reset: a normal end, told by the "close" that follows.
@@ -79,14 +91,32 @@ export class Connection {
     socket.on("close", () => this.#closed());
   }
 
-  /** The max-frame-size that HAProxy offers, in bytes, where it would have several NOTIFYs under way; else undefined. */
-  get pipelineable(): number | undefined {
-    return this.#offered?.pipelining === true ? this.#offered.maxFrameSize : undefined;
+  /** What keeps this HAProxy, which asks for it, from having several NOTIFYs under way; undefined where nothing does. */
+  get obstacle(): Obstacle | undefined {
+    if (this.#offered?.pipelining !== true) return undefined;
+    const { maxFrameSize } = this.#offered;
+    const largestAck = this.#engine?.largestAck(this.#shared.snapshot.policies) ?? 0;
+    return pipeliningFits(largestAck, maxFrameSize) ? undefined : { maxFrameSize, largestAck };
   }
 
   /** Whether HAProxy may have several NOTIFYs under way here. */
   get pipelined(): boolean {
     return this.#pipelined;
+  }
+
+  /** Whether HAProxy has said HELLO. */
+  get greeted(): boolean {
+    return this.#offered !== undefined;
+  }
+
+  giveUp(why: Parameters<Holder["giveUp"]>[0]): void {
+    this.#shared.events.protocolError(why);
+    this.disconnect(SPOP_ERRORS[why], why);
+  }
+
+  /** Closes at once, without a word. */
+  abandon(): void {
+    this.#socket.destroy();
   }
 
   /** Sends what was answered, says DISCONNECT and closes. What HAProxy has under way here is lost: it refuses it. */
@@ -98,6 +128,7 @@ export class Connection {
     if (this.#closing) return;
     this.#flush();
     this.#closing = true;
+    this.#letGo();
     this.#socket.end(last);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT).unref();
@@ -105,6 +136,7 @@ export class Connection {
 
   #closed(): void {
     this.#closing = true;
+    this.#letGo();
     clearTimeout(this.#timer);
     this.#shared.events.disconnected();
     this.#ended(this);
@@ -127,6 +159,18 @@ export class Connection {
     }
     if (this.#emptied) this.#flush();
     this.#emptied = false;
+    if (this.#half || this.#decoder.held > 0) this.#noteHalf();
+  }
+
+  #noteHalf(): void {
+    const { halves, held } = this.#decoder;
+    this.#half = held > 0;
+    this.#shared.halfSent.note(this, halves, held);
+  }
+
+  #letGo(): void {
+    this.#decoder.discard();
+    if (this.#half) this.#noteHalf();
   }
 
   #frame(frame: Frame): void {
@@ -147,7 +191,8 @@ export class Connection {
     }
     const maxFrameSize = Math.min(offered.maxFrameSize, LARGEST_FRAME);
     this.#offered = offered;
-    this.#pipelined = offered.pipelining && pipeliningFits(this.#shared.largestAck.bytes, offered.maxFrameSize);
+    this.#engine = this.#shared.engines.of(offered.engineId);
+    this.#pipelined = offered.pipelining && this.obstacle === undefined;
     if (offered.pipelining && !this.#pipelined) this.#shared.unpipelined();
     // A frame of exactly the largest size wedges HAProxy 3.1 and later; the prefix of four bytes is in no frame's size.
     const buffer = offered.maxFrameSize + 4;
@@ -174,21 +219,25 @@ export class Connection {
   /** The contract comes with the NOTIFYs only, and one that names more variables makes the largest ACK larger. */
   #learn(channel: Channel): void {
     this.#channel = channel;
-    if (this.#shared.largestAck.learn(channel.contract)) this.#shared.grown();
+    if (this.#engine?.learn(channel.contract)) this.#shared.grown();
   }
 
-  /** A first verification: it may take its time, its request may not. The work goes on and answers the next one. */
+  /**
+   * A first verification: it may take its time, its request may not. The work goes on and answers the next one, unless
+   * it is in the way of what can still be answered.
+   */
   #await(frame: Frame, pending: Promise<Answer>, request: AuthorizeRequest, snapshot: Snapshot): void {
     const shared = this.#shared;
     const started = this.#readAt;
     const { deadline, limits } = snapshot.config;
     const ids = Buffer.from(frame.bytes.subarray(frame.idsStart, frame.payloadStart));
-    if (shared.inFlight >= limits.inFlight) {
+    let settled = shared.inFlight >= limits.inFlight;
+    request.wanted = () => !settled && !this.#closing;
+    if (settled) {
       this.#answer(ids, 0, ids.length, refuse(request, snapshot, "overloaded"), started, false);
       return;
     }
     shared.inFlight++;
-    let settled = false;
     const settle = (answer: Answer) => {
       if (settled) return;
       settled = true;

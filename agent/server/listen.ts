@@ -2,6 +2,7 @@ import { lstatSync, unlinkSync } from "node:fs";
 import { connect, type Server } from "node:net";
 import type { Address } from "../config.ts";
 import { holderOf } from "./holder.ts";
+import { admit } from "./socket-file.ts";
 
 // HAProxy opens a burst of connections after a stall or a reload: 131 to 151 were seen at 500 requests a second.
 const BACKLOG = 1024;
@@ -10,7 +11,7 @@ const BACKLOG = 1024;
  * Binds a server to one address, TCP or unix socket.
  *
  * A socket file that a killed process left behind is replaced; one that somebody still answers on, or a file that
- * is no socket, is not touched. The socket file has its mode from the moment it exists.
+ * is no socket, is not touched. The socket file never lets in more than its mode says, from the moment it exists.
  *
  * @throws Error that names the address and what to do, when it cannot be bound
  */
@@ -18,7 +19,9 @@ export async function listen(server: Server, address: Address): Promise<void> {
   if ("path" in address) await removeStale(address.path);
   try {
     await bind(server, address);
+    if ("path" in address) admit(address);
   } catch (error) {
+    server.close();
     throw new Error(`cannot listen on ${addressText(address)}: ${bindProblem(error, address)}`, { cause: error });
   }
 }
@@ -50,13 +53,9 @@ function bind(server: Server, address: Address): Promise<void> {
       server.listen({ host: address.host, port: address.port, backlog: BACKLOG, exclusive: true });
       return;
     }
-    // bind(2) happens within listen(), so the mask is in force for this one file only.
-    const before = process.umask(0o777 & ~address.mode);
-    try {
-      server.listen({ path: address.path, backlog: BACKLOG, exclusive: true });
-    } finally {
-      process.umask(before);
-    }
+    // bind(2) happens within listen(). The file is its owner's alone until `admit`, by the umask of `countersign serve`:
+    // one that is set here would be the whole process's, and another thread cannot set it.
+    server.listen({ path: address.path, backlog: BACKLOG, exclusive: true });
   });
 }
 
@@ -85,10 +84,14 @@ function taken(address: Address): string {
 }
 
 function bindProblem(error: unknown, address: Address): string {
-  const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+  const code = error instanceof Error && "code" in error ? String(error.code) : textOf(error);
   if (code === "EADDRINUSE") return taken(address);
   if (code === "EACCES" || code === "EPERM") return "permission denied";
   if (code === "EADDRNOTAVAIL") return "this machine has no such address";
   if (code === "ENOENT") return "its directory does not exist";
   return code;
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

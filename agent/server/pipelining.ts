@@ -1,5 +1,4 @@
 import type { Contract } from "../../haproxy/contract.ts";
-import type { VariableName } from "../../haproxy/variables.ts";
 import type { Policies } from "../../policies/policies.ts";
 import { LARGEST_CHALLENGE } from "../challenge.ts";
 import { LARGEST_ID } from "../request.ts";
@@ -27,47 +26,11 @@ export function pipeliningFits(largestAck: number, maxFrameSize: number): boolea
   return FRAMES_IN_FLIGHT * largestAck < maxFrameSize + 4;
 }
 
-/** The largest ACK there can be, by the policies in force and by every contract that a HAProxy has shown. */
-export class LargestAck {
-  #policies: Policies;
-  /** The contract comes with the first NOTIFY only; until then it is taken to be the one that is generated. */
-  #variables: ReadonlySet<VariableName> = new Set(["subject"]);
-  #bytes: number;
-
-  constructor(policies: Policies) {
-    this.#policies = policies;
-    this.#bytes = this.#compute();
-  }
-
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** Counts for other policies from now on. */
-  update(policies: Policies): void {
-    this.#policies = policies;
-    this.#bytes = this.#compute();
-  }
-
-  /** Counts for this contract, too, for good. Returns whether the largest ACK has grown by it. */
-  learn({ variables }: Pick<Contract, "variables">): boolean {
-    if (variables.every((name) => this.#variables.has(name))) return false;
-    this.#variables = new Set([...this.#variables, ...variables]);
-    this.#bytes = this.#compute();
-    return true;
-  }
-
-  #compute(): number {
-    const headers = this.#policies.uses.identityHeaders.map(({ name }) => name);
-    return largestAck(this.#policies, { variables: [...this.#variables], headers });
-  }
-}
-
 /** Largest ACK in bytes that these policies can cause on a channel with this contract, length prefix included. */
 export function largestAck(policies: Policies, contract: Pick<Contract, "variables" | "headers">): number {
   const principal = contract.variables.reduce((sum, name) => sum + action(name, LARGEST_VARIABLE), 0);
   const common =
-    FRAME_OVERHEAD + action("id", LARGEST_ID) + action("reason", 32) + action("rule", longestRule(policies));
+    FRAME_OVERHEAD + action("id", LARGEST_ID) + action("reason", 32) + action("rule", longest(policies, "rule"));
   const both = common + action("revision", policies.revision.length) + action("verdict", 5) + principal;
   const deny = action("challenge", LARGEST_CHALLENGE) + action("status", 9);
   return both + Math.max(deny, largestAllow(policies, contract.headers));
@@ -76,15 +39,14 @@ export function largestAck(policies: Policies, contract: Pick<Contract, "variabl
 function largestAllow(policies: Policies, headers: readonly string[]): number {
   const max = new Map(policies.uses.identityHeaders.map(({ name, max }) => [name, max]));
   const identity = headers.reduce((sum, name) => sum + action("header_00", max.get(name) ?? 0), 0);
-  const backend = Math.max(0, ...policies.services.map((service) => service.backend.length));
-  return identity + action("forward", 1) + action("backend", backend);
+  return identity + action("forward", 1) + action("backend", longest(policies, "backend"));
 }
 
-function longestRule(policies: Policies): number {
-  let longest = 0;
+function longest(policies: Policies, name: "rule" | "backend"): number {
+  let most = 0;
   for (const service of policies.services)
-    for (const { rule } of service.routes) longest = Math.max(longest, rule.length);
-  return longest;
+    for (const route of service.routes) most = Math.max(most, route[name].length);
+  return most;
 }
 
 /** One SET-VAR: type, number of arguments and scope, the name, and a string of at most `value` bytes. */

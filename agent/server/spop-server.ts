@@ -5,14 +5,23 @@ import type { Address } from "../config.ts";
 import type { Snapshot } from "../snapshot.ts";
 import type { ServerEvents } from "../telemetry/events.ts";
 import { Connection, type Shared } from "./connection.ts";
+import { Engines } from "./engines.ts";
+import { HalfSent, PATIENCE, type Patience } from "./half-sent.ts";
 import { allOf, listen } from "./listen.ts";
-import { LargestAck, pipeliningFits } from "./pipelining.ts";
 
 /**
  * Milliseconds without a request after which a draining server believes that HAProxy has gone elsewhere. Before that
  * HAProxy must have found its health checks refused: the generated ones come once a second, the second 250 ms later.
  */
 const QUIET = 1_500;
+
+export interface ServerOptions {
+  readonly snapshot: Snapshot;
+  readonly events: ServerEvents;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+  readonly patience?: Partial<Patience>;
+}
 
 /** The agent's listeners for HAProxy and all their connections. */
 export class SpopServer {
@@ -23,14 +32,17 @@ export class SpopServer {
   #emptied: () => void = () => {};
   #closed: Promise<void> | undefined;
 
-  constructor(options: { readonly snapshot: Snapshot; readonly events: ServerEvents; readonly clock: () => number }) {
+  constructor(options: ServerOptions) {
     const { snapshot, events, clock } = options;
+    const patience = { ...PATIENCE, ...options.patience };
     this.#shared = {
       snapshot,
       draining: false,
       inFlight: 0,
       requests: 0,
-      largestAck: new LargestAck(snapshot.policies),
+      patience,
+      halfSent: new HalfSent(patience),
+      engines: new Engines(),
       // After this turn, whose answers are still sent.
       grown: () => setImmediate(() => this.#endUnfit()),
       unpipelined: () => events.unpipelined(this.pipeliningAdvice() ?? ""),
@@ -89,29 +101,24 @@ export class SpopServer {
    */
   update(snapshot: Snapshot): void {
     this.#shared.snapshot = snapshot;
-    this.#shared.largestAck.update(snapshot.policies);
     this.#endUnfit();
   }
 
   #endUnfit(): void {
     for (const connection of this.#connections) {
-      if (connection.pipelined && !this.#fits(connection.pipelineable)) {
+      if (connection.pipelined && connection.obstacle !== undefined) {
         connection.disconnect(STATUS.normal, "answers have grown");
       }
     }
   }
 
-  #fits(maxFrameSize: number | undefined): boolean {
-    return maxFrameSize === undefined || pipeliningFits(this.#shared.largestAck.bytes, maxFrameSize);
-  }
-
   /** What to set in HAProxy so that connections can be pipelined; undefined where they are. */
   pipeliningAdvice(): string | undefined {
-    const unfit = this.#connections.values().find(({ pipelineable }) => !this.#fits(pipelineable));
-    if (unfit?.pipelineable === undefined) return undefined;
-    const { bytes } = this.#shared.largestAck;
-    const { bufsize } = buffersFor(bytes, this.#shared.snapshot.policies.uses.identityHeaders);
-    return `set tune.bufsize ${bufsize} in HAProxy: with ${unfit.pipelineable + 4} and answers of up to ${bytes} bytes it cannot pipeline`;
+    const obstacle = this.#connections.values().find((connection) => connection.obstacle !== undefined)?.obstacle;
+    if (obstacle === undefined) return undefined;
+    const { largestAck, maxFrameSize } = obstacle;
+    const { bufsize } = buffersFor(largestAck, this.#shared.snapshot.policies.uses.identityHeaders);
+    return `set tune.bufsize ${bufsize} in HAProxy: with ${maxFrameSize + 4} and answers of up to ${largestAck} bytes it cannot pipeline`;
   }
 
   /**
@@ -143,6 +150,7 @@ export class SpopServer {
 
   async #close(): Promise<void> {
     this.#shared.draining = true;
+    this.#shared.halfSent.close();
     const closed = this.#servers.map((server) => new Promise((resolve) => server.close(resolve)));
     this.#servers.length = 0;
     for (const connection of this.#connections) connection.disconnect(STATUS.normal, "the agent stops");
@@ -150,12 +158,21 @@ export class SpopServer {
     if (this.#connections.size > 0) await new Promise<void>((resolve) => (this.#emptied = resolve));
   }
 
+  /** Where there are too many, one that never said HELLO makes room, the oldest first: HAProxy says it at once. */
   #accept(socket: Socket): void {
     const { limits } = this.#shared.snapshot.config;
+    if (this.#connections.size >= limits.connections) this.#abandonSilent();
     const connection = new Connection(socket, this.#shared, (ended) => this.#left(ended));
     this.#connections.add(connection);
     this.#opened++;
     if (this.#connections.size > limits.connections) connection.disconnect(STATUS.resources, "too many connections");
+  }
+
+  #abandonSilent(): void {
+    const silent = this.#connections.values().find(({ greeted }) => !greeted);
+    if (silent === undefined) return;
+    silent.abandon();
+    this.#connections.delete(silent);
   }
 
   #left(connection: Connection): void {

@@ -1,10 +1,23 @@
 import type { Decision, Reason, Verdict } from "../../policies/decision.ts";
 import type { Principal } from "../../policies/principal.ts";
+import { Unknown } from "../../policies/unknown.ts";
 import type { Observation } from "./events.ts";
 import { jsonText } from "./safe-text.ts";
 
-// Characters; what is longer is cut. The longest possible line has about 18 kB, nearly all of it escapes.
-const MAX = { id: 64, address: 64, method: 32, host: 255, path: 1024, issuer: 64, subject: 1024, rule: 256, word: 64 };
+// Characters; what is longer is cut. The longest possible line has about 23 kB, nearly all of it escapes.
+const MAX = {
+  id: 64,
+  address: 64,
+  method: 32,
+  host: 255,
+  path: 1024,
+  issuer: 64,
+  subject: 1024,
+  party: 256,
+  rule: 256,
+  claim: 256,
+  word: 64,
+};
 // More rules than this in one set of policies only make the cache of tails useless, never large.
 const LARGEST_CACHE = 20_000;
 
@@ -32,10 +45,11 @@ export class DecisionLines {
    * @returns one line with its line feed. No token, cookie, key or query is in it.
    */
   line(observation: Observation, now: number): string {
-    const { decision, principal, durationUs } = observation;
+    const { decision, principal, claim, durationUs } = observation;
     const shadow = decision.shadow === undefined ? "" : shadowText(decision.shadow);
+    const about = claim === undefined ? "" : `,"claim":"${jsonText(claim, MAX.claim)}"`;
     const duration = durationUs > 0 && durationUs < 1e12 ? Math.round(durationUs) : 0;
-    return `${this.#headAt(now)}${jsonText(observation.requestId, MAX.id)}","src":"${jsonText(observation.src, MAX.address)}","method":"${jsonText(observation.method, MAX.method)}","host":"${jsonText(observation.host, MAX.host)}","path":"${jsonText(withoutQuery(observation.path), MAX.path)}"${principal === undefined ? "" : principalText(principal)}${this.#tailOf(observation)}${duration}${shadow}}\n`;
+    return `${this.#headAt(now)}${jsonText(observation.requestId, MAX.id)}","src":"${jsonText(observation.src, MAX.address)}","method":"${jsonText(observation.method, MAX.method)}","host":"${jsonText(observation.host, MAX.host)}","path":"${jsonText(withoutQuery(observation.path), MAX.path)}"${principal === undefined ? "" : principalText(principal)}${this.#tailOf(observation)}${duration}${shadow}${about}}\n`;
   }
 
   #headAt(now: number): string {
@@ -64,8 +78,21 @@ export class DecisionLines {
   }
 }
 
-function principalText({ issuer, subject, kind }: Principal): string {
-  return `,"issuer":"${jsonText(issuer, MAX.issuer)}","subject":"${jsonText(subject, MAX.subject)}","kind":"${kind}"`;
+function principalText({ issuer, subject, kind, client, actor }: Principal): string {
+  const kindText = kind instanceof Unknown ? "unknown" : kind;
+  const by = client === undefined ? "" : `,"client":${partyText(client)}`;
+  return `,"issuer":"${jsonText(issuer, MAX.issuer)}","subject":"${jsonText(subject, MAX.subject)}","kind":"${kindText}"${by}${actorText(actor)}`;
+}
+
+function actorText(actor: Principal["actor"]): string {
+  if (actor instanceof Unknown) return `,"actor":null`;
+  const [acting] = actor;
+  return acting === undefined ? "" : `,"actor":${partyText(acting.subject)},"actors":${actor.length}`;
+}
+
+/** null for one that the token does not tell in a form that can be read: it is not nobody. */
+function partyText(party: string | Unknown): string {
+  return party instanceof Unknown ? "null" : `"${jsonText(party, MAX.party)}"`;
 }
 
 function tailText({ rule, verdict, reason }: Decision, status: number, revision: string): string {

@@ -13,6 +13,8 @@ export interface Observation {
   readonly path: string;
   readonly principal: Principal | undefined;
   readonly decision: Decision;
+  /** Name of the claim for which a token was refused, where it was one. */
+  readonly claim: string | undefined;
   /** HTTP status that HAProxy answers; 200 when the request goes on. */
   readonly status: number;
   readonly revision: string;

@@ -58,6 +58,7 @@ export interface AdminState extends JudgeState {
 
 const MOST_TEXTS = 50;
 const LONGEST_TEXT = 512;
+const LONGEST_KID = 64;
 
 /** The body of /ready. A failed reload or issuer is named, and does not take the agent out of service. */
 export function readiness(state: AdminState) {
@@ -106,11 +107,12 @@ function problems(state: AdminState): string[] {
   return found.slice(0, MOST_TEXTS);
 }
 
-function issuerReport({ name, issuer, keys, identities, succeededAt, failedAt, error }: IssuerStatus) {
+function issuerReport({ name, issuer, keys, unused, identities, succeededAt, failedAt, error }: IssuerStatus) {
   return {
     name,
     issuer,
     keys,
+    unused_keys: unused.map(({ kid = "", why }) => ({ kid: plainText(kid, LONGEST_KID), why })),
     identities,
     last_success: time(succeededAt),
     last_failure: time(failedAt),

@@ -35,6 +35,7 @@ export interface LoadState {
 // Milliseconds between two lines about the same failure.
 const QUIET = 60_000;
 const MOST_FAULTS = 50;
+const MOST_KEYS = 20;
 const LONGEST = 512;
 
 /**
@@ -127,6 +128,20 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     if (held === undefined) return;
     const message = "the issuer cannot be asked: known keys stay in use, tokens signed with others are refused";
     this.#log.warn({ ...fields, error: plainText(error, LONGEST), ...also(held) }, message);
+  }
+
+  unusable(...[issuer, keys]: Parameters<IdentityEvents["unusable"]>): void {
+    this.#metrics.identity.unusable(issuer, keys.length);
+    const kind = `unusable ${issuer}`;
+    if (keys.length === 0) {
+      if (this.#throttle.forget(kind)) this.#log.info({ issuer }, "every key of the issuer can be used again");
+      return;
+    }
+    const held = this.#throttle.pass(kind, this.#clock());
+    if (held === undefined) return;
+    const texts = keys.slice(0, MOST_KEYS).map(({ kid = "without kid", why }) => plainText(`${kid}: ${why}`, LONGEST));
+    const message = "keys of the issuer cannot be used: tokens signed with them are refused";
+    this.#log.warn({ issuer, keys: texts, count: keys.length, ...also(held) }, message);
   }
 
   started(loaded: Loaded): void {

@@ -26,7 +26,11 @@ export function addressesOf(addresses: readonly Address[], worker: number): read
 
 export function addressOf(address: Address, worker: number): Address {
   if (worker === 1) return address;
-  if ("path" in address) return { ...address, path: `${address.path}.${worker}` };
+  if ("path" in address) {
+    const { path, haproxyPath } = address;
+    const seen = haproxyPath === undefined ? {} : { haproxyPath: `${haproxyPath}.${worker}` };
+    return { ...address, path: `${path}.${worker}`, ...seen };
+  }
   return { ...address, port: address.port + worker - 1 };
 }
 

@@ -21,7 +21,7 @@ export function mergedState(states: readonly JudgeState[], log: JudgeState["log"
   };
 }
 
-/** Of each issuer what is worst: the fewest keys, the oldest success, an error if any worker has one. */
+/** Of each issuer what is worst: the fewest keys, the most unused, the oldest success, an error if any worker has one. */
 function mergedIssuers(all: readonly IssuerStatus[]): readonly IssuerStatus[] {
   const merged = new Map<string, IssuerStatus>();
   for (const one of all) {
@@ -37,6 +37,7 @@ function worse(a: IssuerStatus, b: IssuerStatus): IssuerStatus {
   return {
     ...{ name, issuer },
     keys: Math.min(a.keys, b.keys),
+    unused: a.unused.length < b.unused.length ? b.unused : a.unused,
     identities: a.identities + b.identities,
     succeededAt: bothSucceeded ? Math.min(a.succeededAt, b.succeededAt) : undefined,
     failedAt: a.failedAt === undefined || (b.failedAt ?? 0) > a.failedAt ? b.failedAt : a.failedAt,

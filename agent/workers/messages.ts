@@ -11,6 +11,8 @@ export type Order =
       readonly worker: number;
       readonly set: CheckedSet;
       readonly addresses: readonly Address[];
+      /** Others answer meanwhile: HAProxy is to find it only once it can verify. */
+      readonly joining: boolean;
     }
   /** Answered when every issuer was asked for its keys. */
   | { readonly kind: "ready" }

@@ -81,7 +81,7 @@ export class Primary implements Service {
 
   async start(read: readonly string[]): Promise<void> {
     const { admin } = this.#set.config.listen;
-    if (admin !== undefined) this.#listening = this.#admin.listen(admin);
+    this.#listening = this.#admin.listen(admin);
     try {
       await allOf([this.#listening, ...this.#seats.map((seat) => this.#begin(seat))]);
       this.#telemetry.started(this.#report);
@@ -138,7 +138,8 @@ export class Primary implements Service {
   }
 
   #begin(seat: Seat): Promise<void> {
-    return seat.begin(this.#set, (end) => this.#ended(seat, end));
+    const joining = this.#seats.some(({ isReady }) => isReady);
+    return seat.begin(this.#set, joining, (end) => this.#ended(seat, end));
   }
 
   /** A worker that ends while the agent serves is started again; one that ends before that ends the start. */

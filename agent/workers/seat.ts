@@ -43,13 +43,19 @@ export class Seat {
     this.#clock = clock;
   }
 
+  /** Whether its process answers HAProxy, and knows the issuers' keys if anybody does. */
+  get isReady(): boolean {
+    return this.#readySince !== undefined;
+  }
+
   /**
    * Starts a process, and resolves once it listens.
    *
+   * @param joining whether others answer meanwhile: then it listens once it is ready
    * @param ended told when it has ended, with how
    * @throws {Error} that says why it does not listen; the process is then ended
    */
-  async begin(set: CheckedSet, ended: (end: string) => void): Promise<void> {
+  async begin(set: CheckedSet, joining: boolean, ended: (end: string) => void): Promise<void> {
     const child = new Child(this.#lines);
     this.#child = child;
     this.#set = set;
@@ -60,7 +66,7 @@ export class Seat {
       ended(end);
     });
     try {
-      await child.ask({ kind: "begin", worker: this.worker, set, addresses: this.#addresses });
+      await child.ask({ kind: "begin", worker: this.worker, set, addresses: this.#addresses, joining });
     } catch (error) {
       child.kill(error instanceof Error ? error.message : String(error));
       throw error;

@@ -89,9 +89,10 @@ class Worker {
     }
   }
 
-  async #begun({ worker, set, addresses }: Extract<Order, { kind: "begin" }>): Promise<Judge> {
+  async #begun({ worker, set, addresses, joining }: Extract<Order, { kind: "begin" }>): Promise<Judge> {
     const judge = new Judge(await compileBeside(set, this.#clock), this.#clock, worker);
     judge.telemetry.configured(adjustable(set.config));
+    if (joining) await judge.ready();
     await judge.listen(addresses);
     return judge;
   }

@@ -13,6 +13,8 @@ export interface Variant {
   readonly name: string;
   readonly transport: "unix" | "tcp";
   readonly routes: number;
+  /** Services that share the routes, and ten hosts; default: one, with one host. */
+  readonly services?: number;
   readonly headers: number;
   /** CEL, on every route. */
   readonly when?: string;
@@ -64,6 +66,10 @@ export function pathOf(routes: number): string {
 
 /** Every policy has this route beside the others; nobody in the benchmark has its role. */
 export const REFUSED_PATH = "/v1/administration";
+const ADMINISTRATION = `      - { name: administration, match: ["GET ${REFUSED_PATH}"], allow: [administrator] }\n`;
+
+/** Ten hosts, that of the load among them. */
+const SHARED_HOSTS = [HOST, ...Array.from({ length: 9 }, (_, n) => `host-${n}.example.com`)];
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const BUILT = join(ROOT, "dist/agent/main.js");
@@ -120,20 +126,24 @@ ${identities === undefined ? "" : `cache: { identities: ${identities} }\n`}log: 
 }
 
 /** The policies of a variant. A reload is the same text with another comment at its end. */
-export function policy({ routes, headers, when }: Variant): string {
+export function policy({ routes, services = 1, headers, when }: Variant): string {
   const condition = when === undefined ? "" : `, when: '${when}'`;
+  const each = routes / services;
   const things = Array.from({ length: routes }, (_, i) => {
     return `      - { name: things-${i}, match: ["GET /v1/things-${i}/{id}"], allow: [reader]${condition} }\n`;
+  });
+  const sharing = Array.from({ length: services }, (_, n) => {
+    const name = n === 0 ? "orders" : `orders-${n}`;
+    return `  ${name}:
+    hosts: [${(services === 1 ? [HOST] : SHARED_HOSTS).join(", ")}]
+    backend: orders
+    headers: { ${HEADERS.slice(0, headers).join(", ")} }
+    routes:
+${n === 0 ? ADMINISTRATION : ""}${things.slice(n * each, (n + 1) * each).join("")}`;
   });
   return `roles:
   reader: [{ issuer: bench, group: Orders Readers }]
   administrator: [{ issuer: bench, group: Orders Admins }]
 services:
-  orders:
-    hosts: [${HOST}]
-    backend: orders
-    headers: { ${HEADERS.slice(0, headers).join(", ")} }
-    routes:
-      - { name: administration, match: ["GET ${REFUSED_PATH}"], allow: [administrator] }
-${things.join("")}`;
+${sharing.join("")}`;
 }

@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type CountersignSubject, countersign, serve } from "../contestants/countersign.ts";
 import { policy, startGenerated } from "../contestants/generated.ts";
+import { floodAdmin } from "../load/admin-flood.ts";
 import { paced } from "../load/load.ts";
 import type { Result, Sample } from "../results.ts";
 import { type Field, measured, type Options } from "../rounds.ts";
@@ -17,8 +18,8 @@ const DISTURBED = countersign("countersign, 1,000 routes", { routes: ROUTES });
 /** Milliseconds after a disturbance, in which HAProxy's checks find out and an old process ends. */
 const SETTLE = 2000;
 
-/** Changes a subject while it is under load; what it leaves running takes the load from then on. */
-type Disturb = (stage: Stage, subject: CountersignSubject) => Promise<CountersignSubject>;
+/** Disturbs a subject while it is under load, for so many seconds if it lasts; what it leaves running takes the load from then on. */
+type Disturb = (stage: Stage, subject: CountersignSubject, seconds: number) => Promise<CountersignSubject>;
 
 const EVENTS: Readonly<Record<string, Disturb>> = {
   nothing: async (_stage, subject) => subject,
@@ -35,6 +36,10 @@ const EVENTS: Readonly<Record<string, Disturb>> = {
   "HAProxy reload": async (stage, subject) => {
     const old = String(subject.haproxy.pid);
     return { ...subject, haproxy: await startGenerated(stage, subject.configured, ["-sf", old]) };
+  },
+  "admin listener flooded": async (_stage, subject, seconds) => {
+    await floodAdmin(subject.configured.admin, seconds);
+    return subject;
   },
 };
 
@@ -65,7 +70,7 @@ async function measureEvent(
 ) {
   const load = { port: subject.port, file: fileOf(stage, TRAFFIC), connections: CONNECTIONS, rate };
   const disturbed = new Promise<CountersignSubject>((resolve, reject) => {
-    setTimeout(() => disturb(stage, subject).then(resolve, reject), seconds * 500);
+    setTimeout(() => disturb(stage, subject, seconds).then(resolve, reject), seconds * 500);
   });
   const seen = await paced({ ...load, seconds: seconds * 2 });
   const after = await disturbed;

@@ -25,9 +25,11 @@ const HAPROXY_GO_CACHE = haproxyGo("cache");
 export const WARM = "one warm token";
 export const coldScenario = (algorithm: Algorithm) => `every token new, ${algorithm}`;
 export const routesScenario = (n: number) => `${n.toLocaleString("en")} routes`;
+export const SHARED = "10,000 routes of 100 services at ten hosts";
 export const headersScenario = (n: number) => `${n} identity headers`;
 
 export const withRoutes = (n: number) => countersign(`countersign, ${routesScenario(n)}`, { routes: n });
+export const SHARED_ROUTES = countersign("countersign, shared hosts", { routes: 10_000, services: 100 });
 export const withHeaders = (n: number) => countersign(`countersign, ${headersScenario(n)}`, { headers: n });
 const CONDITION = '"mfa" in principal.claims.amr && request.params.id != "0"';
 
@@ -77,6 +79,7 @@ export function policyRows(): readonly Row[] {
     row(PLAIN, WARM, ONE_TOKEN),
     row(COUNTERSIGN, "refused by policy", REFUSED),
     ...[10, 1000, 10_000].map((n) => row(withRoutes(n), routesScenario(n), oneToken(n))),
+    row(SHARED_ROUTES, SHARED, oneToken(10_000)),
     row(countersign("countersign, condition", { when: CONDITION }), "with a CEL condition", ONE_TOKEN),
     ...[0, 4, 12].map((n) => row(withHeaders(n), headersScenario(n), ONE_TOKEN)),
   ];

@@ -1,13 +1,28 @@
 import type { ASTNode } from "@marcbachmann/cel-js";
+import { exactNumber } from "../number.ts";
+import { ADDRESS_FUNCTIONS, ADDRESS_METHODS } from "./addresses.ts";
 import { ExpressionFault, rightName } from "./fault.ts";
 import { STRICT } from "./functions.ts";
 
 /** What conditions may call. The library has more: not of CEL, or not as CEL has it. */
-const GLOBAL = ["size", "int", "double", "string", "bool", "timestamp", "duration", "type", "dyn", "has", "matches"];
+const GLOBAL = [
+  "size",
+  "int",
+  "double",
+  "string",
+  "bool",
+  "timestamp",
+  "duration",
+  "type",
+  "dyn",
+  "has",
+  "matches",
+  ...ADDRESS_FUNCTIONS,
+];
 const MACROS = ["all", "exists", "exists_one", "filter", "map"];
 const ZONED = ["FullYear", "Month", "Date", "DayOfMonth", "DayOfWeek", "Hours", "Minutes", "Seconds", "Milliseconds"];
 const STRINGS = ["contains", "startsWith", "endsWith", "matches", "lowerAscii", "upperAscii", "split", "size"];
-const METHODS = [...STRINGS, ...MACROS, ...ZONED.map((part) => `get${part}`)];
+const METHODS = [...STRINGS, ...MACROS, ...ADDRESS_METHODS, ...ZONED.map((part) => `get${part}`)];
 const HEADER_GLOBAL = [...GLOBAL, "list"];
 
 /** Most macros within each other. */
@@ -63,8 +78,16 @@ function mustBeJson(node: ASTNode, value: unknown): void {
   if (typeof value === "bigint" && value > LARGEST) {
     throw new ExpressionFault(node, `the integer ${value}`, `at most ${LARGEST}`);
   }
+  if (typeof value === "number") mustBeExact(node);
   if (typeof value !== "object" || value === null) return;
   throw new ExpressionFault(node, "bytes or an unsigned integer", "a string, or an integer without the u");
+}
+
+/** What is written with a fraction or exponent is a double, which may be another number. */
+function mustBeExact(node: ASTNode): void {
+  const written = node.input.slice(node.start, node.end);
+  if (exactNumber(written) !== undefined) return;
+  throw new ExpressionFault(node, `the number ${written}, which has to be rounded`, "an integer, written in digits");
 }
 
 function mustHaveStringKeys(entries: readonly [ASTNode, ASTNode][]): void {

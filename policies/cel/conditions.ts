@@ -1,20 +1,25 @@
 import type { ASTNode, Environment } from "@marcbachmann/cel-js";
 import type { TextFault } from "../fault.ts";
 import { admit, type Use } from "./admit.ts";
+import { costOf, leastOf } from "./cost.ts";
 import { ExpressionFault, faultOf } from "./fault.ts";
 import { type ExpressionInput, PolicyActivation } from "./input.ts";
 import { LONGEST_EXPRESSION, POLICY_LANGUAGE } from "./language.ts";
-import type { Activation } from "./macros.ts";
+import { countWork } from "./operators.ts";
 import { type ExpressionUses, usesOf } from "./uses.ts";
+import { drawOn, MOST_WORK, spend, Work } from "./work.ts";
 
-export type { ExpressionInput, ExpressionUses };
+export { type ExpressionInput, type ExpressionUses, Work };
 
 /** A CEL expression that is true or false. */
 export interface Condition {
   readonly text: string;
   readonly uses: ExpressionUses;
-  /** @throws where it cannot be told: a claim is missing, a value has another type, too much work. The caller denies. */
-  evaluate(input: ExpressionInput): boolean;
+  /**
+   * @param work what is left of it to the decision
+   * @throws where it cannot be told: a claim is missing, a value has another type, too much work. The caller denies.
+   */
+  evaluate(input: ExpressionInput, work?: Work): boolean;
 }
 
 /** A CEL expression for the value of an identity header. */
@@ -24,9 +29,10 @@ export interface HeaderExpression {
   /**
    * `undefined` for null: the header is not set.
    *
-   * @throws where it cannot be told, or is no string. The caller denies.
+   * @param work what is left of it to the decision
+   * @throws where it cannot be told, or is no string, or takes too much work. The caller denies.
    */
-  evaluate(input: ExpressionInput): string | undefined;
+  evaluate(input: ExpressionInput, work?: Work): string | undefined;
 }
 
 /** Checks a condition and makes it ready, or says what is wrong with it. */
@@ -37,8 +43,8 @@ export function compileCondition(text: string): Condition | TextFault {
   return {
     text,
     uses,
-    evaluate(input) {
-      const value = run(new PolicyActivation(input));
+    evaluate(input, work = new Work()) {
+      const value = run(new PolicyActivation(input), work);
       if (typeof value !== "boolean") throw new TypeError("the condition is neither true nor false");
       return value;
     },
@@ -73,8 +79,8 @@ export function compileHeader(text: string): HeaderExpression | TextFault {
   return {
     text,
     uses,
-    evaluate(input) {
-      const value = run(new PolicyActivation(input));
+    evaluate(input, work = new Work()) {
+      const value = run(new PolicyActivation(input), work);
       if (value === null) return undefined;
       if (typeof value !== "string") throw new TypeError("the header's value is not a string");
       return value;
@@ -97,7 +103,8 @@ export interface Program {
   readonly uses: ExpressionUses;
   /** Its static type, `dyn` where it depends on claims. */
   readonly type: string;
-  readonly run: (activation: Activation) => unknown;
+  /** @throws where it cannot be told, and where it has taken more than there was */
+  readonly run: (activation: object, work: Work) => unknown;
 }
 
 /**
@@ -109,10 +116,32 @@ export function parse(text: string, environment: Environment, use: Use): Program
   if (text.length > LONGEST_EXPRESSION) {
     throw new ExpressionFault({ pos: 0 }, `${text.length} characters`, `at most ${LONGEST_EXPRESSION}`);
   }
-  const run = environment.parse(text);
-  admit(run.ast, use);
-  const { type, error } = run.check();
-  const uses = usesOf(run.ast);
+  const evaluate = environment.parse(text);
+  const { ast } = evaluate;
+  admit(ast, use);
+  const { type, error } = evaluate.check();
+  const uses = usesOf(ast);
   if (type === undefined) throw error;
+  mustFit(ast);
+  countWork(ast);
+  const cost = costOf(ast);
+  const run = (activation: object, work: Work): unknown => {
+    drawOn(work);
+    spend(cost);
+    const value = evaluate(activation);
+    if (work.exhausted) throw new RangeError("the expression takes too much work");
+    return value;
+  };
   return { uses, type, run };
+}
+
+/** Most of what it takes is only known for each request; lists that are written out are not. */
+function mustFit(ast: ASTNode): void {
+  const least = leastOf(ast);
+  if (least <= MOST_WORK) return;
+  throw new ExpressionFault(
+    { pos: 0 },
+    `an expression that takes ${least} units of work for every request, of ${MOST_WORK} that there are`,
+    "shorter lists, or fewer macros within each other",
+  );
 }

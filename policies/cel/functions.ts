@@ -1,10 +1,14 @@
 import type { Environment } from "@marcbachmann/cel-js";
 import { Duration } from "@marcbachmann/cel-js/evaluator";
+import { exactNumber } from "../number.ts";
+import { CHARACTERS, isMap, keysOf } from "./equality.ts";
+import { spend } from "./work.ts";
 
 /**
  * Functions in place of the library's, which take more than CEL does: `int("")` is 0 there, `timestamp()` reads
- * whatever Date reads, `lowerAscii()` turns the Kelvin sign into a k. Any of these could make an allow of a deny.
- * They are registered under a name of their own, because an overload cannot be replaced; see cel-admit.ts.
+ * whatever Date reads, `lowerAscii()` turns the Kelvin sign into a k. Any of these could make an allow of a deny. And of
+ * those that take the longer the larger their operands are, which is counted here.
+ * They are registered under a name of their own, because an overload cannot be replaced; see admit.ts.
  */
 export const STRICT: ReadonlySet<string> = new Set([
   "int",
@@ -15,6 +19,10 @@ export const STRICT: ReadonlySet<string> = new Set([
   "lowerAscii",
   "upperAscii",
   "split",
+  "size",
+  "contains",
+  "startsWith",
+  "endsWith",
 ]);
 
 const TIMESTAMP = "google.protobuf.Timestamp";
@@ -33,14 +41,14 @@ export function registerFunctions(environment: Environment): Environment {
     .registerFunction("strict_int(string): int", intOfText, sync)
     .registerFunction(`strict_int(${TIMESTAMP}): int`, (at: Date) => BigInt(Math.floor(at.getTime() / 1000)), sync)
     .registerFunction("strict_double(double): double", (value: number) => value, sync)
-    .registerFunction("strict_double(int): double", Number, sync)
+    .registerFunction("strict_double(int): double", doubleOfInt, sync)
     .registerFunction("strict_double(string): double", doubleOfText, sync)
     .registerFunction("strict_string(string): string", (value: string) => value, sync)
     .registerFunction("strict_string(bool): string", String, sync)
     .registerFunction("strict_string(int): string", String, sync)
-    .registerFunction("strict_string(double): string", String, sync)
+    .registerFunction("strict_string(double): string", textOfDouble, sync)
     .registerFunction(`strict_string(${TIMESTAMP}): string`, textOfTimestamp, sync)
-    .registerFunction(`strict_string(${DURATION}): string`, String, sync)
+    .registerFunction(`strict_string(${DURATION}): string`, textOfDuration, sync)
     .registerFunction(`strict_timestamp(${TIMESTAMP}): ${TIMESTAMP}`, (at: Date) => at, sync)
     .registerFunction(`strict_timestamp(string): ${TIMESTAMP}`, timestampOfText, sync)
     .registerFunction(`strict_timestamp(int): ${TIMESTAMP}`, (s: bigint) => inRange(new Date(Number(s) * 1000)), sync)
@@ -49,14 +57,71 @@ export function registerFunctions(environment: Environment): Environment {
     .registerFunction("string.strict_lowerAscii(): string", lowerAscii, sync)
     .registerFunction("string.strict_upperAscii(): string", upperAscii, sync)
     .registerFunction("string.strict_split(string): list<string>", split, sync)
+    .registerFunction("string.strict_contains(string): bool", contains, sync)
+    .registerFunction("string.strict_startsWith(string): bool", startsWith, sync)
+    .registerFunction("string.strict_endsWith(string): bool", endsWith, sync)
+    .registerFunction("strict_size(string): int", sizeOf, sync)
+    .registerFunction("strict_size(list): int", sizeOf, sync)
+    .registerFunction("strict_size(map): int", sizeOf, sync)
+    .registerFunction("string.strict_size(): int", sizeOf, sync)
+    .registerFunction("list.strict_size(): int", sizeOf, sync)
+    .registerFunction("map.strict_size(): int", sizeOf, sync)
     .registerFunction("list(list<string>): string", joined, sync);
+}
+
+function sizeOf(value: unknown): bigint {
+  if (typeof value === "string") return BigInt(charactersOf(value));
+  if (Array.isArray(value)) return BigInt(value.length);
+  if (!isMap(value)) throw new TypeError("size(): not a string, list or map");
+  return BigInt(value instanceof Map ? value.size : keysOf(value).length);
+}
+
+/** Code points, as CEL counts them. */
+function charactersOf(text: string): number {
+  spend(text.length * 0.6);
+  let count = 0;
+  for (const _ of text) count++;
+  return count;
+}
+
+/** A text that is nearly repeated in the other makes the search slow: each place is looked at for as long as it fits. */
+function spendOnSearch(text: string, part: string): void {
+  spend(text.length * (1 + part.length / 50));
+}
+
+function contains(text: string, part: string): boolean {
+  spendOnSearch(text, part);
+  return text.includes(part);
+}
+
+function startsWith(text: string, part: string): boolean {
+  spend(part.length / CHARACTERS);
+  return text.startsWith(part);
+}
+
+function endsWith(text: string, part: string): boolean {
+  spend(part.length / CHARACTERS);
+  return text.endsWith(part);
 }
 
 const LARGEST = 2n ** 63n - 1n;
 
 function intOfDouble(value: number): bigint {
-  if (!(Math.abs(value) < 2 ** 63)) throw new RangeError("int(): out of range");
-  return BigInt(Math.trunc(value));
+  return BigInt(Math.trunc(unrounded(value)));
+}
+
+function doubleOfInt(value: bigint): number {
+  return unrounded(Number(value));
+}
+
+function textOfDouble(value: number): string {
+  return String(unrounded(value));
+}
+
+/** Beyond this a double stands for several integers: it must not become the name of one of them. */
+function unrounded(value: number): number {
+  if (Math.abs(value) <= Number.MAX_SAFE_INTEGER) return value;
+  throw new RangeError("the number may have been rounded");
 }
 
 function intOfText(text: string): bigint {
@@ -71,7 +136,9 @@ function doubleOfText(text: string): number {
   if (text.length > LONGEST_LITERAL || !/^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$/.test(text)) {
     throw new RangeError("double(): not a number");
   }
-  return Number(text);
+  const value = exactNumber(text);
+  if (typeof value === "number") return value;
+  throw new RangeError("double(): the number has to be rounded");
 }
 
 const RFC3339 = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/;
@@ -100,17 +167,18 @@ function textOfTimestamp(at: Date): string {
   return at.toISOString().replace(/\.?0*Z$/, "Z");
 }
 
+const SECOND = 1_000_000_000n;
 const UNITS: Readonly<Record<string, bigint>> = {
   h: 3_600_000_000_000n,
   m: 60_000_000_000n,
-  s: 1_000_000_000n,
+  s: SECOND,
   ms: 1_000_000n,
   us: 1000n,
   µs: 1000n,
   ns: 1n,
 };
 /** Ten thousand years, as protobuf's. */
-const LONGEST_DURATION = 315_576_000_000n * 1_000_000_000n;
+const LONGEST_DURATION = 315_576_000_000n * SECOND;
 
 function durationOfText(text: string): Duration {
   const shape = /^([+-]?)((?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+)$/;
@@ -123,18 +191,29 @@ function durationOfText(text: string): Duration {
   }
   if (total > LONGEST_DURATION) throw new RangeError("duration(): out of range");
   if (sign === "-") total = -total;
-  return new Duration(total / 1_000_000_000n, Number(total % 1_000_000_000n));
+  return new Duration(total / SECOND, Number(total % SECOND));
+}
+
+/** As the library, which formats fractions by locale: 20 us. */
+function textOfDuration({ seconds, nanos }: Duration): string {
+  const total = seconds * SECOND + BigInt(nanos);
+  const [sign, size] = total < 0n ? ["-", -total] : ["", total];
+  const fraction = (size % SECOND).toString().padStart(9, "0").replace(/0+$/, "");
+  return `${sign}${size / SECOND}${fraction === "" ? "" : `.${fraction}`}s`;
 }
 
 function lowerAscii(text: string): string {
+  spend(text.length * 3);
   return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
 function upperAscii(text: string): string {
+  spend(text.length * 3);
   return text.replace(/[a-z]+/g, (letters) => letters.toUpperCase());
 }
 
 function split(text: string, separator: string): string[] {
+  spendOnSearch(text, separator);
   const parts = text.split(separator === "" ? /(?:)/u : separator, MOST_PARTS + 1);
   if (parts.length > MOST_PARTS) throw new RangeError(`split(): more than ${MOST_PARTS} parts`);
   return parts;
@@ -144,6 +223,7 @@ function split(text: string, separator: string): string[] {
 function joined(members: readonly unknown[]): string {
   for (const member of members) {
     if (typeof member !== "string") throw new TypeError("list(): a member is not a string");
+    spend(2 + member.length / 16);
     if (member.includes(",")) throw new RangeError("list(): a member holds a comma");
   }
   return members.join(",");

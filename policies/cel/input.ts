@@ -1,6 +1,7 @@
+import { elsewhere, keptElsewhere } from "../claim-path.ts";
 import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
-import { Activation } from "./macros.ts";
+import { known, Unknown } from "../unknown.ts";
 
 /** What an expression is evaluated for. */
 export interface ExpressionInput {
@@ -10,16 +11,15 @@ export interface ExpressionInput {
   /** `undefined`: anonymous, and an expression that reads the principal cannot be told. */
   readonly principal: Principal | undefined;
   /** The principal's roles in these policies. */
-  readonly roles: readonly string[];
+  readonly roles: readonly string[] | Unknown;
 }
 
 /** `request` and `principal` of one evaluation. Nothing is copied: a field is worked out when it is read. */
-export class PolicyActivation extends Activation {
+export class PolicyActivation {
   readonly request: RequestView;
   readonly principal: PrincipalView | undefined;
 
   constructor({ request, params, principal, roles }: ExpressionInput) {
-    super();
     this.request = new RequestView(request, params);
     this.principal = principal === undefined ? undefined : new PrincipalView(principal, roles);
   }
@@ -68,14 +68,15 @@ export class RequestView {
   }
 }
 
-/** The fields stand in cel-language.ts; CEL reads no others. `undefined` is absent. */
+/** The fields stand in cel-language.ts; CEL reads no others. `undefined` is absent, and what is unknown throws. */
 export class PrincipalView {
-  readonly roles: readonly string[];
   readonly #principal: Principal;
+  readonly #roles: readonly string[] | Unknown;
+  #actor: readonly ActorView[] | undefined;
 
-  constructor(principal: Principal, roles: readonly string[]) {
+  constructor(principal: Principal, roles: readonly string[] | Unknown) {
     this.#principal = principal;
-    this.roles = roles;
+    this.#roles = roles;
   }
 
   get subject(): string {
@@ -87,28 +88,37 @@ export class PrincipalView {
   }
 
   get kind(): string {
-    return this.#principal.kind;
+    return known(this.#principal.kind);
   }
 
   get groups(): readonly string[] {
-    return this.#principal.groups;
+    return known(this.#principal.groups);
+  }
+
+  get roles(): readonly string[] {
+    return known(this.#roles);
   }
 
   get scopes(): readonly string[] {
-    return this.#principal.scopes;
+    return known(this.#principal.scopes);
   }
 
   get claims(): unknown {
-    return readable(this.#principal.claims);
+    return known(readable(this.#principal.claims));
+  }
+
+  get client(): string | undefined {
+    return known(this.#principal.client);
   }
 
   get actor(): readonly ActorView[] {
-    return this.#principal.actor.map(({ subject, issuer }) => new ActorView(subject, issuer));
+    this.#actor ??= known(this.#principal.actor).map(({ subject, issuer }) => new ActorView(subject, issuer));
+    return this.#actor;
   }
 
   get authenticated_at(): Date | undefined {
-    const { authenticatedAt } = this.#principal;
-    return authenticatedAt === undefined ? undefined : new Date(authenticatedAt);
+    const at = known(this.#principal.authenticatedAt);
+    return at === undefined ? undefined : new Date(at);
   }
 
   get expires_at(): Date {
@@ -137,13 +147,27 @@ const READABLE = new WeakMap<object, unknown>();
  * Claims as the library can read them. It tells a map by its `constructor`, so objects that hold a claim of that name
  * become Maps; others stay as they are. Worked out once for each principal.
  */
-function readable(claims: object): unknown {
-  let known = READABLE.get(claims);
-  if (known === undefined) {
-    known = holdsConstructor(claims) ? asMap(claims) : null;
-    READABLE.set(claims, known);
+function readable(claims: Principal["claims"]): unknown {
+  let found = READABLE.get(claims);
+  if (found === undefined) {
+    const away = elsewhere(claims);
+    if (away instanceof Unknown) found = away;
+    else if (away.length > 0) found = withElsewhere(claims, away);
+    else found = holdsConstructor(claims) ? asMap(claims) : null;
+    READABLE.set(claims, found);
   }
-  return known ?? claims;
+  return found ?? claims;
+}
+
+/** Claims of which some are elsewhere: to read one of those, or ask for it with `has`, throws. */
+function withElsewhere(claims: Principal["claims"], away: readonly string[]): object {
+  const view: Record<string, unknown> = { ...claims };
+  for (const name of away) {
+    if (Object.hasOwn(view, name) && view[name] !== null) continue;
+    const unknown = keptElsewhere(name);
+    Object.defineProperty(view, name, { enumerable: true, configurable: true, get: () => known(unknown) });
+  }
+  return holdsConstructor(claims) ? (asMap(view) as object) : view;
 }
 
 function holdsConstructor(value: unknown): boolean {

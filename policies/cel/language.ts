@@ -1,4 +1,5 @@
 import { Environment } from "@marcbachmann/cel-js";
+import { registerAddresses } from "./addresses.ts";
 import { registerFunctions } from "./functions.ts";
 import { ActorView, PrincipalView, RequestView } from "./input.ts";
 import { registerLiterals } from "./literals.ts";
@@ -30,6 +31,7 @@ export const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> 
     roles: "list<string>",
     scopes: "list<string>",
     claims: "map<string, dyn>",
+    client: "string",
     actor: "list<actor>",
     authenticated_at: TIMESTAMP,
     expires_at: TIMESTAMP,
@@ -41,10 +43,12 @@ export const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> 
 /** CEL as policies write it, without any variable: its functions, its types, its limits. */
 export const LANGUAGE = registerLiterals(
   registerMacros(
-    registerFunctions(
-      new Environment({
-        limits: { maxAstNodes: 1024, maxDepth: 48, maxListElements: 256, maxMapEntries: 256, maxCallArguments: 4 },
-      }),
+    registerAddresses(
+      registerFunctions(
+        new Environment({
+          limits: { maxAstNodes: 1024, maxDepth: 48, maxListElements: 256, maxMapEntries: 256, maxCallArguments: 4 },
+        }),
+      ),
     ),
   ),
 );

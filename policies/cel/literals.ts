@@ -1,12 +1,16 @@
 import type { ASTNode, Environment, TypeDeclaration } from "@marcbachmann/cel-js";
 import { RE2JS } from "re2js";
+import { isSettled } from "../pattern-states.ts";
 import { ExpressionFault } from "./fault.ts";
-import { type Checker, type Evaluator, type Macro, type MacroCall, type Scope, spend } from "./macros.ts";
+import type { Checker, Evaluator, Macro, MacroCall, Scope } from "./macros.ts";
+import { spend } from "./work.ts";
 
 /** A pattern's instructions. */
 const LARGEST_PATTERN = 1000;
-/** Of a text to match, for one round of a macro: the worst patterns take 20 us for each (measured). */
-const CHARACTERS_PER_ROUND = 4;
+/** In units of work, of a text to match: for each character, and for each that this many instructions may search. */
+const CHARACTER = 4;
+const INSTRUCTIONS = 8;
+const ZONE = 400;
 
 /**
  * Functions whose last argument is a literal that is prepared when the policy loads: patterns for `matches`, which run
@@ -41,8 +45,8 @@ abstract class Prepared<T> implements Macro {
 
   abstract readonly operandType: string;
   abstract readonly resultType: string;
-  /** In rounds of a macro. */
-  abstract cost(operand: unknown): number;
+  /** In units of work. */
+  abstract cost(operand: unknown, prepared: T): number;
   abstract result(operand: unknown, prepared: T): unknown;
 
   typeCheck(checker: Checker, _macro: unknown, scope: Scope): TypeDeclaration {
@@ -62,7 +66,7 @@ abstract class Prepared<T> implements Macro {
     if (evaluator.debugType(operand).name !== this.operandType) {
       throw evaluator.createError("no_matching_overload", `not of type ${this.operandType}`, this.#operand);
     }
-    spend(scope, this.cost(operand));
+    spend(this.cost(operand, this.#prepared));
     return this.result(operand, this.#prepared);
   }
 }
@@ -75,8 +79,8 @@ class Matches extends Prepared<RE2JS> {
     super(call, compilePattern);
   }
 
-  cost(text: string): number {
-    return Math.ceil(text.length / CHARACTERS_PER_ROUND);
+  cost(text: string, pattern: RE2JS): number {
+    return text.length * (CHARACTER + pattern.programSize() / INSTRUCTIONS);
   }
 
   result(text: string, pattern: RE2JS): boolean {
@@ -95,8 +99,12 @@ function compilePattern(text: string, node: ASTNode): RE2JS {
       "a pattern as in RE2's syntax",
     );
   }
-  if (pattern.programSize() <= LARGEST_PATTERN) return pattern;
-  throw new ExpressionFault(node, "a pattern that would take long for each request", "smaller repetitions");
+  if (pattern.programSize() <= LARGEST_PATTERN && isSettled(pattern, "search")) return pattern;
+  throw new ExpressionFault(
+    node,
+    "a pattern that would take long for each request",
+    "smaller repetitions, or `^` in front; `[^/]{1,9}/` instead of `.{1,9}/`",
+  );
 }
 
 /** What a timestamp that was moved into a zone tells of itself. */
@@ -124,7 +132,7 @@ class Zoned extends Prepared<Intl.DateTimeFormat> {
   }
 
   cost(): number {
-    return 10;
+    return ZONE;
   }
 
   result(at: Date, format: Intl.DateTimeFormat): bigint {

@@ -1,24 +1,12 @@
 import type { ASTNode, Environment, TypeDeclaration } from "@marcbachmann/cel-js";
+import { costOf, ROUND } from "./cost.ts";
+import { isMap, keysOf } from "./equality.ts";
 import { ExpressionFault } from "./fault.ts";
-
-/** Most rounds that one evaluation's macros make together: a token's lists must not decide what a request costs. */
-export const MOST_ROUNDS = 10_000;
-/** Longest string, and list, that `map` keeps: `map(x, x + x)` a few times over would fill the memory. */
-const LONGEST_STRING = 65_536;
-const LONGEST_LIST = 10_000;
-
-/** What an expression is evaluated against. It counts the rounds of its macros, under a name no expression can read. */
-export class Activation {
-  rounds = 0;
-
-  get activation(): this {
-    return this;
-  }
-}
+import { spendOnError } from "./operators.ts";
+import { spend } from "./work.ts";
 
 /** The library's scopes, checker and evaluator, as far as its documentation of macros goes. */
 export interface Scope {
-  getValue(name: string): unknown;
   forkWithVariable(name: string, type: TypeDeclaration): LoopScope;
 }
 interface LoopScope extends Scope {
@@ -47,15 +35,8 @@ export interface Macro {
   evaluate(evaluator: Evaluator, macro: unknown, scope: Scope): unknown;
 }
 
-/** Counts what costs as much as that many rounds of a macro. */
-export function spend(scope: Scope, rounds: number): void {
-  const activation = scope.getValue("activation") as Activation;
-  activation.rounds += rounds;
-  if (activation.rounds > MOST_ROUNDS) throw new RangeError(`the expression takes more than ${MOST_ROUNDS} rounds`);
-}
-
 /**
- * CEL's macros, in place of the library's, which have no bound. The library finds a macro by its name and number of
+ * CEL's macros, in place of the library's, which count no work. The library finds a macro by its name and number of
  * arguments alone, the last registered first: the receiver's type here only keeps it from calling that an overlap.
  */
 export function registerMacros(environment: Environment): Environment {
@@ -77,6 +58,8 @@ abstract class Comprehension implements Macro {
   readonly #range: ASTNode;
   readonly #variable: string;
   #scope: LoopScope | undefined;
+  /** What one round takes, in units of work. */
+  #round = ROUND;
 
   constructor({ args, receiver, ast }: MacroCall) {
     const [variable = ast, first = ast, second] = args;
@@ -94,6 +77,7 @@ abstract class Comprehension implements Macro {
   typeCheck(checker: Checker, _macro: unknown, scope: Scope): TypeDeclaration {
     const member = memberType(checker, checker.check(this.#range, scope), this.#range);
     this.#scope = scope.forkWithVariable(this.#variable, member);
+    this.#round = ROUND + costOf(this.body) + (this.predicate === undefined ? 0 : costOf(this.predicate));
     if (this.predicate !== undefined) mustBeBool(checker, checker.check(this.predicate, this.#scope), this.predicate);
     return this.resultType(checker, member, checker.check(this.body, this.#scope));
   }
@@ -103,7 +87,7 @@ abstract class Comprehension implements Macro {
     const members = membersOf(evaluator, evaluator.run(this.#range, outer), this.#range);
     const scope = (this.#scope as LoopScope).reuse(outer);
     for (const member of members) {
-      spend(outer, 1);
+      spend(this.#round);
       yield [member, scope.setIterValue(member, evaluator)];
     }
   }
@@ -135,6 +119,7 @@ class Quantifier extends Comprehension {
       try {
         if (this.holds(evaluator, this.body, scope) === this.#decisive) return this.#decisive;
       } catch (error) {
+        spendOnError(this.body);
         errors.push(error);
       }
     }
@@ -179,7 +164,7 @@ class Transform extends Comprehension {
     const results: unknown[] = [];
     for (const [, scope] of this.members(evaluator, outer)) {
       if (this.predicate !== undefined && !this.holds(evaluator, this.predicate, scope)) continue;
-      results.push(bounded(evaluator.run(this.body, scope)));
+      results.push(evaluator.run(this.body, scope));
     }
     return results;
   }
@@ -201,13 +186,6 @@ function memberType(checker: Checker, range: TypeDeclaration, node: ASTNode): Ty
 
 function membersOf(evaluator: Evaluator, range: unknown, node: ASTNode): readonly unknown[] {
   if (Array.isArray(range)) return range;
-  if (range instanceof Map) return [...range.keys()];
-  if (evaluator.debugType(range).kind === "map") return Object.keys(range as object);
+  if (isMap(range)) return keysOf(range);
   throw evaluator.createError("invalid_comprehension_range", "the range is neither a list nor a map", node);
-}
-
-function bounded(value: unknown): unknown {
-  if (typeof value === "string" && value.length > LONGEST_STRING) throw new RangeError("map(): a string is too long");
-  if (Array.isArray(value) && value.length > LONGEST_LIST) throw new RangeError("map(): a list is too long");
-  return value;
 }

@@ -6,13 +6,13 @@ import { MOST_HEADERS } from "../judging/headers.ts";
 import { type Role, Roles } from "../judging/roles.ts";
 import type { Uses } from "../policies.ts";
 import schema from "../policy-file.schema.json" with { type: "json" };
-import { HostTable } from "../routing/hosts.ts";
 import { readDocument } from "../source/document.ts";
-import { schemaFaults } from "../source/validate.ts";
+import { nearest, schemaFaults } from "../source/validate.ts";
 import { Findings, Place, Placeless, type Source } from "./findings.ts";
 import type { PolicyFile } from "./policy-file.ts";
 import { type BindingPlaces, compileRoles, type RoleEntry } from "./roles.ts";
 import { type CompiledService, compileService, type ServicePlace } from "./service.ts";
+import { compileSites } from "./sites.ts";
 import { soundPart } from "./sound.ts";
 
 /** A policy file as read; `file` is how faults name it. */
@@ -24,7 +24,7 @@ export interface PolicyText {
 /** What the policies are held against. */
 export interface PolicyEnvironment {
   readonly issuers: readonly PolicyIssuer[];
-  /** Names of the HAProxy backends that the configuration knows; empty where it leaves them to the reader's haproxy.cfg. */
+  /** Names of the HAProxy backends that the configuration knows; empty where it leaves all to the reader's haproxy.cfg. */
   readonly backends: readonly string[];
   /** Milliseconds since the epoch, for warnings about bindings that have ended. */
   readonly now: number;
@@ -55,7 +55,7 @@ export function compilePolicies(texts: readonly PolicyText[], environment: Polic
   const findings = new Findings();
   const readable = read(texts, findings);
   const revision = revisionOf(texts);
-  const steps = compile(revision, readable, environment, findings);
+  const steps = compile({ revision, checked: false }, readable, environment, findings);
   let step = steps.next();
   while (step.done !== true) step = steps.next();
   const order = texts.map(({ file }) => file);
@@ -76,14 +76,14 @@ export function* compileChecked(
 ): Generator<undefined, CompiledPolicies> {
   const findings = new Findings();
   const readable = files.map(({ file, content }) => ({ document: new Placeless(file), content }));
-  const policies = yield* compile(revision, readable, environment, findings);
+  const policies = yield* compile({ revision, checked: true }, readable, environment, findings);
   const [fault] = findings.faults;
   if (fault !== undefined) throw new Error(`checked policies with a fault: ${faultText(fault)}`);
   return policies;
 }
 
 function* compile(
-  revision: string,
+  { revision, checked }: { readonly revision: string; readonly checked: boolean },
   readable: readonly Readable[],
   { issuers, backends, now }: PolicyEnvironment,
   findings: Findings,
@@ -96,10 +96,10 @@ function* compile(
   for (const service of services) {
     compiled.push(yield* compileService(service, { roles, issuers, findings, used }));
   }
-  const hosts = hostTable(compiled, findings);
+  const hosts = yield* compileSites(compiled, findings, checked);
   const uses = unionOf(compiled);
   checkHeaderCount(uses, compiled, findings);
-  warnOfBackends(services, backends, findings);
+  warnOfBackends(compiled, backends, findings);
   warnOfUselessBindings(ordered, usage, places, findings);
   return new CompiledPolicies(revision, compiled, hosts, uses, new Roles(ordered));
 }
@@ -156,23 +156,6 @@ function once<T extends { readonly place: Place }>(
     );
 }
 
-function hostTable(services: readonly CompiledService[], findings: Findings): HostTable<CompiledService> {
-  const seen = new Map<string, { service: CompiledService; place: Place }>();
-  for (const service of services) {
-    for (const { host, place } of service.hosts) {
-      const first = seen.get(host);
-      if (first === undefined) seen.set(host, { service, place });
-      else
-        findings.fault(
-          place,
-          `the host "${host}" a second time`,
-          `one service for each host; the first is "${first.service.service.name}" at ${first.place.text}`,
-        );
-    }
-  }
-  return new HostTable([...seen].map(([host, { service }]) => ({ host, value: service })));
-}
-
 /** What all routes and their shadows read and promise; a header has the largest of its maxima. */
 function unionOf(services: readonly CompiledService[]): Uses {
   const all = services.flatMap(({ routes }) => routes.map(({ uses }) => uses));
@@ -197,14 +180,16 @@ function checkHeaderCount({ identityHeaders }: Uses, services: readonly Compiled
   );
 }
 
-function warnOfBackends(services: readonly ServicePlace[], backends: readonly string[], findings: Findings): void {
+function warnOfBackends(services: readonly CompiledService[], backends: readonly string[], findings: Findings): void {
   if (backends.length === 0) return;
-  for (const { entry, place } of services) {
-    if (backends.includes(entry.backend)) continue;
+  const known = new Set(backends);
+  for (const { backend } of services.flatMap(({ routes }) => routes)) {
+    if (backend === undefined || known.has(backend.value)) continue;
+    const close = nearest(backend.value, backends);
     findings.warn(
-      place.at("backend"),
-      `the configuration's \`haproxy.backends\` has no "${entry.backend}"`,
-      `one of ${backends.map((name) => `"${name}"`).join(", ")}; or make sure that your haproxy.cfg has it`,
+      backend.place,
+      `the configuration's \`haproxy.backends\` has no "${backend.value}"`,
+      `${close === undefined ? "" : `did you mean "${close}"? Else `}give it its servers there, or say \`${backend.value}: external\` where your own haproxy.cfg has it`,
     );
   }
 }

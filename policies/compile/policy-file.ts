@@ -1,3 +1,4 @@
+import type { WantedEntry, WantedText } from "../judging/wanted.ts";
 import type { Kind } from "../principal.ts";
 
 /** A policy file that its schema (policy-file.schema.json) has passed. Roles and services may be spread over many files. */
@@ -9,12 +10,16 @@ export interface PolicyFile {
 /** One way of having a role: all keys that are there must hold. */
 export interface BindingEntry {
   readonly issuer?: string;
-  readonly subject?: string;
-  readonly group?: string;
-  readonly scope?: string;
+  readonly subject?: string | WantedText;
+  readonly group?: string | WantedText;
+  readonly scope?: string | WantedText;
   readonly kind?: Kind;
-  /** By dotted path. */
-  readonly claim?: Readonly<Record<string, string | number | boolean>>;
+  readonly client?: string | WantedText;
+  readonly actor?: string | WantedText;
+  /** By dotted path; or a list, for paths whose names hold dots. */
+  readonly claim?:
+    | Readonly<Record<string, WantedEntry>>
+    | readonly { readonly path: string | readonly string[]; readonly value: WantedEntry }[];
   readonly role?: string;
   /** RFC 3339. */
   readonly until?: string;
@@ -24,7 +29,7 @@ export interface BindingEntry {
 export interface RuleEntry {
   readonly allow?: readonly string[];
   readonly deny?: readonly string[];
-  readonly scopes?: readonly string[];
+  readonly scopes?: readonly (string | { readonly equals: string })[];
   readonly when?: string;
 }
 
@@ -34,12 +39,16 @@ export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
   readonly hosts: readonly string[];
   readonly issuers?: readonly string[];
   readonly audiences?: readonly string[];
-  readonly backend: string;
+  /** For routes without one of their own. */
+  readonly backend?: string;
   readonly preflight?: "allow";
   readonly paths?: {
     readonly encoded_slash?: "opaque";
     readonly empty_segments?: "allow";
     readonly parameters?: "allow";
+    readonly encoded_unreserved?: "allow";
+    readonly encoded_percent?: "allow";
+    readonly brackets?: "allow";
   };
   readonly headers?: HeaderEntries;
   readonly forward_credential?: boolean;
@@ -49,6 +58,7 @@ export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
 export interface RouteEntry extends RuleEntry {
   readonly name: string;
   readonly match: readonly string[];
+  readonly backend?: string;
   readonly optional?: boolean;
   readonly headers?: HeaderEntries;
   readonly forward_credential?: boolean;

@@ -2,6 +2,7 @@ import type { PolicyIssuer } from "../judging/binding.ts";
 import { Binding } from "../judging/binding.ts";
 import { Role } from "../judging/roles.ts";
 import { nearest } from "../source/validate.ts";
+import { checkWanted } from "./binding.ts";
 import { type Findings, named, type Place } from "./findings.ts";
 import type { BindingEntry } from "./policy-file.ts";
 
@@ -69,6 +70,7 @@ function checkBinding(
       `it holds for principals of every issuer (${named(issuers.map(({ name }) => name))}); name one`,
     );
   }
+  checkWanted(entry, place, findings);
   if (until === undefined) return;
   const time = Date.parse(until);
   if (Number.isNaN(time))

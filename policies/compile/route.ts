@@ -8,6 +8,7 @@ import { checkCaptures, compileTest, type Given, given, type TestContext, type T
 
 /** What a route inherits of its service. */
 export interface RouteDefaults {
+  readonly backend: Given<string> | undefined;
   readonly test: TestParts;
   readonly headers: Given<HeaderEntries> | undefined;
   readonly forwardCredential: boolean;
@@ -16,6 +17,8 @@ export interface RouteDefaults {
 export interface CompiledRoute {
   readonly rule: Rule;
   readonly patterns: readonly { readonly pattern: Pattern; readonly place: Place }[];
+  /** The rule's backend; undefined where it has none, which is a fault. */
+  readonly backend: Given<string> | undefined;
   /** What the rule and its shadow read and promise: what HAProxy is to be configured for. */
   readonly uses: Uses;
 }
@@ -41,6 +44,14 @@ export function compileRoute(
       "add `allow: [a role]`, `[authenticated]` or `[anyone]`, here or at the service",
     );
   }
+  const backend = given(entry, "backend", place) ?? defaults.backend;
+  if (backend === undefined) {
+    context.findings.key(
+      place.at("name"),
+      `the route "${entry.name}" does not say which backend it leads to`,
+      "add `backend: NAME`, here or at the service",
+    );
+  }
   const test = compileTest(parts, whole);
   const access = test.allow === "anyone" ? "anyone" : entry.optional === true ? "optional" : "required";
   const headers = access === "anyone" ? [] : compileHeaders(given(entry, "headers", place) ?? defaults.headers, whole);
@@ -52,6 +63,7 @@ export function compileRoute(
   const rule = new Rule({
     name: entry.name,
     service,
+    backend: backend?.value ?? "",
     access,
     forwardCredential: entry.forward_credential ?? defaults.forwardCredential,
     needs: usesOf([test], headers),
@@ -59,7 +71,7 @@ export function compileRoute(
     shadow,
     headers,
   });
-  return { rule, patterns, uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers) };
+  return { rule, patterns, backend, uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers) };
 }
 
 function compilePatterns(

@@ -1,9 +1,7 @@
 import type { PolicyIssuer } from "../judging/binding.ts";
-import type { Rule } from "../judging/rule.ts";
 import type { Route, Service } from "../policies.ts";
 import { parseHostPattern } from "../routing/hosts.ts";
 import type { PathLeniency } from "../routing/path.ts";
-import { conflictsOf, RouteTable } from "../routing/routes.ts";
 import { type Findings, named, type Place } from "./findings.ts";
 import type { ServiceEntry } from "./policy-file.ts";
 import { checkIssuer } from "./roles.ts";
@@ -17,11 +15,10 @@ export interface ServicePlace {
   readonly place: Place;
 }
 
-/** A service ready to find routes in. */
+/** A service whose routes are ready to be found among those of its hosts. */
 export interface CompiledService {
   readonly service: Service;
   readonly hosts: readonly { readonly host: string; readonly place: Place }[];
-  readonly table: RouteTable<Rule>;
   readonly leniency: PathLeniency;
   /** CORS preflights pass without being judged. */
   readonly preflight: boolean;
@@ -46,15 +43,16 @@ export function* compileService(
     hosts: entry.hosts,
     issuers: new Set(issuers.map((issuer) => issuer.name)),
     audiences: entry.audiences ?? [],
-    backend: entry.backend,
     routes: rules,
   };
   const defaults: RouteDefaults = {
+    backend: given(entry, "backend", place),
     test: testParts(entry, place, undefined, true),
     headers: given(entry, "headers", place),
     forwardCredential: entry.forward_credential ?? false,
   };
   checkRouteNames(entry, place, findings);
+  checkBackend(entry, place, findings);
   const routes: CompiledRoute[] = [];
   for (const [index, route] of entry.routes.entries()) {
     // A route that its file's schema refuses is a hole.
@@ -68,11 +66,13 @@ export function* compileService(
   return {
     service,
     hosts: compileHosts(entry, place, findings),
-    table: tableOf(routes, findings),
     leniency: {
       encodedSlash: entry.paths?.encoded_slash !== undefined,
       emptySegments: entry.paths?.empty_segments !== undefined,
       parameters: entry.paths?.parameters !== undefined,
+      encodedUnreserved: entry.paths?.encoded_unreserved !== undefined,
+      encodedPercent: entry.paths?.encoded_percent !== undefined,
+      brackets: entry.paths?.brackets !== undefined,
     },
     preflight: entry.preflight !== undefined,
     routes,
@@ -133,33 +133,27 @@ function checkRouteNames(entry: ServiceEntry, place: Place, findings: Findings):
 }
 
 function compileHosts(entry: ServiceEntry, place: Place, findings: Findings): CompiledService["hosts"] {
-  return entry.hosts.flatMap((text, index) => {
+  const hosts = new Map<string, Place>();
+  for (const [index, text] of entry.hosts.entries()) {
     const at = place.at("hosts", index);
     const parsed = parseHostPattern(text);
-    if ("host" in parsed) return [{ host: parsed.host, place: at }];
-    findings.text(at, parsed);
-    return [];
-  });
+    if (!("host" in parsed)) {
+      findings.text(at, parsed);
+      continue;
+    }
+    const first = hosts.get(parsed.host);
+    if (first === undefined) hosts.set(parsed.host, at);
+    else findings.fault(at, `the host "${text}" a second time`, `name it once; the first is at ${first.text}`);
+  }
+  return [...hosts].map(([host, at]) => ({ host, place: at }));
 }
 
-/** The route table; two patterns of which neither is the more specific are a fault that names both. */
-function tableOf(routes: readonly CompiledRoute[], findings: Findings): RouteTable<Rule> {
-  const entries = routes.flatMap(({ rule, patterns }) =>
-    patterns.map(({ pattern, place }) => ({ pattern, place, value: rule })),
+/** A default that nothing uses is a leftover, or was meant for a route that names another. */
+function checkBackend({ backend, routes }: ServiceEntry, place: Place, findings: Findings): void {
+  if (backend === undefined || routes.some((route) => route?.backend === undefined)) return;
+  findings.warn(
+    place.at("backend"),
+    `no route leads to the backend "${backend}": each names one of its own`,
+    "remove it, or the `backend` of the routes that it is for",
   );
-  for (const { first, second, kind, example } of conflictsOf(entries.map(({ pattern }) => pattern))) {
-    const [one, two] = [entries[first], entries[second]];
-    if (one === undefined || two === undefined) continue;
-    const other = `"${one.pattern.text}" of the route "${one.value.name}" at ${one.place.text}`;
-    if (kind === "equal")
-      findings.fault(two.place, `"${two.pattern.text}" matches just what ${other} does`, "remove one of them");
-    else {
-      findings.fault(
-        two.place,
-        `"${two.pattern.text}" and ${other} both match "${example}", and neither is more specific`,
-        `make one more specific, or add a pattern for what both match`,
-      );
-    }
-  }
-  return new RouteTable(entries);
 }

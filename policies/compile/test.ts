@@ -1,6 +1,8 @@
 import { type Condition, compileCondition, type ExpressionUses } from "../cel/conditions.ts";
 import type { Role } from "../judging/roles.ts";
 import type { Test } from "../judging/rule.ts";
+import { meaningless } from "../judging/wanted.ts";
+import { signIn } from "../signs.ts";
 import type { Findings, Place } from "./findings.ts";
 import type { RuleEntry } from "./policy-file.ts";
 import { roleNamed } from "./roles.ts";
@@ -15,7 +17,7 @@ export interface Given<T> {
 export interface TestParts {
   readonly allow: Given<readonly string[]> | undefined;
   readonly deny: readonly Given<readonly string[]>[];
-  readonly scopes: Given<readonly string[]> | undefined;
+  readonly scopes: Given<NonNullable<RuleEntry["scopes"]>> | undefined;
   readonly when: Given<string> | undefined;
 }
 
@@ -58,9 +60,24 @@ export function compileTest(parts: TestParts, context: TestContext): Test {
   return {
     allow: parts.allow === undefined ? [] : compileAllow(parts.allow, context),
     deny: parts.deny.flatMap((list) => namedRoles(list, context)),
-    scopes: parts.scopes?.value ?? [],
+    scopes: parts.scopes === undefined ? [] : compileScopes(parts.scopes, context),
     when: parts.when === undefined ? undefined : compileWhen(parts.when, context),
   };
+}
+
+function compileScopes({ value, place }: NonNullable<TestParts["scopes"]>, { findings }: TestContext): string[] {
+  return value.map((scope, index) => {
+    if (typeof scope !== "string") return scope.equals;
+    const found = signIn(scope);
+    if (found !== undefined) {
+      findings.text(place.at(index), {
+        offset: found.offset,
+        found: meaningless(found.sign),
+        right: `the whole scope; \`{ equals: ${JSON.stringify(scope)} }\` if it is really called so`,
+      });
+    }
+    return scope;
+  });
 }
 
 function compileAllow(allow: Given<readonly string[]>, context: TestContext): Test["allow"] {

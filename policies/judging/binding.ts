@@ -1,7 +1,9 @@
-import { type ClaimPath, claimAt, claimPath } from "../claim-path.ts";
+import { claimAt, claimPath } from "../claim-path.ts";
 import type { BindingEntry } from "../compile/policy-file.ts";
 import type { Kind, Principal } from "../principal.ts";
+import { type Truth, Unknown } from "../unknown.ts";
 import type { Role } from "./roles.ts";
+import { Wanted, type WantedEntry } from "./wanted.ts";
 
 /** What a policy must know of a configured issuer to tell which of its rules can ever hold. */
 export interface PolicyIssuer {
@@ -11,7 +13,12 @@ export interface PolicyIssuer {
   readonly kinds: readonly Kind[] | undefined;
 }
 
-type Claim = readonly [path: ClaimPath, value: string | number | boolean];
+/** One key of a binding, and whether a principal has what it asks for. */
+interface Check {
+  readonly key: string;
+  readonly wanted: string;
+  readonly holds: (principal: Principal) => Truth;
+}
 
 /** One way of having a role, compiled. All that it names must hold. */
 export class Binding {
@@ -22,43 +29,32 @@ export class Binding {
   readonly until: number;
   /** Names of the issuers whose principals could have it, some day. Found once the included role's are. */
   issuers: ReadonlySet<string> = new Set();
-  readonly #claims: readonly Claim[];
+  readonly checks: readonly Check[];
 
   constructor(entry: BindingEntry, included: Role | undefined) {
     this.entry = entry;
     this.included = included;
     this.until = entry.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(entry.until);
-    this.#claims = Object.entries(entry.claim ?? {}).map(([name, value]) => [claimPath(name), value]);
+    this.checks = checksOf(entry);
   }
 
-  /** Whether a principal has it, whatever the time and apart from the role that it includes. */
-  fits(principal: Principal): boolean {
-    const { issuer, subject, group, scope, kind } = this.entry;
-    return (
-      (issuer === undefined || principal.issuer === issuer) &&
-      (subject === undefined || principal.subject === subject) &&
-      (group === undefined || principal.groups.includes(group)) &&
-      (scope === undefined || principal.scopes.includes(scope)) &&
-      (kind === undefined || principal.kind === kind) &&
-      this.#claims.every((claim) => hasClaim(principal.claims, claim))
-    );
-  }
-
-  /** Each key of the binding and whether it holds, for an explanation; `fits` is all of them, faster. */
-  checks(principal: Principal): readonly { readonly key: string; readonly wanted: string; readonly holds: boolean }[] {
-    const { issuer, subject, group, scope, kind } = this.entry;
-    const check = (key: string, wanted: string | undefined, holds: boolean) =>
-      wanted === undefined ? [] : [{ key, wanted, holds }];
-    return [
-      ...check("issuer", issuer, principal.issuer === issuer),
-      ...check("subject", subject, principal.subject === subject),
-      ...check("group", group, group !== undefined && principal.groups.includes(group)),
-      ...check("scope", scope, scope !== undefined && principal.scopes.includes(scope)),
-      ...check("kind", kind, principal.kind === kind),
-      ...this.#claims.flatMap((claim) =>
-        check(`claim ${claim[0].join(".")}`, JSON.stringify(claim[1]), hasClaim(principal.claims, claim)),
-      ),
-    ];
+  /**
+   * Whether a principal has it, whatever the time. One key that does not hold is enough to tell that it has not; what
+   * is unknown counts only where all else holds.
+   *
+   * @param roles those of the included roles that it has
+   * @param doubts those of which it cannot be told
+   */
+  holds(principal: Principal, roles: ReadonlySet<Role>, doubts: ReadonlyMap<Role, Unknown>): Truth {
+    const { included } = this;
+    let truth: Truth = included === undefined || roles.has(included) || (doubts.get(included) ?? false);
+    if (truth === false) return false;
+    for (const check of this.checks) {
+      const found = check.holds(principal);
+      if (found === false) return false;
+      if (found !== true) truth = found;
+    }
+    return truth;
   }
 
   /** Finds `issuers`. */
@@ -74,8 +70,46 @@ export class Binding {
   }
 }
 
-/** A claim equals the value, or is a list that holds it. */
-function hasClaim(claims: Principal["claims"], [path, wanted]: Claim): boolean {
-  const value = claimAt(claims, path);
-  return Array.isArray(value) ? value.includes(wanted) : value === wanted;
+/** The claims of a binding, whichever way they are written. */
+export function claimsOf({
+  claim = {},
+}: BindingEntry): readonly (readonly [string | readonly string[], WantedEntry])[] {
+  return isList(claim) ? claim.map(({ path, value }) => [path, value]) : Object.entries(claim);
+}
+
+function isList(claim: NonNullable<BindingEntry["claim"]>): claim is Extract<typeof claim, readonly unknown[]> {
+  return Array.isArray(claim);
+}
+
+function isParty(wanted: Wanted, party: string | undefined | Unknown): Truth {
+  return party instanceof Unknown ? party : party !== undefined && wanted.isText(party);
+}
+
+/** What costs least comes first. */
+function checksOf(entry: BindingEntry): readonly Check[] {
+  const { issuer, kind } = entry;
+  const name = (key: string, wanted: string | undefined, holds: Check["holds"]) =>
+    wanted === undefined ? [] : [{ key, wanted, holds }];
+  const value = (key: string, written: WantedEntry | undefined, holds: (wanted: Wanted, who: Principal) => Truth) => {
+    if (written === undefined) return [];
+    const wanted = new Wanted(written);
+    const text = typeof written === "string" && !key.startsWith("claim") ? written : wanted.text;
+    return [{ key, wanted: text, holds: (who: Principal) => holds(wanted, who) }];
+  };
+  return [
+    ...name("issuer", issuer, (who) => who.issuer === issuer),
+    ...name("kind", kind, (who) => (who.kind instanceof Unknown ? who.kind : who.kind === kind)),
+    ...value("subject", entry.subject, (wanted, who) => wanted.isText(who.subject)),
+    ...value("client", entry.client, (wanted, who) => isParty(wanted, who.client)),
+    ...value("actor", entry.actor, (wanted, { actor }) =>
+      isParty(wanted, actor instanceof Unknown ? actor : actor[0]?.subject),
+    ),
+    ...value("group", entry.group, (wanted, who) => wanted.isAmong(who.groups)),
+    ...value("scope", entry.scope, (wanted, who) => wanted.isAmong(who.scopes)),
+    ...claimsOf(entry).flatMap(([written, wantedValue]) => {
+      const path = claimPath(written);
+      const holds = (wanted: Wanted, who: Principal) => wanted.isClaim(claimAt(who.claims, path), path.text);
+      return value(`claim ${path.text}`, wantedValue, holds);
+    }),
+  ];
 }

@@ -1,6 +1,7 @@
-import { compileHeader, type ExpressionInput, type HeaderExpression } from "../cel/conditions.ts";
+import { compileHeader, type ExpressionInput, type HeaderExpression, type Work } from "../cel/conditions.ts";
 import type { IdentityHeader } from "../decision.ts";
 import type { TextFault } from "../fault.ts";
+import { UnknownError } from "../unknown.ts";
 
 /** An identity header of a route: how its value is found, and how long it may be. */
 export interface HeaderRule {
@@ -65,18 +66,24 @@ export function compileHeaderRule(name: string, value: string, max: number = DEF
   return "offset" in expression ? expression : { name, expression, max };
 }
 
-/** The identity headers of an allowed request, or why they cannot be sent; what is too long is never cut. */
+/**
+ * The identity headers of an allowed request, or why they cannot be sent; what is too long is never cut.
+ *
+ * @param work what is left of it to the decision
+ */
 export function identityHeaders(
   rules: readonly HeaderRule[],
   input: ExpressionInput,
-): readonly IdentityHeader[] | "header-error" | "header-too-long" {
+  work: Work,
+): readonly IdentityHeader[] | "header-error" | "header-too-long" | "cost-exceeded" | "claim-unknown" {
   const headers: IdentityHeader[] = [];
   for (const { name, expression, max } of rules) {
     let value: string | undefined;
     try {
-      value = expression.evaluate(input);
-    } catch {
-      return "header-error";
+      value = expression.evaluate(input, work);
+    } catch (error) {
+      if (work.exhausted) return "cost-exceeded";
+      return error instanceof UnknownError ? "claim-unknown" : "header-error";
     }
     if (value !== undefined) {
       if (hasControls(value)) return "header-error";

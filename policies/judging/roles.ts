@@ -1,4 +1,5 @@
 import type { Principal } from "../principal.ts";
+import type { Unknown } from "../unknown.ts";
 import type { Binding } from "./binding.ts";
 
 /** A role: who has one of its bindings has it. */
@@ -20,14 +21,17 @@ export class Role {
 /** The roles that one principal has. */
 export interface Held {
   readonly roles: ReadonlySet<Role>;
-  /** Sorted. */
-  readonly names: readonly string[];
+  /** Roles of which it cannot be told whether the principal has them. */
+  readonly doubtful: ReadonlySet<Role>;
+  /** Sorted; Unknown where any role is doubtful. */
+  readonly names: readonly string[] | Unknown;
   /** Milliseconds since the epoch at which a binding ends and they must be found anew. */
   readonly until: number;
 }
 
 // Combinations of roles that are kept once for all principals that have them; past this each has its own copy.
 const MOST_COMBINATIONS = 4096;
+const NONE: ReadonlySet<Role> = new Set();
 
 /** All roles of a set of policies, and who has them. */
 export class Roles {
@@ -42,21 +46,28 @@ export class Roles {
   /** @param now milliseconds since the epoch */
   of(principal: Principal, now: number): Held {
     const roles = new Set<Role>();
+    const doubts = new Map<Role, Unknown>();
     let until = Number.POSITIVE_INFINITY;
     for (const role of this.#ordered) {
       for (const binding of role.bindings) {
-        const included = binding.included === undefined || roles.has(binding.included);
-        if (!included || now >= binding.until || !binding.fits(principal)) continue;
-        roles.add(role);
+        if (now >= binding.until) continue;
+        const truth = binding.holds(principal, roles, doubts);
+        if (truth === false) continue;
+        if (truth === true) roles.add(role);
+        else doubts.set(role, truth);
         until = Math.min(until, binding.until);
       }
+      if (roles.has(role)) doubts.delete(role);
     }
-    return this.#shared({ roles, names: [...roles].map(({ name }) => name).sort(), until });
+    const names = [...roles].map(({ name }) => name).sort();
+    const [doubt] = doubts.values();
+    if (doubt !== undefined) return { roles, doubtful: new Set(doubts.keys()), names: doubt, until };
+    return this.#shared(names, { roles, doubtful: NONE, names, until });
   }
 
   /** Many principals have the same roles: the cached ones share one answer. */
-  #shared(held: Held): Held {
-    const name = `${held.until} ${held.names.join(" ")}`;
+  #shared(names: readonly string[], held: Held): Held {
+    const name = `${held.until} ${names.join(" ")}`;
     const known = this.#combinations.get(name);
     if (known !== undefined) return known;
     if (this.#combinations.size < MOST_COMBINATIONS) this.#combinations.set(name, held);

@@ -1,8 +1,9 @@
-import type { Condition } from "../cel/conditions.ts";
+import type { Condition, Work } from "../cel/conditions.ts";
 import type { Reason } from "../decision.ts";
 import type { Match, Route, Service, Uses } from "../policies.ts";
 import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
+import { Unknown, UnknownError } from "../unknown.ts";
 import type { HeaderRule } from "./headers.ts";
 import type { Role } from "./roles.ts";
 import type { Subject } from "./subjects.ts";
@@ -23,6 +24,7 @@ export class Rule implements Route {
   readonly name: string;
   readonly rule: string;
   readonly service: Service;
+  readonly backend: string;
   readonly access: Route["access"];
   readonly forwardCredential: boolean;
   readonly needs: Uses;
@@ -36,6 +38,7 @@ export class Rule implements Route {
     this.name = parts.name;
     this.rule = `${parts.service.name}/${parts.name}`;
     this.service = parts.service;
+    this.backend = parts.backend;
     this.access = parts.access;
     this.forwardCredential = parts.forwardCredential;
     this.needs = parts.needs;
@@ -48,28 +51,43 @@ export class Rule implements Route {
 }
 
 /** Why a principal of the service's issuers may or may not pass. */
-export function judge(test: Test, subject: Subject, match: Match, request: PolicyRequest): Reason {
+export function judge(test: Test, subject: Subject, match: Match, request: PolicyRequest, work: Work): Reason {
   const { allow, deny, scopes } = test;
-  const { roles } = subject.held;
+  const { roles, doubtful } = subject.held;
   for (const role of deny) if (roles.has(role)) return "role-denied";
-  if (typeof allow !== "string" && !allow.some((role) => roles.has(role))) return "role-missing";
-  for (const scope of scopes) if (!subject.principal.scopes.includes(scope)) return "scope-missing";
-  return conditionFault(test, subject, match, request) ?? "allowed";
+  if (doubtful.size > 0 && deny.some((role) => doubtful.has(role))) return "claim-unknown";
+  if (typeof allow !== "string" && !allow.some((role) => roles.has(role))) {
+    return allow.some((role) => doubtful.has(role)) ? "claim-unknown" : "role-missing";
+  }
+  return scopeFault(scopes, subject.principal) ?? conditionFault(test, subject, match, request, work) ?? "allowed";
 }
 
-/** Why the condition refuses; undefined where it does not. One that cannot be worked out refuses. */
+function scopeFault(required: readonly string[], { scopes }: Principal): Reason | undefined {
+  if (required.length === 0) return undefined;
+  if (scopes instanceof Unknown) return "claim-unknown";
+  for (const scope of required) if (!scopes.includes(scope)) return "scope-missing";
+  return undefined;
+}
+
+/**
+ * Why the condition refuses; undefined where it does not. One that cannot be worked out refuses.
+ *
+ * @param work what is left of it to the decision
+ */
 export function conditionFault(
   { when }: Test,
   subject: Subject | undefined,
   { params }: Match,
   request: PolicyRequest,
-): "condition-false" | "condition-error" | undefined {
+  work: Work,
+): "condition-false" | "condition-error" | "cost-exceeded" | "claim-unknown" | undefined {
   if (when === undefined) return undefined;
   try {
     const input = { request, params, principal: subject?.principal, roles: subject?.held.names ?? [] };
-    return when.evaluate(input) === true ? undefined : "condition-false";
-  } catch {
-    return "condition-error";
+    return when.evaluate(input, work) === true ? undefined : "condition-false";
+  } catch (error) {
+    if (work.exhausted) return "cost-exceeded";
+    return error instanceof UnknownError ? "claim-unknown" : "condition-error";
   }
 }
 

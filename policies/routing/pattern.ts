@@ -1,6 +1,8 @@
 import { RE2JS, RE2JSException } from "re2js";
 import type { TextFault } from "../fault.ts";
-import { ambiguityOf } from "./path.ts";
+import { isSettled } from "../pattern-states.ts";
+import { signIn } from "../signs.ts";
+import { ambiguityOf, characterFault } from "./path.ts";
 
 /** Which requests a route takes: methods and a path, as in Go's http.ServeMux, with RE2 expressions besides. */
 export interface Pattern {
@@ -31,8 +33,8 @@ export interface Expression {
 const LONGEST_PATTERN = 1024;
 const MOST_SEGMENTS = 64;
 const LONGEST_EXPRESSION = 256;
-// A client chooses the segment, and where an expression needs many states its cost is the product of the two: together
-// they bound it to some milliseconds.
+// A client chooses the segment. Each of its characters takes the same few nanoseconds once all states of the expression
+// are known; these bound how many there are to be found when a policy loads.
 const LARGEST_PROGRAM = 300;
 const LONGEST_SEGMENT = 256;
 
@@ -96,6 +98,9 @@ function readMethods(text: string): readonly string[] | undefined {
 function checkMethod(method: string, earlier: readonly string[], offset: number): void {
   if (method === "") throw new PatternError(offset, "no method", "a method such as GET, or `*` alone for any");
   const upper = method.toUpperCase();
+  if (method === "ANY" || method === "ALL") {
+    throw new PatternError(offset, `${method} for a method, which is one of that name`, "`*` alone for any");
+  }
   if (METHOD.test(method)) {
     if (earlier.includes(method)) throw new PatternError(offset, `the method ${method} a second time`, "name it once");
   } else if (METHOD.test(upper)) {
@@ -169,8 +174,12 @@ function readExpression(text: string, offset: number): Expression {
   if (text.length > LONGEST_EXPRESSION) {
     throw new PatternError(offset, "an expression that is too long", `at most ${LONGEST_EXPRESSION} characters`);
   }
+  if (/^\^?\(?\.[*+]\)?\$?$/.test(text)) {
+    const right = "{name} for one segment, {name...} for all that is left";
+    throw new PatternError(offset, `the expression \`${text}\`, which elsewhere takes several segments`, right);
+  }
   const compiled = compile(text, offset);
-  if (compiled.programSize() > LARGEST_PROGRAM) {
+  if (compiled.programSize() > LARGEST_PROGRAM || !isSettled(compiled, "whole")) {
     throw new PatternError(offset, "an expression that takes too long", "fewer or smaller repetitions");
   }
   return { text, matches: (segment) => segment.length <= LONGEST_SEGMENT && compiled.testExact(segment) };
@@ -187,7 +196,7 @@ function compile(text: string, offset: number): RE2JS {
 }
 
 // A path holds these only percent-encoded; a pattern may have either.
-const BEYOND_ASCII = /[^\0-\u007f]/g;
+const BEYOND_ASCII = /[^\0-\u007f]/gu;
 const NO_CHARACTER = /[\u0080-\u009f\p{Surrogate}]/u;
 
 /** A literal obeys the same rules as a path, since no other could ever be matched. */
@@ -195,11 +204,26 @@ function readLiteral(part: string, offset: number, last: boolean): Segment {
   if (part === "" && !last) throw new PatternError(offset, "an empty segment", "leave it out");
   const brace = part.search(/[{}]/);
   if (brace >= 0) throw new PatternError(offset + brace, "a brace within a segment", "a wildcard is a whole segment");
+  checkSigns(part, offset);
   const odd = part.search(NO_CHARACTER);
   if (odd >= 0) throw new PatternError(offset + odd, "a control character or half a character", "leave it out");
-  const fault = ambiguityOf(`/${part.replace(BEYOND_ASCII, "x")}`);
+  const fault = ambiguityOf(`/${part.replace(BEYOND_ASCII, ({ length }) => "x".repeat(length))}`);
   if (fault !== undefined) throw new PatternError(offset + fault.offset - 1, fault.found, fault.right);
+  for (const { 0: character, index } of part.matchAll(BEYOND_ASCII)) {
+    const unclear = characterFault(character, index + character.length === part.length);
+    if (unclear !== undefined) throw new PatternError(offset + index, unclear.found, unclear.right);
+  }
   return { kind: "literal", value: decodeURIComponent(part) };
+}
+
+/** What is a wildcard elsewhere would be a path that nobody asks for, and a broader pattern would take the requests. */
+function checkSigns(part: string, offset: number): void {
+  // Of escapes and queries a path's own rules tell.
+  const found = signIn(part.replace(/[%?]/g, "-"));
+  if (found === undefined) return;
+  const literally = found.sign.replace(/[^\w.]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
+  const right = `{name} for one segment, {name...} for all that is left; ${literally} where the sign itself is meant`;
+  throw new PatternError(offset + found.offset, `\`${found.sign}\`, which has no meaning in a path`, right);
 }
 
 function checkListener(segments: readonly Segment[], offset: number): void {

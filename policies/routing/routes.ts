@@ -30,6 +30,12 @@ export interface NotFound {
   readonly reason: "path-ambiguous" | "route-unknown" | "method-not-allowed";
 }
 
+/** A pattern, and what a request that it takes leads to. */
+export interface RouteEntry<T> {
+  readonly pattern: Pattern;
+  readonly value: T;
+}
+
 const AMBIGUOUS: NotFound = { reason: "path-ambiguous" };
 const UNKNOWN: NotFound = { reason: "route-unknown" };
 const NOT_ALLOWED: NotFound = { reason: "method-not-allowed" };
@@ -49,9 +55,26 @@ export class RouteTable<T> {
   readonly #known = new Map<string, Known<T>>();
 
   /** @param entries whose patterns have no conflicts */
-  constructor(entries: readonly { readonly pattern: Pattern; readonly value: T }[]) {
-    for (const { pattern, value } of entries) this.#root.add(new Route(pattern, value));
-    for (const { pattern } of entries) this.#learn(pattern);
+  constructor(entries: readonly RouteEntry<T>[]) {
+    for (const _ of this.#fill(entries));
+  }
+
+  /** The same, a pattern at each `next`. */
+  static *built<T>(entries: readonly RouteEntry<T>[]): Generator<undefined, RouteTable<T>> {
+    const table = new RouteTable<T>([]);
+    yield* table.#fill(entries);
+    return table;
+  }
+
+  *#fill(entries: readonly RouteEntry<T>[]): Generator<undefined, void> {
+    for (const { pattern, value } of entries) {
+      this.#root.add(new Route(pattern, value));
+      yield;
+    }
+    for (const { pattern } of entries) {
+      this.#learn(pattern);
+      yield;
+    }
   }
 
   #learn({ segments }: Pattern): void {
@@ -68,7 +91,7 @@ export class RouteTable<T> {
 
   /**
    * @param path raw, without query
-   * @param leniency what the service lets pass of what makes a path ambiguous
+   * @param leniency what the services let pass of what makes a path ambiguous
    */
   find(method: string, path: string, leniency: PathLeniency = STRICT): Found<T> | NotFound {
     const known = this.#known.get(path);
@@ -81,6 +104,16 @@ export class RouteTable<T> {
       return ending.find(method);
     });
     return route?.found(segments) ?? refusal;
+  }
+
+  /** What all patterns that take the path lead to, whatever their methods. */
+  ofPath(path: string, leniency: PathLeniency = STRICT): readonly T[] {
+    const values: T[] = [];
+    this.#root.search(segmentsOf(path, leniency) ?? [], 0, ({ routes }) => {
+      values.push(...routes.map(({ value }) => value));
+      return undefined;
+    });
+    return values;
   }
 }
 

@@ -21,7 +21,7 @@ export interface SchemaFault extends Fault {
  */
 export function schemaFaults(document: SourceDocument, schema: object): readonly SchemaFault[] {
   const validate = validatorOf(schema);
-  if (validate(document.value)) return [];
+  if (validate(roundedIn(document.value))) return [];
   // What will come later is no misspelling, whatever else the schema has against it.
   const errors = (validate.errors ?? []).toSorted((a, b) => Number(b.keyword === "not") - Number(a.keyword === "not"));
   const misspelt = misspeltKeys(errors, document, schema);
@@ -37,6 +37,14 @@ export function schemaFaults(document: SourceDocument, schema: object): readonly
     faults.set(about, { ...faultOf(error, document, schema), path: surplus ? [...path, key] : path, surplus });
   }
   return [...faults.values()].sort((a, b) => a.line - b.line || a.column - b.column);
+}
+
+/** A copy with doubles for bigints, which JSON Schema knows nothing of: for its types and ranges they do. */
+function roundedIn(value: unknown): unknown {
+  if (typeof value === "bigint") return Number(value);
+  if (Array.isArray(value)) return value.map(roundedIn);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, roundedIn(member)]));
 }
 
 /** What unknown keys were meant to be: that such a key is missing is the same mistake. */
@@ -103,7 +111,8 @@ export function describe(value: unknown): string {
   if (value === null || value === undefined) return "nothing";
   if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
   if (typeof value === "object") return Object.keys(value).length === 0 ? "an empty mapping" : "a mapping";
-  if (typeof value !== "string") return typeof value === "number" ? `the number ${value}` : String(value);
+  if (typeof value === "number" || typeof value === "bigint") return `the number ${value}`;
+  if (typeof value !== "string") return String(value);
   // A URL may hold a password.
   const safe = value.replace(/\/\/[^/\s]*@/g, "//…@");
   const shown = safe.length > LONGEST_SHOWN ? `${safe.slice(0, LONGEST_SHOWN)}…` : safe;

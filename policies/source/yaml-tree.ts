@@ -1,5 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, type Scalar, type YAMLMap, type YAMLSeq } from "yaml";
 import type { Fault } from "../fault.ts";
+import { exactNumber } from "../number.ts";
 import type { SourceText } from "./source-text.ts";
 
 /** Keys and indices that lead from the whole to a value. */
@@ -58,8 +59,9 @@ function spotOf(node: unknown, key: number | undefined, fallback: number, depth:
   if (isMap(node)) return { ...spot, ...mapping(node, depth, walk) };
   if (isSeq(node)) return { ...spot, ...list(node, depth, walk) };
   if (!isScalar(node)) return { ...spot, value: null };
-  checkNumber(node, start, walk);
-  return { ...spot, value: node.value, style: node.type };
+  checkComment(node, end, walk);
+  const value = typeof node.value === "number" ? numberOf(node, start, walk) : node.value;
+  return { ...spot, value, style: node.type };
 }
 
 function mapping(node: YAMLMap, depth: number, walk: Walk) {
@@ -122,9 +124,26 @@ function checkProperties(node: unknown, start: number, { source, faults }: Walk)
   }
 }
 
-/** `3.0` is 3 and `0600` is 600: what a number means must be what it looks like. */
-function checkNumber(node: Scalar, start: number, { source, faults }: Walk): void {
-  if (typeof node.value !== "number" || node.source === String(node.value)) return;
-  const found = `${node.source} without quotes, which to YAML is the number ${node.value}`;
-  faults.push(source.fault(start, found, `"${node.source}" in quotes, or a plain decimal number`));
+/** `3.0` is 3 and `0600` is 600: what a number means must be what it looks like, to the last digit. */
+function numberOf({ source = "" }: Scalar, start: number, { source: text, faults }: Walk): number | bigint {
+  const value = exactNumber(source);
+  if (source === String(value)) return value ?? 0;
+  const is = value === undefined ? "a number that cannot be kept exactly" : `the number ${value}`;
+  const right = `"${source}" in quotes, or a plain decimal number${value === undefined ? " of at most 64 bits" : ""}`;
+  faults.push(text.fault(start, `${source} without quotes, which to YAML is ${is}`, right));
+  return value ?? 0;
+}
+
+/** A comment that begins right behind its `#`, as a name goes on: honest ones have a blank there. */
+const CUT = /[ \t]+(#+[^\s#]\S*)/y;
+
+/** YAML cuts `Team #1` to `Team`, which may be another's name. */
+function checkComment(node: Scalar, end: number, { source, faults }: Walk): void {
+  if (node.type !== "PLAIN" || typeof node.value !== "string") return;
+  CUT.lastIndex = end;
+  const [cut, comment = ""] = CUT.exec(source.text) ?? [];
+  if (cut === undefined) return;
+  const found = `"${comment}" behind a text without quotes, which to YAML is a comment`;
+  const right = "the whole text in quotes if it belongs to it; a comment has a blank behind its #";
+  faults.push(source.fault(end + cut.length - comment.length, found, right));
 }

@@ -1,16 +1,19 @@
-import { conjunctsOf } from "../cel/conditions.ts";
+import { conjunctsOf, Work } from "../cel/conditions.ts";
 import type { CompiledService } from "../compile/service.ts";
 import { type Decision, type Reason, refusal, statusOf } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
-import type { Role } from "../judging/roles.ts";
+import type { Held, Role } from "../judging/roles.ts";
 import { conditionFault, Rule } from "../judging/rule.ts";
+import type { Site } from "../judging/site.ts";
 import type { Subject } from "../judging/subjects.ts";
-import type { Match } from "../policies.ts";
+import type { Match, Refusal } from "../policies.ts";
 import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
 import { normalizeHost } from "../routing/host.ts";
+import { ambiguityOf } from "../routing/path.ts";
 import { RouteTable } from "../routing/routes.ts";
 import { nearest } from "../source/validate.ts";
+import { type Truth, Unknown } from "../unknown.ts";
 
 /** One step on the way to a decision. `no` is what refused, or what did not apply; `note` says what was found. */
 export interface Step {
@@ -23,6 +26,7 @@ export interface Step {
     | "scope"
     | "condition"
     | "header"
+    | "backend"
     | "shadow"
     | "decision";
   readonly outcome: "yes" | "no" | "note";
@@ -34,23 +38,26 @@ export interface Explanation {
   readonly decision: Decision;
 }
 
-/** What came of the credential: a principal, a reason why it proves none, or nothing to look at. */
-export type Who = { readonly principal: Principal } | { readonly reason: Reason } | undefined;
+/** What came of the credential: a principal, a reason why it proves none with what was found, or nothing to look at. */
+export type Who =
+  | { readonly principal: Principal }
+  | { readonly reason: Reason; readonly found?: readonly string[] }
+  | undefined;
 
-/** Routes of a service that are listed although their path does not match. */
+/** Patterns that are listed although their path does not match. */
 const MOST_OTHERS = 20;
 
 /** Every step to the decision on a request, in the order in which the agent takes them. */
 export function explain(policies: CompiledPolicies, request: PolicyRequest, who: Who): Explanation {
   const steps: Step[] = [];
-  const service = explainHost(policies, request.host, steps);
+  const site = explainHost(policies, request.host, steps);
   const match = policies.match(request.host, request.method, request.path, request.headers);
-  if (service !== undefined) explainRoutes(service, request, match, steps);
+  if (site !== undefined) explainRoutes(site, request, match, steps);
   if ("reason" in match) return concluded(steps, refusal(match.reason, match.rule));
   const { route } = match;
   if (!(route instanceof Rule)) throw new TypeError("a route of other policies");
   const judged = { ...request, host: match.host };
-  if (match.preflight) return concluded(steps, policies.decide(match, undefined, judged));
+  if (match.preflight) return concluded(steps, policies.decide(match, undefined, judged), route);
   const asked = route.access === "anyone" ? undefined : who;
   explainCredential(route, asked, steps);
   if (asked !== undefined && "reason" in asked) return concluded(steps, refusal(asked.reason, route.rule));
@@ -60,15 +67,17 @@ export function explain(policies: CompiledPolicies, request: PolicyRequest, who:
   if (subject !== undefined) explainRoles(route, subject, request.time, steps);
   if (subject !== undefined) explainScopes(route, subject, steps);
   explainCondition(route, subject, match, judged, steps);
-  return concluded(steps, decision);
+  return concluded(steps, decision, route);
 }
 
-function explainHost(policies: CompiledPolicies, raw: string, steps: Step[]): CompiledService | undefined {
+function explainHost(policies: CompiledPolicies, raw: string, steps: Step[]): Site | undefined {
   const host = normalizeHost(raw);
-  const service = host === undefined ? undefined : policies.hosts.find(host);
-  if (service !== undefined) {
-    steps.push({ about: "host", outcome: "yes", text: `${host} is the service ${service.service.name}` });
-    return service;
+  const site = host === undefined ? undefined : policies.hosts.find(host);
+  if (site !== undefined) {
+    const names = site.services.map(({ service }) => service.name);
+    const whose = names.length === 1 ? "is the service" : "is shared by the services";
+    steps.push({ about: "host", outcome: "yes", text: `${host} ${whose} ${names.join(", ")}` });
+    return site;
   }
   const known = policies.services.flatMap(({ hosts }) => hosts);
   const close = nearest(raw, known);
@@ -81,12 +90,31 @@ function explainHost(policies: CompiledPolicies, raw: string, steps: Step[]): Co
 }
 
 /** The route that matched, those whose path does too, and a few of the others, each with why not. */
-function explainRoutes(service: CompiledService, { method, path }: PolicyRequest, match: unknown, steps: Step[]): void {
-  const matched = typeof match === "object" && match !== null && "route" in match ? match.route : undefined;
+function explainRoutes(site: Site, request: PolicyRequest, match: Match | Refusal, steps: Step[]): void {
+  const others = site.services.flatMap((service) => explainService(service, request, match, steps));
+  steps.push(...others.slice(0, MOST_OTHERS));
+  if (others.length > MOST_OTHERS)
+    steps.push({ about: "route", outcome: "no", text: `and ${others.length - MOST_OTHERS} patterns of other paths` });
+}
+
+/** @returns those of other paths */
+function explainService(
+  { service, leniency, routes }: CompiledService,
+  { method, path }: PolicyRequest,
+  match: Match | Refusal,
+  steps: Step[],
+): readonly Step[] {
+  const ambiguity = ambiguityOf(path, leniency);
+  if (ambiguity !== undefined) {
+    const text = `${service.name}: the path has ${ambiguity.found}; ${ambiguity.right}`;
+    steps.push({ about: "route", outcome: "no", text });
+    return [];
+  }
+  const matched = "route" in match ? match.route : undefined;
   const others: Step[] = [];
-  for (const { rule, patterns } of service.routes) {
+  for (const { rule, patterns } of routes) {
     for (const { pattern } of patterns) {
-      const found = new RouteTable([{ pattern, value: rule }]).find(method, path, service.leniency);
+      const found = new RouteTable([{ pattern, value: rule }]).find(method, path, leniency);
       const head = `${rule.rule}  ${pattern.text}`;
       if (!("reason" in found)) {
         const params = Object.entries(found.params).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
@@ -101,9 +129,7 @@ function explainRoutes(service: CompiledService, { method, path }: PolicyRequest
       else others.push({ about: "route", outcome: "no", text: `${head}: another path` });
     }
   }
-  steps.push(...others.slice(0, MOST_OTHERS));
-  if (others.length > MOST_OTHERS)
-    steps.push({ about: "route", outcome: "no", text: `and ${others.length - MOST_OTHERS} patterns of other paths` });
+  return others;
 }
 
 function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): void {
@@ -114,12 +140,15 @@ function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): 
       access === "optional" ? "note" : "no",
       access === "optional" ? "none; the route's is optional" : "none, and the route needs one",
     );
-  else if ("reason" in who) push("no", `does not prove anything: ${who.reason}`);
-  else {
-    const { subject, issuer, kind, groups, scopes, audiences } = who.principal;
+  else if ("reason" in who) {
+    push("no", `does not prove anything: ${who.reason}`);
+    for (const text of who.found ?? []) push("note", text);
+  } else {
+    const { subject, issuer, kind, client, actor, groups, scopes, audiences } = who.principal;
+    const kindText = kind instanceof Unknown ? `principal of an unknown kind (${kind.text})` : kind;
     push(
       "note",
-      `${kind} ${JSON.stringify(subject)} of ${issuer}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
+      `${kindText} ${JSON.stringify(subject)} of ${issuer}${clientText(client)}${actorText(actor)}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
     );
     if (!service.issuers.has(issuer)) push("no", `the service takes principals of ${listed([...service.issuers])}`);
     if (service.audiences.length > 0 && !audiences.some((audience) => service.audiences.includes(audience)))
@@ -127,17 +156,33 @@ function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): 
   }
 }
 
-function listed(values: readonly string[]): string {
+function clientText(client: Principal["client"]): string {
+  if (client instanceof Unknown) return ` by an unknown client (${client.text})`;
+  return client === undefined ? "" : ` by the client ${JSON.stringify(client)}`;
+}
+
+function actorText(actor: Principal["actor"]): string {
+  if (actor instanceof Unknown) return `; who acts for it is unknown (${actor.text})`;
+  const [acting] = actor;
+  const chain = actor.length > 1 ? `, the last of ${actor.length} actors` : "";
+  return acting === undefined ? "" : `; ${JSON.stringify(acting.subject)} acts for it${chain}`;
+}
+
+function listed(values: readonly string[] | Unknown): string {
+  if (values instanceof Unknown) return `unknown (${values.text})`;
   return values.length === 0 ? "none" : values.map((value) => JSON.stringify(value)).join(", ");
 }
 
 function explainRoles({ test }: Rule, { principal, held }: Subject, now: number, steps: Step[]): void {
   for (const role of test.deny) {
     const has = held.roles.has(role);
+    const doubtful = held.doubtful.has(role);
     steps.push({
       about: "deny",
-      outcome: has ? "no" : "yes",
-      text: `${has ? "has" : "does not have"} the denied role ${role.name}`,
+      outcome: has || doubtful ? "no" : "yes",
+      text: doubtful
+        ? `cannot be told to lack the denied role ${role.name}: ${bindingsText(role, principal, held, now)}`
+        : `${has ? "has" : "does not have"} the denied role ${role.name}`,
     });
   }
   if (test.allow === "authenticated")
@@ -149,32 +194,43 @@ function explainRoles({ test }: Rule, { principal, held }: Subject, now: number,
     steps.push({
       about: "role",
       outcome: held.roles.has(role) ? "yes" : "no",
-      text: `${role.name}: ${bindingsText(role, principal, held.roles, now)}`,
+      text: `${role.name}: ${bindingsText(role, principal, held, now)}`,
     });
   }
 }
 
-function bindingsText(role: Role, principal: Principal, held: ReadonlySet<Role>, now: number): string {
+function bindingsText(role: Role, principal: Principal, { roles, doubtful }: Held, now: number): string {
   return role.bindings
-    .map((binding) => {
-      const checks = binding
-        .checks(principal)
-        .map(({ key, wanted, holds }) => `${holds ? "" : "not "}${key} ${wanted}`);
-      const { included, until } = binding;
-      if (included !== undefined) checks.push(`${held.has(included) ? "" : "not "}role ${included.name}`);
+    .map(({ checks, included, until }) => {
+      const parts = checks.map(({ key, wanted, holds }) => checkText(`${key} ${wanted}`, holds(principal)));
+      if (included !== undefined && doubtful.has(included)) parts.push(`unknown role ${included.name}`);
+      else if (included !== undefined) parts.push(checkText(`role ${included.name}`, roles.has(included)));
       if (until !== Number.POSITIVE_INFINITY)
-        checks.push(`${now < until ? "" : "not "}until ${new Date(until).toISOString()}`);
-      return `{ ${checks.join(", ")} }`;
+        parts.push(checkText(`until ${new Date(until).toISOString()}`, now < until));
+      return `{ ${parts.join(", ")} }`;
     })
     .join(" or ");
 }
 
-function explainScopes({ test }: Rule, { principal }: Subject, steps: Step[]): void {
+function checkText(text: string, truth: Truth): string {
+  if (truth instanceof Unknown) return `unknown ${text} (${truth.text})`;
+  return truth ? text : `not ${text}`;
+}
+
+function explainScopes({ test }: Rule, { principal: { scopes } }: Subject, steps: Step[]): void {
   for (const scope of test.scopes) {
-    const has = principal.scopes.includes(scope);
-    steps.push({ about: "scope", outcome: has ? "yes" : "no", text: `${has ? "has" : "lacks"} ${scope}` });
+    const has = !(scopes instanceof Unknown) && scopes.includes(scope);
+    const text = scopes instanceof Unknown ? `cannot be told to have ${scope}` : `${has ? "has" : "lacks"} ${scope}`;
+    steps.push({ about: "scope", outcome: has ? "yes" : "no", text });
   }
 }
+
+const CONDITION_FAULTS = {
+  "condition-false": "is false",
+  "condition-error": "cannot be told",
+  "cost-exceeded": "takes too much work",
+  "claim-unknown": "cannot be told: it reads what is unknown of the principal",
+} as const;
 
 /** The condition as a whole, and where it is a chain of `&&` each of its parts. */
 function explainCondition(
@@ -187,22 +243,24 @@ function explainCondition(
   const { when } = test;
   if (when === undefined) return;
   for (const part of conjunctsOf(when)) {
-    const fault = conditionFault({ ...test, when: part }, subject, match, request);
-    const value = fault === undefined ? "is true" : fault === "condition-false" ? "is false" : "cannot be told";
-    steps.push({ about: "condition", outcome: fault === undefined ? "yes" : "no", text: `${part.text}  ${value}` });
+    const fault = conditionFault({ ...test, when: part }, subject, match, request, new Work());
+    const text = `${part.text}  ${fault === undefined ? "is true" : CONDITION_FAULTS[fault]}`;
+    steps.push({ about: "condition", outcome: fault === undefined ? "yes" : "no", text });
   }
 }
 
-function concluded(steps: readonly Step[], decision: Decision): Explanation {
+function concluded(steps: readonly Step[], decision: Decision, route?: Rule): Explanation {
   const { verdict, reason, headers, shadow, roles } = decision;
   const last: Step[] = headers.map(({ name, value }) => ({
     about: "header",
     outcome: "note",
     text: value === undefined ? `${name} is not set` : `${name}: ${value}`,
   }));
-  if (roles.length > 0) last.unshift({ about: "role", outcome: "note", text: `all roles: ${roles.join(", ")}` });
+  if (!(roles instanceof Unknown) && roles.length > 0)
+    last.unshift({ about: "role", outcome: "note", text: `all roles: ${roles.join(", ")}` });
   if (shadow !== undefined)
     last.push({ about: "shadow", outcome: "note", text: `would ${shadow.verdict}: ${shadow.reason}` });
+  if (route !== undefined && verdict === "allow") last.push({ about: "backend", outcome: "note", text: route.backend });
   const status = statusOf(reason);
   last.push({
     about: "decision",

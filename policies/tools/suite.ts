@@ -8,6 +8,7 @@ import schema from "../policy-test.schema.json" with { type: "json" };
 import type { Kind, Principal } from "../principal.ts";
 import { readDocument } from "../source/document.ts";
 import { nearest, schemaFaults } from "../source/validate.ts";
+import { Unknown } from "../unknown.ts";
 import { parseRequestLine, type WrittenRequest } from "./request-line.ts";
 
 /** One case as a file has it (policy-test.schema.json). */
@@ -29,13 +30,16 @@ interface PrincipalEntry {
   readonly scopes?: readonly string[];
   readonly audiences?: readonly string[];
   readonly claims?: Readonly<Record<string, unknown>>;
+  readonly client?: string;
   readonly actor?: readonly string[];
+  readonly unknown?: readonly ("kind" | "groups" | "scopes" | "client" | "actor" | "authenticated_at")[];
 }
 
 interface Expectation {
   readonly verdict: "allow" | "deny";
   readonly reason?: string;
   readonly rule?: string;
+  readonly backend?: string;
   readonly shadow?: "allow" | "deny";
   readonly headers?: Readonly<Record<string, string | null>>;
 }
@@ -122,7 +126,7 @@ function checkCase(
 }
 
 function run({ entry, written, place }: Case, policies: Policies, environment: PolicyEnvironment): CaseResult {
-  const decision = decide(entry, written, policies, environment);
+  const { decision, backend } = decide(entry, written, policies, environment);
   const { file, line } = place.document.fault(place.path, "", "");
   return {
     file,
@@ -130,7 +134,7 @@ function run({ entry, written, place }: Case, policies: Policies, environment: P
     name: entry.name,
     request: entry.request,
     decision,
-    differences: differencesOf(entry.expect, decision),
+    differences: differencesOf(entry.expect, decision, backend),
   };
 }
 
@@ -139,39 +143,46 @@ function decide(
   written: WrittenRequest,
   policies: Policies,
   environment: PolicyEnvironment,
-): Decision {
+): { readonly decision: Decision; readonly backend: string | undefined } {
   const { headers = {}, src = "192.0.2.1", time } = entry;
   const { method, host, path } = written;
   const match = policies.match(host, method, path, headers);
-  if ("reason" in match) return refusal(match.reason, match.rule);
+  if ("reason" in match) return { decision: refusal(match.reason, match.rule), backend: undefined };
   const principal =
     match.route.access === "anyone" || match.preflight ? undefined : principalOf(entry.principal, environment);
   const now = time === undefined ? environment.now : Date.parse(time);
-  return policies.decide(match, principal, { ...written, host: match.host, headers, src, time: now });
+  const decision = policies.decide(match, principal, { ...written, host: match.host, headers, src, time: now });
+  return { decision, backend: decision.verdict === "allow" ? match.route.backend : undefined };
 }
 
 function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: PolicyEnvironment): Principal | undefined {
   if (entry === undefined) return undefined;
   const issuer = issuers.find(({ name }) => name === entry.issuer);
-  const { subject, groups = [], scopes = [], claims = {}, actor = [] } = entry;
+  const { subject, groups = [], scopes = [], claims = {}, client, actor = [], unknown = [] } = entry;
+  const unless = <T>(field: (typeof unknown)[number], value: T) =>
+    unknown.includes(field) ? new Unknown(field, "unknown in this case") : value;
   return {
     issuer: entry.issuer,
     subject,
-    kind: entry.kind ?? issuer?.kinds?.[0] ?? "person",
-    groups,
-    scopes,
+    kind: unless("kind", entry.kind ?? issuer?.kinds?.[0] ?? "person"),
+    groups: unless("groups", groups),
+    scopes: unless("scopes", scopes),
     audiences: entry.audiences ?? issuer?.audiences ?? [],
     claims,
-    actor: actor.map((each) => ({ subject: each, issuer: undefined })),
+    client: unless("client", client),
+    actor: unless(
+      "actor",
+      actor.map((each) => ({ subject: each, issuer: undefined })),
+    ),
     arn: undefined,
     uri: undefined,
-    authenticatedAt: undefined,
+    authenticatedAt: unless("authenticated_at", undefined),
     expiresAt: now + 600_000,
     bound: "",
   };
 }
 
-function differencesOf(expect: Expectation, decision: Decision): readonly string[] {
+function differencesOf(expect: Expectation, decision: Decision, backend: string | undefined): readonly string[] {
   const differences: string[] = [];
   const compare = (what: string, wanted: string | null | undefined, got: string | null | undefined) => {
     if (wanted !== undefined && wanted !== got)
@@ -180,6 +191,7 @@ function differencesOf(expect: Expectation, decision: Decision): readonly string
   compare("verdict", expect.verdict, decision.verdict);
   compare("reason", expect.reason, decision.reason);
   compare("rule", expect.rule, decision.rule);
+  compare("backend", expect.backend, backend);
   compare("shadow", expect.shadow, decision.shadow?.verdict ?? null);
   for (const [name, wanted] of Object.entries(expect.headers ?? {})) {
     compare(name, wanted, decision.headers.find((header) => header.name === name)?.value ?? null);

@@ -4,7 +4,11 @@ import { createServer, type ListenOptions } from "node:net";
 import { join } from "node:path";
 import { test } from "tap";
 import { COMMANDS } from "../../agent/commands/run.ts";
+import { startFront } from "../../demo/front.ts";
 import { startProvider } from "../../demo/provider.ts";
+import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
+import { startConnectProxy } from "../support/connect-proxy.ts";
+import { startRawProvider } from "../support/raw-provider.ts";
 import { command, countersign, folderOf } from "../support/serve.ts";
 
 const CONFIG = `
@@ -177,6 +181,7 @@ test("explain shows every step to the decision", async (t) => {
     '+ condition   principal.kind == "person"  is true',
     '+ condition   request.params.id != "0"  is true',
     "  header      x-auth-subject: alice",
+    "  backend     orders",
     "+ decision    allow: allowed",
   ]) {
     t.ok(alice.out.includes(`${line}\n`), line);
@@ -200,6 +205,71 @@ test("explain shows every step to the decision", async (t) => {
   );
 });
 
+test("explain and test read numbers to the last digit, and write them so", async (t) => {
+  const policy = `
+roles:
+  tenant: [{ issuer: idp, claim: { tenant: 9007199254740993 } }]
+services:
+  orders:
+    hosts: [orders.example.com]
+    backend: orders
+    headers: { x-auth-tenant: string(principal.claims.tenant) }
+    routes: [{ name: read, match: [GET /v1/orders], allow: [tenant], when: principal.claims.tenant == 9007199254740993 }]
+`;
+  const request = "GET https://orders.example.com/v1/orders";
+  const cases = [
+    ["9007199254740993", "verdict: allow, headers: { x-auth-tenant: '9007199254740993' }"],
+    ["9007199254740992", "verdict: deny, reason: role-missing"],
+  ].map(
+    ([tenant, expect]) =>
+      `  - { name: "${tenant}", request: ${request}, principal: { issuer: idp, subject: a, claims: { tenant: ${tenant} } }, expect: { ${expect} } }\n`,
+  );
+  const cwd = folderOf(t, {
+    "countersign.yaml": CONFIG,
+    "policies/orders.yaml": policy,
+    "policies/orders.test.yaml": `cases:\n${cases.join("")}`,
+    "right.json": '{ "sub": "alice", "tenant": 9007199254740993 }',
+    "wrong.json": '{ "sub": "alice", "tenant": 9007199254740992 }',
+    "large.json": '{ "sub": "alice", "tenant": 92233720368547758080 }',
+  });
+  const explained = async (file: string, ...more: string[]) =>
+    command(["explain", request, "--claims", file, "--issuer", "idp", ...more], { cwd });
+  const right = await explained("right.json");
+  t.match(right.out, /\+ role +tenant: \{ issuer idp, claim tenant 9007199254740993 \}/);
+  t.match(right.out, "x-auth-tenant: 9007199254740993\n");
+  t.equal((await explained("right.json", "--json")).code, 0);
+  t.match((await explained("wrong.json")).out, "not claim tenant 9007199254740993");
+  const large = await explained("large.json");
+  t.equal(large.code, 78);
+  t.match(large.err, /^large\.json: .*no integer beyond 64 bits/);
+  const tested = await command(["test", "--json"], { cwd });
+  t.strictSame([tested.code, tested.err], [0, ""]);
+});
+
+test("explain says what is unknown, and why", async (t) => {
+  const policy = `${POLICY.replace("roles:", "roles:\n  banned: [{ issuer: idp, claim: { my.app.banned: true } }]")}
+      - { name: write, match: ["PUT /v1/orders/{id}"], allow: [authenticated], deny: [banned] }
+`;
+  const claims = { sub: "alice", groups: 7, client_kind: "robot", "my.app": { banned: "true" } };
+  const cwd = folderOf(t, { ...FILES, "policies/orders.yaml": policy, "alice.json": JSON.stringify(claims) });
+  const explain = async (method: string) => {
+    const asked = `${method} https://orders.example.com/v1/orders/42`;
+    return (await command(["explain", asked, "--claims", "alice.json", "--issuer", "idp"], { cwd })).out;
+  };
+  const [read, write] = [await explain("GET"), await explain("PUT")];
+  const groups = "the claim groups: a number that cannot be read; expected texts";
+  t.match(read, `groups unknown (${groups})`);
+  t.match(read, "principal of an unknown kind (the claim client_kind: a text that cannot be read; expected `person`");
+  t.match(read, `- role        reader: { issuer idp, unknown group Readers (${groups}) }`);
+  t.match(read, '- condition   principal.kind == "person"  cannot be told: it reads what is unknown of the principal');
+  t.match(read, "- decision    deny: claim-unknown (403)");
+  t.match(
+    write,
+    '- deny        cannot be told to lack the denied role banned: { issuer idp, unknown claim my.app.banned true (the claim my.app.banned: the token has "my.app", one name; write the path as a list of names) }',
+  );
+  t.match(write, "- decision    deny: claim-unknown (403)");
+});
+
 test("explain verifies a token by the issuer's keys, and never shows it", async (t) => {
   const provider = await startProvider({ alice: { kind: "person", groups: ["Readers"] } });
   t.teardown(() => provider.close());
@@ -220,12 +290,135 @@ test("explain verifies a token by the issuer's keys, and never shows it", async 
     t.notOk(`${out}${err}`.includes(token.slice(-60, -10)), "no part of the token");
 });
 
+test("explain names what was found in a refused token and what was expected, and what helps at the provider", async (t) => {
+  const provider = await startProvider({});
+  // Its keys behind an issuer whose URL is as Keycloak's are.
+  const realm = await startFront((request, response) => {
+    const issuer = `${realm.url}/realms/shop`;
+    const known = request.url === "/realms/shop/.well-known/openid-configuration";
+    response.statusCode = known ? 200 : 404;
+    response.end(JSON.stringify({ issuer, jwks_uri: `${provider.issuer}/jwks` }));
+  });
+  t.teardown(() => Promise.all([provider.close(), realm.close()]));
+  const issuer = `${realm.url}/realms/shop`;
+  const cwd = folderOf(t, { ...FILES, "countersign.yaml": CONFIG.replace("https://idp.example", issuer) });
+  const now = Math.floor(Date.now() / 1000);
+  const good = { iss: issuer, sub: "alice", aud: "api://orders", exp: now + 600, iat: now };
+  const signed = (claims: Record<string, unknown>, header = {}) => provider.sign({ ...good, ...claims }, header);
+  const [rsa] = provider.keys;
+  const raw = (header: string) => `${Buffer.from(header).toString("base64url")}.e30.AAAA`;
+  const secret = "do-not-show-me";
+  const rows: readonly (readonly [token: string | Promise<string>, reason: string, ...found: RegExp[]])[] = [
+    [
+      signed({ aud: undefined }),
+      "claim-missing",
+      /aud is absent; `audiences` of idp: "api:\/\/orders"/,
+      /Keycloak: .* mapper of the type Audience/,
+    ],
+    [
+      signed({ aud: "account" }),
+      "audience-not-accepted",
+      /aud is "account"; `audiences` of idp: "api:\/\/orders"/,
+      /Keycloak: /,
+    ],
+    [signed({ aud: ["a", "b"] }), "audience-not-accepted", /aud is "a", "b"; /],
+    [signed({ aud: 7 }), "claim-malformed", /aud is a number; /],
+    [
+      signed({ sub: undefined }),
+      "claim-missing",
+      /sub is absent; expected: a text of 1 to 1024/,
+      /Keycloak: .*`basic`/,
+    ],
+    [signed({ sub: [secret, 7] }), "claim-malformed", /sub is a list of a text and a number; expected: a text/],
+    [
+      signed({ iss: `${realm.url}/realms/other` }),
+      "issuer-unknown",
+      /iss is ".*\/realms\/other"; the issuers configured: ".*\/realms\/shop"/,
+      /KC_HOSTNAME/,
+    ],
+    [signed({ iss: ["x"] }), "claim-malformed", /iss is a list of a text; expected: a text/],
+    [signed({ sub: 2 ** 60 }), "claim-malformed", /sub is a number; expected: a text/],
+    [signed({ exp: "soon" }), "claim-malformed", /exp is a text; expected: a number of seconds since 1970/],
+    [signed({ exp: now - 100 }), "token-expired", /exp is 20.*Z, 1\d\d s ago; `clock_tolerance` is 30 s/],
+    [signed({ nbf: now + 100 }), "token-not-yet-valid", /nbf is 20.*Z, \d+ s from now; /],
+    [signed({ iat: now + 100 }), "token-not-yet-valid", /iat is 20/],
+    [
+      signed({ sub: undefined, _claim_names: { sub: secret } }),
+      "claim-malformed",
+      /sub is unknown \(the issuer keeps it elsewhere\); expected: a text/,
+    ],
+    [
+      signed({ typ: "ID" }, { typ: "JWT" }),
+      "token-not-access",
+      /typ is "ID": it is no access token/,
+      /Keycloak: .*`access_token`/,
+    ],
+    [signed({ nonce: secret }, { typ: "JWT" }), "token-not-access", /nonce is there: /],
+    [signed({ cnf: { jkt: secret } }), "proof-missing", /cnf is an object with "jkt": it is bound/],
+    [
+      signed({}, { typ: "logout+jwt" }),
+      "token-type",
+      /typ in its header is "logout\+jwt"; `token_types` of idp: "at\+jwt", "JWT"/,
+    ],
+    [
+      signed({}, { kid: "another" }),
+      "key-unknown",
+      new RegExp(`kid is "another", alg "RS256"; the keys of idp: "${rsa?.kid}" for RS256.*ES256`),
+    ],
+    [
+      signed({}, { alg: "RS256", nonce: secret }).then((token) => `${token.slice(0, -6)}AAAAAA`),
+      "signature-invalid",
+      new RegExp(`kid is "${rsa?.kid}"`),
+    ],
+    [
+      signed({ iss: "https://sts.windows.net/t/", aud: "00000003-0000-0000-c000-000000000000" }, { nonce: secret }),
+      "issuer-unknown",
+      /a token of Microsoft Graph/,
+    ],
+    [
+      raw(`{"alg":"HS256"}`).replace("e30", Buffer.from(JSON.stringify(good)).toString("base64url")),
+      "algorithm-refused",
+      /alg is "HS256"; `algorithms` of idp: "RS256", /,
+    ],
+    ["opaque-token", "token-malformed", /parts between dots: 1; expected: the 3 of a signed JWT/],
+    [raw("{}"), "token-malformed", /alg in its header is absent; expected: a text/],
+    [raw(`{"alg":"RS256","kid":7}`), "token-malformed", /kid in its header is a number/],
+    [raw(`{"alg":"RS256","crit":["x"]}`), "token-malformed", /its header has crit/],
+    [raw(`{"alg":"RS256","alg":"none"}`), "token-malformed", /the header is no JSON object .* a member twice/],
+    [`${raw(`{"alg":"RS256"}`)}=`, "token-malformed", /the signature is not base64url: padding/],
+    ["a.b.c.d.e", "token-encrypted", /it is encrypted \(JWE\)/],
+    ["two tokens", "credential-malformed", /more than one token/],
+    [`${"a".repeat(9000)}`, "token-too-large", /it has 9000 bytes; `limits.token` is 8192/],
+  ];
+  for (const [pending, reason, ...found] of rows) {
+    const token = await pending;
+    writeFileSync(join(cwd, "token"), token);
+    const { out } = await command(["explain", "GET https://orders.example.com/v1/orders/42", "--token-file", "token"], {
+      cwd,
+    });
+    t.match(out, `- credential  does not prove anything: ${reason}\n`);
+    for (const each of found) t.match(out, each);
+    t.notOk(
+      out.includes(secret) || (token.length > 40 && out.includes(token.slice(-30))),
+      "no claim's value, no token",
+    );
+  }
+  writeFileSync(join(cwd, "claims.json"), JSON.stringify({ sub: 7 }));
+  const claims = ["--claims", "claims.json", "--issuer", "idp"];
+  const taken = await command(["explain", "GET https://orders.example.com/v1/orders/42", ...claims], { cwd });
+  t.match(taken.out, "sub is a number; expected: a text", "taken claims, too");
+});
+
 test("test judges cases, tells failing ones and rules that no case shows", async (t) => {
-  const cases = (verdict: string) => `cases:
+  const cases = (verdict: string, backend = "orders") => `cases:
   - name: a reader reads
     request: GET https://orders.example.com/v1/orders/42
     principal: { issuer: idp, subject: alice, groups: [Readers] }
-    expect: { verdict: allow, rule: orders/read, headers: { x-auth-subject: alice } }
+    expect: { verdict: allow, rule: orders/read, backend: ${backend}, headers: { x-auth-subject: alice } }
+  - name: whose groups are elsewhere does not
+    request: GET https://orders.example.com/v1/orders/42
+    principal: { issuer: idp, subject: alice, unknown: [groups] }
+    expect: { verdict: deny, reason: claim-unknown }
   - name: nobody does not
     request: GET https://orders.example.com/v1/orders/42
     expect: { verdict: ${verdict}, reason: credential-missing }
@@ -233,19 +426,21 @@ test("test judges cases, tells failing ones and rules that no case shows", async
   const cwd = folderOf(t, { ...FILES, "policies/orders.test.yaml": cases("deny") });
   const passed = await command(["test"], { cwd });
   t.equal(passed.code, 0);
-  t.match(passed.out, "2 passed, 0 failed");
+  t.match(passed.out, "3 passed, 0 failed");
   t.match(passed.out, /orders\/health +0 +0 {2}no case that it allows/);
   writeFileSync(join(cwd, "wrong.yaml"), cases("allow"));
   const failed = await command(["test", "wrong.yaml"], { cwd });
   t.equal(failed.code, 1);
   t.match(failed.out, /FAIL {2}nobody does not .*\n {6}verdict: deny instead of allow\n/);
-  t.match(failed.out, "wrong.yaml:6");
+  t.match(failed.out, "wrong.yaml:10");
+  writeFileSync(join(cwd, "elsewhere.yaml"), cases("deny", "files"));
+  t.match((await command(["test", "elsewhere.yaml"], { cwd })).out, "backend: orders instead of files");
   const json = await command(["test", "wrong.yaml", "--json"], { cwd });
-  t.match(JSON.parse(json.out), { passed: 1, failed: 1 });
+  t.match(JSON.parse(json.out), { passed: 2, failed: 1 });
   writeFileSync(join(cwd, "typo.yaml"), cases("deny").replace("credential-missing", "credential-mising"));
   const typo = await command(["test", "typo.yaml"], { cwd });
   t.equal(typo.code, 78);
-  t.match(typo.err, /typo\.yaml:8:\d+: no reason "credential-mising"; did you mean "credential-missing"\?/);
+  t.match(typo.err, /typo\.yaml:12:\d+: no reason "credential-mising"; did you mean "credential-missing"\?/);
 });
 
 test("generate writes the same bytes for the same input, and overwrites only what it wrote", async (t) => {
@@ -263,7 +458,14 @@ test("generate writes the same bytes for the same input, and overwrites only wha
   t.equal(read("haproxy.cfg"), "global\n");
   const fragment = await command(["generate", "haproxy", "--fragment", "--output", "out"], { cwd });
   t.equal(fragment.code, 0);
-  t.match(read("countersign.cfg"), "frontend countersign");
+  t.match(read("countersign.cfg"), `filter spoe engine countersign config ${join(cwd, "out/countersign.spoe.conf")}\n`);
+  const elsewhere = ["generate", "haproxy", "--output", "out", "--installed-in", "/etc/haproxy"];
+  t.equal((await command([...elsewhere, "--fragment"], { cwd })).code, 0);
+  t.match(read("countersign.cfg"), "filter spoe engine countersign config /etc/haproxy/countersign.spoe.conf\n");
+  t.equal((await command(elsewhere, { cwd })).code, 64, "a whole haproxy.cfg has it beside itself");
+  const odd = await command(["generate", "haproxy", "--fragment", "--output", "it's"], { cwd });
+  t.equal(odd.code, 78);
+  t.match(odd.err, /HAProxy's configuration cannot name ".*it's/);
   writeFileSync(
     join(cwd, "countersign.yaml"),
     CONFIG.replace('backends: { orders: ["10.0.0.7:8080"] }', "backends: {}"),
@@ -331,4 +533,66 @@ test("generate that fails half-way puts back what it had replaced", async (t) =>
   t.equal(code, 73);
   t.match(err, /countersign\.spoe\.conf cannot be written: ENOSPC; nothing was changed/);
   t.strictSame(treeOf(cwd), before);
+});
+
+test("init looks the issuer up through the environment's proxy, and tells one that is none", async (t) => {
+  const provider = await startRawProvider([], { key: SERVER_KEY, cert: SERVER_CERTIFICATE });
+  const proxy = await startConnectProxy();
+  t.teardown(() => Promise.all([provider.close(), proxy.close()]));
+  const folder = folderOf(t, { "authority.pem": AUTHORITY });
+  const init = (environment: Readonly<Record<string, string>>) =>
+    countersign(
+      [
+        "init",
+        "--issuer",
+        provider.url,
+        "--audience",
+        "a",
+        "--host",
+        "h.example",
+        "--backend",
+        "b:80",
+        "--output",
+        "new",
+      ],
+      { cwd: folder, env: { NODE_EXTRA_CA_CERTS: "authority.pem", ...environment } },
+    );
+  const broken = await init({ HTTPS_PROXY: "socks5://agent:secret@127.0.0.1" });
+  t.equal(broken.code, 78);
+  t.match(broken.err, /HTTPS_PROXY, which is not http:\/\/HOST:PORT/);
+  t.notMatch(broken.err, /secret/);
+  proxy.instead = (socket) => socket.end("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+  const HTTPS_PROXY = `http://agent:secret@127.0.0.1:${proxy.port}`;
+  const refused = await init({ HTTPS_PROXY });
+  t.match(refused.err, /cannot be looked up: .*the proxy 127.0.0.1:\d+: status 407 instead of 200/);
+  t.notMatch(refused.err, /secret/);
+  proxy.instead = undefined;
+  t.match(await init({ HTTPS_PROXY }), { code: 0, err: "" });
+  t.same(
+    proxy.tunnels.map(({ target }) => target),
+    [new URL(provider.url).host, new URL(provider.url).host],
+  );
+});
+
+test("check says what the reader's own haproxy.cfg has to have, and which backend nobody has", async (t) => {
+  const cwd = folderOf(t, FILES);
+  const checked = async (backends: string) => {
+    const text = CONFIG.replace('backends: { orders: ["10.0.0.7:8080"] }', `backends: ${backends}`);
+    writeFileSync(join(cwd, "countersign.yaml"), text);
+    const { code, out, err } = await command(["check"], { cwd });
+    t.equal(code, 0);
+    const external: unknown = JSON.parse((await command(["check", "--json"], { cwd })).out).external_backends;
+    return { told: /have these backends.*: (.*)\./.exec(out)?.[1], external, err };
+  };
+  t.strictSame(await checked('{ orders: ["10.0.0.7:8080"] }'), { told: undefined, external: [], err: "" });
+  t.strictSame(await checked("{}"), { told: "orders", external: ["orders"], err: "" });
+  t.strictSame(await checked("{ orders: external, legacy: external }"), {
+    told: "legacy, orders",
+    external: ["legacy", "orders"],
+    err: "",
+  });
+  const typo = await checked('{ ordres: ["10.0.0.7:8080"] }');
+  t.strictSame(typo.external, ["orders"]);
+  t.match(typo.err, /^warning: .*policies\/orders\.yaml:7:14: /);
+  t.match(typo.err, '`haproxy.backends` has no "orders"; did you mean "ordres"? Else give it its servers there');
 });

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { test } from "tap";
 import { SpopClient } from "../../protocol/client.ts";
@@ -68,6 +69,16 @@ test("SIGTERM answers on, fails health checks, and ends with 0", async (t) => {
   const { served } = await agent(t, { "policies/a.yaml": policy("one") });
   const connection = await client(t, served);
   t.equal(await ruleOf(connection), "s/one");
+  for (const [port, begun] of [
+    [served.admin, "GET /live HTTP/1.1\r\n"],
+    [served.admin, ""],
+    [served.spop, "\0\0"],
+    [served.spop, ""],
+  ] as const) {
+    // They end with the agent, and keep it from nothing.
+    const held = connect(port, "127.0.0.1", () => held.write(begun)).on("error", () => {});
+    t.teardown(() => held.destroy());
+  }
   served.child.kill("SIGTERM");
   await served.said("draining");
   t.equal((await served.page("/ready")).status, 503);

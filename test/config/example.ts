@@ -10,6 +10,8 @@ export const EVERY_KEY = `listen:
     - 127.0.0.1:9000
     - address: unix:/run/countersign/spop.sock
       mode: "0600"
+      group: haproxy
+      haproxy: unix@/countersign/spop.sock
   admin: "[::1]:9901"
 policies: ./policies
 issuers:
@@ -23,15 +25,19 @@ issuers:
       groups: roles
       scopes: scope
       kind: client_kind
+      client: cid
     kind: workload
     token_types: [at+jwt]
+    id_tokens: accept
     clock_tolerance: 5s
     keys:
       refresh: 10m
       cooldown: 30s
       max_stale: 12h
       max_size: 64KiB
+      timeout: 2s
     ca: authority.pem
+    proxy: http://agent:secret@proxy.example.com:3128
 haproxy:
   version: "3.2"
   identity_prefix: x-id-
@@ -40,8 +46,27 @@ haproxy:
     from: x-forwarded-for
     trusted: [10.0.0.0/8, "fd00::/8"]
   scheme: https
+  access_log: [client, actor]
   backends:
     orders: [orders.shop.svc.cluster.local:8080, unix:/run/orders.sock]
+    legacy: external
+    files:
+      servers:
+        - unix:/run/files.sock
+        - address: 10.0.0.8:8443
+          weight: 2
+          maxconn: 50
+          backup: true
+      proto: h2
+      tls:
+        verify: required
+        ca: /etc/haproxy/ca.pem
+        server_name: files.shop
+        cert: /etc/haproxy/client.pem
+      check:
+        interval: 1s
+        fall: 2
+        rise: 1
 deadline: 250ms
 cache:
   identities: 5000

@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { getCACertificates } from "node:tls";
 import { test } from "tap";
 import type { Config } from "../../agent/config.ts";
 import { ALGORITHMS } from "../../agent/identity/signature.ts";
@@ -17,7 +18,7 @@ test("a configuration with every key is taken as it says", (t) => {
     listen: {
       spop: [
         { host: "127.0.0.1", port: 9000 },
-        { path: "/run/countersign/spop.sock", mode: 0o600 },
+        { path: "/run/countersign/spop.sock", mode: 0o600, group: "haproxy", haproxyPath: "/countersign/spop.sock" },
       ],
       admin: { host: "::1", port: 9901 },
     },
@@ -30,12 +31,15 @@ test("a configuration with every key is taken as it says", (t) => {
         issuer: "https://example.okta.com/oauth2/default",
         audiences: ["api://orders"],
         algorithms: ["RS256", "ES256"],
-        claims: { subject: "uid", groups: "roles", scopes: "scope", kind: "client_kind" },
+        claims: { subject: "uid", groups: "roles", scopes: "scope", kind: "client_kind", client: "cid" },
         kind: "workload",
+        kindRules: [],
         tokenTypes: ["at+jwt"],
+        idTokens: "accept",
         clockTolerance: 5000,
-        keys: { refresh: 600_000, cooldown: 30_000, maxStale: 43_200_000, maxSize: 65_536 },
+        keys: { refresh: 600_000, cooldown: 30_000, maxStale: 43_200_000, maxSize: 65_536, timeout: 2_000 },
         ca: AUTHORITY,
+        proxy: { url: "http://agent:secret@proxy.example.com:3128/", except: [] },
       },
     ],
     haproxy: {
@@ -44,7 +48,22 @@ test("a configuration with every key is taken as it says", (t) => {
       bind: ["*:443 ssl crt /etc/haproxy/certs alpn h2,http/1.1"],
       client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "fd00::/8"] },
       scheme: "https",
-      backends: { orders: ["orders.shop.svc.cluster.local:8080", "unix@/run/orders.sock"] },
+      accessLog: ["client", "actor"],
+      backends: {
+        orders: { servers: ["orders.shop.svc.cluster.local:8080", "unix@/run/orders.sock"] },
+        legacy: { servers: [] },
+        files: {
+          servers: ["unix@/run/files.sock", { address: "10.0.0.8:8443", weight: 2, maxconn: 50, backup: true }],
+          proto: "h2",
+          tls: {
+            verify: "required",
+            ca: "/etc/haproxy/ca.pem",
+            cert: "/etc/haproxy/client.pem",
+            serverName: "files.shop",
+          },
+          check: { interval: 1000, fall: 2, rise: 1 },
+        },
+      },
     },
     deadline: 250,
     cache: { identities: 5000, lifetime: 60_000, refusals: 500 },
@@ -56,6 +75,32 @@ test("a configuration with every key is taken as it says", (t) => {
     warnings: [],
     files: [expected.file, join(files.directory, "authority.pem")],
   });
+  t.end();
+});
+
+test("the authorities of the system, and the proxy of the environment, are taken by choice", (t) => {
+  const files = new Files(t.testdir());
+  const issuer = (more: string, environment = {}) => {
+    const loaded = files.load(SHORTEST.replace("[orders]", `[orders], ${more}`), environment);
+    if (!("config" in loaded)) throw new Error(JSON.stringify(loaded.faults));
+    return loaded.config.issuers[0];
+  };
+  const system = new Set(getCACertificates("system"));
+  t.strictSame(
+    new Set(issuer("ca: system")?.ca?.match(/-----BEGIN[^-]*-----[^-]*-----END[^-]*-----/g)).size,
+    system.size,
+  );
+  const environment = { HTTPS_PROXY: "http://proxy:3128", NO_PROXY: "example.org" };
+  const proxy = (text: string) => issuer(`proxy: ${text}`, environment)?.proxy;
+  t.strictSame(proxy("environment"), { url: "http://proxy:3128/", except: ["example.org"] });
+  t.strictSame(proxy("none"), undefined);
+  t.strictSame(proxy("https://other"), { url: "https://other/", except: [] });
+  t.strictSame(proxy(`"http://a:${env("NO_PROXY")}@other"`), { url: "http://a:example.org@other/", except: [] });
+  const broken = { HTTPS_PROXY: "socks5://agent:secret@proxy" };
+  t.strictSame(files.faults(SHORTEST, broken), [
+    "3:18: the environment's HTTPS_PROXY, which is not http://HOST:PORT; HTTPS_PROXY as http://HOST:PORT, or `proxy: none` for this issuer",
+  ]);
+  t.strictSame(files.faults(SHORTEST.replace("[orders]", "[orders], proxy: none"), broken), []);
   t.end();
 });
 
@@ -75,12 +120,15 @@ test("what a configuration does not say has the documented default", (t) => {
         issuer: "https://example.com",
         audiences: ["orders"],
         algorithms: ALGORITHMS,
-        claims: { subject: "sub", groups: "groups", scopes: "scp", kind: undefined },
+        claims: { subject: "sub", groups: "groups", scopes: "scp", kind: undefined, client: undefined },
         kind: "person",
+        kindRules: [],
         tokenTypes: ["at+jwt", "JWT"],
+        idTokens: "refuse",
         clockTolerance: 30_000,
-        keys: { refresh: 300_000, cooldown: 10_000, maxStale: 86_400_000, maxSize: 1 << 20 },
+        keys: { refresh: 300_000, cooldown: 10_000, maxStale: 86_400_000, maxSize: 1 << 20, timeout: 5_000 },
         ca: undefined,
+        proxy: undefined,
       },
     ],
     haproxy: {
@@ -89,6 +137,7 @@ test("what a configuration does not say has the documented default", (t) => {
       bind: ["*:80"],
       client: { from: "connection", trusted: [] },
       scheme: "http",
+      accessLog: [],
       backends: {},
     },
     deadline: 400,
@@ -124,6 +173,18 @@ test("each worker has an address of its own, and HAProxy a server for each", (t)
   t.end();
 });
 
+test("HAProxy may see a socket, and that of each worker, at another path than the agent", (t) => {
+  const jail = "{ address: unix:/jail/a, haproxy: unix@/a }";
+  const loaded = new Files(t.testdir()).load(`${SHORTEST.replace("127.0.0.1:9000", jail)}workers: 2\n`);
+  if (!("config" in loaded)) throw new Error("refused");
+  t.strictSame(
+    allAddresses(loaded.config).map((address) => "path" in address && address.path),
+    ["/jail/a", "/jail/a.2"],
+  );
+  t.strictSame(renderInputOf(loaded.config, policiesOf()).spopAddresses, ["unix@/a", "unix@/a.2"]);
+  t.end();
+});
+
 test("a unix socket is for its owner and group unless the file says otherwise", (t) => {
   const files = new Files(t.testdir());
   const loaded = files.load(
@@ -136,10 +197,40 @@ test("a unix socket is for its owner and group unless the file says otherwise", 
   t.end();
 });
 
+test("a kind may be told by the form of a token", (t) => {
+  const files = new Files(t.testdir());
+  const read = (text: string) => {
+    const loaded = files.load(SHORTEST.replace("[orders]", () => `["orders"], kind: ${text}`));
+    if (!("config" in loaded)) return loaded.faults;
+    return [loaded.config.issuers[0]?.kind, loaded.config.issuers[0]?.kindRules];
+  };
+  t.strictSame(read("agent"), ["agent", []]);
+  t.strictSame(read("{ workload: { cid: { present: true }, uid: { present: false } } }"), [
+    "person",
+    [
+      {
+        kind: "workload",
+        claims: [
+          { path: "cid", wanted: { present: true } },
+          { path: "uid", wanted: { present: false } },
+        ],
+      },
+    ],
+  ]);
+  t.strictSame(read("{ agent: [{ bot: true }, { azp: { prefix: bot- } }], otherwise: workload }"), [
+    "workload",
+    [
+      { kind: "agent", claims: [{ path: "bot", wanted: true }] },
+      { kind: "agent", claims: [{ path: "azp", wanted: { prefix: "bot-" } }] },
+    ],
+  ]);
+  t.end();
+});
+
 test("texts come from the environment and from files", (t) => {
   const files = new Files(t.testdir({ run: {} }));
   const audience = files.write("run/audience", "api://orders\n");
-  const audiences = [file("run/audience"), `${env("PREFIX")}-${env("NAME")}`, `${file(audience)}/2`];
+  const audiences = [file("run/audience"), { equals: `${env("PREFIX")}-${env("NAME")}` }, `${file(audience)}/2`];
   const loaded = files.load(
     SHORTEST.replace("[orders]", () => JSON.stringify(audiences)),
     {
@@ -154,6 +245,38 @@ test("texts come from the environment and from files", (t) => {
     "what is put in is not searched again",
   );
   t.strictSame([...new Set(loaded.files)], [loaded.config.file, audience], "and the files are to be watched");
+  t.end();
+});
+
+test("a claim stands at a path, a list of names, the first of several places, or is a mapping's keys", (t) => {
+  const files = new Files(t.testdir());
+  const claims = (text: string) => {
+    const loaded = files.load(SHORTEST.replace("[orders]", () => `["orders"], claims: ${text}`));
+    return "config" in loaded ? loaded.config.issuers[0]?.claims : loaded.faults;
+  };
+  const preset = { subject: "sub", groups: "groups", scopes: "scp", kind: undefined, client: undefined };
+  t.strictSame(claims("{}"), preset);
+  t.strictSame(
+    claims(
+      "{ subject: { first: [uid, [ext, my.id]] }, groups: [resource_access, my.app, roles], kind: { first: [k] } }",
+    ),
+    {
+      ...preset,
+      subject: { first: ["uid", ["ext", "my.id"]] },
+      groups: ["resource_access", "my.app", "roles"],
+      kind: { first: ["k"] },
+    },
+  );
+  t.strictSame(claims('{ groups: { keys_of: "urn:roles" }, scopes: { first: [scp, { keys_of: [a, b.c] }] } }'), {
+    ...preset,
+    groups: { keysOf: "urn:roles" },
+    scopes: { first: ["scp", { keysOf: ["a", "b.c"] }] },
+  });
+  t.strictSame(
+    claims('{ groups: ["a*", "$.b"] }'),
+    { ...preset, groups: ["a*", "$.b"] },
+    "names in a list are literal",
+  );
   t.end();
 });
 
@@ -180,6 +303,12 @@ test("what is allowed but hardly meant is a warning", (t) => {
   const noTls = "clients see https, but no `bind` has TLS";
   t.strictSame(warnings('{ bind: ["*:80"] }'), [`4:1: ${noTls}`]);
   t.strictSame(warnings('{ bind: ["*:80 name ssl-less"], scheme: https }'), [`4:50: ${noTls}`]);
+  const unverified = (tls: string) =>
+    warnings(`{ scheme: http, bind: ["*:80"], backends: { b: { servers: ["b:1"], tls: ${tls} } } }`);
+  t.strictSame(unverified("{}"), []);
+  t.strictSame(unverified("{ verify: none }"), [
+    "4:92: whoever stands between HAProxy and the servers can read and change everything",
+  ]);
   t.strictSame(warnings('{ bind: ["*:80", "*:443 ssl crt /certs"] }'), []);
   t.strictSame(warnings('{ bind: ["*:80"], client: { from: x-forwarded-for, trusted: [10.0.0.0/8] } }'), []);
   t.strictSame(warnings('{ bind: ["*:80"], client: { from: proxy-protocol, trusted: [10.0.0.0/8] } }'), []);

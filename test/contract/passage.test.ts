@@ -22,7 +22,12 @@ async function stage(t: Test, binary: HaproxyBinary, changes: Partial<RenderInpu
   const count = changes.uses?.identityHeaders.length ?? 1;
   const headers = Array.from({ length: count }, (_, n) => [`header_${n + 1}`, VALUE] as const);
   const agent = await startRogue(t, (asked, socket) => {
-    const list = [["id", asked.id], ["backend", "orders"], ...headers, ["verdict", "allow"]] as const;
+    const who = [
+      ["subject", "carol"],
+      ["client", "assistants"],
+      ["actor", '"pl\\anner"'],
+    ] as const;
+    const list = [["id", asked.id], ["backend", "orders"], ...who, ...headers, ["verdict", "allow"]] as const;
     socket.write(encodeFrame(FRAME_TYPE.ack, actions(list), asked));
   });
   const backend = await startBackend(t);
@@ -96,6 +101,39 @@ const SPOOFED = [
   "Proxy-Authorization: Bearer alice",
   "l5d-dst-override: evil:80",
   "X-Auth-Roles: admin",
+  "X-Auth: admin",
+  "X-Forward-For: 6.6.6.6",
+  "Client-IP: 6.6.6.6",
+  "X-Originating-IP: 6.6.6.6",
+  "X-Remote-IP: 6.6.6.6",
+  "X-Remote-User: admin",
+  "Remote-User: admin",
+  "CF-Connecting-IPv6: 2001:db8::6",
+  "WL-Proxy-Client-IP: 6.6.6.6",
+  "X-Azure-ClientIP: 6.6.6.6",
+  "X-Appengine-User-IP: 6.6.6.6",
+  "X-Scheme: https",
+  "X-URL-Scheme: https",
+  "Front-End-Https: on",
+  "SSL-Client-Cert: evil",
+  "X-SSL-Client-Verify: SUCCESS",
+  "Client-Cert: :ZXZpbA==:",
+  "X-Client-Cert: evil",
+  "X-ARR-ClientCert: evil",
+  "X-URL: /admin",
+  "X-URI: /admin",
+  "X-Method: DELETE",
+  "X-Middleware-Subrequest: middleware",
+  "X-Accel-Redirect: /admin",
+  "X-Sendfile-Type: X-Accel-Redirect",
+  "B3: 0",
+  "GRPC-Trace-Bin: AAA=",
+  "TraceState: vendor=1",
+  "Baggage: user=admin",
+  "GRPC-Tags-Bin: AAA=",
+  "OT-Baggage-User: admin",
+  "UberCtx-User: admin",
+  "Jaeger-Baggage: user=admin",
 ];
 
 for (const binary of haproxies()) {
@@ -149,6 +187,21 @@ for (const binary of haproxies()) {
     ]);
   });
 
+  test(`HAProxy ${binary.version}: a trace goes on, without what else it could carry`, async (t) => {
+    const { backend, open } = await stage(t, binary);
+    const connection = await open();
+    const trace = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01";
+    const sent = [`traceparent: ${trace}`, "tracestate: a=1", "tracestate: b=2", "baggage: user=admin"];
+    await allowed(() => connection.request(LINE, [HOST, ...sent]));
+    t.strictSame(backend.last("traceparent"), [trace]);
+    t.strictSame(backend.last("tracestate"), ["a=1", "b=2"]);
+    t.strictSame(backend.last("baggage"), []);
+    for (const broken of [[], ["traceparent: 00-"], [sent[0], sent[0]], [`traceparent: ${trace},${trace}`]]) {
+      await connection.request(LINE, [HOST, ...broken.flatMap((field) => field ?? []), ...sent.slice(1)]);
+      t.strictSame([backend.last("traceparent"), backend.last("tracestate")], [[], []], String(broken));
+    }
+  });
+
   test(`HAProxy ${binary.version}: a WebSocket opens with its identity, and no other upgrade does`, async (t) => {
     const { backend, open } = await stage(t, binary);
     const connection = await open();
@@ -191,6 +244,19 @@ for (const binary of haproxies()) {
     );
     t.match(entries[4], { verdict: "deny", reason: "path-ambiguous", status: 400, request_id: /^[0-9a-f]{32}$/ });
     t.match(entries[7], { method: "<BADREQ>", path: "", request_id: "", reason: "", spoe_error: "" });
+  });
+
+  test(`HAProxy ${binary.version}: the access log tells of who acts what the contract names, and nothing else`, async (t) => {
+    for (const logged of [[], ["client", "actor"]] as const) {
+      const { log, open } = await stage(t, binary, { logged });
+      const connection = await open();
+      await allowed(() => connection.request(LINE, [HOST]));
+      const line = () => log.find((each) => each.includes('"status":200'));
+      while (line() === undefined) await new Promise((done) => setTimeout(done, 20));
+      const { subject, client, actor } = JSON.parse(line() ?? "{}");
+      const acted = logged.length === 0 ? [undefined, undefined] : ["assistants", '"pl\\anner"'];
+      t.strictSame([subject, client, actor], ["carol", ...acted]);
+    }
   });
 
   test(`HAProxy ${binary.version}: all headers that there may be arrive, at their longest`, async (t) => {

@@ -1,14 +1,26 @@
-import { test } from "tap";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import tap, { test } from "tap";
 import { MOST_HEADERS } from "../../haproxy/contract.ts";
-import { type RenderInput, versionOf } from "../../haproxy/input.ts";
+import { type BackendTls, type RenderInput, versionOf } from "../../haproxy/input.ts";
 import { renderFragment, renderHaproxy } from "../../haproxy/render.ts";
+import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
 import { checkConfig, type HaproxyBinary, haproxies, minorOf } from "../support/haproxy.ts";
 import { INPUT } from "../support/rendered.ts";
 
+const SPOE = "/etc/haproxy/countersign.spoe.conf";
 const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"];
 
 const names = (count: number, prefix: string) => Array.from({ length: count }, (_, n) => `${prefix}${n}`);
 const headers = (count: number) => names(count, "x-auth-").map((name) => ({ name, max: 256 }));
+
+const CERTIFICATES = mkdtempSync(join(tmpdir(), "countersign-render-"));
+const AUTHORITY_FILE = join(CERTIFICATES, "ca.pem");
+const CERTIFICATE_FILE = join(CERTIFICATES, "client.pem");
+writeFileSync(AUTHORITY_FILE, AUTHORITY);
+writeFileSync(CERTIFICATE_FILE, SERVER_CERTIFICATE + SERVER_KEY);
+tap.teardown(() => rmSync(CERTIFICATES, { recursive: true }));
 
 /** All that can be asked of the renderer. */
 const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
@@ -20,6 +32,35 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   "several agents": { spopAddresses: ["127.0.0.1:9000", "[::1]:9000"] },
   "names that nobody resolves": {
     backends: [{ name: "a.b_c-d", servers: ["nowhere.invalid:80", "no_where:80"] }],
+  },
+  "HTTP/2, and servers of all sorts": {
+    backends: [
+      {
+        name: "quotes",
+        proto: "h2",
+        servers: ["10.0.0.7:80", { address: "[::1]:80", weight: 256, maxconn: 1, backup: true }, "nowhere.invalid:80"],
+        check: { interval: 100, fall: 1, rise: 100 },
+      },
+    ],
+  },
+  "TLS by the machine's authorities": {
+    backends: [{ name: "files", servers: ["nowhere.invalid:443"], tls: { verify: "required" } }],
+  },
+  "TLS by an authority, with a name and HTTP/2": {
+    backends: [
+      {
+        name: "files",
+        servers: ["unix@/run/files.sock", "10.0.0.7:443"],
+        proto: "h2",
+        tls: { verify: "required", ca: AUTHORITY_FILE, cert: CERTIFICATE_FILE, serverName: "files.shop" },
+      },
+    ],
+  },
+  "TLS without verification": {
+    backends: [
+      { name: "a", servers: ["10.0.0.7:443", "nowhere.invalid:443"], tls: { verify: "none" } },
+      { name: "b", servers: ["10.0.0.7:443"], tls: { verify: "none", serverName: "b.shop" } },
+    ],
   },
   "no identity header": { uses: { query: true, requestHeaders: [], identityHeaders: [] } },
   "all headers there may be": {
@@ -70,9 +111,16 @@ test("the versions are those that the contract fits", (t) => {
 test("the same input gives the same bytes, whatever the order of its keys", (t) => {
   const reversed = Object.fromEntries(Object.entries(INPUT).reverse()) as unknown as RenderInput;
   t.strictSame(renderHaproxy(reversed), renderHaproxy(INPUT));
-  t.equal(renderFragment(reversed), renderFragment(INPUT));
+  t.equal(renderFragment(reversed, SPOE), renderFragment(INPUT, SPOE));
   t.end();
 });
+
+const overTls = (tls: Partial<BackendTls>) => ({
+  name: "orders",
+  servers: ["orders.shop:443"],
+  tls: { verify: "required" as const, ...tls },
+});
+const server = (options: object) => ({ backends: [{ name: "orders", servers: [{ address: "a:80", ...options }] }] });
 
 /** Where free text goes into the files: a good value for each place, and the input that has it there. */
 const PLACES: Readonly<Record<string, readonly [good: string, input: (text: string) => Partial<RenderInput>]>> = {
@@ -83,9 +131,14 @@ const PLACES: Readonly<Record<string, readonly [good: string, input: (text: stri
   "client.from": ["connection", (text) => ({ client: { from: text as "connection", trusted: [] } })],
   "client.trusted": ["10.0.0.0/8", (text) => ({ client: { from: "x-forwarded-for", trusted: [text] } })],
   spopAddresses: ["unix@/run/spop.sock", (text) => ({ spopAddresses: [text] })],
-  spoeFile: ["/etc/haproxy/spoe.conf", (spoeFile) => ({ spoeFile })],
   backends: ["orders", (name) => ({ backends: [{ name, servers: ["127.0.0.1:80"] }] })],
   "backends ": ["orders.shop:80", (text) => ({ backends: [{ name: "orders", servers: [text] }] })],
+  " backends": ["orders.shop:80", (address) => ({ backends: [{ name: "orders", servers: [{ address }] }] })],
+  "backends  ": ["/etc/ca.pem", (ca) => ({ backends: [overTls({ ca })] })],
+  "  backends": ["/etc/client.pem", (cert) => ({ backends: [overTls({ cert })] })],
+  "  backends ": ["orders.shop", (serverName) => ({ backends: [overTls({ serverName })] })],
+  " backends  ": ["none", (verify) => ({ backends: [overTls({ verify: verify as "none" })] })],
+  " backends ": ["h2", (proto) => ({ backends: [{ ...overTls({}), proto: proto as "h2" }] })],
   "uses.requestHeaders": ["x-tenant", (text) => ({ uses: { ...INPUT.uses, requestHeaders: [text] } })],
   "uses.identityHeaders": ["x-auth-id", (name) => ({ uses: { ...INPUT.uses, identityHeaders: [{ name, max: 9 }] } })],
 };
@@ -107,13 +160,47 @@ test("nothing that could become another word, line or expression is rendered", (
   for (const [place, [good, input]] of Object.entries(PLACES)) {
     const hostile = HOSTILE.filter((text) => place !== "bind" || !WORDS.includes(text));
     const values = hostile.flatMap((text) => [text + good, good + text, good.slice(0, 2) + text + good.slice(2)]);
-    for (const render of [renderHaproxy, renderFragment]) {
+    for (const render of [renderHaproxy, (input: RenderInput) => renderFragment(input, SPOE)]) {
       t.equal(refusal(render, input(good)), undefined, `${place} is rendered`);
       const passed = values.filter(
         (value) => !refusal(render, input(value))?.startsWith(`cannot render haproxy.cfg: ${place.trim()} `),
       );
       t.strictSame(passed, [], `${place} is refused with any of ${values.length} hostile values`);
     }
+  }
+  t.end();
+});
+
+const LOG = "global\n    log stdout format raw local0\n";
+
+/** Directories whose names are no plain word to HAProxy, and are to be found all the same. */
+const DIRECTORIES = ["plain", "a b", 'a"b', "a\\b", "a#b", "$HOME", "%[src]", "é", "a|b,c"];
+
+for (const binary of haproxies()) {
+  test(`HAProxy ${binary.version} finds the fragment's SPOE file by its whole path`, (t) => {
+    const root = t.testdir({});
+    for (const name of DIRECTORIES) {
+      const folder = join(root, name);
+      mkdirSync(folder);
+      const file = join(folder, "countersign.spoe.conf");
+      writeFileSync(file, renderHaproxy(INPUT)["countersign.spoe.conf"]);
+      t.strictSame(
+        checkConfig(binary, { "log.cfg": LOG, "countersign.cfg": renderFragment(INPUT, file) }),
+        { status: 0, lines: [] },
+        name,
+      );
+    }
+    t.end();
+  });
+}
+
+test("a path that HAProxy could not find, or would read as something else, is not rendered", (t) => {
+  for (const path of ["", "countersign.spoe.conf", "./x", "/it's", "/a\nb", "/a\rb", "/a\tb", "/a\0b", "/a\x7fb"]) {
+    t.match(
+      refusal((input) => renderFragment(input, path), {}),
+      /^cannot render haproxy.cfg: spoeFile /,
+      JSON.stringify(path),
+    );
   }
   t.end();
 });
@@ -131,6 +218,13 @@ const UNFIT: readonly (readonly [name: string, input: Partial<RenderInput>])[] =
   ["backends", { backends: [{ name: "countersign-agent", servers: ["127.0.0.1:80"] }] }],
   ["backends", { backends: [...INPUT.backends, ...INPUT.backends] }],
   ["backend", { backends: [{ name: "orders", servers: [] }] }],
+  ["backends", server({ weight: 0 })],
+  ["backends", server({ weight: 1.5 })],
+  ["backends", server({ maxconn: "1 backup" })],
+  ["backends", server({ backup: "yes" })],
+  ["backends", { backends: [{ name: "orders", servers: ["a:80"], check: { interval: 0, fall: 1, rise: 1 } }] }],
+  // Any certificate of the authority would do.
+  ["backends", { backends: [{ name: "orders", servers: ["10.0.0.7:443"], tls: { verify: "required" } }] }],
   ["deadline", { deadline: 0 }],
   ["deadline", { deadline: Number.NaN }],
   ["deadline", { deadline: 0.5 }],

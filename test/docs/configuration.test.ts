@@ -15,8 +15,13 @@ const keys = new Map(keysOf(schema as Schema, ""));
 
 test("every key of the schema is on the page, and no other", (t) => {
   const known = [...keys].filter(([, { later }]) => !later).map(([key]) => key);
-  // The long form of `listen.admin` is that of `listen.spop`, and said to be.
-  const documented = known.filter((key) => !/^listen\.admin\./.test(key));
+  // Of `kind`, one kind is described for all. The long form of `listen.admin` is that of `listen.spop`, those of claims are that of `groups`, and said to be.
+  const documented = known.filter(
+    (key) =>
+      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^listen\.admin\.|\.claims\.(?:subject|scopes|kind|client)\./.test(
+        key,
+      ),
+  );
   t.strictSame(rows.map(({ key }) => key).sort(), documented.sort());
   t.end();
 });
@@ -56,8 +61,10 @@ test("each value has the range, or is one of the names, that the page says", (t)
 test("the ends of each range are accepted, and nothing beyond", (t) => {
   const files = new Files(t.testdir());
   const faults = (key: string, value: string) => {
-    const steps = key.replace("issuers.NAME.", "issuers.okta.").split(".");
+    const named = key.replace("issuers.NAME.", "issuers.okta.").replace("backends.NAME.", "backends.files.");
+    const steps = named.replace("[]", ".0").split(".");
     const document = parse(SHORTEST);
+    document.haproxy.backends = { files: { servers: [{ address: "files.shop:80" }] } };
     const inner = steps.slice(0, -1).reduce((outer, step) => {
       outer[step] ??= {};
       return outer[step];
@@ -96,10 +103,32 @@ test("what a later version will have is on the page, and nothing else is", (t) =
   t.end();
 });
 
-test("the page's example is a configuration", (t) => {
-  const [, example = ""] = /```yaml\n(.*?)```/s.exec(page) ?? [];
-  const loaded = new Files(t.testdir()).load(example);
-  t.strictSame("config" in loaded && loaded.warnings, []);
+test("so is what the page of the providers says to write", (t) => {
+  const text = readFileSync(new URL("../../docs/providers.md", import.meta.url), "utf8");
+  const examples = [...text.matchAll(/```yaml\n(.*?)```/gs)].map(([, example = ""]) => example);
+  t.ok(examples.length > 0);
+  for (const example of examples) {
+    const whole = SHORTEST.replace(/^issuers: .*$/m, example.replace("HOST", "host.example").replace("REALM", "shop"));
+    const loaded = new Files(t.testdir()).load(whole);
+    t.strictSame("faults" in loaded ? loaded.faults : loaded.warnings, []);
+  }
+  t.end();
+});
+
+test("the page's examples are configurations", (t) => {
+  const [whole = "", kind = "", backends = ""] = [...page.matchAll(/```yaml\n(.*?)```/gs)].map(
+    ([, example]) => example,
+  );
+  const own = /^ {2}backends:.*\n/m;
+  t.match(whole, own);
+  const examples = [
+    whole.replace(/^ {4}audiences:.*\n/m, (line) => line + kind),
+    whole.replace(own, backends.replace("haproxy:\n", "")),
+  ];
+  for (const example of [whole, ...examples]) {
+    const loaded = new Files(t.testdir()).load(example);
+    t.strictSame("config" in loaded ? loaded.warnings : loaded.faults, []);
+  }
   t.end();
 });
 

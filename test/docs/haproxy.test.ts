@@ -50,6 +50,26 @@ test("every field of the access log is in the docs, in its order, and no other",
   t.end();
 });
 
+test("every header that never passes is in the security model, and no other", (t) => {
+  const security = readFileSync(new URL("../../docs/security.md", import.meta.url), "utf8");
+  const section = security.slice(security.indexOf("\n## Headers that never pass\n")).split("\n## ")[1] ?? "";
+  const rows = section.split("\n").filter((line) => /^\| (?!what they would say )/.test(line));
+  const listed = rows.flatMap((row) =>
+    [...(row.split("|")[2] ?? "").matchAll(/`([a-z0-9*-]+)`/g)].map(([, name]) => name),
+  );
+  const rules = renderHaproxy(INPUT)["haproxy.cfg"].matchAll(
+    /http-request del-header (\S+)(?: -m (beg))?( if| unless)?/g,
+  );
+  const deleted = [...rules].map(([, name, beginning, condition]) => ({
+    name: `${name}${beginning ? "*" : ""}`,
+    condition,
+  }));
+  const always = deleted.flatMap(({ name, condition }) => (condition === undefined ? [name] : []));
+  t.strictSame(listed.toSorted(), always.toSorted());
+  for (const { name, condition } of deleted) if (condition) t.match(section, `\`${name}\``);
+  t.end();
+});
+
 const FORMS: readonly Partial<RenderInput>[] = [
   { version: "2.6" },
   { version: "3.5" },
@@ -88,7 +108,7 @@ function mentions(name: string): boolean {
 }
 
 test("what the docs quote is what is generated", (t) => {
-  const fragment = renderFragment(INPUT);
+  const fragment = renderFragment(INPUT, "/etc/haproxy/countersign.spoe.conf");
   for (const marker of ["rules begin", "rules end", "frontend countersign", "use_backend"]) {
     t.ok(text.includes(`\`${marker}\``), marker);
     t.ok(fragment.includes(marker), marker);

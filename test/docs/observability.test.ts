@@ -69,8 +69,11 @@ test("every field of a decision line is in the docs, in its order, with its boun
   const long = "x".repeat(5000);
   const shadow = { verdict: "deny", reason: "role-missing" } as const;
   const filled = { ...observation(), requestId: long, src: long, method: long, host: long, path: long, revision: long };
-  const principal = { ...filled.principal, issuer: long, subject: long } as NonNullable<typeof filled.principal>;
-  telemetry.decided({ ...filled, principal, decision: decision({ rule: long, shadow }) });
+  const actor = [{ subject: long, issuer: long }];
+  const principal = { ...filled.principal, issuer: long, subject: long, client: long, actor } as NonNullable<
+    typeof filled.principal
+  >;
+  telemetry.decided({ ...filled, principal, claim: long, decision: decision({ rule: long, shadow }) });
   const [line = {}] = await lines();
   const documented = table("field", "at most").map(([field, bound]) => [
     names(field)[0],
@@ -118,6 +121,7 @@ test("every other line is in the docs with its level, and no other", async (t) =
   telemetry.protocolError("other");
   telemetry.dropped(1);
   for (const outcome of ["ok", "error", "ok"] as const) telemetry.fetched("okta", "jwks", outcome, 1);
+  for (const keys of [[{ kid: "k", why: "it is weak" }], []]) telemetry.unusable("okta", keys);
   telemetry.unexpected("somewhere", new Error("bug"));
   telemetry.workerEnded(2, "signal SIGKILL", 100);
   telemetry.workerReady(2);
@@ -145,7 +149,7 @@ test("every member of /status and /ready is in the docs", (t) => {
     now: NOON,
     phase: "serving",
     load: telemetry.load(),
-    issuers: [{ name: "okta", issuer: "https://okta.test", keys: 0, identities: 0, ...time }],
+    issuers: [{ name: "okta", issuer: "https://okta.test", keys: 0, unused: [], identities: 0, ...time }],
     caches: { identities: { entries: 0, limit: 1 } },
     ...counts,
     pipeliningAdvice: undefined,

@@ -1,8 +1,9 @@
+import { connect } from "node:net";
 import { test } from "tap";
 import { haproxies } from "../support/haproxy.ts";
 import { RawClient } from "../support/http.ts";
 import { serve } from "../support/serve.ts";
-import { stage } from "../support/stage.ts";
+import { POLICY, stage } from "../support/stage.ts";
 
 for (const binary of haproxies()) {
   const name = `HAProxy ${binary.version}`;
@@ -25,6 +26,27 @@ for (const binary of haproxies()) {
     await refused(t, 503, "agent-unavailable");
     served.child.kill("SIGCONT");
     await untilAllowed();
+  });
+
+  test(`${name}: a flood of the admin listener refuses no request, and probes are answered through it`, async (t) => {
+    // On a busy machine nothing else is to be refused by the deadline; what the flood holds up waits longer than this.
+    const { untilAllowed, ask, served, ports } = await stage(t, binary, POLICY, {}, "deadline: 5s\n");
+    await untilAllowed();
+    const flood = (text: string) => {
+      const socket = connect(ports.admin, "127.0.0.1").on("error", () => {});
+      t.teardown(() => socket.destroy());
+      return new Promise<void>((done) => socket.resume().write(text, () => done()));
+    };
+    const page = "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n".repeat(3000);
+    await Promise.all(Array.from({ length: 8 }, () => flood(page)));
+    await Promise.all(Array.from({ length: 100 }, () => flood("GET /status HTTP/1.1\r\n")));
+    const statuses: number[] = [];
+    for (let i = 0; i < 28; i++) {
+      if (i % 4 === 0) await flood(page);
+      statuses.push((await ask()).status);
+    }
+    t.strictSame(statuses, Array(28).fill(200));
+    t.equal((await served.page("/live")).status, 200);
   });
 
   test(`${name}: what is too big for a frame, or for the agent, is refused and harms nobody else`, async (t) => {

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { type Test, test } from "tap";
 import { type HaproxyBinary, haproxies } from "../support/haproxy.ts";
 import { RawClient } from "../support/http.ts";
@@ -18,7 +19,12 @@ services:
       - { name: maybe, match: [GET /maybe], allow: [authenticated], optional: true }
       - { name: passed, match: [GET /passed], allow: [authenticated], optional: true, forward_credential: true }
       - { name: public, match: ["GET /public/{path...}"], allow: [anyone] }
+      - { name: rest, match: ["* /p", "* /"], allow: [anyone] }
 `;
+/** The requests of test/contract/targets.json that come over HTTP/1. */
+const TARGETS = JSON.parse(
+  readFileSync(new URL("../contract/targets.json", import.meta.url), "utf8").replaceAll("LONG", "l".repeat(3000)),
+).http1 as readonly (readonly [line: string, ...fields: string[]])[];
 const HOST = "host: orders.example.com";
 
 /** Headers by which others were talked into judging another request, another client or no request at all. */
@@ -97,7 +103,7 @@ for (const binary of haproxies()) {
     t.equal(backend.received.length, before, "nothing arrived");
   });
 
-  test(`HAProxy ${binary.version}: neither query, fragment nor spelling leads to another rule`, async (t) => {
+  test(`HAProxy ${binary.version}: neither query, fragment nor spelling leads to another rule, nor a backend elsewhere`, async (t) => {
     const { request, alice, root, backend } = await begin(t, binary);
     t.equal((await request("GET /admin/users HTTP/1.1", HOST, root)).status, 200, "the administrator may");
     t.equal((await request("GET /public/a HTTP/1.1", HOST)).status, 200, "and all may here");
@@ -123,6 +129,14 @@ for (const binary of haproxies()) {
     }
     t.strictSame(odd, []);
     t.equal(backend.received.length, before, "nothing arrived");
+
+    for (const [line, ...fields] of TARGETS) await request(line, ...fields);
+    const arrived = backend.received.slice(before).map(({ line }) => line.split(" ").slice(1, -1).join(" "));
+    t.ok(arrived.includes("/p?x"), "absolute targets are requests too");
+    for (const target of arrived) {
+      const { host, pathname } = new URL(target, "http://orders.example.com");
+      t.strictSame([host, pathname], ["orders.example.com", target.split("?")[0]], target.slice(0, 100));
+    }
   });
 
   test(`HAProxy ${binary.version}: a credential counts in its own place only, and a bad one is not none`, async (t) => {
@@ -173,6 +187,10 @@ for (const binary of haproxies()) {
       const answer = await request("GET /maybe HTTP/1.1", HOST, `authorization: Bearer ${token}`);
       t.equal(answer.status, 401, `${name}, where a credential is optional`);
       t.match(answer.headers, { "www-authenticate": 'Bearer realm="orders.example.com", error="invalid_token"' });
+    }
+    for (const value of ["Bearer\t", "Bearer:", "Bearer=", "Bearer", 'Bearer "']) {
+      const answer = await request("GET /maybe HTTP/1.1", HOST, `authorization: ${value}${rootToken}`);
+      t.equal(answer.status, 401, `${JSON.stringify(value)}, where a credential is optional`);
     }
     t.equal((await request("GET /admin/users HTTP/1.1", HOST, alice, root)).status, 400, "two are a mistake");
     t.equal(backend.received.length, before, "nothing arrived");

@@ -281,9 +281,23 @@ export const SIGNATURE: readonly Attack[] = [
 ];
 
 export const CLAIMS: readonly Attack[] = [
-  ...["dpop+jwt", "logout+jwt", "secevent+jwt", "jwt2", "application/", "", "at"].map(
-    (typ): Attack => [`typ ${JSON.stringify(typ)}`, "token-type", (kit) => kit.signed({}, { typ })],
-  ),
+  ...[
+    "dpop+jwt",
+    "logout+jwt",
+    "secevent+jwt",
+    "oauth-id-jag+jwt",
+    "txntoken+jwt",
+    "token-introspection+jwt",
+    "oauth-authz-req+jwt",
+    "client-authentication+jwt",
+    "wit+jwt",
+    "aa-agent+jwt",
+    "id_token+jwt",
+    "jwt2",
+    "application/",
+    "",
+    "at",
+  ].map((typ): Attack => [`typ ${JSON.stringify(typ)}`, "token-type", (kit) => kit.signed({}, { typ })]),
   ["typ is a number", "token-malformed", (kit) => kit.raw(`{"alg":"RS256","typ":7}`, JSON.stringify(kit.claims()))],
   ["no iss", "claim-missing", (kit) => kit.signed({ iss: undefined })],
   ["iss is a list", "claim-malformed", (kit) => kit.signed({ iss: [kit.provider.issuer] })],
@@ -310,7 +324,13 @@ export const CLAIMS: readonly Attack[] = [
     "token-malformed",
     (kit) => kit.raw(undefined, JSON.stringify(kit.claims({ exp: 0 })).replace(`"exp":0`, `"exp":1e999`)),
   ],
-  ["exp is beyond all dates", "claim-malformed", (kit) => kit.signed({ exp: 1e300 })],
+  ["exp is beyond all dates", "claim-malformed", (kit) => kit.signed({ exp: 1e15 })],
+  ["exp is a number that was rounded", "token-malformed", (kit) => kit.signed({ exp: 1e300 })],
+  [
+    "a claim is an integer beyond 64 bits",
+    "token-malformed",
+    (kit) => kit.raw(undefined, JSON.stringify(kit.claims({ n: 0 })).replace(`"n":0`, `"n":9223372036854775808`)),
+  ],
   ["exp in milliseconds, of long ago", "claim-malformed", (kit) => kit.signed({ exp: 1e13 })],
   ["expired", "token-expired", (kit) => kit.signed({ exp: Math.floor(Date.now() / 1000) - 60 })],
   ["expired before all dates", "token-expired", (kit) => kit.signed({ exp: -1 })],
@@ -318,7 +338,6 @@ export const CLAIMS: readonly Attack[] = [
   ["nbf is text", "claim-malformed", (kit) => kit.signed({ nbf: "0" })],
   ["iat to come", "token-not-yet-valid", (kit) => kit.signed({ iat: Math.floor(Date.now() / 1000) + 90 })],
   ["iat is a list", "claim-malformed", (kit) => kit.signed({ iat: [0] })],
-  ["jti is a number", "claim-malformed", (kit) => kit.signed({ jti: 1 })],
   [
     "bound to a DPoP key",
     "proof-missing",
@@ -332,3 +351,32 @@ export const CLAIMS: readonly Attack[] = [
   ["bound to nothing known", "proof-missing", (kit) => kit.signed({ cnf: {} })],
   ["bound to null", "proof-missing", (kit) => kit.signed({ cnf: null })],
 ];
+
+/** ID tokens as providers write them, signed with the key of the access tokens, for a client that is the audience. */
+export const ID_TOKENS: readonly (readonly [name: string, claims: Record<string, unknown>])[] = [
+  ["Keycloak's ID token", { typ: "ID", azp: "api://orders", at_hash: "x", sid: "s" }],
+  ["Keycloak's, by its payload's typ alone", { typ: "ID" }],
+  ["Cognito's ID token", { token_use: "id", "cognito:username": "alice" }],
+  ["a nonce, and aud is azp", { nonce: "n", azp: "api://orders" }],
+  ["a nonce, and aud is client_id", { nonce: "n", client_id: "api://orders" }],
+  ["a nonce, and azp is one of aud", { nonce: "n", azp: "spa", aud: ["api://orders", "spa"] }],
+  ["a nonce, and no client (Auth0, Entra ID)", { nonce: "n" }],
+  ["the hash of an access token", { at_hash: "MTIzNDU2Nzg5MDEyMzQ1Ng" }],
+  ["the hash of a code", { c_hash: "MTIzNDU2Nzg5MDEyMzQ1Ng", azp: "api://orders" }],
+  ["the hash of a state", { s_hash: "MTIzNDU2Nzg5MDEyMzQ1Ng", azp: "api://orders" }],
+  ["a mark that is no text", { at_hash: 7 }],
+];
+
+/** Other tokens that share the key and are none for access, whatever the issuer is configured for. */
+const OTHERS: readonly (readonly [name: string, claims: Record<string, unknown>])[] = [
+  ["Keycloak's refresh token", { typ: "Refresh" }],
+  ["Keycloak's offline token", { typ: "Offline" }],
+  ["Keycloak's logout token", { typ: "Logout" }],
+  ["a refresh token by token_use", { token_use: "refresh" }],
+  ["a logout token", { events: { "http://schemas.openid.net/event/backchannel-logout": {} } }],
+  ["a security event token (RFC 8417)", { events: {} }],
+];
+
+export const PURPOSE: readonly Attack[] = [...ID_TOKENS, ...OTHERS].map(
+  ([name, claims]): Attack => [name, "token-not-access", (kit) => kit.signed(claims, { typ: "JWT" })],
+);

@@ -80,7 +80,7 @@ test("a refusal that time does not change is remembered for ten seconds; one tha
 
   const nameless = await token({ sub: undefined });
   t.equal(await judge(nameless), "claim-missing");
-  t.same(identity.verify(nameless, time.now), { principal: undefined, reason: "claim-missing" });
+  t.same(identity.verify(nameless, time.now), { principal: undefined, reason: "claim-missing", claim: "sub" });
 
   const early = await token({ nbf: seconds + 50.5 });
   t.equal(await judge(early), "token-not-yet-valid");

@@ -39,15 +39,16 @@ test("two credentials whose digests begin alike are never taken for each other",
   t.equal(refusals.find(two, 1), undefined);
 
   const inFlight = new InFlight();
+  const waiter = { wanted: () => true };
   const [first, second] = [Promise.resolve(verification), Promise.resolve(verification)];
-  inFlight.add(one, first);
-  t.equal(inFlight.find(one), first);
-  t.equal(inFlight.find(two), undefined);
-  inFlight.add(two, second);
-  t.equal(inFlight.find(one), undefined, "the later one has taken its place");
+  inFlight.add(one, first, []);
+  t.equal(inFlight.join(one, waiter), first);
+  t.equal(inFlight.join(two, waiter), undefined);
+  inFlight.add(two, second, []);
+  t.equal(inFlight.join(one, waiter), undefined, "the later one has taken its place");
   inFlight.delete(one);
-  t.equal(inFlight.find(two), second, "and does not end with the earlier one");
+  t.equal(inFlight.join(two, waiter), second, "and does not end with the earlier one");
   inFlight.delete(two);
-  t.equal(inFlight.find(two), undefined);
+  t.equal(inFlight.join(two, waiter), undefined);
   t.end();
 });

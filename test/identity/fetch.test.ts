@@ -1,17 +1,26 @@
+import { generateKeyPairSync } from "node:crypto";
+import dns from "node:dns";
 import { createServer, type Socket } from "node:net";
-import { test } from "tap";
-import { get, getJson, permitted } from "../../agent/identity/fetch.ts";
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
+import { type Test, test } from "tap";
+import { getObject, permitted } from "../../agent/identity/document.ts";
+import { get } from "../../agent/identity/fetch.ts";
+import { type ForwardProxy, proxyFor, proxyOfEnvironment } from "../../agent/identity/proxy.ts";
 import { type Behaviour, type Front, reply, startFront } from "../../demo/front.ts";
 import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
+import { type ConnectProxy, startConnectProxy } from "../support/connect-proxy.ts";
 import { oidcIssuer, startIdentity } from "../support/identity.ts";
+import { type RawProvider, startRawProvider } from "../support/raw-provider.ts";
+import { ENDINGS } from "./endings.ts";
 
+const KEY = { ...generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" }), kid: "k" };
 const TLS = { key: SERVER_KEY, cert: SERVER_CERTIFICATE };
 
-function bounds(changes: { signal?: AbortSignal; ca?: string; maxSize?: number } = {}) {
-  return { signal: new AbortController().signal, ca: undefined, maxSize: 1000, ...changes };
+function bounds(changes: { signal?: AbortSignal; ca?: string; maxSize?: number; proxy?: ForwardProxy } = {}) {
+  return { signal: new AbortController().signal, ca: undefined, proxy: undefined, maxSize: 1000, ...changes };
 }
 
-const fetched = (front: Front, path = "/", changes = {}) => getJson(get, new URL(path, front.url), bounds(changes));
+const fetched = (front: Front, path = "/", changes = {}) => getObject(get, new URL(path, front.url), bounds(changes));
 
 test("a document is read within its bounds", async (t) => {
   const front = await startFront(reply({ a: 1 }));
@@ -32,7 +41,6 @@ test("a document is read within its bounds", async (t) => {
         flood();
       },
     ],
-    ["compressed", /compressed/, reply("x", 200, { "content-encoding": "gzip" })],
     ["not JSON", /not JSON/, reply("<html>")],
     ["not UTF-8", /not JSON/, (_request, response) => response.end(Buffer.from([0x22, 0xff, 0x22]))],
     ["nothing", /not JSON/, reply("")],
@@ -60,8 +68,8 @@ test("a document is read within its bounds", async (t) => {
     front.behave(behaviour);
     await t.rejects(fetched(front, `/doc?key=${"k".repeat(20)}`), { name: "FetchError", message: error }, name);
   }
-  front.behave(reply(JSON.stringify("x".repeat(998)), 200));
-  t.equal(((await fetched(front)) as string).length, 998, "a body of exactly the size");
+  front.behave(reply(JSON.stringify({ a: "x".repeat(992) }), 200));
+  t.equal(String((await fetched(front)).a).length, 992, "a body of exactly the size");
 });
 
 test("redirects are few and lead nowhere else", async (t) => {
@@ -133,7 +141,7 @@ test("a provider's certificate must be of the configured authority", async (t) =
 test("an issuer behind https with a private authority", async (t) => {
   const front = await startFront(
     (request, response) => {
-      const document = request.url === "/jwks" ? { keys: [] } : { issuer: front.url, jwks_uri: `${front.url}/jwks` };
+      const document = request.url === "/jwks" ? { keys: [KEY] } : { issuer: front.url, jwks_uri: `${front.url}/jwks` };
       reply(document)(request, response);
     },
     { tls: TLS },
@@ -162,7 +170,7 @@ test("a slow provider is left when the time is up", async (t) => {
   const address = server.address();
   const port = typeof address === "object" ? address?.port : 0;
   const abort = new AbortController();
-  const reading = getJson(get, new URL(`http://127.0.0.1:${port}/x?secret=1`), bounds({ signal: abort.signal }));
+  const reading = getObject(get, new URL(`http://127.0.0.1:${port}/x?secret=1`), bounds({ signal: abort.signal }));
   const closed = new Promise((resolve) => server.once("connection", (socket) => socket.once("close", resolve)));
   await new Promise<void>((resolve) =>
     server.once("connection", (socket) => socket.once("data", () => setImmediate(resolve))),
@@ -176,11 +184,332 @@ test("what is said about a failure is short, printable and without the query", a
   const front = await startFront(reply({}, 500));
   t.teardown(() => front.close());
   const error = await fetched(front, `/${"é".repeat(400)}?token=secret`).catch((caught: Error) => caught);
-  t.ok(error instanceof Error && error.message.length <= 300 && !error.message.includes("secret"));
-  const hostile = await getJson(
+  t.ok(error instanceof Error && error.message.length <= 500 && !error.message.includes("secret"));
+  const hostile = await getObject(
     () => Promise.reject(new Error("\u001b[31m\r\ninjected")),
     new URL(front.url),
     bounds(),
   ).catch((caught: Error) => caught.message);
   t.equal(hostile, `${front.url}/: ?[31m??injected`);
+});
+
+for (const path of ["/openid-configuration", "/jwks"]) {
+  test(`whatever becomes of the connection that asks for ${path}, it ends in time, and the next one works`, async (t) => {
+    const provider = await startRawProvider([KEY]);
+    t.teardown(() => provider.close());
+    for (const [name, error, ending] of ENDINGS) {
+      provider.end(path, ending);
+      const { identity, time, told } = startIdentity([oidcIssuer(provider.url)], { fetches: 1 });
+      const failed = told.next("error");
+      for (let arrivals = path === "/jwks" ? 2 : 1; arrivals > 0; arrivals--) await provider.arrival();
+      // Only what nobody ends is ended by the limit.
+      if (error.test("no answer in time")) time.advance(5_000);
+      await failed;
+      t.match(identity.status(), [{ keys: 0, error }], name);
+      await provider.quiet();
+      provider.end(path, undefined);
+      const mended = told.next("jwks ok");
+      time.advance(1_000);
+      await mended;
+      t.match(identity.status(), [{ keys: 1, error: undefined }], `after ${name}`);
+      identity.close();
+    }
+  });
+}
+
+test("what comes before the answer is no answer", async (t) => {
+  const provider = await startRawProvider([]);
+  t.teardown(() => provider.close());
+  provider.end("/", (socket) => {
+    socket.write("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n");
+    socket.end('HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{"a":1}');
+  });
+  t.same(await getObject(get, new URL(provider.url), bounds()), { a: 1 });
+});
+
+/** Asks a provider on TLS that does not answer, with one slot, and then again when it does. */
+async function recovers(t: Test, provider: RawProvider, fail: () => () => void) {
+  const mend = fail();
+  const { identity, time, told } = startIdentity([oidcIssuer(provider.url, { ca: AUTHORITY })], { fetches: 1 });
+  t.teardown(() => identity.close());
+  if (provider.mute) await provider.arrival();
+  const failed = told.next("error");
+  time.advance(5_000);
+  await failed;
+  t.match(identity.status(), [{ keys: 0, error: /no answer in time/ }]);
+  await provider.quiet();
+  mend();
+  const mended = told.next("jwks ok");
+  time.advance(1_000);
+  await mended;
+  t.match(identity.status(), [{ keys: 1, error: undefined }]);
+}
+
+test("a TLS handshake that never ends, and a name that is never resolved, end in time", async (t) => {
+  const provider = await startRawProvider([KEY], TLS);
+  t.teardown(() => provider.close());
+  await recovers(t, provider, () => {
+    provider.mute = true;
+    return () => {
+      provider.mute = false;
+    };
+  });
+  const { lookup } = dns;
+  await recovers(t, provider, () => {
+    // The resolver of this process: what asks for an address finds it here.
+    Object.assign(dns, { lookup: () => {} });
+    return () => Object.assign(dns, { lookup });
+  });
+});
+
+test("a GET that never settles is left when the time is up, and its slot is free", async (t) => {
+  let lost = true;
+  const answers = async (url: URL) => {
+    const issuer = url.origin;
+    const body = JSON.stringify(url.pathname === "/jwks" ? { keys: [KEY] } : { issuer, jwks_uri: `${issuer}/jwks` });
+    return { status: 200, location: undefined, body: Buffer.from(body) };
+  };
+  const issuer = oidcIssuer("https://issuer.example", { keys: { ...oidcIssuer("").keys, timeout: 2_000 } });
+  const { identity, time, told } = startIdentity([issuer], {
+    fetches: 1,
+    get: (url) => (lost ? new Promise(() => {}) : answers(url)),
+  });
+  t.teardown(() => identity.close());
+  const failed = told.next("error");
+  time.advance(1_999);
+  t.match(identity.status(), [{ error: undefined }]);
+  time.advance(1);
+  await failed;
+  t.match(identity.status(), [{ keys: 0, error: /no answer in time/ }], "after `keys.timeout`");
+  lost = false;
+  const mended = told.next("jwks ok");
+  time.advance(1_000);
+  await mended;
+  t.match(identity.status(), [{ keys: 1, error: undefined }]);
+});
+
+test("a compressed document is read, and bounded by what comes out", async (t) => {
+  const front = await startFront(reply({}));
+  t.teardown(() => front.close());
+  const document = Buffer.from(JSON.stringify({ a: "x".repeat(900) }));
+  const compressed =
+    (encoding: string, body: Buffer): Behaviour =>
+    (request, response) => {
+      t.equal(request.headers.accept, "application/json, application/jwk-set+json");
+      response.writeHead(200, { "content-encoding": encoding }).end(body);
+    };
+  const ways = [
+    ["gzip", gzipSync],
+    ["x-gzip", gzipSync],
+    ["GZIP", gzipSync],
+    ["deflate", deflateSync],
+    ["br", brotliCompressSync],
+  ] as const;
+  for (const [encoding, compress] of ways) {
+    front.behave(compressed(encoding, compress(document)));
+    t.same(await fetched(front), { a: "x".repeat(900) }, encoding);
+    front.behave(compressed(encoding, compress(Buffer.alloc(10_000_000, " "))));
+    await t.rejects(
+      fetched(front, "/", { maxSize: 100_000 }),
+      { message: /larger than 100000 bytes/ },
+      `a bomb of ${encoding}`,
+    );
+  }
+  front.behave(compressed("gzip, gzip", gzipSync(gzipSync(document))));
+  await t.rejects(fetched(front), { message: /compressed in a way/ });
+  front.behave(compressed("identity", document));
+  t.same(await fetched(front), { a: "x".repeat(900) });
+});
+
+test("a document that can be read in two ways is refused", async (t) => {
+  const front = await startFront(reply({}));
+  t.teardown(() => front.close());
+  const deep = `${'{"a":'.repeat(20)}1${"}".repeat(20)}`;
+  for (const text of ['{"keys":[],"keys":[]}', '{"a":{"b":1,"\\u0062":2}}', "[]", "null", '{"__proto__":{}}', deep]) {
+    front.behave(reply(text));
+    await t.rejects(fetched(front), { message: /can be read in two ways|not JSON/ }, text);
+  }
+});
+
+test("what the environment says of proxies", (t) => {
+  const judged: readonly (readonly [Record<string, string>, unknown])[] = [
+    [{}, undefined],
+    [{ HTTPS_PROXY: "" }, undefined],
+    [{ HTTP_PROXY: "http://p:1" }, undefined],
+    [{ HTTPS_PROXY: "http://p:3128" }, { url: "http://p:3128/", except: [] }],
+    [
+      { HTTPS_PROXY: "http://a", https_proxy: "https://b" },
+      { url: "https://b/", except: [] },
+    ],
+    [
+      { HTTPS_PROXY: "p:3128", NO_PROXY: "a, .b,,10.0.0.0/8 c" },
+      { url: "http://p:3128/", except: ["a", ".b", "10.0.0.0/8", "c"] },
+    ],
+    [
+      { HTTPS_PROXY: "http://p", NO_PROXY: "a", no_proxy: "b" },
+      { url: "http://p/", except: ["b"] },
+    ],
+  ];
+  for (const [environment, proxy] of judged)
+    t.strictSame(proxyOfEnvironment(environment), proxy, JSON.stringify(environment));
+  for (const HTTPS_PROXY of [
+    "socks5://secret@p",
+    "http://secret@",
+    "http://p/secret",
+    "http://%ff:secret@p",
+    "http://p?secret",
+  ]) {
+    const faulty = proxyOfEnvironment({ HTTPS_PROXY });
+    t.match(faulty, { fault: /HTTPS_PROXY/ }, HTTPS_PROXY);
+    t.notMatch(JSON.stringify(faulty), /secret/);
+  }
+  t.end();
+});
+
+test("which addresses are asked through a proxy", (t) => {
+  const except = [
+    "example.com",
+    ".svc",
+    "*.internal",
+    "10.0.0.0/8",
+    "192.0.2.7",
+    "fd00::/8",
+    "::1",
+    "[2001:db8::1]",
+    "host:8443",
+    "UPPER.example",
+    "",
+  ];
+  const judged: readonly (readonly [string, boolean])[] = [
+    ["https://example.org/", true],
+    ["https://example.com/", false],
+    ["https://example.com./", false],
+    ["https://a.example.com:8443/", false],
+    ["https://badexample.com/", true],
+    ["https://keycloak.auth.svc/", false],
+    ["https://svc.example/", true],
+    ["https://a.internal/", false],
+    ["https://10.1.2.3/", false],
+    ["https://11.1.2.3/", true],
+    ["https://192.0.2.7:9443/", false],
+    ["https://192.0.2.70/", true],
+    ["https://[fd00::7]/", false],
+    ["https://[::1]/", false],
+    ["https://[2001:db8::1]/", false],
+    ["https://[2001:db8::2]/", true],
+    ["https://host:8443/", false],
+    ["https://host/", true],
+    ["https://upper.example/", false],
+    ["http://127.0.0.1:8080/", false],
+  ];
+  for (const [url, through] of judged)
+    t.equal(
+      proxyFor(new URL(url), { url: "http://proxy:3128/", except })?.host,
+      through ? "proxy:3128" : undefined,
+      url,
+    );
+  t.equal(proxyFor(new URL("https://example.org"), { url: "http://proxy:3128/", except: ["*"] }), undefined);
+  t.equal(proxyFor(new URL("https://example.org"), undefined), undefined);
+  t.end();
+});
+
+test("an issuer is asked through its proxy, with TLS of its own to the end", async (t) => {
+  const provider = await startRawProvider([KEY], TLS);
+  const plain = await startConnectProxy(undefined, Number(new URL(provider.url).port));
+  t.teardown(() => Promise.all([provider.close(), plain.close()]));
+  const asked = async (url: string, issuer = provider.url) => {
+    const changes = { ca: AUTHORITY, proxy: { url, except: [] } };
+    const { identity } = startIdentity([oidcIssuer(issuer, changes)]);
+    await identity.ready();
+    identity.close();
+    return identity.status()[0];
+  };
+  t.match(await asked(`http://us%40er:pass@127.0.0.1:${plain.port}`), { error: undefined });
+  const target = new URL(provider.url).host;
+  const authorization = `Basic ${Buffer.from("us@er:pass").toString("base64")}`;
+  t.same(
+    plain.tunnels,
+    [
+      { target, authorization },
+      { target, authorization },
+    ],
+    "discovery and keys",
+  );
+  await plain.quiet();
+
+  const other = await asked(`http://127.0.0.1:${plain.port}`, "https://issuer.example");
+  t.match(other, { error: /altnames|certificate/ }, "the certificate is of another name, whatever the proxy says");
+  t.match(plain.tunnels.at(-1), { target: "issuer.example:443", authorization: undefined });
+  await plain.quiet();
+
+  // What a proxy itself is asked by is trusted as Node trusts: the tests' authority is none of these.
+  const secure = await startConnectProxy(TLS);
+  t.teardown(() => secure.close());
+  t.match(await asked(`https://a:secret@localhost:${secure.port}`), {
+    error: /the proxy localhost:\d+: .*certificate/,
+  });
+});
+
+test("a proxy that does not do its part is named, without its password, and ends in time", async (t) => {
+  const provider = await startRawProvider([KEY], TLS);
+  const proxy = await startConnectProxy();
+  t.teardown(() => Promise.all([provider.close(), proxy.close()]));
+  const ways: readonly (readonly [name: string, error: RegExp, ConnectProxy["instead"]])[] = [
+    [
+      "a password is wanted",
+      /status 407/,
+      (socket) => socket.write("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"),
+    ],
+    [
+      "an upgrade",
+      /status 101/,
+      (socket) => socket.write("HTTP/1.1 101 Up\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"),
+    ],
+    ["an end", /socket hang up/, (socket) => socket.end()],
+    ["a reset", /ECONNRESET/, (socket) => socket.resetAndDestroy()],
+    [
+      "headers without end",
+      /Header overflow/,
+      (socket) => socket.write(`HTTP/1.1 200 OK\r\n${"x: y\r\n".repeat(10_000)}`),
+    ],
+    ["no HTTP", /Parse Error/, (socket) => socket.write("\u0005\u0000")],
+    [
+      "no TLS behind",
+      /SSL|wrong version|EPROTO/,
+      (socket) => socket.write("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 400 Bad Request\r\n\r\n"),
+    ],
+    ["an end behind", /before secure TLS|ECONNRESET|hang up/, (socket) => socket.end("HTTP/1.1 200 OK\r\n\r\n")],
+    [
+      "a reset behind",
+      /before secure TLS|ECONNRESET|hang up/,
+      (socket) => socket.write("HTTP/1.1 200 OK\r\n\r\n", () => socket.resetAndDestroy()),
+    ],
+    ["silence", /no answer in time/, () => {}],
+    ["silence behind", /no answer in time/, (socket) => socket.write("HTTP/1.1 200 OK\r\n\r\n")],
+  ];
+  for (const [name, error, instead] of ways) {
+    const changes = { ca: AUTHORITY, proxy: { url: `http://agent:secret@127.0.0.1:${proxy.port}`, except: [] } };
+    const asked = new Promise<void>((resolve) => {
+      proxy.instead = (socket) => {
+        instead?.(socket);
+        socket.resume();
+        resolve();
+      };
+    });
+    const { identity, time, told } = startIdentity([oidcIssuer(provider.url, changes)], { fetches: 1 });
+    const failed = told.next("error");
+    await asked;
+    if (error.test("no answer in time")) time.advance(5_000);
+    await failed;
+    const [status] = identity.status();
+    t.match(status, { error }, name);
+    t.notMatch(status?.error ?? "secret", /secret/);
+    await proxy.quiet();
+    proxy.instead = undefined;
+    const mended = told.next("jwks ok");
+    time.advance(1_000);
+    await mended;
+    t.match(identity.status(), [{ keys: 1, error: undefined }], `after ${name}`);
+    identity.close();
+  }
 });

@@ -1,10 +1,14 @@
-import { createHash, generateKeyPairSync, type KeyObject, sign as signBytes } from "node:crypto";
+import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign as signBytes } from "node:crypto";
 import { type Test, test } from "tap";
 import type { Get } from "../../agent/identity/fetch.ts";
+import { isRoca } from "../../agent/identity/roca.ts";
 import { type Behaviour, reply, startFront } from "../../demo/front.ts";
 import { startProvider } from "../../demo/provider.ts";
 import { oidcIssuer, startIdentity } from "../support/identity.ts";
+import { rocaKeyPair } from "./roca.ts";
 
+/** A key that is never the matter. */
+const SOUND = { ...generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" }), kid: "sound" };
 const PARTIES = { billing: { kind: "workload" }, alice: { kind: "person" } } as const;
 
 async function running(t: Test, changes = {}, setup = {}) {
@@ -42,13 +46,14 @@ test("real access tokens of persons, workloads and agents are proven, by RS256, 
     groups: ["Orders Readers", "Everyone"],
     scopes: ["orders:read"],
     audiences: ["api://orders"],
+    client: "portal",
     actor: [],
     bound: "",
     claims: { tenant: "emea", amr: ["pwd", "mfa"], iss: provider.issuer },
   });
   const billing = (await verify(await provider.token("billing"))).principal;
   t.match(billing, { subject: "billing", kind: "workload", scopes: ["orders:read", "orders:write"], groups: [] });
-  t.equal(billing?.expiresAt, (billing?.authenticatedAt ?? 0) + 120_000 + 30_000, "expiry with the tolerance");
+  t.equal(billing?.expiresAt, Number(billing?.authenticatedAt) + 120_000 + 30_000, "expiry with the tolerance");
   const assistant = (await verify(await provider.token("assistant"))).principal;
   t.match(assistant, { kind: "agent", actor: [{ subject: "planner" }, { subject: "alice" }] });
   t.match(identity.status(), [{ name: "provider", issuer: provider.issuer, keys: 3, identities: 3, error: undefined }]);
@@ -62,8 +67,10 @@ test("the keys are fetched once for all who wait, and again only when they must 
 
   await provider.rotate({ keep: true });
   const fresh = await Promise.all(Array.from({ length: 20 }, () => provider.token("billing")));
-  t.equal(await judge(fresh[0] ?? ""), "key-unknown", "a new key within the cool-down of the last fetch");
-  time.advance(10_000);
+  time.advance(1_000);
+  t.equal(await judge(fresh[0] ?? ""), "key-pending", "a new key within the cool-down of the last fetch");
+  t.equal(jwks(), 1);
+  time.advance(9_000);
   t.same(new Set(await Promise.all(fresh.map(judge))), new Set(["proven"]), "a new key after it");
   t.equal(jwks(), 2, "twenty tokens of a new key, one fetch");
   t.not(identity.verify(tokens[0] ?? "", time.now) instanceof Promise, true, "identities of the old key are kept");
@@ -203,27 +210,50 @@ test("no more tokens wait for a provider than there is room for", async (t) => {
 });
 
 test("a provider that lies about itself is not believed", async (t) => {
-  const elsewhere = await startFront(reply({ keys: [] }));
+  const elsewhere = await startFront(reply({ keys: [SOUND] }));
   t.teardown(() => elsewhere.close());
   const documents: readonly [name: string, error: RegExp, document: (issuer: string) => unknown][] = [
-    ["another issuer", /another issuer/, () => ({ issuer: "https://evil.example", jwks_uri: `${elsewhere.url}/jwks` })],
-    ["almost its issuer", /another issuer/, (issuer) => ({ issuer: `${issuer}/`, jwks_uri: `${issuer}/jwks` })],
-    ["no issuer", /another issuer/, (issuer) => ({ jwks_uri: `${issuer}/jwks` })],
+    [
+      "another issuer",
+      /another issuer: "https:\/\/evil.example", and not "http:\/\/127.0.0.1:\d+"/,
+      () => ({ issuer: "https://evil.example", jwks_uri: `${elsewhere.url}/jwks` }),
+    ],
+    [
+      "almost its issuer",
+      /another issuer: "(http:.*)\/", and not "\1"/,
+      (issuer) => ({ issuer: `${issuer}/`, jwks_uri: `${issuer}/jwks` }),
+    ],
+    ["no issuer", /another issuer: none, and not/, (issuer) => ({ jwks_uri: `${issuer}/jwks` })],
+    ["no text", /another issuer: something that is no text, and not/, (issuer) => ({ issuer: [issuer] })],
+    [
+      "a hostile one",
+      /another issuer: "\\u001b\[31m\?x+\.\.\.", and not/,
+      () => ({ issuer: `\u001b[31m\u202e${"x".repeat(5000)}` }),
+    ],
     ["no jwks_uri", /no jwks_uri/, (issuer) => ({ issuer })],
     ["a jwks_uri that is none", /no jwks_uri/, (issuer) => ({ issuer, jwks_uri: "jwks" })],
     ["plain http elsewhere", /may not be asked/, (issuer) => ({ issuer, jwks_uri: "http://169.254.169.254/latest" })],
     ["a file", /may not be asked/, (issuer) => ({ issuer, jwks_uri: "file:///etc/passwd" })],
     ["a password", /may not be asked/, (issuer) => ({ issuer, jwks_uri: "https://a:b@keys.example/" })],
-    ["a list", /another issuer|not an object/, () => []],
+    ["a list", /not an object/, () => []],
+    [
+      "two issuers",
+      /a member twice/,
+      (issuer) => `{"issuer":"https://evil.example","issuer":"${issuer}","jwks_uri":"${issuer}/jwks"}`,
+    ],
     ["no JSON", /not JSON/, () => "<html>"],
   ];
+  const provider = await startProvider(PARTIES);
+  t.teardown(() => provider.close());
+  const token = await provider.token("alice");
   for (const [name, error, document] of documents) {
-    const { provider, identity, judge, told } = await running(t);
     provider.front.behave(reply(document(provider.issuer)), "/openid-configuration");
+    const { identity, judge, told } = startIdentity([oidcIssuer(provider.issuer)]);
     await identity.ready();
     t.match(identity.status(), [{ keys: 0, error }], name);
-    t.equal(await judge(await provider.token("alice")), "issuer-unavailable", name);
+    t.equal(await judge(token), "issuer-unavailable", name);
     t.same(told.all.slice(0, 1), ["discovery error"], name);
+    identity.close();
   }
   t.same(elsewhere.requests, []);
 });
@@ -253,42 +283,79 @@ test("keys that are weak, private, symmetric or for something else prove nothing
   const weak = generateKeyPairSync("rsa", { modulusLength: 1024 });
   const curve = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const other = generateKeyPairSync("ec", { namedCurve: "secp256k1" });
+  const roca = rocaKeyPair();
   const jwk = { ...good.publicKey.export({ format: "jwk" }), kid: "k" };
   const curveJwk = { ...curve.publicKey.export({ format: "jwk" }), kid: "k" };
-  const published: readonly [name: string, reason: string, jwk: unknown, key?: KeyObject, alg?: string][] = [
-    ["a good key", "proven", jwk],
-    ["a good key with use and alg", "proven", { ...jwk, use: "sig", alg: "RS256", key_ops: ["verify"], x5c: ["junk"] }],
-    ["a key with an operation more", "proven", { ...jwk, key_ops: ["sign", "verify"], ext: "yes" }],
-    ["another algorithm", "algorithm-refused", { ...jwk, alg: "RS384" }],
-    ["for encryption", "key-unknown", { ...jwk, use: "enc" }],
-    ["for signing only", "key-unknown", { ...jwk, key_ops: ["sign"] }],
-    ["operations that are no list", "key-unknown", { ...jwk, key_ops: "verify" }],
-    ["published with its private part", "key-unknown", { ...good.privateKey.export({ format: "jwk" }), kid: "k" }],
-    ["1,024 bits", "key-weak", { ...weak.publicKey.export({ format: "jwk" }), kid: "k" }, weak.privateKey],
-    ["1,024 bits behind zeros", "key-weak", padded(weak.publicKey), weak.privateKey],
-    ["exponent 1", "key-weak", { ...jwk, e: "AQ" }],
-    ["an even exponent", "key-weak", { ...jwk, e: "AQAA" }],
-    ["16,384 bits", "key-weak", { ...jwk, n: Buffer.alloc(2048, 0xff).toString("base64url") }],
-    ["symmetric", "key-unknown", { kty: "oct", k: "c2VjcmV0", kid: "k" }],
-    ["an unknown type", "key-unknown", { ...jwk, kty: "XYZ" }],
-    ["no modulus", "key-unknown", { ...jwk, n: undefined }],
-    ["another kid", "key-unknown", { ...jwk, kid: "K" }],
-    ["a kid that is no text", "key-unknown", { ...jwk, kid: ["k"] }],
-    ["not even an object", "key-unknown", "k"],
-    ["null", "key-unknown", null],
-    ["a good curve", "proven", curveJwk, curve.privateKey, "ES256"],
-    ["a point off the curve", "key-unknown", { ...curveJwk, y: curveJwk.x }, curve.privateKey, "ES256"],
-    ["another curve", "key-unknown", { ...curveJwk, crv: "secp256k1" }, other.privateKey, "ES256"],
-    ["a curve named __proto__", "key-unknown", { ...curveJwk, crv: "__proto__" }, curve.privateKey, "ES256"],
+  const published: readonly [
+    name: string,
+    reason: string,
+    why: RegExp | undefined,
+    jwk: unknown,
+    KeyObject?,
+    string?,
+  ][] = [
+    ["a good key", "proven", undefined, jwk],
+    [
+      "a good key with use and alg",
+      "proven",
+      undefined,
+      { ...jwk, use: "sig", alg: "RS256", key_ops: ["verify"], x5c: ["junk"] },
+    ],
+    ["a key with an operation more", "proven", undefined, { ...jwk, key_ops: ["sign", "verify"], ext: "yes" }],
+    ["another algorithm", "algorithm-refused", /none of the issuer's algorithms/, { ...jwk, alg: "RS384" }],
+    ["for encryption", "key-unknown", /something else/, { ...jwk, use: "enc" }],
+    ["for signing only", "key-unknown", /something else/, { ...jwk, key_ops: ["sign"] }],
+    ["operations that are no list", "key-unknown", /something else/, { ...jwk, key_ops: "verify" }],
+    [
+      "published with its private part",
+      "key-unknown",
+      /private part/,
+      { ...good.privateKey.export({ format: "jwk" }), kid: "k" },
+    ],
+    ["1,024 bits", "key-weak", /1024 bits/, { ...weak.publicKey.export({ format: "jwk" }), kid: "k" }, weak.privateKey],
+    ["1,024 bits behind zeros", "key-weak", /1024 bits/, padded(weak.publicKey), weak.privateKey],
+    ["exponent 1", "key-weak", /exponent/, { ...jwk, e: "AQ" }],
+    ["an even exponent", "key-weak", /exponent/, { ...jwk, e: "AQAA" }],
+    ["16,384 bits", "key-weak", /16384 bits/, { ...jwk, n: Buffer.alloc(2048, 0xff).toString("base64url") }],
+    [
+      "a modulus of ROCA's kind",
+      "key-weak",
+      /ROCA/,
+      { ...roca.publicKey.export({ format: "jwk" }), kid: "k" },
+      roca.privateKey,
+    ],
+    ["symmetric", "key-unknown", /symmetric/, { kty: "oct", k: "c2VjcmV0", kid: "k" }],
+    ["an unknown type", "key-unknown", /type or curve/, { ...jwk, kty: "XYZ" }],
+    ["no modulus", "key-unknown", /base64url/, { ...jwk, n: undefined }],
+    ["padded base64", "key-unknown", /base64url/, { ...jwk, n: `${jwk.n}==` }],
+    ["base64 of the other alphabet", "key-unknown", /base64url/, { ...jwk, n: `+/${jwk.n}` }],
+    ["another kid", "key-unknown", undefined, { ...jwk, kid: "K" }],
+    ["a kid that is no text", "key-unknown", /not a text/, { ...jwk, kid: ["k"] }],
+    ["not even an object", "key-unknown", /not an object/, "k"],
+    ["null", "key-unknown", /not an object/, null],
+    ["a good curve", "proven", undefined, curveJwk, curve.privateKey, "ES256"],
+    ["a point off the curve", "key-unknown", /not a key/, { ...curveJwk, y: curveJwk.x }, curve.privateKey, "ES256"],
+    ["another curve", "key-unknown", /type or curve/, { ...curveJwk, crv: "secp256k1" }, other.privateKey, "ES256"],
+    [
+      "a curve named __proto__",
+      "key-unknown",
+      /type or curve/,
+      { ...curveJwk, crv: "__proto__" },
+      curve.privateKey,
+      "ES256",
+    ],
   ];
   const { provider, judge, time, told, identity } = await running(t);
   await identity.ready();
-  for (const [name, reason, member, key = good.privateKey, alg = "RS256"] of published) {
-    provider.front.behave(reply({ keys: [member] }), "/jwks");
+  for (const [name, reason, why, member, key = good.privateKey, alg = "RS256"] of published) {
+    provider.front.behave(reply({ keys: [member, SOUND] }), "/jwks");
     const fetched = told.next("jwks ok");
     time.advance(300_000);
     await fetched;
     t.equal(await judge(tokenBy(key, provider.issuer, time.now, alg, "k")), reason, name);
+    t.match(identity.status(), [{ unused: why === undefined ? [] : [{ why }], keys: why === undefined ? 2 : 1 }], name);
+    const loud = why !== undefined && !/something else|type or curve|none of/.test(`${why}`);
+    t.equal(told.unusables.at(-1)?.length, loud ? 1 : 0, `${name}: is it told?`);
     if (name === "exponent 1")
       t.equal(await judge(tokenByNobody(provider.issuer, time.now, "k")), reason, "forged by arithmetic");
   }
@@ -323,6 +390,158 @@ test("two keys with one kid, and tokens without any", async (t) => {
   t.equal(await judged(0), "key-unknown", "among too many keys none is tried");
 });
 
+test("a JWKS without a key that can be used changes nothing but what is said", async (t) => {
+  const { provider, judge, identity, time, told } = await running(t, { clockTolerance: 86_400_000 });
+  const token = await provider.token("billing");
+  t.equal(await judge(token), "proven");
+  const [key] = provider.keys;
+  const jwk = { ...key?.public.export({ format: "jwk" }), kid: key?.kid };
+  const useless: readonly [name: string, error: RegExp, keys: unknown[]][] = [
+    ["padded base64", /no key that can be used \(key "RS256-.*": .*base64url/, [{ ...jwk, n: `${jwk.n}=` }]],
+    ["an empty list", /no key that can be used \(it is empty\)/, []],
+    ["encryption only", /something else/, [{ ...jwk, use: "enc" }]],
+    ["other algorithms only", /none of the issuer's algorithms/, [{ ...jwk, alg: "PS512" }]],
+    ["junk", /a key without kid: it is not an object; .*; a key/, [null, 7, "k", {}, []]],
+  ];
+  for (const [name, error, keys] of useless) {
+    provider.front.behave(reply({ keys }), "/jwks");
+    const failed = told.next("jwks error");
+    time.advance(300_000);
+    await failed;
+    t.match(identity.status(), [{ keys: 3, error, unused: keys.map(() => ({ why: /./ })) }], name);
+    t.equal(await judge(token), "proven", "what is known");
+    t.equal(await judge(await provider.token("alice")), "proven", "and what is new");
+    provider.front.behave("up", "/jwks");
+    const mended = told.next("jwks ok");
+    time.advance(1_000);
+    await mended;
+    t.match(identity.status(), [{ keys: 3, error: undefined, unused: [] }], `after ${name}`);
+  }
+});
+
+test("an issuer that never had a key that can be used is told so, and asked again soon", async (t) => {
+  const provider = await startProvider(PARTIES);
+  provider.front.behave(reply({ keys: [] }), "/jwks");
+  const { identity, judge, time, told } = startIdentity([oidcIssuer(provider.issuer)]);
+  t.teardown(async () => {
+    identity.close();
+    await provider.close();
+  });
+  await identity.ready();
+  t.match(identity.status(), [{ keys: 0, error: /no key that can be used/ }]);
+  const token = await provider.token("alice");
+  t.equal(await judge(token), "issuer-unavailable");
+  provider.front.behave("up", "/jwks");
+  const mended = told.next("jwks ok");
+  time.advance(1_000);
+  await mended;
+  t.equal(await judge(token), "proven");
+});
+
+/** A token of a key that the provider has changed to, and what its claims say of when it was issued. */
+const issuedAt = (provider: Awaited<ReturnType<typeof startProvider>>, seconds: number | undefined, kid?: string) => {
+  const claims = { iss: provider.issuer, sub: "alice", aud: "api://orders", exp: 4e9, jti: `${Math.random()}` };
+  return provider.sign({ ...claims, iat: seconds }, kid === undefined ? {} : { kid });
+};
+
+test("a key that may have come after ours is waited for, and not called unknown", async (t) => {
+  const { provider, jwks, judge, identity, time, told } = await running(t, { clockTolerance: 5_000 });
+  await identity.ready();
+  const asOf = Math.floor(time.now / 1000);
+  await provider.rotate({ keep: false });
+  const fresh = await issuedAt(provider, asOf + 2);
+  time.advance(2_000);
+  t.equal(await judge(fresh), "key-pending", "the cool-down is longer than anybody waits");
+  t.equal(await judge(await issuedAt(provider, asOf - 7)), "key-unknown", "older than the keys, by any clock");
+  t.equal(await judge(await issuedAt(provider, undefined)), "key-unknown", "nothing says that it is newer");
+  t.equal(await judge(await issuedAt(provider, asOf - 4)), "key-pending", "the clocks may differ by the tolerance");
+  t.equal(await judge(await issuedAt(provider, asOf)), "key-pending", "within the second of the fetch");
+  t.equal(jwks(), 1);
+
+  time.advance(7_700);
+  const waiting = judge(fresh);
+  t.equal(jwks(), 1, "0.3 s before its end");
+  const fetched = told.next("jwks ok");
+  time.advance(300);
+  await fetched;
+  t.equal(await waiting, "proven", "the provider is asked at the end of the cool-down");
+  t.equal(jwks(), 2);
+  t.equal(
+    await judge(await issuedAt(provider, asOf + 9, "none")),
+    "key-unknown",
+    "it was here before the keys were fetched",
+  );
+  time.advance(1);
+  t.equal(await judge(await issuedAt(provider, asOf + 9, "none")), "key-pending");
+});
+
+test("the provider is asked at the end of a cool-down although nobody asks any more", async (t) => {
+  const { provider, jwks, judge, identity, time, told } = await running(t);
+  await identity.ready();
+  await provider.rotate({ keep: true });
+  time.advance(1);
+  t.equal(await judge(await provider.token("alice")), "key-pending");
+  const fetched = told.next("jwks ok");
+  time.advance(9_999);
+  await fetched;
+  t.equal(jwks(), 2);
+  t.equal(await judge(await provider.token("alice")), "proven");
+  time.advance(299_999);
+  t.equal(jwks(), 2, "and then as ever");
+});
+
+test("whoever sends unknown key ids neither keeps a new key out, nor has the provider asked more often", async (t) => {
+  const { provider, jwks, judge, identity, time, told } = await running(t);
+  await identity.ready();
+  for (let round = 1; round <= 5; round++) {
+    if (round === 3) await provider.rotate({ keep: true });
+    const asked = told.next("jwks ok");
+    for (let second = 1; second <= 10; second++) {
+      time.advance(999);
+      const junk = Array.from({ length: 5 }, (_, i) =>
+        issuedAt(provider, Math.floor(time.now / 1000), `${round}-${second}-${i}`),
+      );
+      for (const token of await Promise.all(junk)) void identity.verify(token, time.now);
+      time.advance(1);
+    }
+    await asked;
+    t.equal(jwks(), round + 1);
+    if (round === 3)
+      t.equal(await judge(await provider.token("alice")), "proven", "the new key is there within one cool-down");
+  }
+});
+
+test("no more tokens wait for the end of a cool-down than there is room for, and none for ever", async (t) => {
+  const { provider, identity, time } = await running(t);
+  await identity.ready();
+  time.advance(9_900);
+  const seconds = Math.floor(time.now / 1000);
+  const [head = "", , signature = ""] = (await issuedAt(provider, seconds, "none")).split(".");
+  const claims = { iss: provider.issuer, sub: "alice", aud: "api://orders", exp: 4e9, iat: seconds };
+  const token = (i: number) =>
+    `${head}.${Buffer.from(JSON.stringify({ ...claims, i })).toString("base64url")}.${signature}`;
+  const waiting = Array.from({ length: 1024 }, (_, i) => identity.verify(token(i), time.now));
+  t.ok(waiting.every((verification) => verification instanceof Promise));
+  t.same(identity.verify(token(1024), time.now), { principal: undefined, reason: "overloaded" });
+  identity.close();
+  t.same(
+    new Set((await Promise.all(waiting)).map((each) => "reason" in each && each.reason)),
+    new Set(["issuer-unavailable"]),
+  );
+});
+
+test("of a thousand moduli made at random none has ROCA's fingerprint", (t) => {
+  for (let i = 0; i < 1000; i++) {
+    const modulus = randomBytes(256);
+    if (isRoca(modulus)) t.fail(modulus.toString("hex"));
+  }
+  for (let i = 0; i < 3; i++) {
+    const { n = "" } = rocaKeyPair().publicKey.export({ format: "jwk" });
+    t.ok(isRoca(Buffer.from(n, "base64url")));
+  }
+  t.end();
+});
+
 test("a document is bounded, and a set that breaks the bounds changes nothing", async (t) => {
   const { provider, judge, time, told, identity } = await running(t, {
     keys: { ...oidcIssuer("").keys, maxSize: 20_000 },
@@ -333,7 +552,8 @@ test("a document is bounded, and a set that breaks the bounds changes nothing", 
     ["101 keys", /more than 100 keys/, { keys: many }],
     ["20,001 bytes", /larger than 20000 bytes/, { keys: [], filler: "x".repeat(20_000) }],
     ["no keys at all", /not a JWKS/, { key: [] }],
-    ["null", /not a JWKS/, null],
+    ["null", /not an object/, null],
+    ["two lists of keys", /a member twice/, '{"keys":[],"keys":[]}'],
   ];
   for (const [name, error, document] of fields) {
     provider.front.behave(reply(document), "/jwks");
@@ -379,7 +599,7 @@ test("no more than `fetches` providers are asked at a time", async (t) => {
     await new Promise<void>((resolve) => release.push(resolve));
     open--;
     const issuer = url.origin;
-    const document = url.pathname === "/jwks" ? { keys: [] } : { issuer, jwks_uri: `${issuer}/jwks` };
+    const document = url.pathname === "/jwks" ? { keys: [SOUND] } : { issuer, jwks_uri: `${issuer}/jwks` };
     return { status: 200, location: undefined, body: Buffer.from(JSON.stringify(document)) };
   };
   const issuers = Array.from({ length: 40 }, (_, i) => oidcIssuer(`https://i${i}.example`, { name: `i${i}` }));

@@ -1,8 +1,9 @@
 import { test } from "tap";
 import type { OidcIssuer } from "../../agent/config.ts";
-import { faultOf } from "../../agent/identity/claims.ts";
+import { faultOf, malformed, missing } from "../../agent/identity/claims.ts";
 import { Pool } from "../../agent/identity/pool.ts";
 import { claimPaths, principalOf } from "../../agent/identity/principal.ts";
+import { Unknown } from "../../policies/unknown.ts";
 import { oidcIssuer } from "../support/identity.ts";
 
 const GOOD = { iss: "https://issuer.example", sub: "alice", aud: "api://orders", exp: 2000, iat: 1000 };
@@ -10,10 +11,14 @@ const GOOD = { iss: "https://issuer.example", sub: "alice", aud: "api://orders",
 function principal(claims: Record<string, unknown>, changes: Partial<OidcIssuer> = {}) {
   const issuer = oidcIssuer("https://issuer.example", changes);
   // As a token would bring them: a copy, by way of JSON.
-  return principalOf(JSON.parse(JSON.stringify({ ...GOOD, ...claims })), issuer, claimPaths(issuer.claims), new Pool());
+  return principalOf(JSON.parse(JSON.stringify({ ...GOOD, ...claims })), issuer, claimPaths(issuer), new Pool());
 }
 
 const named = (names: Partial<OidcIssuer["claims"]>) => ({ claims: { ...oidcIssuer("").claims, ...names } });
+
+const FIELDS = ["kind", "groups", "scopes", "client", "actor", "authenticatedAt"] as const;
+const FIRST = { groups: { first: ["groups", "roles"] } };
+const ZITADEL = { groups: { keysOf: "urn:zitadel:iam:org:project:roles" } };
 
 test("the principal that claims describe", (t) => {
   t.same(principal({ scope: "a b", groups: ["g"], client_kind: "agent", act: { sub: "x", iss: "y" } }), {
@@ -24,6 +29,7 @@ test("the principal that claims describe", (t) => {
     scopes: ["a", "b"],
     audiences: ["api://orders"],
     claims: { ...GOOD, scope: "a b", groups: ["g"], client_kind: "agent", act: { sub: "x", iss: "y" } },
+    client: undefined,
     actor: [{ subject: "x", issuer: "y" }],
     arn: undefined,
     uri: undefined,
@@ -56,8 +62,7 @@ test("where claims stand and what they may hold", (t) => {
       principal({ "a.b": ["no"], a: { b: ["yes"] } }, named({ groups: "a.b" })),
       { groups: ["yes"] },
     ],
-    ["a path through a string ends", principal({ a: "text" }, named({ groups: "a.length" })), { groups: [] }],
-    ["a path through a list ends", principal({ a: ["x"] }, named({ groups: "a.length" })), { groups: [] }],
+    ["a path through null ends", principal({ a: null }, named({ groups: "a.length" })), { groups: [] }],
     ["a path out of the claims ends", principal({}, named({ groups: "constructor.name" })), { groups: [] }],
     ["and into a prototype, too", principal({}, named({ groups: "__proto__.x" })), { groups: [] }],
     ["scopes as a list", principal({ scope: ["a", "b"] }), { scopes: ["a", "b"] }],
@@ -68,6 +73,15 @@ test("where claims stand and what they may hold", (t) => {
     ["the kind of the claim", principal({ client_kind: "agent" }, { kind: "workload" }), { kind: "agent" }],
     ["no claim for the kind", principal({ client_kind: "x" }, named({ kind: undefined })), { kind: "person" }],
     ["the login's time", principal({ auth_time: 900 }), { authenticatedAt: 900_000 }],
+    ["the client as azp", principal({ azp: "spa", client_id: "x", cid: "x" }), { client: "spa" }],
+    ["the client as client_id", principal({ client_id: "job" }), { client: "job" }],
+    ["no azp, but null", principal({ azp: null, client_id: "job" }), { client: "job" }],
+    [
+      "the client in the claim named for it",
+      principal({ azp: "x", cid: "spa" }, named({ client: "cid" })),
+      { client: "spa" },
+    ],
+    ["and nowhere else", principal({ azp: "x" }, named({ client: "cid" })), { client: undefined }],
     ["no time at all", principal({ iat: undefined }), { authenticatedAt: undefined }],
     [
       "ten actors",
@@ -77,40 +91,118 @@ test("where claims stand and what they may hold", (t) => {
     ["a subject of 1,024 characters", principal({ sub: "s".repeat(1024) }), { subject: "s".repeat(1024) }],
     ["a subject in any script", principal({ sub: "Алиса 🙂" }), { subject: "Алиса 🙂" }],
 
-    ["no subject", principal({ sub: undefined }), "claim-missing"],
-    ["an empty subject", principal({ sub: "" }), "claim-malformed"],
-    ["a subject that is a number", principal({ sub: 7 }), "claim-malformed"],
-    ["a subject that is null", principal({ sub: null }), "claim-malformed"],
-    ["a subject of 1,025 characters", principal({ sub: "s".repeat(1025) }), "claim-malformed"],
-    ["a subject with a line break", principal({ sub: "alice\r\nx-auth-roles: admin" }), "claim-malformed"],
-    ["a subject with NUL", principal({ sub: "alice\0" }), "claim-malformed"],
-    ["a subject with a C1 control", principal({ sub: "alice\u0085" }), "claim-malformed"],
-    ["groups that are an object", principal({ groups: { admins: true } }), "claim-malformed"],
-    ["groups that are a number", principal({ groups: 1 }), "claim-malformed"],
-    ["groups that are null", principal({ groups: null }), "claim-malformed"],
-    ["groups that hold a number", principal({ groups: ["a", 1] }), "claim-malformed"],
-    ["groups that hold a list", principal({ groups: [["admins"]] }), "claim-malformed"],
-    ["groups that stand elsewhere", principal({ _claim_names: { groups: "src1" } }), "claim-malformed"],
-    ["a kind that stands elsewhere", principal({ _claim_names: { client_kind: "src1" } }), "claim-malformed"],
+    ["no subject", principal({ sub: undefined }), missing("sub")],
+    ["an empty subject", principal({ sub: "" }), malformed("sub")],
+    ["a subject that is a number", principal({ sub: 7 }), malformed("sub")],
+    ["a subject that is null", principal({ sub: null }), missing("sub")],
+    ["a subject that stands elsewhere", principal({ sub: undefined, _claim_names: { sub: "src1" } }), malformed("sub")],
+    ["a subject of 1,025 characters", principal({ sub: "s".repeat(1025) }), malformed("sub")],
+    ["a subject with a line break", principal({ sub: "alice\r\nx-auth-roles: admin" }), malformed("sub")],
+    ["a subject with NUL", principal({ sub: "alice\0" }), malformed("sub")],
+    ["a subject with a C1 control", principal({ sub: "alice\u0085" }), malformed("sub")],
+    ["groups that are null", principal({ groups: null }), { groups: [] }],
+    ["groups that hold null", principal({ groups: ["a", null] }), { groups: ["a"] }],
+    ["an actor that is null", principal({ act: null }), { actor: [] }],
+    ["an actor's actor that is null", principal({ act: { sub: "b", act: null } }), { actor: [{ subject: "b" }] }],
+    ["a kind that is null", principal({ client_kind: null }, { kind: "workload" }), { kind: "workload" }],
+    ["a login's time that is null", principal({ auth_time: null }), { authenticatedAt: 1_000_000 }],
     ["other claims elsewhere", principal({ _claim_names: { photo: "src1" } }), { groups: [] }],
-    ["scopes that are a number", principal({ scope: 1 }), "claim-malformed"],
-    ["an unknown kind", principal({ client_kind: "admin" }), "claim-malformed"],
-    ["a kind that is a list", principal({ client_kind: ["person"] }), "claim-malformed"],
-    ["a login's time that is text", principal({ auth_time: "900" }), "claim-malformed"],
-    ["an actor that is text", principal({ act: "bob" }), "claim-malformed"],
-    ["an actor that is null", principal({ act: null }), "claim-malformed"],
-    ["an actor without a subject", principal({ act: { client_id: "bob" } }), "claim-malformed"],
-    ["an actor with a bad subject", principal({ act: { sub: "b\n" } }), "claim-malformed"],
-    ["an actor with a bad issuer", principal({ act: { sub: "b", iss: 1 } }), "claim-malformed"],
-    ["a bad actor behind a good one", principal({ act: { sub: "b", act: 1 } }), "claim-malformed"],
-    ["eleven actors", principal({ act: acting(11) }), "claim-malformed"],
+    ["no groups, as Entra says it", principal({ hasgroups: false }), { groups: [] }],
+    ["a jti that is a number", principal({ jti: 7 }), { subject: "alice" }],
+
+    ["groups of the first path that is there", principal({ roles: ["r"] }, named(FIRST)), { groups: ["r"] }],
+    ["and of the one before it", principal({ groups: ["g"], roles: ["r"] }, named(FIRST)), { groups: ["g"] }],
+    ["an empty list is there", principal({ groups: [], roles: ["r"] }, named(FIRST)), { groups: [] }],
+    ["and null is not", principal({ groups: null, roles: ["r"] }, named(FIRST)), { groups: ["r"] }],
+    [
+      "a path of names with dots",
+      principal(
+        { resource_access: { "my.app": { roles: ["r"] } } },
+        named({ groups: ["resource_access", "my.app", "roles"] }),
+      ),
+      { groups: ["r"] },
+    ],
+    [
+      "the keys of a mapping, as Zitadel writes roles",
+      principal({ "urn:zitadel:iam:org:project:roles": { admin: { 1: "o" }, off: false, no: null } }, named(ZITADEL)),
+      { groups: ["admin"] },
+    ],
+    ["no such mapping", principal({}, named(ZITADEL)), { groups: [] }],
   ];
-  for (const [name, actual, expected] of rows) {
-    if (typeof expected === "string") t.equal(actual, expected, name);
-    else t.match(actual, expected, name);
+  for (const [name, actual, expected] of rows) t.match(actual, expected, name);
+  t.end();
+});
+
+test("what cannot be read is unknown, says why, and refuses no token", (t) => {
+  const dotted = { resource_access: { "my.app": { roles: ["r"] } } };
+  const odd = (type: string, expected: string) => `${type} that cannot be read; expected ${expected}`;
+  const away = "the issuer keeps it elsewhere";
+  const rows: readonly (readonly [(typeof FIELDS)[number], Record<string, unknown>, found: string, Names?])[] = [
+    ["groups", { groups: { admins: true } }, odd("a mapping", "texts")],
+    ["groups", { groups: 1 }, odd("a number", "texts")],
+    ["groups", { groups: true }, odd("a boolean", "texts")],
+    ["groups", { groups: ["a", 1] }, odd("a list", "texts")],
+    ["groups", { groups: [["admins"]] }, odd("a list", "texts")],
+    ["groups", { _claim_names: { groups: "src1" } }, away],
+    ["groups", { groups: null, _claim_names: { groups: "src1" } }, away],
+    ["groups", { _claim_names: ["groups"] }, away],
+    ["groups", { hasgroups: true }, away],
+    ["groups", { hasgroups: "true" }, away],
+    ["groups", { realm_access: "x" }, "a text where a mapping with roles has to be", { groups: "realm_access.roles" }],
+    [
+      "groups",
+      { realm_access: ["x"] },
+      "a list where a mapping with roles has to be",
+      { groups: "realm_access.roles" },
+    ],
+    ["groups", { _claim_names: { realm_access: "s" } }, away, { groups: "realm_access.roles" }],
+    [
+      "groups",
+      dotted,
+      'the token has "my.app", one name; write the path as a list of names',
+      { groups: "resource_access.my.app.roles" },
+    ],
+    ["groups", { "a.b": ["g"] }, 'the token has "a.b", one name; write the path as a list of names', { groups: "a.b" }],
+    [
+      "groups",
+      { "https://sts.amazonaws.com/": { aws_account: "1" } },
+      'the token has "https://sts.amazonaws.com/", one name; write the path as a list of names',
+      { groups: "https://sts.amazonaws.com/.aws_account" },
+    ],
+    ["groups", { urn: ["admin"] }, "a list that cannot be read; expected a mapping", { groups: { keysOf: "urn" } }],
+    ["groups", { roles: ["r"], _claim_names: { groups: "s" } }, away, FIRST],
+    ["scopes", { scope: 1 }, odd("a number", "texts")],
+    ["kind", { client_kind: "admin" }, odd("a text", "`person`, `workload` or `agent`")],
+    ["kind", { client_kind: ["person"] }, odd("a list", "`person`, `workload` or `agent`")],
+    ["kind", { _claim_names: { client_kind: "src1" } }, away],
+    ["client", { azp: {} }, odd("a mapping", "a text")],
+    ["client", { client_id: "a\nb" }, odd("a text", "a text")],
+    ["client", { cid: 7 }, odd("a number", "a text"), { client: "cid" }],
+    ["client", { _claim_names: { azp: "src1" } }, away],
+    ["authenticatedAt", { auth_time: "2026-11-25T12:00:00Z" }, odd("a text", "a date in seconds")],
+    ["authenticatedAt", { auth_time: 1e300 }, odd("a number", "a date in seconds")],
+    ["authenticatedAt", { _claim_names: { auth_time: "src1" } }, away],
+    ...["bob", 7, [], { client_id: "bob" }, { sub: "b\n" }, { sub: "b", iss: 1 }, { sub: "b", act: 1 }, acting(11)].map(
+      (act) => ["actor", { act }, "expected a chain of at most 10 actors, each with `sub`"] as const,
+    ),
+  ];
+  for (const [field, claims, found, names] of rows) {
+    const read = principal(claims, names === undefined ? {} : named(names));
+    const about = JSON.stringify(claims);
+    if ("reason" in read) t.fail(`${about} is refused: ${read.reason}`);
+    else {
+      const value = read[field];
+      t.ok(value instanceof Unknown && value.found.endsWith(found), `${about}: ${field}`);
+      t.equal(read.subject, "alice");
+      // Which claims are elsewhere cannot be told of a list: all that are absent may be.
+      const unknown = FIELDS.filter((each) => read[each] instanceof Unknown);
+      t.strictSame(unknown, Array.isArray(claims._claim_names) ? FIELDS : [field], `${about}: and nothing else`);
+    }
   }
   t.end();
 });
+
+type Names = Partial<OidcIssuer["claims"]>;
 
 function acting(length: number): object | undefined {
   let act: object | undefined;
@@ -120,10 +212,10 @@ function acting(length: number): object | undefined {
 
 test("a principal cannot be changed, and shares what others have too", (t) => {
   const issuer = oidcIssuer("https://issuer.example");
-  const [paths, pool] = [claimPaths(issuer.claims), new Pool()];
+  const [paths, pool] = [claimPaths(issuer), new Pool()];
   const claims = () => JSON.parse(JSON.stringify({ ...GOOD, groups: ["g", "h"], deep: { a: [{ b: ["c"] }] } }));
   const [one, two] = [principalOf(claims(), issuer, paths, pool), principalOf(claims(), issuer, paths, pool)];
-  if (typeof one === "string" || typeof two === "string") return t.fail("no principal");
+  if ("reason" in one || "reason" in two) return t.fail("no principal");
   t.equal(one.groups, two.groups, "one list in memory");
   t.equal(one.groups, one.claims.groups);
   t.ok(isFrozen(one), "frozen to the bottom");
@@ -133,7 +225,7 @@ test("a principal cannot be changed, and shares what others have too", (t) => {
   const many = Array.from({ length: 20_000 }, (_, i) => [`group ${i}`, "staff", `${i % 7}`].slice(i % 3));
   const read = many.map((groups) => principalOf({ ...claims(), sub: groups[0], groups }, issuer, paths, pool));
   t.strictSame(
-    read.map((found) => typeof found !== "string" && [found.subject, [...found.groups]]),
+    read.map((found) => "subject" in found && [found.subject, found.groups]),
     many.map((groups) => [groups[0], groups]),
     "nor are any of many",
   );
@@ -160,7 +252,54 @@ test("a token is good from nbf and iat less the tolerance to exp plus the tolera
     [{ exp: 200, iat: 100, nbf: 50 }, 98_499, "token-not-yet-valid"],
   ];
   for (const [claims, now, reason] of rows) {
-    t.equal(faultOf({ aud: "api://orders", ...claims }, expected, now), reason, `${JSON.stringify(claims)} at ${now}`);
+    t.equal(
+      faultOf({ aud: "api://orders", ...claims }, expected, now)?.reason,
+      reason,
+      `${JSON.stringify(claims)} at ${now}`,
+    );
+  }
+  t.end();
+});
+
+test("a kind by the form of the token", (t) => {
+  const rules: Partial<OidcIssuer> = {
+    ...named({ kind: undefined }),
+    kindRules: [
+      { kind: "workload", claims: [{ path: "idtyp", wanted: "app" }] },
+      { kind: "workload", claims: [{ path: "preferred_username", wanted: { prefix: "service-account-" } }] },
+      {
+        kind: "workload",
+        claims: [
+          { path: "cid", wanted: { present: true } },
+          { path: "uid", wanted: { present: false } },
+        ],
+      },
+      { kind: "agent", claims: [{ path: "act.bot", wanted: true }] },
+    ],
+  };
+  const kind = (claims: Record<string, unknown>) => {
+    const read = principal(claims, rules);
+    return "reason" in read ? read.reason : read.kind instanceof Unknown ? read.kind.text : read.kind;
+  };
+  const elsewhere = { cid: "c", _claim_names: { uid: "src1" } };
+  for (const [claims, expected] of [
+    [{}, "person"],
+    [{ idtyp: "app" }, "workload"],
+    [{ idtyp: "user" }, "person"],
+    [{ preferred_username: "service-account-billing" }, "workload"],
+    [{ preferred_username: "service-accounting" }, "person"],
+    [{ cid: "c", uid: "u" }, "person"],
+    [{ cid: "c" }, "workload"],
+    [{ cid: "c", uid: null }, "workload"],
+    [{ act: { sub: "x", bot: true } }, "agent"],
+    [{ cid: "c", idtyp: "app" }, "workload"],
+    [{ cid: "c", act: { sub: "x", bot: true } }, "the claim kind: the claims of both workload and agent"],
+    [{ act: { sub: "x", bot: "true" } }, "the claim act.bot: a text, which is compared with a boolean"],
+    [{ idtyp: ["app"] }, "workload"],
+    [{ idtyp: 5 }, "the claim idtyp: a number, which is compared with a text"],
+    [elsewhere, "the claim uid: the issuer keeps it elsewhere"],
+  ] as const) {
+    t.equal(kind(claims), expected, JSON.stringify(claims));
   }
   t.end();
 });

@@ -1,12 +1,16 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { CompactSign, compactVerify } from "jose";
+import { CompactSign, compactVerify, importJWK, type JWK } from "jose";
 import { test } from "tap";
 import { importKey, type Key } from "../../agent/identity/key.ts";
 import { ALGORITHMS } from "../../agent/identity/signature.ts";
 import { Signatures } from "../../agent/identity/signatures.ts";
+import { parseToken } from "../../agent/identity/token.ts";
+import { oidcIssuer, startIdentity } from "../support/identity.ts";
 import { folderOf } from "../support/serve.ts";
+import { newKit } from "./forge.ts";
 
 const CURVES: Readonly<Record<string, string>> = { ES256: "P-256", ES384: "P-384", ES512: "P-521" };
 
@@ -25,7 +29,7 @@ function pairsFor(algorithm: string) {
 
 function keyOf(publicKey: KeyObject): Key {
   const key = importKey(publicKey.export({ format: "jwk" }), ALGORITHMS);
-  if (key === undefined) throw new Error("not a key");
+  if ("why" in key) throw new Error("not a key");
   return key;
 }
 
@@ -74,7 +78,7 @@ for (const algorithm of ALGORITHMS) {
   test(`${algorithm}: signatures are right and wrong as jose finds them`, async (t) => {
     const signatures = new Signatures();
     const [own, other] = pairsFor(algorithm);
-    const token = await signed(algorithm, own.privateKey);
+    const token = await signedWith(algorithm, own.privateKey, (first) => first !== 0);
     for (const [what, change] of Object.entries(CHANGES)) {
       for (const [whose, { publicKey }] of [["own", own] as const, ["other", other] as const]) {
         const changed = change(token);
@@ -83,6 +87,29 @@ for (const algorithm of ALGORITHMS) {
         t.equal(await byJose(changed, algorithm, publicKey), right, `${what}, ${whose} key, by jose`);
       }
     }
+  });
+}
+
+/** A token whose signature begins so: one that begins with zeros can be cut, and OpenSSL reads the same number. */
+async function signedWith(algorithm: string, key: KeyObject, wanted: (first: number) => boolean): Promise<string> {
+  for (let n = 0; ; n++) {
+    const token = await signed(algorithm, key, `{"n":${n}}`);
+    const [first = 0] = Buffer.from(token.slice(token.lastIndexOf(".") + 1), "base64url");
+    if (wanted(first)) return token;
+  }
+}
+
+for (const algorithm of ["RS256", "PS256"]) {
+  test(`${algorithm}: a signature has one spelling, also where its number begins with zeros (RFC 8017, section 8)`, async (t) => {
+    const signatures = new Signatures();
+    const [{ privateKey, publicKey }] = RSA;
+    const key = keyOf(publicKey);
+    const token = await signedWith(algorithm, privateKey, (first) => first === 0);
+    t.equal(await signatures.check(token, algorithm, key), true);
+    const shorter = respell(token, (signature) => signature.subarray(1));
+    t.equal(await signatures.check(shorter, algorithm, key), false, "without the zero");
+    const longer = respell(token, (signature) => Buffer.concat([Buffer.of(0), signature]));
+    t.equal(await signatures.check(longer, algorithm, key), false, "with one more");
   });
 }
 
@@ -126,6 +153,60 @@ test("whatever a text holds, no other one's answer is for it", async (t) => {
   t.same(found, [false, false, true, false, false, true]);
 });
 
+test("what nobody waits for any more is dropped where somebody waits, and done where nobody does", async (t) => {
+  const signatures = new Signatures();
+  const { privateKey, publicKey } = newPair("EdDSA");
+  const key = keyOf(publicKey);
+  const token = await signed("EdDSA", privateKey);
+  const asked = (count: number, wanted: () => boolean) =>
+    Array.from({ length: count }, () => signatures.check(token, "EdDSA", key, wanted));
+  let flood = true;
+  const gone = asked(300, () => flood);
+  const [live = Promise.resolve(false)] = asked(1, () => true);
+  const more = asked(300, () => flood);
+  flood = false;
+  t.equal(await live, true, "the one that is waited for is the thread's first");
+  t.strictSame(new Set(await Promise.all([...gone, ...more])), new Set(["dropped"]));
+  t.same(await Promise.all(asked(20, () => false)), Array(20).fill(true), "an idle thread goes on");
+  const left = await Promise.all(asked(1_000, () => false));
+  t.strictSame(
+    [left.filter((outcome) => outcome === true).length, left.at(-1)],
+    [128, true],
+    "with the newest of them",
+  );
+  const busy = asked(64, () => true);
+  await new Promise(setImmediate);
+  const late = asked(50, () => false);
+  const [last = Promise.resolve(false)] = asked(1, () => true);
+  t.same(await Promise.all([...busy, last]), Array(65).fill(true));
+  t.strictSame(new Set(await Promise.all(late)), new Set(["dropped"]), "nor does anything wait behind them later");
+});
+
+test("a verification goes on for as long as one of those who asked for it waits", async (t) => {
+  const kit = await newKit("");
+  const { identity, time } = startIdentity([oidcIssuer(kit.provider.issuer)]);
+  t.teardown(async () => {
+    identity.close();
+    await kit.provider.close();
+  });
+  await identity.ready();
+  const waiter = { wanted: () => waiting };
+  let waiting = true;
+  const [shared, alone, live] = [await kit.signed({ a: 1 }), await kit.signed({ a: 2 }), await kit.signed({ a: 3 })];
+  const asked = [
+    identity.verify(shared, time.now, waiter),
+    identity.verify(alone, time.now, waiter),
+    identity.verify(live, time.now),
+    identity.verify(shared, time.now),
+  ];
+  waiting = false;
+  const [first, second, third, fourth] = await Promise.all(asked);
+  t.equal(second?.principal, undefined);
+  t.match(second, { reason: "overloaded" }, "nobody waits");
+  for (const verification of [first, third, fourth]) t.equal(verification?.principal?.subject, "alice");
+  t.equal((await identity.verify(alone, time.now)).principal?.subject, "alice", "and nothing is held against it");
+});
+
 test("what cannot be checked is an error, never an answer", async (t) => {
   const signatures = new Signatures();
   const { privateKey, publicKey } = newPair("ES256");
@@ -157,12 +238,122 @@ function dyingOnce(flag: string): URL {
     import { existsSync, writeFileSync } from "node:fs";
     import { parentPort } from "node:worker_threads";
     if (existsSync("${flag}")) await import("${thread}");
-    else parentPort.on("message", () => { writeFileSync("${flag}", ""); process.exit(1); });`);
+    else parentPort.on("message", ({ lengths }) => {
+      if (lengths.length === 0) return parentPort.postMessage(new Uint8Array());
+      writeFileSync("${flag}", "");
+      process.exit(1);
+    });`);
 }
 
-async function failure(check: Promise<boolean>): Promise<string> {
+test("the thread has started when it can check, and not when it only runs", async (t) => {
+  const folder = folderOf(t, {});
+  const [runs, go] = [join(folder, "runs"), join(folder, "go")];
+  const thread = new URL("../../agent/identity/signature-worker.ts", import.meta.url);
+  const signatures = new Signatures(
+    new URL(`data:text/javascript,
+      import { existsSync, writeFileSync } from "node:fs";
+      writeFileSync("${runs}", "");
+      while (!existsSync("${go}")) await new Promise((done) => setTimeout(done, 5));
+      await import("${thread}");`),
+  );
+  let started = false;
+  const start = signatures.start().then(() => (started = true));
+  while (!existsSync(runs)) await setTimeout(5);
+  await setTimeout(50);
+  t.notOk(started);
+  writeFileSync(go, "");
+  await start;
+  const { privateKey, publicKey } = newPair("EdDSA");
+  t.equal(await signatures.check(await signed("EdDSA", privateKey), "EdDSA", keyOf(publicKey)), true);
+});
+
+async function failure(check: Promise<unknown>): Promise<string> {
   return await check.then(
     (right) => `answered ${right}`,
     (error: Error) => error.message,
   );
 }
+
+/** A group of vectors of Project Wycheproof: a key, or several, and what was made with it. */
+interface Group {
+  readonly public?: JWK | { readonly keys: readonly JWK[] };
+  readonly private: JWK | { readonly keys: readonly JWK[] };
+  readonly tests: readonly {
+    readonly tcId: number;
+    readonly comment: string;
+    readonly result: "valid" | "invalid";
+    readonly jws?: unknown;
+    readonly jwe?: unknown;
+  }[];
+}
+
+function wycheproof(name: string) {
+  const file = new URL(`../vectors/wycheproof/json_web_${name}_test.json`, import.meta.url);
+  const { testGroups, numberOfTests } = JSON.parse(readFileSync(file, "utf8"));
+  return { groups: testGroups as readonly Group[], numberOfTests };
+}
+
+function jwksOf({ public: open, private: closed }: Group): readonly JWK[] {
+  const keys = open ?? closed;
+  return "keys" in keys && Array.isArray(keys.keys) ? keys.keys : [keys as JWK];
+}
+
+/** Whether a JWS would be taken with one of these keys. Its payload is no set of claims, so claims stand in for it. */
+async function isTaken(signatures: Signatures, jws: string, jwks: readonly JWK[]): Promise<boolean> {
+  const [head, payload = "", signature, ...more] = jws.split(".");
+  const token = parseToken([head, Buffer.from("{}").toString("base64url"), signature, ...more].join("."));
+  if (typeof token === "string" || Buffer.from(payload, "base64url").toString("base64url") !== payload) return false;
+  const keys = jwks.flatMap((jwk) => {
+    const key = importKey(jwk, ALGORITHMS);
+    return "why" in key ? [] : [key];
+  });
+  const fits = (key: Key) => (token.kid ?? key.kid) === key.kid && key.algorithms.has(token.algorithm);
+  for (const key of keys.filter(fits)) if ((await signatures.check(jws, token.algorithm, key)) === true) return true;
+  return false;
+}
+
+/** Symmetric keys never count here, and Wycheproof writes ES512 as `ES521`, as no RFC does. */
+const REFUSED_THOUGH_VALID = /^(?:HS\d+|ES521)$/;
+
+/** Where this agent differs from Wycheproof. */
+const DIFFERENT: ReadonlyMap<string, boolean> = new Map([
+  // RFC 7520, figure 20, is signed with PS384; the vectors' key says that it is for PS256 alone.
+  ["signature 346", false],
+  ["signature 350", false],
+]);
+
+for (const name of ["signature", "key"]) {
+  test(`JSON Web ${name}: Wycheproof's vectors are taken and refused as they say, and jose takes all that is taken`, async (t) => {
+    const signatures = new Signatures();
+    const { groups, numberOfTests } = wycheproof(name);
+    const seen = { taken: 0, refused: 0 };
+    for (const group of groups) {
+      const jwks = jwksOf(group);
+      for (const { tcId, comment, result, jws } of group.tests) {
+        // JSON serialization stands there as an object: as a bearer token it would be its text.
+        const text = typeof jws === "string" ? jws : JSON.stringify(jws);
+        const taken = await isTaken(signatures, text, jwks);
+        const known = jwks.every(({ alg = "" }) => !REFUSED_THOUGH_VALID.test(alg));
+        const own = DIFFERENT.get(`${name} ${tcId}`);
+        t.equal(taken, own ?? (result === "valid" && known), `${tcId}: ${comment}, ${result}`);
+        if (taken) {
+          const byJose = jwks.map(async (jwk) => compactVerify(text, await importJWK(jwk, jwk.alg)));
+          await t.resolves(Promise.any(byJose), `${tcId} is good to jose`);
+        }
+        seen[taken ? "taken" : "refused"]++;
+      }
+    }
+    t.equal(seen.taken + seen.refused, numberOfTests, "all of them");
+    t.comment(JSON.stringify(seen));
+  });
+}
+
+test("JSON Web Encryption: of Wycheproof's vectors none is ever a token", (t) => {
+  const { groups, numberOfTests } = wycheproof("encryption");
+  const reasons = groups.flatMap(({ tests }) =>
+    tests.map(({ jwe }) => parseToken(typeof jwe === "string" ? jwe : JSON.stringify(jwe))),
+  );
+  t.equal(reasons.length, numberOfTests);
+  t.strictSame([...new Set(reasons)].sort(), ["token-encrypted", "token-malformed"]);
+  t.end();
+});

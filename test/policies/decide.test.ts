@@ -1,6 +1,9 @@
 import { test } from "tap";
+import { parseObject } from "../../agent/identity/json.ts";
+import { compileChecked, compilePolicies } from "../../policies/compile/compile.ts";
 import type { Principal } from "../../policies/principal.ts";
-import { type Asked, decide, NOON, policiesFrom, principalFrom } from "../support/policies.ts";
+import { Unknown } from "../../policies/unknown.ts";
+import { type Asked, decide, ENVIRONMENT, findingsOf, NOON, policiesFrom, principalFrom } from "../support/policies.ts";
 
 const POLICY = `
 roles:
@@ -64,7 +67,7 @@ const F = "https://okta.example.com";
 
 type Row = readonly [request: string, who: Principal | undefined, outcome: string, asked?: Asked];
 
-/** `reason rule [roles]` */
+/** `reason rule [roles]`, with `?` for roles that cannot be told. */
 const ROWS: readonly Row[] = [
   // where to
   ["GET https://other.example.com/", reader, "host-unknown  []"],
@@ -117,12 +120,14 @@ const ROWS: readonly Row[] = [
   [
     `GET ${O}/region`,
     principalFrom({ claims: { org: { region: "emea" }, "https://example.com/tier": "2", tags: ["eu"] } }),
-    "role-missing orders/region []",
+    // Text or number: nobody can tell whether they would be the same.
+    "claim-unknown orders/region [?]",
   ],
   [
     `GET ${O}/region`,
     principalFrom({ claims: { "org.region": "emea", "https://example.com/tier": 2, tags: ["eu"] } }),
-    "role-missing orders/region []",
+    // The path was not written for a name with a dot.
+    "claim-unknown orders/region [?]",
   ],
   [
     `GET ${O}/region`,
@@ -222,9 +227,94 @@ const ROWS: readonly Row[] = [
 test("who may do what", (t) => {
   for (const [request, who, outcome, asked] of ROWS) {
     const { verdict, reason, rule, roles } = decide(policies, request, who, asked);
-    t.equal(`${reason} ${rule} [${roles}]`, outcome, `${request} by ${who?.subject ?? "nobody"}`);
+    t.equal(
+      `${reason} ${rule} [${roles instanceof Unknown ? "?" : roles}]`,
+      outcome,
+      `${request} by ${who?.subject ?? "nobody"}`,
+    );
     const goesOn = ["allowed", "anyone", "anonymous", "preflight"].includes(reason);
     t.equal(verdict, goesOn ? "allow" : "deny");
+  }
+  t.end();
+});
+
+/** A binding of okta, who has the role by it, who has not, and of whom nobody can tell. */
+const BINDINGS: readonly (readonly [binding: string, has: object[], lacks: object[], unknown: object[]])[] = [
+  ["group: { prefix: ext- }", [{ groups: ["a", "ext-b"] }, { groups: ["ext-"] }], [{ groups: ["next-b", "ext"] }], []],
+  ["group: { suffix: -ext }", [{ groups: ["b-ext"] }], [{ groups: ["b-extra"] }], []],
+  ["group: { prefix: ab, suffix: bc }", [{ groups: ["abbc"] }, { groups: ["abXbc"] }], [{ groups: ["abc"] }], []],
+  ['group: { equals: "ext-*" }', [{ groups: ["ext-*"] }], [{ groups: ["ext-a"] }], []],
+  ['subject: { suffix: "@example.com" }', [{ subject: "a@example.com" }], [{ subject: "a@example.com.evil" }], []],
+  ['scope: { prefix: "orders:" }', [{ scopes: ["orders:read"] }], [{ scopes: ["preorders:read"] }], []],
+  [
+    "claim: { azp: { prefix: app- } }",
+    [{ claims: { azp: "app-1" } }, { claims: { azp: ["x", "app-1"] } }],
+    [{ claims: { azp: "webapp-1" } }, { claims: { azp: null } }, { claims: {} }, { claims: { azp: [] } }],
+    [{ claims: { azp: 1 } }, { claims: { azp: { prefix: "app-" } } }, { claims: { azp: ["x", 1] } }],
+  ],
+  [
+    "claim: { blocked: true }",
+    [{ claims: { blocked: true } }, { claims: { blocked: [false, true] } }],
+    [{ claims: { blocked: false } }, { claims: { blocked: null } }],
+    [{ claims: { blocked: "true" } }, { claims: { blocked: 1 } }, { claims: { blocked: ["true"] } }],
+  ],
+  [
+    "claim: { level: 2 }",
+    [{ claims: { level: 2 } }, { claims: { level: 2n } }, { claims: { level: [1, 2] } }],
+    [{ claims: { level: 3 } }, { claims: { level: 9007199254740993n } }],
+    [{ claims: { level: "2" } }, { claims: { level: [["2"]] } }],
+  ],
+  [
+    "claim: [{ path: [resource_access, my.app, roles], value: admin }]",
+    [{ claims: { resource_access: { "my.app": { roles: ["admin"] } } } }],
+    [{ claims: { resource_access: { my: { app: { roles: ["admin"] } } } } }, { claims: { resource_access: null } }],
+    [{ claims: { resource_access: { "my.app": ["admin"] } } }, { claims: { _claim_names: { resource_access: "s" } } }],
+  ],
+  [
+    "claim: { resource_access.my.app.roles: admin }",
+    [{ claims: { resource_access: { my: { app: { roles: ["admin"] } } } } }],
+    [{ claims: { resource_access: { my: {} } } }, { claims: { resource_access: { "other.app": {} } } }],
+    [{ claims: { resource_access: { "my.app": { roles: ["user"] } } } }],
+  ],
+  [
+    // What certainly does not hold settles it, whatever else is unknown.
+    "kind: agent, claim: { blocked: true }",
+    [{ kind: "agent", claims: { blocked: true } }],
+    [{ claims: { blocked: "true" } }, { kind: "agent" }],
+    [{ kind: "agent", claims: { blocked: "true" } }],
+  ],
+];
+
+test("what a binding asks for is there, is not, or cannot be told", (t) => {
+  for (const [binding, has, lacks, unknown] of BINDINGS) {
+    const policies = policiesFrom(`
+roles: { r: [{ issuer: okta, ${binding} }] }
+services:
+  s:
+    hosts: [s.example.com]
+    issuers: [okta]
+    audiences: [api://orders]
+    backend: s
+    routes:
+      - { name: deny, match: [GET /deny], allow: [authenticated], deny: [r] }
+      - { name: allow, match: [GET /allow], allow: [r] }
+`);
+    for (const [principals, ...outcomes] of [
+      [has, "role-denied", "allowed"],
+      [lacks, "allowed", "role-missing"],
+      [unknown, "claim-unknown", "claim-unknown"],
+    ] as const) {
+      for (const changes of principals) {
+        const judged = ["/deny", "/allow"].map(
+          (path) => decide(policies, `GET https://s.example.com${path}`, principalFrom(changes)).reason,
+        );
+        t.strictSame(
+          judged,
+          outcomes,
+          `${binding}: ${JSON.stringify(changes, (_, v) => (typeof v === "bigint" ? `${v}` : v))}`,
+        );
+      }
+    }
   }
   t.end();
 });
@@ -367,5 +457,320 @@ test("the revision tells one content from another", (t) => {
   t.equal(policiesFrom(POLICY).revision, policies.revision);
   t.not(policiesFrom(`${POLICY}\n# a comment`).revision, policies.revision);
   t.match(policies.revision, /^[0-9a-f]{12}$/);
+  t.end();
+});
+
+test("who acts, and by which client, can be asked for: an assistant for carol is not carol", (t) => {
+  const acted = policiesFrom(`
+roles:
+  carol: [{ issuer: okta, subject: carol }]
+  herself: [{ issuer: okta, subject: carol, client: spa }]
+  assisted: [{ issuer: okta, actor: assistant }]
+  assistants: [{ issuer: okta, client: assistants }]
+services:
+  s:
+    hosts: [s.example.com]
+    audiences: [api://orders]
+    backend: s
+    headers: { x-client: "has(principal.client) ? dyn(principal.client) : null" }
+    routes:
+      - { name: either, match: [GET /either], allow: [carol] }
+      - { name: herself, match: [GET /herself], allow: [herself], deny: [assisted, assistants] }
+      - { name: assisted, match: [GET /assisted], allow: [assisted] }
+      - { name: alone, match: [GET /alone], allow: [carol], when: size(principal.actor) == 0 }
+      - { name: spa, match: [GET /spa], allow: [authenticated], when: principal.client == "spa" }
+`);
+  const actor = (...subjects: string[]) => subjects.map((subject) => ({ subject, issuer: undefined }));
+  const who = {
+    carol: principalFrom({ subject: "carol", client: "spa" }),
+    assistant: principalFrom({ subject: "carol", client: "assistants", actor: actor("assistant", "planner") }),
+    history: principalFrom({ subject: "carol", client: "spa", actor: actor("planner", "assistant") }),
+    unknown: principalFrom({ subject: "carol" }),
+  };
+  const rows = {
+    either: ["allowed", "allowed", "allowed", "allowed"],
+    herself: ["allowed", "role-denied", "allowed", "role-missing"],
+    assisted: ["role-missing", "allowed", "role-missing", "role-missing"],
+    alone: ["allowed", "condition-false", "condition-false", "allowed"],
+    spa: ["allowed", "condition-false", "allowed", "condition-error"],
+  };
+  for (const [route, reasons] of Object.entries(rows)) {
+    const decided = Object.values(who).map((each) => decide(acted, `GET https://s.example.com/${route}`, each));
+    t.strictSame(
+      decided.map(({ reason }) => reason),
+      reasons,
+      route,
+    );
+  }
+  const { headers } = decide(acted, "GET https://s.example.com/either", who.unknown);
+  t.strictSame(headers, [{ name: "x-client", value: undefined }], "no client is null");
+  t.end();
+});
+
+test("a service opts in to what its backend reads as the policies do, one key at a time", (t) => {
+  const service = (paths: string) =>
+    policiesFrom(`
+services:
+  files:
+    hosts: [files.example.com]
+    issuers: [aws]
+    backend: files
+    ${paths === "" ? "" : `paths: { ${paths} }`}
+    routes: [{ name: all, match: ["GET /{path...}"], allow: [anyone] }]
+`);
+  const cases: readonly (readonly [path: string, key: string])[] = [
+    ["/a%2Fb", "encoded_slash: opaque"],
+    ["/a//b", "empty_segments: allow"],
+    ["/a;v=1", "parameters: allow"],
+    ["/%7Euser", "encoded_unreserved: allow"],
+    ["/100%25", "encoded_percent: allow"],
+    ["/a[0]", "brackets: allow"],
+  ];
+  const strict = service("");
+  const all = service(cases.map(([, key]) => key).join(", "));
+  for (const [path, key] of cases) {
+    const request = `GET https://files.example.com${path}`;
+    t.equal(decide(strict, request, undefined).reason, "path-ambiguous", path);
+    t.equal(decide(service(key), request, undefined).reason, "anyone", `${path} by ${key}`);
+    const others = cases.flatMap(([, other]) => (other === key ? [] : [other])).join(", ");
+    t.equal(decide(service(others), request, undefined).reason, "path-ambiguous", `${path} by all others`);
+  }
+  for (const path of ["/a/..", "/a/%2e%2e/b", "/a.", "/a%20", "/a%EF%BC%8Fb", "/%252e%252e", "/a%5Cb", "/a%00"])
+    t.equal(decide(all, `GET https://files.example.com${path}`, undefined).reason, "path-ambiguous", path);
+  t.end();
+});
+
+/** Integers around those at which something that reads numbers changes, and neighbours of each. */
+const EDGES = [
+  0n,
+  2n ** 31n,
+  10n ** 15n,
+  2n ** 53n,
+  2n ** 54n,
+  10n ** 17n,
+  2n ** 62n,
+  2n ** 63n,
+  2n ** 64n,
+  10n ** 21n,
+];
+
+function* integers(): Generator<bigint> {
+  let state = 10n;
+  for (const edge of EDGES) {
+    for (const sign of [1n, -1n]) {
+      for (let near = -3n; near <= 3n; near++) yield sign * edge + near;
+      for (let i = 0; i < 4; i++) {
+        state = (state * 6_364_136_223_846_793_005n + 1_442_695_040_888_963_407n) % 2n ** 64n;
+        yield sign * edge + (state >> 53n);
+      }
+    }
+  }
+}
+
+const is64 = (n: bigint) => n >= -(2n ** 63n) && n < 2n ** 63n;
+const TENANT = (n: string) => `
+roles:
+  tenant: [{ issuer: okta, claim: { tenant: ${n} } }]
+  listed: [{ issuer: okta, claim: { tenants: ${n} } }]
+services:
+  orders:
+    hosts: [orders.example.com]
+    audiences: [api://orders, api://aws]
+    backend: orders
+    headers: { x-auth-tenant: string(principal.claims.tenant), x-auth-roles: list(principal.roles) }
+    routes:
+      - { name: all, match: [GET /all], allow: [authenticated] }
+`;
+const WHEN = (n: string) => `
+      - { name: equal, match: [GET /equal], allow: [authenticated], when: "principal.claims.tenant == ${n}" }
+      - { name: other, match: [GET /other], allow: [authenticated], when: "principal.claims.tenant != ${n}" }
+      - { name: listed, match: [GET /listed], allow: [authenticated], when: "${n} in principal.claims.tenants" }
+      - { name: range, match: [GET /range], allow: [authenticated], when: "principal.claims.tenant >= ${n} && principal.claims.tenant <= ${n}" }
+`;
+
+test("a claim is the number of a policy exactly if it has the same digits, in bindings, conditions and headers", (t) => {
+  const all = [...new Set(integers())];
+  const seen = { equal: 0, refused: 0 };
+  for (const [index, wanted] of all.entries()) {
+    const written = String(wanted);
+    const { faults } = findingsOf(TENANT(written));
+    t.equal(faults.length === 0, is64(wanted), `${written} in a binding: ${faults.join()}`);
+    if (!is64(wanted)) continue;
+    // CEL's smallest integer cannot be written.
+    const when = wanted === -(2n ** 63n) ? "" : WHEN(written);
+    const policies = policiesFrom(TENANT(written) + when);
+    for (const claimed of all.slice(Math.max(0, index - 12), index + 12)) {
+      const claims = parseObject(Buffer.from(`{ "tenant": ${claimed}, "tenants": [7, ${claimed}] }`));
+      if (claims === undefined) {
+        seen.refused++;
+        if (is64(claimed)) t.fail(`${claimed} is refused in a token`);
+        continue;
+      }
+      if (!is64(claimed)) t.fail(`${claimed} is read from a token`);
+      const principal = principalFrom({ claims });
+      const same = claimed === wanted;
+      if (same) seen.equal++;
+      const pair = `${claimed} against ${written}`;
+      const { headers, roles } = decide(policies, "GET https://orders.example.com/all", principal);
+      if (headers[0]?.value !== String(claimed)) t.fail(`${pair}: the header ${headers[0]?.value}`);
+      if (String(roles) !== (same ? "listed,tenant" : "")) t.fail(`${pair}: the roles ${roles}`);
+      if (when === "") continue;
+      for (const [path, expected] of Object.entries({ equal: same, other: !same, listed: same, range: same })) {
+        const { verdict } = decide(policies, `GET https://orders.example.com/${path}`, principal);
+        if (verdict !== (expected ? "allow" : "deny")) t.fail(`${pair}: ${path} is ${verdict}`);
+      }
+    }
+  }
+  t.ok(seen.equal > 100 && seen.refused > 100, JSON.stringify(seen));
+  t.end();
+});
+
+test("a number that may have been rounded is refused where it is read", (t) => {
+  for (const written of [
+    "1e21",
+    "1E+21",
+    "9007199254740993.0",
+    "9007199254740991.4",
+    "1.00000000000000000001",
+    "1e400",
+    "1e-400",
+  ]) {
+    t.equal(parseObject(Buffer.from(`{ "n": ${written} }`)), undefined, `${written} in a token`);
+    t.equal(parseObject(Buffer.from(`{ "n": [{ "m": -${written} }] }`)), undefined, `-${written} deeper in a token`);
+  }
+  for (const written of ["1e+21", "12345678901234567000", "9.007199254740993e+15"]) {
+    t.match(
+      findingsOf(TENANT(written)).faults,
+      [/^p\.yaml:3:45: .*in quotes, or a plain decimal number/, /^p\.yaml:4:46: /],
+      written,
+    );
+  }
+  t.strictSame(parseObject(Buffer.from('{ "a": 1.0, "b": 0.5, "c": -1.5e3, "d": 1e15, "e": "1e21", "f": 0.00e7 }')), {
+    a: 1,
+    b: 0.5,
+    c: -1500,
+    d: 1e15,
+    e: "1e21",
+    f: 0,
+  });
+  t.end();
+});
+
+test("no header holds a number that is not exact", (t) => {
+  const principal = principalFrom({
+    claims: parseObject(Buffer.from('{ "large": 9007199254740993, "odd": 0.1, "text": "9007199254740993" }')) ?? {},
+  });
+  const header = (value: string) => {
+    const text = `
+services:
+  orders:
+    hosts: [orders.example.com]
+    audiences: [api://orders, api://aws]
+    backend: orders
+    headers: { x-auth-n: '${value}' }
+    routes: [{ name: all, match: [GET /all], allow: [authenticated] }]
+`;
+    const { reason, headers } = decide(policiesFrom(text), "GET https://orders.example.com/all", principal);
+    return headers[0]?.value ?? reason;
+  };
+  t.equal(header("string(principal.claims.large)"), "9007199254740993");
+  t.equal(header("string(int(principal.claims.large))"), "9007199254740993");
+  t.equal(header("string(int(principal.claims.text))"), "9007199254740993");
+  t.equal(header("string(principal.claims.odd)"), "0.1");
+  for (const inexact of [
+    "string(double(principal.claims.large))",
+    "string(double(principal.claims.text))",
+    "string(9007199254740991.0 + 1.0)",
+    "string(int(9007199254740991.0 * 2.0))",
+    "string(9007199254740991.0 * 9007199254740991.0)",
+  ])
+    t.equal(header(inexact), "header-error", inexact);
+  t.end();
+});
+
+test("policies with large numbers travel to another thread or process as they are", (t) => {
+  const compiled = compilePolicies([{ file: "p.yaml", text: TENANT("9007199254740993") }], ENVIRONMENT);
+  if (!("policies" in compiled)) throw new Error("faults");
+  const steps = compileChecked(structuredClone(compiled.checked), ENVIRONMENT);
+  let step = steps.next();
+  while (step.done !== true) step = steps.next();
+  const rolesOf = (n: string) =>
+    decide(
+      step.value as ReturnType<typeof policiesFrom>,
+      "GET https://orders.example.com/all",
+      principalFrom({ claims: parseObject(Buffer.from(`{ "tenant": ${n} }`)) ?? {} }),
+    ).roles;
+  t.strictSame(rolesOf("9007199254740993"), ["tenant"]);
+  t.strictSame(rolesOf("9007199254740992"), []);
+  t.end();
+});
+
+const COSTLY = (route: string, headers = "{}") => `
+roles:
+  member: [{ issuer: okta, group: Members }]
+services:
+  orders:
+    hosts: [orders.example.com]
+    audiences: [api://orders, api://aws]
+    backend: orders
+    headers: ${headers}
+    routes:
+      - { name: read, match: [GET /read], allow: [member], ${route} }
+`;
+const EACH = "principal.claims.a.all(x, !(x in principal.claims.b))";
+
+test("all expressions of a decision have so much work together, and past it nobody passes", (t) => {
+  const list = (length: number, prefix: string) => Array.from({ length }, (_, i) => `${prefix}${i}`);
+  const member = (length: number) =>
+    principalFrom({ groups: ["Members"], claims: { a: list(length, "a"), b: list(length, "b") } });
+  const read = (route: string, length: number, headers?: string) => {
+    const { verdict, reason, shadow } = decide(
+      policiesFrom(COSTLY(route, headers)),
+      "GET https://orders.example.com/read",
+      member(length),
+    );
+    return `${verdict} ${reason}${shadow === undefined ? "" : `, shadow ${shadow.verdict} ${shadow.reason}`}`;
+  };
+  const header = `{ x-auth-n: '${EACH} ? "yes" : "no"', x-auth-m: '${EACH} ? "yes" : "no"' }`;
+  const cases: readonly (readonly [route: string, length: number, expected: string, headers?: string])[] = [
+    [`when: "${EACH}"`, 150, "allow allowed"],
+    [`when: "${EACH}"`, 400, "deny cost-exceeded"],
+    [`when: "${EACH} || true"`, 400, "deny cost-exceeded"],
+    [`when: "true || ${EACH}"`, 400, "allow allowed"],
+    [`when: "${EACH} && ${EACH} && ${EACH} && ${EACH} && ${EACH}"`, 150, "deny cost-exceeded"],
+    ["when: request.tls", 150, "allow allowed", header],
+    [`when: "${EACH} && ${EACH} && ${EACH}"`, 150, "deny cost-exceeded", header],
+    ["when: request.tls", 400, "deny cost-exceeded", header],
+    // What is never enforced takes nothing from what is.
+    [`when: request.tls, shadow: { when: "${EACH}" }`, 150, "allow allowed, shadow allow allowed"],
+    [`when: request.tls, shadow: { when: "${EACH}" }`, 400, "allow allowed, shadow deny cost-exceeded"],
+    [
+      `when: request.tls, shadow: { when: "${EACH} && ${EACH} && ${EACH}" }`,
+      150,
+      "allow allowed, shadow deny cost-exceeded",
+      header,
+    ],
+    [`when: "${EACH}", shadow: { when: request.tls }`, 400, "deny cost-exceeded, shadow deny cost-exceeded"],
+  ];
+  for (const [route, length, expected, headers] of cases) {
+    const named = `${route} of ${length}${headers === undefined ? "" : " with headers"}`;
+    t.equal(read(route, length, headers), expected, named);
+    t.equal(read(route, length, headers), expected, `${named}, again`);
+  }
+  t.end();
+});
+
+test("each decision has its own work, and its outcome is the same however often it is asked for", (t) => {
+  const policies = policiesFrom(COSTLY(`when: "request.tls && ${EACH}"`));
+  const claims = {
+    a: Array.from({ length: 250 }, (_, i) => `a${i}`),
+    b: Array.from({ length: 250 }, (_, i) => `b${i}`),
+  };
+  const principal = principalFrom({ groups: ["Members"], claims });
+  const large = principalFrom({ groups: ["Members"], claims: { ...claims, b: [...claims.b, ...claims.b] } });
+  for (let i = 0; i < 50; i++) {
+    t.equal(decide(policies, "GET https://orders.example.com/read", large).reason, "cost-exceeded");
+    t.equal(decide(policies, "GET https://orders.example.com/read", principal).reason, "allowed");
+  }
   t.end();
 });

@@ -20,6 +20,8 @@ const BEHIND = "behind the end of a value, or on a line that is indented unlike 
 const BEHIND_RIGHT = "put the whole text in quotes; indent the keys of one mapping alike";
 const BRACES = 'put a text that holds { } [ ] or , in quotes: "GET /orders/{id}"';
 const ESCAPE = "remove it, or write it as an escape within double quotes";
+const COMMENT =
+  "behind a text without quotes, which to YAML is a comment; the whole text in quotes if it belongs to it; a comment has a blank behind its #";
 const TAG = "the value without it; put a text that begins with ! in quotes";
 
 const MISTAKES: readonly (readonly [text: string, ...faults: string[]])[] = [
@@ -48,6 +50,9 @@ const MISTAKES: readonly (readonly [text: string, ...faults: string[]])[] = [
   ["a: 1\n---\nb: 2\n", 'f:2:1: a second document; one document a file: remove the "---"'],
   ["%YAML 1.1\n---\na: yes\n", "f:1:1: a YAML directive; remove the line, and the --- below it"],
   ["a: !!binary x\n", `f:1:5: a YAML tag; ${TAG}`],
+  ["group: Team #1\n", `f:1:13: "#1" ${COMMENT}`],
+  ["- a\n- b \t##c d\n", `f:2:6: "##c" ${COMMENT}`],
+  ["a: { b: c #1\n}\n", `f:1:11: "#1" ${COMMENT}`],
   ["a: !reject x\n", `f:1:4: a YAML tag; ${TAG}`],
   [
     "a: [*.example.com]\n",
@@ -75,7 +80,7 @@ const MISTAKES: readonly (readonly [text: string, ...faults: string[]])[] = [
     "a: 3.0\nb: 0660\nc: 12345678901234567890\n",
     'f:1:4: 3.0 without quotes, which to YAML is the number 3; "3.0" in quotes, or a plain decimal number',
     'f:2:4: 0660 without quotes, which to YAML is the number 660; "0660" in quotes, or a plain decimal number',
-    'f:3:4: 12345678901234567890 without quotes, which to YAML is the number 12345678901234567000; "12345678901234567890" in quotes, or a plain decimal number',
+    'f:3:4: 12345678901234567890 without quotes, which to YAML is a number that cannot be kept exactly; "12345678901234567890" in quotes, or a plain decimal number of at most 64 bits',
   ],
   ["\ufeffa: 1\n", "f:1:1: a byte order mark; save the file without one"],
   ["a: \ufffd\n", "f:1:4: bytes that are not UTF-8; save the file as UTF-8"],
@@ -92,6 +97,24 @@ const MISTAKES: readonly (readonly [text: string, ...faults: string[]])[] = [
 
 test("what is wrong with a file as YAML is told in plain words, where it is", (t) => {
   for (const [text, ...expected] of MISTAKES) t.strictSame(faults(text), expected, JSON.stringify(text.slice(0, 40)));
+  t.end();
+});
+
+test("an honest comment is no fault", (t) => {
+  for (const text of [
+    "a: b # c",
+    "a: b #",
+    "a: b ## c",
+    "a: b\t# c",
+    'a: "b" #c',
+    "a: 'b' #c",
+    "a: 1 #c",
+    "a: true #c",
+    "#c\na: b\n#d",
+  ]) {
+    t.strictSame(faults(`${text}\n`), [], text);
+  }
+  t.strictSame(read("a: b#c\n").value, { a: "b#c" });
   t.end();
 });
 

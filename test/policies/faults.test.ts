@@ -25,7 +25,7 @@ const FAULTS: readonly Row[] = [
     "an unknown key in a route",
     route("{ name: r, match: [GET /], alow: [authenticated] }"),
     [
-      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, allow, deny, scopes, when, optional, headers, forward_credential, shadow',
+      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, backend, allow, deny, scopes, when, optional, headers, forward_credential, shadow',
     ],
   ],
   [
@@ -33,7 +33,6 @@ const FAULTS: readonly Row[] = [
     "services: { s: {} }",
     [
       '1:13: no "hosts" here; a list of host names, such as `[orders.example.com]`',
-      '1:13: no "backend" here; the name of a HAProxy backend',
       '1:13: no "routes" here; a list of routes',
     ],
   ],
@@ -84,7 +83,68 @@ const FAULTS: readonly Row[] = [
   [
     "a scope with a blank",
     'roles: { a: [{ issuer: okta, scope: "a b" }] }',
-    ['1:37: the text "a b"; an OAuth 2.0 scope: printable characters without blank, `"` and `\\`'],
+    [
+      '1:37: the text "a b"; an OAuth 2.0 scope: printable characters without blank, `"` and `\\`; or `{ prefix: TEXT }`, `{ suffix: TEXT }`, `{ equals: TEXT }`',
+    ],
+  ],
+  ...(
+    [
+      ["subject", '"*@example.com"', 1, "*"],
+      ["subject", "/^alice/", 0, "/"],
+      ["group", '"ext-*"', 5, "*"],
+      ["group", '"ext-?"', 5, "?"],
+      ["group", '"%admins%"', 1, "%"],
+      ["group", '"^ext-"', 1, "^"],
+      ["group", '"Admins$"', 7, "$"],
+      ["group", '"ext-.+"', 5, ".+"],
+      ["group", "<team>", 0, "<team>"],
+      ["group", '"team-{name}"', 6, "{name}"],
+      ["group", '":team"', 1, ":"],
+      ["scope", '"orders:*"', 8, "*"],
+    ] as const
+  ).map(
+    ([key, text, offset, sign]): Row => [
+      `a sign of other tools: ${key}: ${text}`,
+      `roles: { a: [{ issuer: okta, ${key}: ${text} }] }`,
+      [
+        `1:${32 + key.length + offset}: \`${sign}\`, which has no meaning in a name; \`{ prefix: ext- }\` or \`{ suffix: "@example.com" }\`; \`{ equals: "${text.replaceAll('"', "")}" }\` if it is really called so`,
+      ],
+    ],
+  ),
+  [
+    "a sign in a prefix, and in a claim's value",
+    'roles: { a: [{ issuer: okta, group: { prefix: "ext-*" } }, { issuer: okta, claim: { azp: "app-*" } }] }',
+    [
+      "1:52: `*`, which has no meaning in a name; the letters alone: what stands before or behind them may be anything",
+      '1:95: `*`, which has no meaning in a name; `{ prefix: ext- }` or `{ suffix: "@example.com" }`; `{ equals: "app-*" }` if it is really called so',
+    ],
+  ],
+  [
+    "two ways at once",
+    "roles: { a: [{ issuer: okta, group: { equals: a, prefix: b } }] }",
+    ["1:47: `equals` beside another key; `equals` alone, or `prefix` and `suffix`"],
+  ],
+  [
+    "a required scope with a sign",
+    route('{ name: r, match: [GET /], allow: [authenticated], scopes: ["orders:*"] }'),
+    ['8:77: `*`, which has no meaning in a name; the whole scope; `{ equals: "orders:*" }` if it is really called so'],
+  ],
+  ...["realm_access[0]", "$.roles", "/realm/roles", "realm_access.*.roles", "a..b", "roles.", "<role>", "%a"].map(
+    (path): Row => [
+      `a claim's path with a sign: ${path}`,
+      `roles: { a: [{ issuer: okta, claim: { "${path}": x } }] }`,
+      [
+        `1:39: \`${/[*?%^<>{}[\]]|^[$/]|\.\.|\.$/.exec(path)?.[0].charAt(0)}\` in a claim's path, where it has no meaning, in the path "${path}"; names with dots between, such as \`realm_access.roles\`; the names as a list, such as \`[resource_access, my.app, roles]\`, are taken as they are`,
+      ],
+    ],
+  ),
+  [
+    "a claim's path with slashes, and one in a list",
+    "roles: { a: [{ issuer: okta, claim: { realm_access/roles: x } }, { issuer: okta, claim: [{ path: a/b, value: x }] }] }",
+    [
+      '1:39: `/` between the names of a claim\'s path, in the path "realm_access/roles"; dots between the names to descend; the names as a list, such as `[resource_access, my.app, roles]`, are taken as they are',
+      "1:99: `/` between the names of a claim's path; dots between the names to descend; the names as a list, such as `[resource_access, my.app, roles]`, are taken as they are",
+    ],
   ],
   [
     "a role that includes itself",
@@ -261,6 +321,25 @@ const FAULTS: readonly Row[] = [
 
 const WARNINGS: readonly Row[] = [
   [
+    "claims whose types cannot meet what they are compared with",
+    'roles: { a: [{ issuer: okta, claim: { exp: "5", sub: 7, email_verified: "true", act: bot, iat: { prefix: a } } }, { issuer: okta, claim: [{ path: [sub], value: true }] }] }',
+    [
+      '1:44: a text compared with the claim "exp", which is a number: it is never equal; a number to compare it with',
+      '1:54: a number compared with the claim "sub", which is a text: it is never equal; a text to compare it with',
+      '1:73: a text compared with the claim "email_verified", which is a boolean: it is never equal; a boolean to compare it with',
+      '1:86: a text compared with the claim "act", which is a mapping: it is never equal; a path into it, such as `act.sub`',
+      '1:96: a text compared with the claim "iat", which is a number: it is never equal; a number to compare it with',
+      '1:139: a boolean compared with the claim "sub", which is a text: it is never equal; a text to compare it with',
+    ],
+  ],
+  [
+    "scopes as one claim",
+    "roles: { a: [{ issuer: okta, claim: { scope: a } }] }",
+    [
+      '1:46: the claim "scope", which holds all scopes as one text; `scope: NAME` in the binding, which looks for one of them',
+    ],
+  ],
+  [
     "a binding for every issuer",
     "roles: { a: [{ group: x }] }",
     ['1:14: a binding without `issuer`; it holds for principals of every issuer ("okta", "aws"); name one'],
@@ -317,11 +396,11 @@ test("what is allowed but hardly meant is a warning", (t) => {
       name,
     );
   }
-  const backend = findingsOf(`services: { s: { hosts: [h.example], issuers: [aws], backend: b, ${ONE} } }`, {
-    backends: ["a"],
+  const backend = findingsOf(`services: { s: { hosts: [h.example], issuers: [aws], backend: ordres, ${ONE} } }`, {
+    backends: ["orders", "files"],
   });
   t.strictSame(backend.warnings, [
-    'p.yaml:1:63: the configuration\'s `haproxy.backends` has no "b"; one of "a"; or make sure that your haproxy.cfg has it',
+    'p.yaml:1:63: the configuration\'s `haproxy.backends` has no "ordres"; did you mean "orders"? Else give it its servers there, or say `ordres: external` where your own haproxy.cfg has it',
   ]);
   t.end();
 });
@@ -334,7 +413,7 @@ test("a name in two files is told with both places", (t) => {
     'b.yaml:2:13: a second service "s"; another name, or one entry for both; the first is at a.yaml:2:13',
   ]);
   t.strictSame(findingsOf({ "a.yaml": text("s", "h.example"), "b.yaml": text("t", "h.example") }).faults.slice(1), [
-    'b.yaml:2:26: the host "h.example" a second time; one service for each host; the first is "s" at a.yaml:2:26',
+    'b.yaml:2:118: "GET /" of "t/r" matches just what "GET /" of "s/r" at a.yaml:2:118 does, and both services have the host "h.example"; remove one of them, or give the services hosts of their own',
   ]);
   t.end();
 });

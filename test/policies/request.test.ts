@@ -11,7 +11,32 @@ const PATHS: readonly (readonly [string, readonly string[] | undefined])[] = [
   ["/a%20b", ["a b"]],
   ["/caf%C3%A9", ["café"]],
   ["/a:b@c!$&'()*+,=", ["a:b@c!$&'()*+,="]],
-  ["/...", ["..."]],
+  ["/a.b..c", ["a.b..c"]],
+  ["/.a%20b.c/%20d", [".a b.c", " d"]],
+  ["/...", undefined],
+  ["/v1/secret.", undefined],
+  ["/v1/secret./x", undefined],
+  ["/v1/secret%20", undefined],
+  ["/v1/secret%20/x", undefined],
+  ["/.%20", undefined],
+  ["/.%20.", undefined],
+  ["/v1/..%20/admin", undefined],
+  ["/%20", undefined],
+  ["/v1/secret%c2%a0", undefined],
+  ["/v1/secret%E3%80%80/x", undefined],
+  ["/a%C2%A0b", ["a\u00a0b"]],
+  ["/v1%ef%bc%8fadmin", undefined],
+  ["/v1%EF%BC%BCadmin", undefined],
+  ["/%ef%bc%8e%ef%bc%8e/admin", undefined],
+  ["/%e2%80%a4%e2%80%a4/admin", undefined],
+  ["/%e2%80%a5/admin", undefined],
+  ["/%e2%80%a6", undefined],
+  ["/a%ef%b9%92b", undefined],
+  ["/a%e2%84%80b", undefined],
+  ["/1%e2%81%842", ["1\u20442"]],
+  ["/%E6%97%A5%E6%9C%AC", ["日本"]],
+  ["/[a]", undefined],
+  ["/%5Ba%5D", ["[a]"]],
   ["/.well-known/x", [".well-known", "x"]],
   ["", undefined],
   ["*", undefined],
@@ -97,7 +122,11 @@ test("what makes a path ambiguous is told with its place", (t) => {
     ["/v1%5cadmin", 3, /backslash/],
     ["/a b", 2, /cannot hold/],
     ["/a%4", 2, /malformed escape/],
-    ["/a%252e", 2, /percent sign/],
+    ["/a%2541", 2, /percent sign/],
+    ["/a%252e", 2, /escaped escape/],
+    ["/a./b", 2, /dot or blank at the end/],
+    ["/a%E2%80%A6", 2, /take for "\.\.\."/],
+    ["/a%c2%a0/b", 2, /blank at the end/],
     ["/a%0a", 2, /control character/],
     ["/a%c2%85", 2, /control character/],
     ["/%61dmin", 1, /escape of a letter/],
@@ -133,12 +162,98 @@ test("a service opts in to one thing at a time, and never to a dot segment", (t)
     [{ encodedSlash: true }, "/a%2f..%2fadmin", undefined],
     [{ encodedSlash: true }, "/a%2f..", undefined],
     [{ encodedSlash: true, parameters: true }, "/a%2f..;x", undefined],
+    [{ encodedUnreserved: true }, "/%7euser/%61%2D%2eb", ["~user", "a-.b"]],
+    [{ encodedUnreserved: true }, "/%2e%2e/b", undefined],
+    [{ encodedUnreserved: true }, "/.%2E/b", undefined],
+    [{ encodedUnreserved: true }, "/a%2e", undefined],
+    [{ encodedUnreserved: true }, "/a%2e%20/b", undefined],
+    [{ encodedUnreserved: true }, "/%25", undefined],
+    [{ encodedPercent: true }, "/100%25", ["100%"]],
+    [{ encodedPercent: true }, "/50%25%20off/%2541", ["50% off", "%41"]],
+    [{ encodedPercent: true }, "/%252e%252e/admin", undefined],
+    [{ encodedPercent: true }, "/a%25252Fb", undefined],
+    [{ encodedPercent: true }, "/a%255cb", undefined],
+    [{ encodedPercent: true }, "/%7e", undefined],
+    [{ brackets: true }, "/a[0]/%5Bb%5D", ["a[0]", "[b]"]],
+    [{ brackets: true }, "/a{0}", undefined],
+    [{ parameters: true }, "/a.;x/b", undefined],
+    [{ parameters: true }, "/a%20%3bx", undefined],
+    [{ encodedSlash: true }, "/a.%2fb", undefined],
+    [{ encodedSlash: true }, "/a%c2%a0%2fb", undefined],
   ];
   for (const [change, path, expected] of cases) {
     const leniency = { ...STRICT, ...change };
     t.strictSame(segmentsOf(path, leniency), expected, `${JSON.stringify(change)} ${path}`);
     t.equal(ambiguityOf(path, leniency) === undefined, expected !== undefined, `${JSON.stringify(change)} ${path}`);
   }
+  t.end();
+});
+
+test("no character that becomes a dot, a slash or a backslash when it is simplified gets through", (t) => {
+  const wrong: string[] = [];
+  let refused = 0;
+  for (let code = 0xa0; code <= 0x10ffff; code++) {
+    if (code >= 0xd800 && code <= 0xdfff) continue;
+    const character = String.fromCodePoint(code);
+    const simple = character.normalize("NFKC");
+    if (simple === character && code % 97 !== 0) continue;
+    const expected = /[./\\]/.test(simple) ? undefined : [`a${character}b`];
+    const path = `/a${encodeURIComponent(character)}b`;
+    if (expected === undefined) refused++;
+    const read = segmentsOf(path)?.[0];
+    if (read !== expected?.[0] || (ambiguityOf(path) === undefined) !== (read !== undefined))
+      wrong.push(code.toString(16));
+  }
+  t.strictSame(wrong, []);
+  t.ok(refused > 30, `${refused} were refused`);
+  t.end();
+});
+
+/** Pseudo-random numbers below a limit, the same in each run. */
+function random(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+test("a path that is read has no segment that a program could shorten or resolve, whatever a service opts in to", (t) => {
+  const next = random(18);
+  const parts = [
+    ".",
+    "%2e",
+    "%2E",
+    "%20",
+    "a",
+    "b",
+    "/",
+    "/",
+    "%2f",
+    ";",
+    "%3B",
+    "%c2%a0",
+    "%e3%80%80",
+    "%25",
+    "[",
+    "~",
+  ];
+  const names = Object.keys(STRICT) as (keyof PathLeniency)[];
+  let read = 0;
+  for (let round = 0; round < 200_000; round++) {
+    const path = `/${Array.from({ length: 1 + next(7) }, () => parts[next(parts.length)]).join("")}`;
+    const leniency = { ...STRICT };
+    for (const name of names) leniency[name] = next(2) === 0;
+    const segments = segmentsOf(path, leniency);
+    if ((ambiguityOf(path, leniency) === undefined) !== (segments !== undefined)) t.fail(`${path}: told otherwise`);
+    if (segments === undefined) continue;
+    read++;
+    for (const piece of segments.join("/").split(/[/;]/)) {
+      // What Windows, and who normalizes, would make of it.
+      if (/[\s.]$/.test(piece.normalize("NFKC"))) t.fail(`${path} is read as ${JSON.stringify(segments)}`);
+    }
+  }
+  t.ok(read > 1000, `${read} were read`);
   t.end();
 });
 
@@ -161,6 +276,16 @@ const HOSTS: readonly (readonly [string, string | undefined])[] = [
   ["a-.example.com", undefined],
   ["orders.example.com:", undefined],
   ["orders.example.com:x", undefined],
+  ["orders.example.com:1", "orders.example.com"],
+  ["orders.example.com:65535", "orders.example.com"],
+  ["orders.example.com:00443", "orders.example.com"],
+  ["orders.example.com:65536", undefined],
+  ["orders.example.com:99999", undefined],
+  ["[::1]:65536", undefined],
+  ["127.0.0.1:0", undefined],
+  ["orders.example.com:00000", undefined],
+  ["orders.example.com:000443", undefined],
+  ["orders.example.com:443:443", undefined],
   ["evil,orders.example.com", undefined],
   ["user@orders.example.com", undefined],
   ["orders.example.com/x", undefined],

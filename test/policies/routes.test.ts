@@ -174,7 +174,7 @@ test("a known path keeps the captures of a wildcard that another method has ther
 });
 
 test("what a service lets pass is never an empty segment for a wildcard", (t) => {
-  const all = { encodedSlash: true, emptySegments: true, parameters: true };
+  const all = { ...STRICT, encodedSlash: true, emptySegments: true, parameters: true };
   const cases: readonly (readonly [string, Partial<typeof STRICT>, string])[] = [
     ["/a//b", all, "route-unknown"],
     ["/a/x/b", all, "* /a/{one}/b"],
@@ -204,7 +204,7 @@ test("an expression must fit the whole decoded segment, in linear time", (t) => 
     ["a|ab", "ab", true],
     ["^a$", "a", true],
     ["[0-9]*", "", false],
-    [".+", "caf%C3%A9", true],
+    ["c.+", "caf%C3%A9", true],
     ["caf.", "caf%C3%A9", true],
     ["[0-9]{2}", "42", true],
     ["[0-9]{2}", "423", false],
@@ -417,6 +417,22 @@ test("a pattern that means nothing is refused, with the place and what would be 
     ["GET|PUT|GET /v1", 8, /GET a second time/, /once/],
     ["GET|* /v1", 4, /`\*`/, /alone/],
     ["GET,PUT /v1", 0, /`GET,PUT`/, /GET\|PUT/],
+    ["ANY /v1", 0, /ANY for a method/, /`\*` alone/],
+    ["GET|ALL /v1", 4, /ALL for a method/, /`\*` alone/],
+    [
+      "* /admin/*",
+      9,
+      /`\*`, which has no meaning/,
+      /\{name\} for one segment, \{name\.\.\.\} for all that is left; %2A where/,
+    ],
+    ["GET /a/**/b", 7, /`\*\*`/, /%2A%2A/],
+    ["GET /users/:id", 11, /`:`/, /%3A/],
+    ["GET /a/<id>", 7, /`<id>`/, /%3Cid%3E/],
+    ["GET /^a", 5, /`\^`/, /%5E/],
+    ["GET /a$", 6, /`\$`/, /%24/],
+    ["GET /a/(.+)", 8, /`\.\+`/, /\.%2B/],
+    ["GET /a/{id:.*}", 11, /elsewhere takes several segments/, /\{name\.\.\.\}/],
+    ["GET /a/{id:^(.+)$}", 11, /elsewhere takes several segments/, /\{name\.\.\.\}/],
     ["GÉT /v1", 0, /`GÉT`/, /GET\|PUT/],
     ["GET  /v1", 4, /does not begin with \//, /\//],
     ["GET v1", 4, /does not begin with \//, /\//],
@@ -436,6 +452,12 @@ test("a pattern that means nothing is refused, with the place and what would be 
     ["GET /%c3é", 5, /not UTF-8/, /UTF-8/],
     ["GET /é/a b", 8, /cannot hold/, /percent-encode/],
     ["GET /a?b=c", 6, /cannot hold/, /percent-encode/],
+    ["GET /a./b", 6, /dot or blank at the end/, /leave it out/],
+    ["GET /a%20", 6, /dot or blank at the end/, /leave it out/],
+    ["GET /日本／a", 7, /take for "\/"/, /leave it out/],
+    ["GET /a\u2026", 6, /take for "\.\.\."/, /leave it out/],
+    ["GET /a/\u3000", 7, /blank at the end/, /leave it out/],
+    ["GET /a[0]", 6, /bracket/, /percent-encode/],
     ["GET /a\u0085", 6, /control character/, /leave it out/],
     ["GET /a\ud800b", 6, /half a character/, /leave it out/],
     ["GET /a/x{id}", 8, /brace within/, /whole segment/],
@@ -461,6 +483,8 @@ test("a pattern that means nothing is refused, with the place and what would be 
     ["GET /a/{id:(a)\\1}", 11, /RE2 refuses/, /RE2 syntax/],
     [`GET /a/{id:${"a".repeat(257)}}`, 11, /too long/, /256/],
     ["GET /a/{id:(.{100}){9}}", 11, /takes too long/, /smaller repetitions/],
+    ["GET /a/{id:[ab]*a[ab]{30}}", 11, /takes too long/, /smaller repetitions/],
+    ["GET /a/{id:(?:.{0,9}a){20}}", 11, /takes too long/, /smaller repetitions/],
     [`GET ${"/a".repeat(65)}`, 133, /too many segments/, /64/],
     [`GET /${"a".repeat(1020)}`, 1024, /too long/, /1024/],
     ["GET /.countersign/login", 4, /`\/\.countersign`/, /web listener/],
@@ -524,6 +548,24 @@ test("a host leads to its exact name, then to the longest wildcard", (t) => {
   t.end();
 });
 
+test("a sign that other tools give a meaning is written as an escape where it is meant itself", (t) => {
+  const cases = [
+    ["/a/%2A", "/a/*"],
+    ["/a/x%2A%2a", "/a/x**"],
+    ["/users/%3Aid", "/users/:id"],
+    ["/a%24", "/a$"],
+    ["/a/.%2B", "/a/.+"],
+    ["/a/%3Cid%3E", "/a/%3cid%3e"],
+    ["/$metadata/v1:cancel", "/$metadata/v1:cancel"],
+  ] as const;
+  for (const [pattern, path] of cases) {
+    const table = tableOf(`GET ${pattern}`);
+    t.match(table.find("GET", path), { value: `GET ${pattern}` }, path);
+    t.match(table.find("GET", "/a/b"), { reason: "route-unknown" }, "and nothing else");
+  }
+  t.end();
+});
+
 test("a host is written as requests are judged: lower case, without scheme and port", (t) => {
   for (const host of [
     "orders.example.com",
@@ -561,6 +603,12 @@ test("a host is written as requests are judged: lower case, without scheme and p
     ["-a.example.com", 0, /neither/, /such as/],
     ["a..b", 0, /neither/, /such as/],
     [`${"a".repeat(64)}.com`, 0, /neither/, /such as/],
+    ...["<host>", "{host}.example.com", ":host", "^x$", "%", "$host", "~x.com", ".example.com"].map(
+      (text) => [text, 0, /neither/, /`\*\.example\.com`/] as const,
+    ),
+    ["?.example.com", 0, /./, /such as/],
+    ["example.*", 8, /\*/, /such as/],
+    ["**.example.com", 0, /\*/, /such as/],
   ];
   for (const [text, offset, found, right] of cases) t.match(parseHostPattern(text), { offset, found, right }, text);
   t.end();

@@ -1,5 +1,6 @@
+import { once } from "node:events";
 import { connect } from "node:net";
-import { test } from "tap";
+import { type Test, test } from "tap";
 import type { Verification } from "../../agent/identity/identity.ts";
 import { encodeHaproxyHello } from "../../protocol/client.ts";
 import { decodeActions } from "../../protocol/decode.ts";
@@ -172,6 +173,72 @@ test("a frame may be as large as was agreed, and no larger", async (t) => {
   t.equal(fill(1024).readUInt32BE(0), 1024);
   t.strictSame(await said(port, [hello, fill(1024)]), ["HELLO", "allow 0101"]);
   t.strictSame(await said(port, [hello, fill(1025)]), ["HELLO", "DISCONNECT 3"]);
+});
+
+/** Half a frame of so many bytes, on a connection that is open. */
+async function half(t: Test, port: number, size: number) {
+  const client = await clientOf(t, port, { maxFrameSize: size });
+  const start = Buffer.alloc(size - 1);
+  start.writeUInt32BE(size - 4);
+  start[4] = FRAME_TYPE.notify;
+  const closed = once(client.socket, "close");
+  return { client, start, closed };
+}
+
+test("a frame that is begun and not ended in time ends its connection, however it drips", async (t) => {
+  const { port, events, server } = await serverOf(t, undefined, undefined, {}, { frame: 100 });
+  const dripping = await half(t, port, 4096);
+  const drip = setInterval(() => dripping.client.socket.write("x"), 10);
+  t.teardown(() => clearInterval(drip));
+  dripping.client.socket.write(dripping.start.subarray(0, 5));
+  const short = await half(t, port, 4096);
+  short.client.socket.write(short.start.subarray(0, 2));
+  const idle = await clientOf(t, port);
+  await Promise.all([dripping.closed, short.closed]);
+  t.strictSame(events.errors, ["FRAME_TIMEOUT", "FRAME_TIMEOUT"]);
+  t.match(valuesOf(await idle.notify(messageOf())), { verdict: "allow" }, "who sends nothing may stay");
+  t.equal(server.connections, 1);
+});
+
+test("a HAProxy that is slow is answered: each frame has a time of its own", async (t) => {
+  const { port } = await serverOf(t, undefined, undefined, {}, { frame: 200 });
+  const client = await clientOf(t, port);
+  const frame = notify("0101");
+  let answers = 0;
+  client.socket.on("data", () => answers++);
+  client.socket.write(frame.subarray(0, 9));
+  // Each read ends one frame and begins the next, so that there is always one that is not whole, for longer than one may take.
+  for (const until = performance.now() + 600; performance.now() < until; ) {
+    await new Promise((done) => setTimeout(done, 5));
+    client.socket.write(Buffer.concat([frame.subarray(9), frame.subarray(0, 9)]));
+  }
+  client.socket.write(frame.subarray(9));
+  t.match(valuesOf(await client.notify(messageOf())), { verdict: "allow" });
+  t.ok(answers > 1);
+});
+
+test("half frames take no more than their share of memory: the oldest goes first", async (t) => {
+  const { port, server } = await serverOf(t, undefined, undefined, {}, { held: 4 * 65_536 + 10_000 });
+  const honest = await clientOf(t, port, { maxFrameSize: 65_536 });
+  const halves = [];
+  for (let i = 0; i < 8; i++) {
+    const one = await half(t, port, 65_536);
+    one.client.socket.write(one.start);
+    // Answered by the server after what it has read of the others.
+    await honest.notify(messageOf());
+    halves.push(one);
+  }
+  const frame = notify("0101");
+  honest.socket.write(frame.subarray(0, 40));
+  await Promise.all(halves.slice(0, 4).map(({ closed }) => closed));
+  while (server.connections > 5) await new Promise(setImmediate);
+  const answer = honest.answerTo({ streamId: 1n, frameId: 1n });
+  honest.socket.write(frame.subarray(40));
+  t.match(valuesOf(await answer), { verdict: "allow" }, "who has just begun is not the oldest");
+  t.strictSame(
+    halves.map(({ client }) => client.socket.destroyed),
+    [true, true, true, true, false, false, false, false],
+  );
 });
 
 test("the AGENT-HELLO leaves in one piece, however the other one came", async (t) => {

@@ -61,21 +61,58 @@ test("a reload that makes the answers too large ends pipelined connections, and 
   );
 });
 
-test("a contract that makes the answers too large is answered, then ends pipelined connections, for good", async (t) => {
+test("a contract that makes the answers too large is answered, then ends its HAProxy's pipelined connections", async (t) => {
   const { server, port } = await serverOf(t);
-  const first = await clientOf(t, port, { maxFrameSize: K32 });
-  const other = await clientOf(t, port, { maxFrameSize: K32 });
+  const of = { maxFrameSize: K32, engineId: "one" };
+  const first = await clientOf(t, port, of);
+  const other = await clientOf(t, port, of);
   t.strictSame([first.hello.capabilities, other.hello.capabilities], ["pipelining", "pipelining"]);
   const ended = Promise.all([once(first.socket, "close"), once(other.socket, "close")]);
   t.match(valuesOf(await first.notify(messageOf({ contract: EVERYTHING }))), { verdict: "allow", kind: "person" });
   await ended;
-  const again = await clientOf(t, port, { maxFrameSize: K32 });
+  const again = await clientOf(t, port, of);
   t.equal(again.hello.capabilities, "", "it comes back without");
   t.match(valuesOf(await again.notify(messageOf({ contract: EVERYTHING }))), { verdict: "allow" });
   t.match(server.pipeliningAdvice(), /^set tune\.bufsize 65536/);
   server.update(snapshotOf(policiesOf(64), IDENTITY));
-  t.equal((await clientOf(t, port, { maxFrameSize: K32 })).hello.capabilities, "", "nor after a reload");
-  t.equal((await clientOf(t, port, { maxFrameSize: K64 })).hello.capabilities, "pipelining");
+  t.equal((await clientOf(t, port, of)).hello.capabilities, "", "nor after a reload");
+  t.equal((await clientOf(t, port, { ...of, maxFrameSize: K64 })).hello.capabilities, "pipelining");
+});
+
+test("another's contract changes nothing for a HAProxy, while it is connected and after", async (t) => {
+  const { server, port } = await serverOf(t);
+  for (const [name, foreign] of [
+    ["another engine", { engineId: "two" }],
+    ["without an engine-id", {}],
+    ["an endless engine-id", { engineId: "one".repeat(100) }],
+  ] as const) {
+    const mine = await clientOf(t, port, { maxFrameSize: K32, engineId: "one" });
+    const large = await clientOf(t, port, { maxFrameSize: K32, capabilities: "", ...foreign });
+    const pipelined = await clientOf(t, port, { maxFrameSize: K32, ...foreign });
+    const ended = once(pipelined.socket, "close");
+    for (const client of [pipelined, large])
+      t.match(valuesOf(await client.notify(messageOf({ contract: EVERYTHING }))), { kind: "person" }, name);
+    await ended;
+    t.match(valuesOf(await mine.notify(messageOf())), { verdict: "allow" }, `${name}: mine was not ended`);
+    const next = await clientOf(t, port, { maxFrameSize: K32, engineId: "one" });
+    t.equal(next.hello.capabilities, "pipelining", `${name}: nor does it come back without`);
+    await large.close();
+  }
+  t.equal(server.pipeliningAdvice(), undefined);
+});
+
+test("what HAProxys have shown is kept of few: each reload brings another engine-id", async (t) => {
+  const { port } = await serverOf(t);
+  const shown = async (engineId: string) => {
+    const client = await clientOf(t, port, { maxFrameSize: K32, engineId });
+    const { capabilities } = client.hello;
+    await client.notify(messageOf({ contract: EVERYTHING }));
+    client.socket.destroy();
+    return capabilities;
+  };
+  t.strictSame([await shown("first"), await shown("first")], ["pipelining", ""]);
+  for (let i = 0; i < 1100; i++) await shown(`engine ${i}`);
+  t.equal(await shown("first"), "pipelining", "forgotten");
 });
 
 test("whatever a pipelined connection was reckoned to need, no ACK takes more than its share of the buffer", async (t) => {

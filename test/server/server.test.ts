@@ -1,10 +1,10 @@
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
-import type { Verification } from "../../agent/identity/identity.ts";
+import type { Verification, Waiter } from "../../agent/identity/identity.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
 import { encodeHaproxyHello, SpopClient } from "../../protocol/client.ts";
 import { encodeFrame, encodeMessages } from "../../protocol/encode.ts";
@@ -88,11 +88,74 @@ test("refusals carry status and challenge, and no identity header and no backend
   }
 });
 
+test("telemetry hears for which claim a token was refused, the client never does", async (t) => {
+  const refused = { principal: undefined, reason: "claim-missing", claim: "the-claim" } as const;
+  const slow = () => new Promise<Verification>((resolve) => setImmediate(() => resolve(refused)));
+  const { port, events } = await serverOf(t, policiesOf(), identityOf({ known: () => refused, slow }));
+  const spop = await clientOf(t, port);
+  for (const authorization of ["Bearer known", "Bearer slow"]) {
+    const answer = valuesOf(await spop.notify(messageOf({ authorization })));
+    t.match(answer, { reason: "claim-missing", status: 401n });
+    t.notOk(Object.values(answer).some((value) => String(value).includes("the-claim")));
+  }
+  await spop.notify(messageOf());
+  t.strictSame(
+    events.observations.map(({ claim }) => claim),
+    ["the-claim", "the-claim", undefined],
+  );
+});
+
+test("client and actor travel where the contract names them", async (t) => {
+  const actor = ["planner", "front"].map((subject) => ({ subject, issuer: undefined }));
+  const acted = () => ({ principal: { ...ALICE, client: "assistants", actor } });
+  const { port } = await serverOf(t, policiesOf(), identityOf({ alice: () => ({ principal: ALICE }), acted }));
+  const spop = await clientOf(t, port);
+  const contract = "1:subject:client:actor:h_x-auth-subject";
+  const named = valuesOf(await spop.notify(messageOf({ authorization: "Bearer acted", contract })));
+  t.match(named, { verdict: "allow", subject: "alice", client: "assistants", actor: "planner" });
+  t.match(valuesOf(await spop.notify(messageOf({ contract }))), { subject: "alice", client: "", actor: "" });
+  const silent = valuesOf(await spop.notify(messageOf({ authorization: "Bearer acted" })));
+  t.notOk("client" in silent || "actor" in silent);
+});
+
 test("the scheme's case and its blanks do not matter", async (t) => {
   const { port } = await serverOf(t);
   const spop = await clientOf(t, port);
   for (const authorization of ["bearer alice", "BEARER   alice"]) {
     t.match(valuesOf(await spop.notify(messageOf({ authorization }))), { verdict: "allow" });
+  }
+});
+
+test("whatever begins like the Bearer scheme and is not exactly that is a bad credential, never none", async (t) => {
+  const { port } = await serverOf(t);
+  const spop = await clientOf(t, port);
+  const reasonFor = async (authorization: string) =>
+    valuesOf(await spop.notify(messageOf({ authorization }))).reason as string;
+  const between = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code)).filter((one) => one !== " ");
+  const found = new Map<string, string>();
+  for (const one of between) {
+    found.set(`Bearer${one}alice`, await reasonFor(`Bearer${one}alice`));
+    found.set(`bEARER${one} alice`, await reasonFor(`bEARER${one} alice`));
+    found.set(`Bearer ${one}`, await reasonFor(`Bearer ${one}`));
+    if (!/[A-Za-z]/.test(one)) found.set(`${one}Bearer alice`, await reasonFor(`${one}Bearer alice`));
+  }
+  for (const text of [
+    "bearer",
+    "Bearer ",
+    "Bearer:",
+    'Bearer="alice"',
+    " Bearer alice",
+    '"Bearer alice"',
+    "Bearer, x",
+  ]) {
+    found.set(text, await reasonFor(text));
+  }
+  // One byte that a token may have is a token, though nobody's.
+  const tokens = new Set(between.filter((one) => /[\w.~+/-]/.test(one)).map((one) => `Bearer ${one}`));
+  const odd = [...found].filter(([text, reason]) => reason !== "credential-malformed" && !tokens.has(text));
+  t.strictSame(odd, []);
+  for (const other of ["Basic YTpi", "DPoP alice", "Negotiate", "Bear alice", "Token Bearer alice", "b"]) {
+    t.equal(await reasonFor(other), "credential-missing", other);
   }
 });
 
@@ -184,6 +247,31 @@ test("a slow verification is refused at the deadline, and others are answered me
   t.strictSame(events.bugs, ["deciding: Error: a bug", "deciding: Error: a bug"], "and telemetry hears of it");
 });
 
+test("a verification is told when nobody waits for it any more: answered, overloaded, or HAProxy is gone", async (t) => {
+  const waiters: Waiter[] = [];
+  const slow = (waiter?: Waiter) => {
+    if (waiter !== undefined) waiters.push(waiter);
+    return new Promise<Verification>(() => {});
+  };
+  const limits = { token: 8192, connections: 64, inFlight: 3, fetches: 1 };
+  const { port, server } = await serverOf(t, policiesOf(), identityOf({ slow }), { deadline: 1_000, limits });
+  const wanted = () => waiters.map((waiter) => waiter.wanted());
+  const [staying, leaving, ending] = await Promise.all([1, 2, 3].map(() => clientOf(t, port)));
+  const asked = [staying, leaving, ending].map((spop) => spop?.notify(messageOf({ authorization: "Bearer slow" })));
+  for (const lost of asked.slice(1)) lost?.catch(() => {});
+  while (server.inFlight < 3) await new Promise(setImmediate);
+  t.match(valuesOf((await staying?.notify(messageOf({ authorization: "Bearer slow" }))) ?? []), {
+    reason: "overloaded",
+  });
+  t.strictSame(wanted(), [true, true, true, false], "who is refused at once does not wait");
+  leaving?.socket.resetAndDestroy();
+  ending?.socket.end();
+  while (server.connections > 1) await new Promise(setImmediate);
+  t.strictSame(wanted().slice(1), [false, false, false], "nor does who is gone");
+  t.match(valuesOf((await asked[0]) ?? []), { reason: "deadline-exceeded" });
+  t.strictSame(wanted(), [false, false, false, false], "nor who has been answered");
+});
+
 test("requests past the limit in flight are refused at once", async (t) => {
   const identity = identityOf({ slow: () => new Promise(() => {}) });
   const { port } = await serverOf(t, policiesOf(), identity, {
@@ -205,6 +293,27 @@ test("connections past the limit are turned away with a reason", async (t) => {
   });
   await clientOf(t, port);
   await t.rejects(SpopClient.open({ host: "127.0.0.1", port }), { code: "DISCONNECTED", status: 13 });
+});
+
+test("who never says HELLO keeps nobody out: the one that waits longest makes room", async (t) => {
+  const { port, server } = await serverOf(t, policiesOf(), IDENTITY, {
+    limits: { token: 8192, connections: 8, inFlight: 2, fetches: 1 },
+  });
+  const silent: Socket[] = [];
+  const ended: number[] = [];
+  for (let i = 0; i < 8; i++) {
+    const socket = connect(port, "127.0.0.1").on("error", () => {});
+    await once(socket, "connect");
+    socket.on("close", () => ended.push(i));
+    silent.push(socket);
+  }
+  while (server.connections < 8) await new Promise(setImmediate);
+  for (let i = 0; i < 3; i++) {
+    t.match(valuesOf(await (await clientOf(t, port)).notify(messageOf())), { verdict: "allow" });
+  }
+  while (ended.length < 3) await new Promise(setImmediate);
+  t.strictSame(ended, [0, 1, 2]);
+  t.equal(server.connections, 8);
 });
 
 test("draining answers what is asked, refuses health checks, and then ends", async (t) => {
@@ -262,6 +371,27 @@ test("a unix socket has its mode, replaces a stale file, and nothing that lives"
     message: `cannot listen on 127.0.0.1:${port}: node (pid ${process.pid}) is listening there`,
   });
   taken.close();
+});
+
+test("a unix socket is given to a group, or the agent does not start", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "countersign-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "spop.sock");
+  const make = () =>
+    new SpopServer({ snapshot: snapshotOf(policiesOf(), IDENTITY), events: new Recorder(), clock: Date.now });
+  // Root may give it to any group, others to one of their own.
+  const isRoot = process.getuid?.() === 0;
+  const others = process.getgroups?.() ?? [];
+  const group = isRoot ? "nogroup" : String(others.at(-1));
+  const server = make();
+  await server.listen([{ path, mode: 0o620, group }]);
+  const { mode, gid } = statSync(path);
+  t.equal(mode & 0o777, 0o620);
+  if (isRoot) t.match(readFileSync("/etc/group", "utf8"), new RegExp(`^nogroup:[^:]*:${gid}:`, "m"));
+  else t.equal(String(gid), group);
+  await server.close();
+  await t.rejects(make().listen([{ path, mode: 0o660, group: "no-such" }]), /this machine has no group "no-such"/);
+  t.notOk(existsSync(path));
 });
 
 test("the HELLO and the answers survive a HAProxy that sends byte by byte", async (t) => {

@@ -1,7 +1,8 @@
 import type { Test } from "tap";
 import type { Config } from "../../agent/config.ts";
-import type { Identity, Verification } from "../../agent/identity/identity.ts";
+import type { Identity, Verification, Waiter } from "../../agent/identity/identity.ts";
 import { bearerText } from "../../agent/identity/token.ts";
+import type { Patience } from "../../agent/server/half-sent.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
 import type { Snapshot } from "../../agent/snapshot.ts";
 import type { Observation, ServerEvents } from "../../agent/telemetry/events.ts";
@@ -25,6 +26,7 @@ export const CONFIG: Config = {
     bind: ["127.0.0.1:0"],
     client: { from: "connection", trusted: [] },
     scheme: "http",
+    accessLog: [],
     backends: {},
   },
   deadline: 400,
@@ -41,6 +43,7 @@ export const ALICE: Principal = {
   scopes: ["orders:read"],
   audiences: ["api://orders"],
   claims: {},
+  client: undefined,
   actor: [],
   arn: undefined,
   uri: undefined,
@@ -52,12 +55,13 @@ export const ALICE: Principal = {
 /** Policies of one route, as plain values: what they decide is not what is tested here. */
 export function policiesOf(max = 256, value?: string): Policies {
   const needs = { query: false, requestHeaders: [], identityHeaders: [{ name: "x-auth-subject", max }] };
-  const service = { name: "orders", hosts: [], issuers: new Set(["idp"]), audiences: [], backend: "orders" };
+  const service = { name: "orders", hosts: [], issuers: new Set(["idp"]), audiences: [] };
   const routes: Route[] = [];
   const route: Route = {
     name: "read",
     rule: "orders/read",
     service: { ...service, routes },
+    backend: "orders",
     access: "required",
     forwardCredential: false,
     needs,
@@ -114,16 +118,19 @@ export class Recorder implements ServerEvents {
   }
 }
 
+type Verify = (waiter?: Waiter) => Verification | Promise<Verification>;
+
 /** An identity whose tokens are the keys of a table: nothing is verified, so that a test can say what comes when. */
-export function identityOf(table: Readonly<Record<string, () => Verification | Promise<Verification>>>): Identity {
+export function identityOf(table: Readonly<Record<string, Verify>>): Identity {
   return {
-    verify(token) {
+    verify(token, _now, waiter) {
       const text = typeof token === "string" ? token : bearerText(token);
       if (text === undefined) return { principal: undefined, reason: "credential-malformed" };
-      return table[text]?.() ?? { principal: undefined, reason: "signature-invalid" };
+      return table[text]?.(waiter) ?? { principal: undefined, reason: "signature-invalid" };
     },
     ready: () => Promise.resolve(),
     status: () => [],
+    keysOf: () => [],
     caches: () => ({ identities: { entries: 0, limit: 0 }, refusals: { entries: 0, limit: 0 } }),
     close: () => {},
   };
@@ -140,9 +147,14 @@ export interface Running {
 }
 
 /** A server on a port of its own; the caller closes it. */
-export async function startServer(snapshot: Snapshot, clock: () => number = Date.now, atPort = 0): Promise<Running> {
+export async function startServer(
+  snapshot: Snapshot,
+  clock: () => number = Date.now,
+  atPort = 0,
+  patience: Partial<Patience> = {},
+): Promise<Running> {
   const events = new Recorder();
-  const server = new SpopServer({ snapshot, events, clock });
+  const server = new SpopServer({ snapshot, events, clock, patience });
   await server.listen([{ host: "127.0.0.1", port: atPort }]);
   const [address] = server.addresses;
   if (address === undefined || !("port" in address)) throw new Error("no port");
@@ -158,8 +170,9 @@ export async function serverOf(
   policies: Policies = policiesOf(),
   identity: Identity = IDENTITY,
   config: Partial<Config> = {},
+  patience: Partial<Patience> = {},
 ): Promise<Running> {
-  const running = await startServer(snapshotOf(policies, identity, config));
+  const running = await startServer(snapshotOf(policies, identity, config), Date.now, 0, patience);
   t.teardown(() => running.server.close());
   return running;
 }

@@ -50,10 +50,26 @@ export function minorOf({ version }: Pick<HaproxyBinary, "version">): string {
 /**
  * Debian's own haproxy.cfg. What cannot be here is left out: the account it runs as, its directory, its socket. Its
  * error files are there, under the folder that the package was unpacked into.
+ *
+ * @param jail a directory that exists, for its `chroot`; and root may become `nobody`, as there it becomes `haproxy`
  */
-export function stockConfig(etc: string): string {
+export function stockConfig(etc: string, jail?: string): string {
   const text = readFileSync(join(etc, "haproxy.cfg"), "utf8");
-  return text.replace(/^\t(?:chroot|user|group|stats) .*\n/gm, "").replaceAll("/etc/haproxy", etc);
+  const global = jail === undefined ? "" : `\tchroot ${jail}\n${isRoot() ? "\tuser nobody\n\tgroup nogroup\n" : ""}`;
+  return text
+    .replace(/^\t(?:chroot|user|group|stats) .*\n/gm, "")
+    .replace(/^global\n/, `global\n${global}`)
+    .replaceAll("/etc/haproxy", etc);
+}
+
+/** The same HAProxy as root, or as somebody who is that in a namespace of its own: only root may `chroot`. */
+export function asRoot(binary: HaproxyBinary): HaproxyBinary {
+  if (isRoot()) return binary;
+  return { ...binary, command: "unshare", prefix: ["--map-root-user", binary.command, ...binary.prefix] };
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0;
 }
 
 /** A port nobody listens on at the moment, and so many after it. */
@@ -89,7 +105,7 @@ export interface Check {
 export function checkConfig(binary: HaproxyBinary, files: Readonly<Record<string, string>>): Check {
   const folder = write(files);
   const args = [...binary.prefix, ...configurations(folder, files), "-c"];
-  const { status, stderr } = spawnSync(binary.command, args, { cwd: folder, encoding: "utf8" });
+  const { status, stderr } = spawnSync(binary.command, args, { cwd: "/", encoding: "utf8" });
   rmSync(folder, { recursive: true });
   return { status, lines: stderr.split("\n").filter((line) => /^\[(?:WARNING|ALERT)\]/.test(line)) };
 }
@@ -110,7 +126,7 @@ export async function startHaproxy(
   if (check.status !== 0) throw new Error(`HAProxy ${binary.version} refuses the files:\n${check.lines.join("\n")}`);
   const folder = write(files);
   const args = [...binary.prefix, ...configurations(folder, files), "-db"];
-  const child = spawn(binary.command, args, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(binary.command, args, { cwd: "/", stdio: ["ignore", "pipe", "pipe"] });
   const lines: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
     createInterface(stream).on("line", (line) => lines.push(line));

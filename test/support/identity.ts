@@ -12,12 +12,15 @@ export function oidcIssuer(issuer: string, changes: Partial<OidcIssuer> = {}): O
     issuer,
     audiences: ["api://orders"],
     algorithms: ["RS256", "ES256", "EdDSA"],
-    claims: { subject: "sub", groups: "groups", scopes: "scope", kind: "client_kind" },
+    claims: { subject: "sub", groups: "groups", scopes: "scope", kind: "client_kind", client: undefined },
     kind: "person",
+    kindRules: [],
     tokenTypes: ["at+jwt", "JWT"],
+    idTokens: "refuse",
     clockTolerance: 30_000,
-    keys: { refresh: 300_000, cooldown: 10_000, maxStale: 86_400_000, maxSize: 1 << 20 },
+    keys: { refresh: 300_000, cooldown: 10_000, maxStale: 86_400_000, maxSize: 1 << 20, timeout: 5_000 },
     ca: undefined,
+    proxy: undefined,
     ...changes,
   };
 }
@@ -29,6 +32,8 @@ export interface IdentitySetup {
   readonly identities?: number;
   readonly lifetime?: number;
   readonly refusals?: number;
+  readonly deadline?: number;
+  readonly fetches?: number;
 }
 
 /** Everything that was told: `discovery ok`, `jwks error`, `hit`, `miss`, `refusal_hit`. */
@@ -38,6 +43,13 @@ export class Told implements IdentityEvents {
 
   fetched(_issuer: string, what: "discovery" | "jwks", outcome: "ok" | "error"): void {
     this.#tell(`${what} ${outcome}`);
+  }
+
+  /** The kids and whys of each JWKS that was read. */
+  readonly unusables: (readonly { readonly kid: string | undefined; readonly why: string }[])[] = [];
+
+  unusable(_issuer: string, keys: readonly { readonly kid: string | undefined; readonly why: string }[]): void {
+    this.unusables.push(keys);
   }
 
   cache(outcome: "hit" | "miss" | "refusal_hit"): void {
@@ -64,15 +76,24 @@ export class Told implements IdentityEvents {
 
 /** An identity whose clock and timers the test holds. */
 export function startIdentity(issuers: readonly OidcIssuer[], setup: IdentitySetup = {}) {
-  const { time = new Clockwork(), previous, identities = 1000, lifetime = 300_000, refusals = 100 } = setup;
+  const {
+    time = new Clockwork(),
+    previous,
+    identities = 1000,
+    lifetime = 300_000,
+    refusals = 100,
+    deadline = 400,
+    fetches = 16,
+  } = setup;
   const told = new Told();
   const identity = createIdentity(issuers, {
     cache: { identities, lifetime, refusals },
-    limits: { token: 8192, fetches: 16 },
+    limits: { token: 8192, fetches },
     fetch: setup.get ?? get,
     clock: time.clock,
     schedule: time.schedule,
     events: told,
+    deadline,
     previous,
   });
   const verify = async (token: string) => identity.verify(token, time.now);

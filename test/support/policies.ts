@@ -47,6 +47,7 @@ export function principalFrom(changes: Partial<Principal> = {}): Principal {
     scopes: [],
     audiences: ["api://orders"],
     claims: {},
+    client: undefined,
     actor: [],
     arn: undefined,
     uri: undefined,

@@ -14,6 +14,8 @@ export interface Asked {
   readonly frameId: bigint;
   /** The request id that HAProxy wants back. */
   readonly id: string;
+  /** The arguments that are texts, by their names. */
+  readonly told: ReadonlyMap<string, string>;
 }
 
 type Greet = (hello: Hello, socket: Socket) => void;
@@ -38,8 +40,8 @@ function reply(frame: Frame, socket: Socket, answer: (asked: Asked, socket: Sock
   if (frame.type === FRAME_TYPE.haproxyHello) greet(readHello(frame), socket);
   else if (frame.type === FRAME_TYPE.notify) {
     const args = decodeNotify(frame)[0]?.args ?? [];
-    const id = String(args.find(({ name }) => name === "id")?.value.value);
-    answer({ streamId: frame.streamId, frameId: frame.frameId, id }, socket);
+    const told = new Map(args.flatMap(({ name, value }) => (value.type === "string" ? [[name, value.value]] : [])));
+    answer({ streamId: frame.streamId, frameId: frame.frameId, id: told.get("id") ?? "", told }, socket);
   }
 }
 

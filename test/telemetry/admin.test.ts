@@ -1,12 +1,15 @@
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { type RequestOptions, request } from "node:http";
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { AdminListener, type Sources } from "../../agent/telemetry/admin.ts";
+import { SharedPage } from "../../agent/telemetry/shared-page.ts";
 import type { AdminState, Phase } from "../../agent/telemetry/status.ts";
 import { parseExposition } from "../support/exposition.ts";
+import { folderOf } from "../support/serve.ts";
 import { loaded, NOON, recorded } from "../support/telemetry.ts";
 
 const FAULT = { file: "orders.yaml", line: 3, column: 7, found: "unknown key `rols`", right: "did you mean `roles`?" };
@@ -14,6 +17,7 @@ const ISSUER = {
   name: "okta",
   issuer: "https://example.okta.com/oauth2/default",
   keys: 2,
+  unused: [{ kid: "enc\u202e1", why: "it is for something else than checking signatures", expected: true }],
   identities: 50,
   succeededAt: NOON,
   failedAt: undefined,
@@ -43,6 +47,7 @@ async function admin(
   changes: Partial<AdminState> = {},
   address: { path: string; mode: number } | undefined = undefined,
   other: Partial<Sources> = {},
+  more: { readonly limit?: number; readonly script?: URL } = {},
 ) {
   const { telemetry } = recorded(t);
   const errors: unknown[] = [];
@@ -62,7 +67,7 @@ async function admin(
     ...changes,
   });
   const sources = { state, metrics: () => telemetry.metrics(), ...other };
-  const listener = new AdminListener(sources, (error) => errors.push(error));
+  const listener = new AdminListener(sources, (error) => errors.push(error), more.limit, more.script);
   await listener.listen(address ?? { host: "127.0.0.1", port: 0 });
   t.teardown(() => listener.close());
   const at = address === undefined ? { port: listener.port } : { socketPath: address.path };
@@ -130,6 +135,7 @@ test("/status tells everything", async (t) => {
         name: "okta",
         issuer: "https://example.okta.com/oauth2/default",
         keys: 2,
+        unused_keys: [{ kid: "enc\ufffd1", why: "it is for something else than checking signatures" }],
         identities: 50,
         last_success: "2026-11-23T12:00:00.000Z",
         last_failure: null,
@@ -201,9 +207,11 @@ test("a unix socket with its mode", async (t) => {
   const directory = mkdtempSync(join(tmpdir(), "countersign-admin-"));
   t.teardown(() => rmSync(directory, { recursive: true }));
   const path = join(directory, "admin.sock");
-  const { get } = await admin(t, {}, { path, mode: 0o600 });
+  const { get, listener } = await admin(t, {}, { path, mode: 0o600 });
   t.equal((await get("/live")).status, 200);
   t.equal(statSync(path).mode & 0o777, 0o600);
+  await listener.close();
+  t.notOk(existsSync(path));
 });
 
 test("a bug while answering is a 500 without detail, and the listener lives on", async (t) => {
@@ -219,27 +227,136 @@ test("a bug while answering is a 500 without detail, and the listener lives on",
   t.equal((await get("/live")).status, 200);
 });
 
-test("what is not HTTP, too large, or too many", async (t) => {
-  const { listener, get } = await admin(t);
+test("what is not HTTP, or too large", async (t) => {
+  const { listener } = await admin(t);
   t.match(await raw(listener, "\u0000\u0000\u0000\u0010garbage\r\n\r\n"), /^HTTP\/1\.1 400 /);
   t.match(await raw(listener, `GET /live HTTP/1.1\r\nhost: a\r\nx: ${"a".repeat(9000)}\r\n\r\n`), /^HTTP\/1\.1 431 /);
   const posted = await raw(listener, "POST /live HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\nabc");
   t.match(posted, /^HTTP\/1\.1 405 /, "the body is not waited for");
+});
 
-  const open: Socket[] = [];
-  for (let count = 0; count < 64; count++) open.push(await opened(listener));
-  t.equal(await raw(listener, "GET /live HTTP/1.1\r\nhost: a\r\n\r\n"), "", "one more is closed");
-  const gone = open.map((socket) => new Promise((resolve) => socket.once("close", resolve)));
-  for (const socket of open) socket.destroy();
-  await Promise.all(gone);
+test("however many send halves of requests, whoever asks is answered: the oldest make room", async (t) => {
+  const { listener, get } = await admin(t);
+  const halves: Awaited<ReturnType<typeof half>>[] = [];
+  for (let i = 0; i < 400; i++) halves.push(await half(listener, i % 2 === 0 ? "" : "GET /metrics HTTP/1.1\r\nhost:"));
+  t.equal((await get("/live")).status, 200);
+  t.equal((await get("/ready")).status, 200);
+  await Promise.all(halves.slice(0, 100).map(({ closed }) => closed));
+  t.strictSame(
+    halves
+      .filter(({ socket }) => socket.destroyed)
+      .map(({ socket }) => halves.findIndex((one) => one.socket === socket)),
+    [...Array(halves.filter(({ socket }) => socket.destroyed).length).keys()],
+    "and no others",
+  );
+});
+
+test("half a request, and an answer that nobody reads, have a time", async (t) => {
+  const body = "x".repeat(32 * 1024 * 1024);
+  const { listener } = await admin(t, {}, undefined, { metrics: async () => body }, { limit: 300 });
+  const silent = await half(listener, "");
+  const dripping = await half(listener, "GET /live HTTP/1.1\r\n");
+  const drip = setInterval(() => dripping.socket.write("a: b\r\n"), 10);
+  t.teardown(() => clearInterval(drip));
+  const unread = await half(listener, "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n");
+  unread.socket.pause();
+  await Promise.all([silent.closed, dripping.closed]);
+  await new Promise((done) => setTimeout(done, 300));
+  let received = 0;
+  unread.socket.on("data", (chunk: Buffer) => {
+    received += chunk.length;
+  });
+  unread.socket.resume();
+  await unread.closed;
+  t.ok(received < body.length, `${received} bytes`);
+});
+
+test("a connection has one request and one answer, whatever is sent behind it", async (t) => {
+  let rendered = 0;
+  const { listener, get } = await admin(t, {}, undefined, { metrics: async () => `metrics ${++rendered}\n` });
+  const request = "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n";
+  for (const [name, text] of [
+    ["3,000 pipelined", request.repeat(3000)],
+    ["without an end", `${request}${"GET /metrics".repeat(20_000)}`],
+    ["with a body", `GET /metrics HTTP/1.1\r\nhost: a\r\ncontent-length: 3000000\r\n\r\n${"x".repeat(3_000_000)}`],
+    [
+      "with chunks",
+      `GET /metrics HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n${"1\r\nx\r\n".repeat(9999)}`,
+    ],
+  ] as const) {
+    const before = rendered;
+    const answers = (await raw(listener, text)).match(/HTTP\/1\.1 \d+/g) ?? [];
+    t.ok(
+      answers.length <= 1 && answers.every((line) => line === "HTTP/1.1 200"),
+      `${name}: ${answers.length} answers, ${answers[0]}`,
+    );
+    t.ok(rendered - before <= 1, `${name}: ${rendered - before} rendered`);
+  }
+  t.match((await get("/metrics")).headers, { connection: "close" });
+});
+
+test("many who ask share one page", async (t) => {
+  let rendered = 0;
+  const { get } = await admin(t, {}, undefined, { metrics: async () => `metrics ${++rendered}\n` });
+  const started = performance.now();
+  for (let i = 0; i < 40; i++) await Promise.all(Array.from({ length: 10 }, () => get("/metrics")));
+  t.ok(rendered <= 11 + (performance.now() - started) / 1000, `${rendered} for 400`);
+});
+
+test("a page is fresh for a few, and a second old at most for many", async (t) => {
+  let now = 0;
+  let made = 0;
+  const page = new SharedPage(
+    async () => ({ status: 200, type: "", body: String(++made) }),
+    () => now,
+  );
+  const got = async () => Number((await page.get()).body);
+  for (let i = 1; i <= 10; i++) t.equal(await got(), i);
+  for (let i = 0; i < 100; i++) t.equal(await got(), 10);
+  now += 999;
+  t.equal(await got(), 10);
+  now += 1;
+  t.equal(await got(), 11);
+  t.equal(await got(), 11);
+  now += 60_000;
+  for (let i = 12; i <= 21; i++) t.equal(await got(), i, "and as many at once as before");
+  t.equal(await got(), 21);
+  now += 5_000;
+  t.strictSame(await Promise.all([got(), got(), got()]), [22, 22, 22], "nor is it made twice at once");
+});
+
+test("an agent that stands still is told so, and asked again", async (t) => {
+  let answered = false;
+  const metrics = () => (answered ? Promise.resolve("metrics\n") : new Promise<string>(() => {}));
+  const { get } = await admin(t, {}, undefined, { metrics });
+  t.equal((await get("/metrics")).status, 503);
+  answered = true;
+  t.equal((await get("/metrics")).status, 200);
+});
+
+test("a thread that ends is started again at the same address", async (t) => {
+  const flag = join(folderOf(t, {}), "has-died");
+  const { get, errors } = await admin(t, {}, { path: `${flag}.sock`, mode: 0o600 }, {}, { script: dyingOnce(flag) });
+  await t.rejects(get("/live"));
   let status = 0;
   while (status === 0)
     status = await get("/live").then(
       (answer) => answer.status,
       () => 0,
     );
-  t.equal(status, 200, "and there is room again");
+  t.equal(status, 200);
+  t.equal(errors.length, 1);
 });
+
+/** The thread's own script, but the first time it ends when it is asked for the second page. */
+function dyingOnce(flag: string): URL {
+  const thread = new URL("../../agent/telemetry/admin-worker.ts", import.meta.url);
+  return new URL(`data:text/javascript,
+    import { existsSync, writeFileSync } from "node:fs";
+    import { parentPort } from "node:worker_threads";
+    if (!existsSync("${flag}")) parentPort.once("message", () => { writeFileSync("${flag}", ""); throw new Error("a bug"); });
+    await import("${thread}");`);
+}
 
 test("closing waits for nobody", async (t) => {
   const asked = Promise.withResolvers<void>();
@@ -248,24 +365,21 @@ test("closing waits for nobody", async (t) => {
     return new Promise<string>(() => {});
   };
   const { listener, get } = await admin(t, {}, undefined, { metrics });
-  const idle = await opened(listener);
-  const closed = new Promise((resolve) => idle.once("close", resolve));
+  const { closed } = await half(listener, "GET /live");
   const unanswered = t.rejects(get("/metrics"), { code: "ECONNRESET" });
   await asked.promise;
   await listener.close();
   await Promise.all([closed, unanswered]);
 });
 
-function opened(listener: AdminListener): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(listener.port ?? 0, "127.0.0.1");
-    socket.once("error", reject);
-    socket.once("connect", () => {
-      // Answered once, so that it is certainly one of the server's connections.
-      socket.once("data", () => resolve(socket));
-      socket.write("GET /live HTTP/1.1\r\nhost: a\r\n\r\n");
-    });
-  });
+/** A connection that has sent so much. */
+async function half(listener: AdminListener, text: string) {
+  const socket = connect(listener.port ?? 0, "127.0.0.1").on("error", () => {});
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  await once(socket, "connect");
+  socket.write(text);
+  socket.resume();
+  return { socket, closed };
 }
 
 /** Everything the server says until it closes the connection. */

@@ -3,8 +3,8 @@ import { jsonText, plainText } from "../../agent/telemetry/safe-text.ts";
 import { decision, NOON, observation, principal, recorded } from "../support/telemetry.ts";
 
 const KEYS = [
-  ...["level", "time", "msg", "request_id", "src", "method", "host", "path", "issuer", "subject", "kind", "rule"],
-  ...["verdict", "status", "reason", "revision", "duration_us"],
+  ...["level", "time", "msg", "request_id", "src", "method", "host", "path", "issuer", "subject", "kind"],
+  ...["client", "rule", "verdict", "status", "reason", "revision", "duration_us"],
 ];
 
 test("one JSON line a decision", async (t) => {
@@ -24,6 +24,7 @@ test("one JSON line a decision", async (t) => {
     issuer: "okta",
     subject: "oncall@example.com",
     kind: "person",
+    client: "orders-spa",
     rule: "orders/read",
     verdict: "allow",
     status: 200,
@@ -41,10 +42,27 @@ test("without a principal there are no identity members; with a shadow there are
   const [anyone, shadowed] = await lines();
   t.strictSame(
     Object.keys(anyone ?? {}),
-    KEYS.filter((key) => !["issuer", "subject", "kind"].includes(key)),
+    KEYS.filter((key) => !["issuer", "subject", "kind", "client"].includes(key)),
   );
   t.strictSame(Object.keys(shadowed ?? {}), [...KEYS, "shadow_verdict", "shadow_reason"]);
   t.match(shadowed, { verdict: "allow", shadow_verdict: "deny", shadow_reason: "role-missing" });
+});
+
+test("a line says who acts for the subject, how many have, by which client, and which claim refused", async (t) => {
+  const { telemetry, lines } = recorded(t);
+  const actor = [
+    { subject: "planner", issuer: undefined },
+    { subject: "front", issuer: undefined },
+  ];
+  telemetry.decided(observation({ principal: principal({ client: "assistants", actor }) }));
+  telemetry.decided(observation({ principal: principal({ client: undefined }) }));
+  const refused = decision({ verdict: "deny", reason: "claim-missing" });
+  telemetry.decided(observation({ principal: undefined, decision: refused, claim: "aud" }));
+  const [assisted, herself, nobody] = await lines();
+  t.match(assisted, { subject: "oncall@example.com", client: "assistants", actor: "planner", actors: 2 });
+  t.notOk(herself && ("client" in herself || "actor" in herself || "actors" in herself));
+  t.match(nobody, { reason: "claim-missing", claim: "aud" });
+  t.notOk(nobody && ("client" in nobody || "actor" in nobody));
 });
 
 test("each line says what was decided for it, whatever was decided before", async (t) => {
@@ -95,7 +113,7 @@ test("nothing but the named members of a request is written", async (t) => {
   telemetry.decided(observation({ path: `/v1/orders#${secret}` }));
   telemetry.decided(
     observation({
-      principal: principal({ claims: { jti: secret }, groups: [secret], actor: [{ subject: secret, issuer: secret }] }),
+      principal: principal({ claims: { jti: secret }, groups: [secret], actor: [{ subject: "x", issuer: secret }] }),
       decision: decision({ headers: [{ name: "x-auth-token", value: secret }], roles: [secret], scopes: [secret] }),
     }),
   );
@@ -131,7 +149,12 @@ test("whatever a client or issuer says: one line, bounded, valid JSON, no charac
         method: value,
         host: value,
         path: value,
-        principal: principal({ issuer: value, subject: value }),
+        principal: principal({
+          issuer: value,
+          subject: value,
+          client: value,
+          actor: [{ subject: value, issuer: value }],
+        }),
         decision: decision({ rule: value }),
         revision: value,
       }),
@@ -141,9 +164,12 @@ test("whatever a client or issuer says: one line, bounded, valid JSON, no charac
   t.equal(written.length, nasty.length);
   for (const [index, line] of written.entries()) {
     const parsed = JSON.parse(line);
-    t.strictSame(Object.keys(parsed), KEYS);
+    t.strictSame(
+      Object.keys(parsed).filter((key) => !key.startsWith("actor")),
+      KEYS,
+    );
     t.equal(parsed.verdict, "allow");
-    t.ok(line.length < 18_432, `line ${index} has ${line.length} characters`);
+    t.ok(line.length < 23_552, `line ${index} has ${line.length} characters`);
     t.ok(parsed.path.length <= 1024);
     t.notMatch(line, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u, "no control or format character");
     if ((nasty[index] ?? "").length <= 64) t.equal(parsed.subject, (nasty[index] ?? "").toWellFormed());

@@ -94,6 +94,31 @@ test("a failing issuer is told once a minute, and when it answers again", async 
   );
 });
 
+test("keys that cannot be used are told one by one, once a minute, and when they can be again", async (t) => {
+  const now = { at: NOON };
+  const { telemetry, lines } = recorded(t, { now });
+  const keys = [
+    { kid: "a\u202e", why: "it is weak" },
+    { kid: undefined, why: "it is not an object" },
+  ];
+  telemetry.unusable("okta", []);
+  for (const at of [0, 1, 59_999, 60_000]) {
+    now.at = NOON + at;
+    telemetry.unusable("okta", keys);
+  }
+  telemetry.unusable("okta", []);
+  telemetry.unusable("okta", []);
+  const texts = ["a\ufffd: it is weak", "without kid: it is not an object"];
+  t.match(
+    (await lines()).map(({ level, issuer, keys, count, held_back }) => ({ level, issuer, keys, count, held_back })),
+    [
+      { level: "warn", issuer: "okta", keys: texts, count: 2 },
+      { level: "warn", issuer: "okta", keys: texts, count: 2, held_back: 2 },
+      { level: "info", issuer: "okta" },
+    ],
+  );
+});
+
 test("floods of broken connections, stalls and bugs are one line each", async (t) => {
   const { telemetry, lines } = recorded(t);
   for (let time = 0; time < 1000; time++) {

@@ -115,6 +115,7 @@ test("a load names its revision and issuers; a failed one keeps them", async (t)
   telemetry.fetched("okta", "jwks", "ok", 30);
   telemetry.started(loaded({ issuers: ["okta", "aws"] }));
   telemetry.fetched("aws", "discovery", "error", 5000, "timed out");
+  for (const issuer of ["okta", "aws"]) telemetry.unusable(issuer, [{ kid: "k", why: "it is weak" }]);
   now.at += 5000;
   telemetry.reloaded(loaded({ revision: "bbbb", loadedAt: now.at, issuers: ["okta"] }));
   telemetry.reloadFailed([]);
@@ -128,6 +129,7 @@ test("a load names its revision and issuers; a failed one keeps them", async (t)
   t.strictSame(all("countersign_last_reload_successful"), [{ value: 0 }]);
   t.strictSame(all("countersign_last_reload_success_timestamp_seconds"), [{ value: NOON / 1000 + 5 }]);
   t.strictSame(all("countersign_issuer_keys_last_success_timestamp_seconds"), [{ issuer: "okta", value: NOON / 1000 }]);
+  t.strictSame(all("countersign_issuer_keys_unusable"), [{ issuer: "okta", value: 1 }]);
   t.strictSame(all("countersign_issuer_fetches_total"), [
     { issuer: "okta", what: "discovery", outcome: "ok", value: 0 },
     { issuer: "okta", what: "discovery", outcome: "error", value: 0 },

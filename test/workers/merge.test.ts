@@ -3,7 +3,8 @@ import type { JudgeState } from "../../agent/telemetry/status.ts";
 import { mergedState } from "../../agent/workers/merge.ts";
 import { NOON } from "../support/telemetry.ts";
 
-const ISSUER = { name: "okta", issuer: "https://okta.test", failedAt: undefined, error: undefined };
+const ISSUER = { name: "okta", issuer: "https://okta.test", unused: [], failedAt: undefined, error: undefined };
+const UNUSED = [{ kid: "k", why: "it is not a key", expected: false }];
 const STATE: JudgeState = {
   issuers: [{ ...ISSUER, keys: 2, identities: 50, succeededAt: NOON }],
   caches: { identities: { entries: 50, limit: 100 } },
@@ -13,7 +14,15 @@ const STATE: JudgeState = {
 };
 
 test("of several workers what can be added up is, and of the rest the worst is shown", (t) => {
-  const failing = { ...ISSUER, keys: 0, identities: 1, succeededAt: undefined, failedAt: NOON + 1, error: "timed out" };
+  const failing = {
+    ...ISSUER,
+    unused: UNUSED,
+    keys: 0,
+    identities: 1,
+    succeededAt: undefined,
+    failedAt: NOON + 1,
+    error: "timed out",
+  };
   const other = { ...STATE, issuers: [failing], pipeliningAdvice: "set tune.bufsize" };
   for (const both of [
     [STATE, other],

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { type Test, test } from "tap";
@@ -42,11 +43,11 @@ interface Status {
   }[];
 }
 
-/** `countersign serve` with two workers on unix sockets. */
-async function workers(t: Test, env: Readonly<Record<string, string>> = {}): Promise<Workers> {
+/** `countersign serve` with two workers on unix sockets. @param issuers as the configuration writes them */
+async function workers(t: Test, env: Readonly<Record<string, string>> = {}, issuers = "{}"): Promise<Workers> {
   const admin = await freePort();
   const folder = folderOf(t, { "policies/a.yaml": policy("one") });
-  writeFileSync(join(folder, "countersign.yaml"), configuration(folder, admin));
+  writeFileSync(join(folder, "countersign.yaml"), configuration(folder, admin, issuers));
   const served = await serve(t, folder, { spop: 0, admin }, { env });
   const path = (worker: number) => join(folder, worker === 1 ? "spop.sock" : `spop.sock.${worker}`);
   const status = async () => JSON.parse((await served.page("/status")).text) as Status;
@@ -71,13 +72,29 @@ async function workers(t: Test, env: Readonly<Record<string, string>> = {}): Pro
   };
 }
 
-function configuration(folder: string, admin: number): string {
+function configuration(folder: string, admin: number, issuers = "{}"): string {
   return `listen: { spop: [{ address: "unix:${join(folder, "spop.sock")}", mode: "0640" }], admin: "127.0.0.1:${admin}" }
 workers: 2
 policies: ./policies
-issuers: {}
+issuers: ${issuers}
 haproxy: { version: "3.2", bind: ["*:8080"], scheme: http, backends: {} }
 `;
+}
+
+/** An issuer without keys, which answers when it is let. */
+async function holding(t: Test) {
+  const gate = { asked: Promise.withResolvers<void>(), open: Promise.resolve() };
+  const server = createHttpServer(async (request, response) => {
+    gate.asked.resolve();
+    await gate.open;
+    const issuer = `http://${request.headers.host}`;
+    const documents = { issuer, jwks_uri: `${issuer}/keys`, keys: [] };
+    response.setHeader("content-type", "application/json").end(JSON.stringify(documents));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.teardown(() => server.close().closeAllConnections());
+  const { port } = server.address() as { port: number };
+  return { gate, issuers: `{ idp: { type: oidc, issuer: "http://127.0.0.1:${port}", audiences: [a] } }` };
 }
 
 async function ruleOf(client: SpopClient): Promise<unknown> {
@@ -209,6 +226,23 @@ test("a worker that is killed is started again with the set in force, and the ot
   t.equal(value(families, "countersign_worker_restarts_total", { worker: "2" }), 1);
 });
 
+test("a worker that comes back is asked once it can verify, and not while others can", async (t) => {
+  const { gate, issuers } = await holding(t);
+  const { served, client, status, path } = await workers(t, {}, issuers);
+  const held = Promise.withResolvers<void>();
+  gate.open = held.promise;
+  gate.asked = Promise.withResolvers<void>();
+  process.kill((await status()).workers[1]?.pid ?? 0, "SIGKILL");
+  await gate.asked.promise;
+  t.match((await status()).workers, [{ state: "ready" }, { state: "starting", restarts: 1 }]);
+  const [error] = await once(connect(path(2)), "error");
+  t.equal(error.code, "ECONNREFUSED", "HAProxy turns to the others");
+  t.equal(await ruleOf(await client(1)), "s/one");
+  held.resolve();
+  await served.said("the worker answers again");
+  t.equal(await ruleOf(await client(2)), "s/one");
+});
+
 test("a worker that stands still keeps neither /metrics nor /ready waiting, and its numbers do not vanish", async (t) => {
   const { served, client, status, metrics, until } = await workers(t);
   const [one, two] = [await client(1), await client(2)];
@@ -227,6 +261,19 @@ test("a worker that stands still keeps neither /metrics nor /ready waiting, and 
   t.equal(await ruleOf(two), "s/one");
   process.kill(pid, "SIGCONT");
   t.strictSame((await until(({ workers: [first] }) => first?.state === "ready")).problems, []);
+});
+
+test("a flood of the primary's admin listener keeps neither it nor the workers busy", async (t) => {
+  const { served, client, status } = await workers(t);
+  const one = await client(1);
+  const page = "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n".repeat(3000);
+  for (let i = 0; i < 16; i++) {
+    const socket = connect(served.admin, "127.0.0.1", () => socket.write(page)).on("error", () => {});
+    socket.resume();
+    t.teardown(() => socket.destroy());
+  }
+  for (let i = 0; i < 100; i++) t.equal(await ruleOf(one), "s/one");
+  t.match((await status()).workers, [{ state: "ready" }, { state: "ready" }]);
 });
 
 test("without any worker /ready is 503; they come back", async (t) => {

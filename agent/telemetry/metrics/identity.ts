@@ -14,6 +14,7 @@ export class IdentityMetrics {
   readonly #fetches;
   readonly #durations;
   readonly #succeeded;
+  readonly #unusable;
   readonly #clock: () => number;
   readonly #issuers = new Set<string>();
 
@@ -49,6 +50,13 @@ export class IdentityMetrics {
       labelNames: ["issuer"] as const,
       registers,
     });
+    this.#unusable = new Gauge({
+      name: "countersign_issuer_keys_unusable",
+      help: "Keys that an issuer publishes for signatures and that cannot be used.",
+      aggregator: "max",
+      labelNames: ["issuer"] as const,
+      registers,
+    });
   }
 
   cache(outcome: Parameters<IdentityEvents["cache"]>[0]): void {
@@ -62,6 +70,10 @@ export class IdentityMetrics {
     if (what === "jwks" && outcome === "ok") this.#succeeded.set({ issuer }, this.#clock() / 1000);
   }
 
+  unusable(issuer: string, keys: number): void {
+    if (this.#known(issuer)) this.#unusable.set({ issuer }, keys);
+  }
+
   /** Begins the series of new issuers and ends those of issuers that are gone. */
   configured(issuers: readonly string[]): void {
     for (const issuer of [...this.#issuers]) if (!issuers.includes(issuer)) this.#forget(issuer);
@@ -73,6 +85,7 @@ export class IdentityMetrics {
     if (this.#issuers.has(issuer)) return true;
     if (this.#issuers.size >= MOST_ISSUERS) return false;
     this.#issuers.add(issuer);
+    this.#unusable.set({ issuer }, 0);
     for (const what of DOCUMENTS) for (const outcome of OUTCOMES) this.#fetches.inc({ issuer, what, outcome }, 0);
     return true;
   }
@@ -80,6 +93,7 @@ export class IdentityMetrics {
   #forget(issuer: string): void {
     this.#issuers.delete(issuer);
     this.#succeeded.remove({ issuer });
+    this.#unusable.remove({ issuer });
     for (const what of DOCUMENTS) {
       this.#durations.remove({ issuer, what });
       for (const outcome of OUTCOMES) this.#fetches.remove({ issuer, what, outcome });

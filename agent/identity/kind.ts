@@ -1,0 +1,57 @@
+import { claimAt, claimPath } from "../../policies/claim-path.ts";
+import { Wanted } from "../../policies/judging/wanted.ts";
+import type { Kind } from "../../policies/principal.ts";
+import { type Truth, Unknown } from "../../policies/unknown.ts";
+import type { KindRule, OidcIssuer } from "../config.ts";
+import type { Claims } from "./claims.ts";
+
+interface Rule {
+  readonly kind: Kind;
+  readonly claims: readonly ((claims: Claims) => Truth)[];
+}
+
+/** What a principal is by the form of its token: what the rules of a configuration say, compiled. */
+export class KindRules {
+  readonly #rules: readonly Rule[];
+  readonly #otherwise: Kind;
+
+  constructor({ kind, kindRules }: Pick<OidcIssuer, "kind" | "kindRules">) {
+    this.#otherwise = kind;
+    this.#rules = kindRules.map((rule) => ({ kind: rule.kind, claims: rule.claims.map(claimTest) }));
+  }
+
+  /** Unknown where the rules of two kinds hold, or one cannot be told. */
+  of(claims: Claims): Kind | Unknown {
+    let kind: Kind | undefined;
+    for (const rule of this.#rules) {
+      const holds = holdsAll(rule, claims);
+      if (holds instanceof Unknown) return holds;
+      if (!holds || rule.kind === kind) continue;
+      if (kind !== undefined) return new Unknown("kind", `the claims of both ${kind} and ${rule.kind}`);
+      kind = rule.kind;
+    }
+    return kind ?? this.#otherwise;
+  }
+}
+
+function holdsAll(rule: Rule, claims: Claims): Truth {
+  let truth: Truth = true;
+  for (const test of rule.claims) {
+    const found = test(claims);
+    if (found === false) return false;
+    if (found !== true) truth = found;
+  }
+  return truth;
+}
+
+function claimTest({ path: written, wanted }: KindRule["claims"][number]): (claims: Claims) => Truth {
+  const path = claimPath(written);
+  if (typeof wanted === "object" && "present" in wanted) {
+    return (claims) => {
+      const value = claimAt(claims, path);
+      return value instanceof Unknown ? value : (value !== undefined) === wanted.present;
+    };
+  }
+  const test = new Wanted(wanted);
+  return (claims) => test.isClaim(claimAt(claims, path), path.text);
+}

@@ -1,0 +1,76 @@
+/**
+ * Headers that only speak for the client where a proxy in front of it wrote them, or that change what a backend takes
+ * a request to be. A name ending in `*` is a prefix. docs/security.md has the same list, and why.
+ */
+export const NOT_THE_CLIENTS = [
+  "l5d-*",
+  // Where it comes from.
+  "forwarded*",
+  "x-forward*",
+  "x-real-ip",
+  "x-client-ip",
+  "client-ip",
+  "x-cluster-client-ip",
+  "x-originating-ip",
+  "x-remote-*",
+  "remote-*",
+  "true-client-ip",
+  "cf-connecting-ip*",
+  "cf-pseudo-ipv4",
+  "fastly-client-ip",
+  "wl-proxy-*",
+  "x-azure-*",
+  "x-appengine-*",
+  // By which scheme, with which certificate.
+  "x-scheme",
+  "x-url-scheme",
+  "front-end-https",
+  "ssl-client-*",
+  "x-ssl-*",
+  "client-cert*",
+  "x-client-cert*",
+  "x-arr-*",
+  // What it asks for.
+  "x-host",
+  "x-url",
+  "x-uri",
+  "x-method",
+  "x-original-*",
+  "x-rewrite-*",
+  "x-override-url",
+  "x-envoy-*",
+  "x-http-*",
+  "x-method-override",
+  "x-middleware-*",
+  "x-accel-*",
+  "x-sendfile-type",
+  // What a trace has said of it.
+  "b3",
+  "x-b3-*",
+  "x-amzn-trace-id",
+  "grpc-trace-bin",
+  "baggage",
+  "grpc-tags-bin",
+  "ot-baggage-*",
+  "uberctx-*",
+  "jaeger-baggage",
+  // For a proxy alone; `proxy` itself sets a CGI program's HTTP_PROXY.
+  "proxy*",
+] as const;
+
+const TRACEPARENT = "'^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'";
+
+/** Deletes what a client may not say. @param identityHeaders those that policies set, in lower case */
+export function clientHeaders(identityPrefix: string, identityHeaders: readonly string[]): readonly string[] {
+  // `x-auth` beside `x-auth-*`: some backends read a whole identity from it.
+  const bare = identityPrefix.replace(/-+$/, "");
+  const outside = identityHeaders.filter((name) => !name.startsWith(identityPrefix) && name !== bare);
+  const names = [`${identityPrefix}*`, ...(["", identityPrefix].includes(bare) ? [] : [bare]), ...outside];
+  return [
+    "# What a client may not say: who it is, where it comes from, what it meant to ask.",
+    ...[...names, ...NOT_THE_CLIENTS].map((name) => `http-request del-header ${name.replace("*", " -m beg")}`),
+    "# A malformed traceparent ends the request in a Linkerd proxy that traces; a tracestate says nothing without one.",
+    `http-request del-header traceparent unless { req.fhdr(traceparent) -m reg ${TRACEPARENT} } !{ req.fhdr_cnt(traceparent) gt 1 }`,
+    "http-request del-header tracestate unless { req.fhdr(traceparent) -m found }",
+  ];
+}

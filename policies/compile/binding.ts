@@ -1,0 +1,59 @@
+import { claimPath, claimPathFault } from "../claim-path.ts";
+import { claimsOf } from "../judging/binding.ts";
+import { type WantedEntry, wantedFault } from "../judging/wanted.ts";
+import { typeName } from "../unknown.ts";
+import type { Findings, Place } from "./findings.ts";
+import type { BindingEntry } from "./policy-file.ts";
+
+/** Checks what a binding wants of a principal: names that mean something else than they look, and what can never be. */
+export function checkWanted(entry: BindingEntry, place: Place, findings: Findings): void {
+  for (const key of ["subject", "client", "actor", "group", "scope"] as const)
+    checkValue(entry[key], place.at(key), findings);
+  const claims = claimsOf(entry);
+  const listed = Array.isArray(entry.claim);
+  for (const [index, [path, value]] of claims.entries()) {
+    const at = listed ? place.at("claim", index) : place.at("claim", String(path));
+    checkPath(path, listed ? at.at("path") : at, listed, findings);
+    checkValue(value, listed ? at.at("value") : at, findings);
+    checkType(path, value, at, findings);
+  }
+}
+
+function checkValue(entry: WantedEntry | undefined, place: Place, findings: Findings): void {
+  const fault = entry === undefined ? undefined : wantedFault(entry);
+  if (fault !== undefined) findings.text(fault.key === undefined ? place : place.at(fault.key), fault);
+}
+
+function checkPath(path: string | readonly string[], place: Place, listed: boolean, findings: Findings): void {
+  const fault = typeof path === "string" ? claimPathFault(path) : undefined;
+  if (fault === undefined) return;
+  if (listed) findings.text(place, fault);
+  else findings.key(place, `${fault.found}, in the path ${JSON.stringify(path)}`, fault.right);
+}
+
+/** The types of claims that RFC 7519, RFC 8693, RFC 9068 and OpenID Connect Core 1.0 register; of a list, of its members. */
+const TYPES: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    "a text":
+      "iss sub aud jti azp client_id scope acr amr nonce sid name email preferred_username groups roles entitlements",
+    "a number": "exp nbf iat auth_time updated_at",
+    "a boolean": "email_verified phone_number_verified",
+    "a mapping": "act may_act cnf address",
+  }).flatMap(([type, names]) => names.split(" ").map((name) => [name, type] as const)),
+);
+
+/** A value that the claim can never equal: whoever has the claim would be refused, as nobody could tell. */
+function checkType(path: string | readonly string[], value: WantedEntry, place: Place, findings: Findings): void {
+  const [name = "", ...deeper] = claimPath(path).names;
+  if (deeper.length > 0) return;
+  const type = TYPES.get(name);
+  const wanted = typeof value === "object" ? "a text" : typeName(value);
+  if (type !== undefined && type !== wanted) {
+    const right = type === "a mapping" ? `a path into it, such as \`${name}.sub\`` : `${type} to compare it with`;
+    findings.warn(place, `${wanted} compared with the claim "${name}", which is ${type}: it is never equal`, right);
+  }
+  if (name === "scope") {
+    const right = "`scope: NAME` in the binding, which looks for one of them";
+    findings.warn(place, 'the claim "scope", which holds all scopes as one text', right);
+  }
+}

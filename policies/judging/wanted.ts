@@ -1,0 +1,111 @@
+import { signIn } from "../signs.ts";
+import { type Truth, typeName, Unknown } from "../unknown.ts";
+
+/** What a binding wants a value to be, as a policy writes it. */
+export type WantedEntry = string | number | bigint | boolean | WantedText;
+
+/** A text that equals another, letter by letter; or one that begins, or ends, or both, with others. */
+export interface WantedText {
+  readonly equals?: string;
+  readonly prefix?: string;
+  readonly suffix?: string;
+}
+
+/** A mistake in what is wanted: at the entry, or at one of its keys. */
+export interface WantedFault {
+  readonly key: keyof WantedText | undefined;
+  readonly offset: number;
+  readonly found: string;
+  readonly right: string;
+}
+
+const LITERALLY = "if it is really called so";
+
+/** Why it cannot be what somebody meant; undefined where it can. */
+export function wantedFault(entry: WantedEntry): WantedFault | undefined {
+  if (typeof entry === "string") {
+    const found = signIn(entry);
+    if (found === undefined) return undefined;
+    const right = `\`{ prefix: ext- }\` or \`{ suffix: "@example.com" }\`; \`{ equals: ${JSON.stringify(entry)} }\` ${LITERALLY}`;
+    return { key: undefined, offset: found.offset, found: meaningless(found.sign), right };
+  }
+  if (typeof entry !== "object") return undefined;
+  if (entry.equals !== undefined && (entry.prefix ?? entry.suffix) !== undefined) {
+    const right = "`equals` alone, or `prefix` and `suffix`";
+    return { key: "equals", offset: 0, found: "`equals` beside another key", right };
+  }
+  for (const key of ["prefix", "suffix"] as const) {
+    const found = signIn(entry[key] ?? "");
+    if (found === undefined) continue;
+    const right = "the letters alone: what stands before or behind them may be anything";
+    return { key, offset: found.offset, found: meaningless(found.sign), right };
+  }
+  return undefined;
+}
+
+/** A sign as a fault names it. */
+export function meaningless(sign: string): string {
+  return `\`${sign}\`, which has no meaning in a name`;
+}
+
+/** What a value has to be. */
+export class Wanted {
+  /** As an explanation shows it. */
+  readonly text: string;
+  readonly #type: string;
+  readonly #exact: string | number | bigint | boolean | undefined;
+  readonly #prefix: string;
+  readonly #suffix: string;
+
+  constructor(entry: WantedEntry) {
+    const { equals, prefix, suffix }: WantedText = typeof entry === "object" ? entry : {};
+    this.#exact = typeof entry === "object" ? equals : entry;
+    this.#prefix = prefix ?? "";
+    this.#suffix = suffix ?? "";
+    this.#type = typeName(this.#exact ?? "");
+    this.text = textOf(this.#exact, prefix, suffix);
+  }
+
+  /** Whether a text is it. */
+  isText(text: string): boolean {
+    if (this.#exact !== undefined) return text === this.#exact;
+    if (text.length < this.#prefix.length + this.#suffix.length) return false;
+    return text.startsWith(this.#prefix) && text.endsWith(this.#suffix);
+  }
+
+  /** Whether one of some texts is it. */
+  isAmong(texts: readonly string[] | Unknown): Truth {
+    if (texts instanceof Unknown) return texts;
+    return typeof this.#exact === "string" ? texts.includes(this.#exact) : texts.some((text) => this.isText(text));
+  }
+
+  /**
+   * Whether a claim is it, or is a list that holds it. A value of another type is neither it nor something else: an
+   * issuer that writes `"true"` for true would pass by a rule that denies true.
+   */
+  isClaim(value: unknown, claim: string): Truth {
+    if (value === undefined || value instanceof Unknown) return value ?? false;
+    if (!Array.isArray(value)) return this.#isValue(value, claim);
+    let truth: Truth = false;
+    for (const member of value) {
+      const found = member === null ? false : this.#isValue(member, claim);
+      if (found === true) return true;
+      if (found !== false) truth = found;
+    }
+    return truth;
+  }
+
+  #isValue(value: unknown, claim: string): Truth {
+    const type = typeName(value);
+    if (type !== this.#type) return new Unknown(claim, `${type}, which is compared with ${this.#type}`);
+    if (typeof value === "string") return this.isText(value);
+    // biome-ignore lint/suspicious/noDoubleEquals: a number and a bigint of one value are one, and are compared exactly
+    return value == this.#exact;
+  }
+}
+
+function textOf(exact: string | number | bigint | boolean | undefined, prefix?: string, suffix?: string): string {
+  if (exact !== undefined) return typeof exact === "string" ? JSON.stringify(exact) : String(exact);
+  const parts = [prefix === undefined ? [] : `beginning with ${JSON.stringify(prefix)}`];
+  return [...parts, suffix === undefined ? [] : `ending in ${JSON.stringify(suffix)}`].flat().join(" and ");
+}
