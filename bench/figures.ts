@@ -1,6 +1,7 @@
 import { FLOOR } from "./contestants/floor.ts";
 import { PLAIN } from "./contestants/handwritten.ts";
 import { OAUTH2_PROXY } from "./contestants/oauth2-proxy.ts";
+import { ALGORITHMS } from "./issuer.ts";
 import { type Column, column, median, type Report } from "./results.ts";
 import { CACHED_MEMORY, START_TIME } from "./sections/footprint.ts";
 import { FLOOD, HALF, QUARTER } from "./sections/latency.ts";
@@ -14,6 +15,9 @@ import {
   HAPROXY_GO_CONSTANT,
   headersScenario,
   JWT_VERIFY,
+  MANY,
+  OTHER,
+  OTHER_COLD,
   routesScenario,
   SHARED,
   SHARED_ROUTES,
@@ -51,6 +55,7 @@ export function figuresOf(report: Report): readonly Figure[] {
     ...coldFigures(cell),
     ...otherFigures(cell, report),
     ...workerFigures(cell, report),
+    ...versionFigures(cell),
   ];
 }
 
@@ -99,6 +104,25 @@ function coldFigures(cell: Cell): readonly Figure[] {
     const reached = ratio(cold(COLD), cold(GO_VERIFY));
     return { what: `cold CPU ${algorithm}, agent / golang-jwt`, must: musts[algorithm], goal: 1, reached };
   });
+}
+
+/** Only where another version was given. */
+function versionFigures(cell: Cell): readonly Figure[] {
+  const figure = (what: string, scenario: string, ours: { readonly name: string }, other: typeof ours): Figure => {
+    const agent = (contestant: typeof ours) => cell("versions", scenario, contestant, "agent");
+    return {
+      what: `CPU, agent / the other version's, ${what}`,
+      must: 1.03,
+      goal: 1,
+      reached: ratio(agent(ours), agent(other)),
+    };
+  };
+  const figures = [
+    figure(WARM, WARM, COUNTERSIGN, OTHER),
+    figure(MANY, MANY, COUNTERSIGN, OTHER),
+    ...ALGORITHMS.map((algorithm) => figure(`cold ${algorithm}`, coldScenario(algorithm), COLD, OTHER_COLD)),
+  ];
+  return figures.filter(({ reached }) => reached !== undefined);
 }
 
 function otherFigures(cell: Cell, report: Report): readonly Figure[] {

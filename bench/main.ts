@@ -10,7 +10,7 @@ import { Field, measureRows, type Options, type Row } from "./rounds.ts";
 import { measureEvents } from "./sections/events.ts";
 import { measureFootprint } from "./sections/footprint.ts";
 import { measureLatency } from "./sections/latency.ts";
-import { coldRows, manyRows, policyRows, warmRows } from "./sections/throughput.ts";
+import { coldRows, manyRows, policyRows, versionRows, warmRows } from "./sections/throughput.ts";
 import { measureWorkers } from "./sections/workers.ts";
 import { closeStage, openStage } from "./stage.ts";
 import { asText, tablesOf } from "./tables.ts";
@@ -65,6 +65,8 @@ async function measureSection(field: Field, section: Section, options: BenchOpti
       return await measure(manyRows());
     case "cold":
       return await measure(coldRows());
+    case "versions":
+      return await measure(versionRows());
     case "policies":
       return await measure(policyRows());
     case "latency":

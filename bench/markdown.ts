@@ -38,7 +38,7 @@ function machine(): string {
 
 /** How much of the benchmark a run was. */
 export function extent({ rounds, seconds, sections }: Pick<BenchOptions, "rounds" | "seconds" | "sections">): string {
-  const left = SECTIONS.filter((section) => !sections.includes(section));
+  const left = SECTIONS.filter((section) => section !== "versions" && !sections.includes(section));
   const rest = left.length === 0 ? "" : `; not measured: ${left.join(", ")}`;
   return `Rounds: ${rounds}, of ${seconds} s each. Sections: ${sections.join(", ")}${rest}.`;
 }

@@ -2,7 +2,17 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { Given } from "./stage.ts";
 
-export const SECTIONS = ["warm", "many", "cold", "policies", "latency", "events", "workers", "footprint"] as const;
+export const SECTIONS = [
+  "warm",
+  "many",
+  "cold",
+  "policies",
+  "latency",
+  "events",
+  "workers",
+  "footprint",
+  "versions",
+] as const;
 export type Section = (typeof SECTIONS)[number];
 
 export const USAGE = `npm run bench -- [options]
@@ -12,6 +22,7 @@ export const USAGE = `npm run bench -- [options]
   --connections N          of the warm section; repeatable (1, 64, 512)
   --criteo PATH            a built github.com/criteo/haproxy-spoe-auth, to be measured too
   --oauth2-proxy PATH      a built oauth2-proxy, with --lua DIR: auth-request.lua, haproxy-lua-http.lua and json.lua
+  --beside PATH            dist/agent/main.js of another version of Countersign, for the section versions
   --rounds N               interleaved rounds; the table has their medians (5)
   --seconds N              of load in each measurement (3)
   --quick                  a look at whether it works: 1 round of 1 second, section warm, 1 connection
@@ -44,6 +55,7 @@ export function optionsOf(args: readonly string[]): BenchOptions {
       criteo: { type: "string" },
       "oauth2-proxy": { type: "string" },
       lua: { type: "string" },
+      beside: { type: "string" },
       rounds: { type: "string" },
       seconds: { type: "string" },
       quick: { type: "boolean", default: false },
@@ -53,7 +65,9 @@ export function optionsOf(args: readonly string[]): BenchOptions {
     },
   });
   const { quick, haproxy, json, markdown, help } = values;
-  const sections = values.section ?? (quick ? ["warm"] : SECTIONS);
+  const sections =
+    values.section ??
+    (quick ? ["warm"] : SECTIONS.filter((name) => name !== "versions" || values.beside !== undefined));
   const connections = values.connections ?? (quick ? ["1"] : ["1", "64", "512"]);
   return {
     ...{ haproxy, json, markdown, help },
@@ -61,6 +75,7 @@ export function optionsOf(args: readonly string[]): BenchOptions {
       criteo: absolute(values.criteo),
       oauth2Proxy: absolute(values["oauth2-proxy"]),
       lua: absolute(values.lua),
+      beside: absolute(values.beside),
     },
     cores: wholeNumber("cores", values.cores, 2) === 2 ? 2 : 1,
     sections: sections.map(sectionOf),

@@ -10,6 +10,8 @@ export interface Given {
   readonly criteo: string | undefined;
   readonly oauth2Proxy: string | undefined;
   readonly lua: string | undefined;
+  /** The main.js of another version of Countersign. */
+  readonly beside: string | undefined;
 }
 
 /** What all contestants of a run share, one HAProxy version at a time. */

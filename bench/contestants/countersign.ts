@@ -1,5 +1,5 @@
 import { accepts } from "../processes.ts";
-import type { Contestant, Stage, Subject } from "../stage.ts";
+import { type Contestant, Missing, type Stage, type Subject } from "../stage.ts";
 import { COUNTERSIGN, type Configured, configure, startGenerated, type Variant } from "./generated.ts";
 
 /** A running Countersign, with what the scenarios need to disturb it. */
@@ -28,9 +28,23 @@ export function countersign(name: string, difference: Partial<Variant> = {}): Co
   };
 }
 
+/** Another version of Countersign, with HAProxy's files as it generates them. */
+export function otherVersion(name: string, difference: Partial<Variant> = {}): Contestant {
+  return {
+    name,
+    async start(stage) {
+      const { beside } = stage.given;
+      if (beside === undefined) throw new Missing("give --beside, the dist/agent/main.js of another version");
+      const configured = await configure(stage, { ...BASE, ...difference, name }, beside);
+      const agent = await serve(stage, configured, beside);
+      return { agent, port: configured.port, haproxy: await startGenerated(stage, configured) };
+    },
+  };
+}
+
 /** Starts the agent and waits until it says that it is ready. */
-export async function serve(stage: Stage, { file, admin }: Configured) {
-  const agent = stage.processes.start(process.execPath, [COUNTERSIGN, "serve", "--config", file]);
+export async function serve(stage: Stage, { file, admin }: Configured, program = COUNTERSIGN) {
+  const agent = stage.processes.start(process.execPath, [program, "serve", "--config", file]);
   await agent.until(() => ready(admin));
   return agent;
 }

@@ -78,8 +78,12 @@ const run = promisify(execFile);
 /** The command line of `countersign`: the built agent where there is one. */
 export const COUNTERSIGN = existsSync(BUILT) ? BUILT : join(ROOT, "agent/main.ts");
 
-/** Writes configuration and policies, and has Countersign generate HAProxy's side, as a user would. */
-export async function configure(stage: Stage, variant: Variant): Promise<Configured> {
+/**
+ * Writes configuration and policies, and has Countersign generate HAProxy's side, as a user would.
+ *
+ * @param program the command line of the version that does it
+ */
+export async function configure(stage: Stage, variant: Variant, program = COUNTERSIGN): Promise<Configured> {
   const folder = folderOf(stage, variant.name);
   const spop =
     variant.transport === "unix" ? { path: join(folder, "spop.sock") } : { host: "127.0.0.1", port: await freePort() };
@@ -89,7 +93,7 @@ export async function configure(stage: Stage, variant: Variant): Promise<Configu
   writeFileSync(file, configuration(stage, variant, configured));
   writeFileSync(join(folder, "policies/orders.yaml"), policy(variant));
   writeFileSync(join(folder, "threads.cfg"), `global\n    nbthread ${stage.cores}\n`);
-  await run(process.execPath, [COUNTERSIGN, "generate", "haproxy", "--config", file, "--output", folder]);
+  await run(process.execPath, [program, "generate", "haproxy", "--config", file, "--output", folder]);
   return configured;
 }
 

@@ -1,4 +1,4 @@
-import { countersign } from "../contestants/countersign.ts";
+import { countersign, otherVersion } from "../contestants/countersign.ts";
 import { COOKIE, CRITEO } from "../contestants/criteo.ts";
 import { FLOOR } from "../contestants/floor.ts";
 import { haproxyGo, spoeGo } from "../contestants/go.ts";
@@ -14,6 +14,8 @@ export const CONNECTIONS = 64;
 
 export const COUNTERSIGN = countersign("countersign");
 export const COLD = countersign("countersign, cold", { identities: COLD_IDENTITIES });
+export const OTHER = otherVersion("countersign, the other version");
+export const OTHER_COLD = otherVersion("countersign, the other version, cold", { identities: COLD_IDENTITIES });
 export const JWT_VERIFY = jwtVerify("RS256");
 export const GO_CONSTANT = spoeGo("constant");
 export const GO_VERIFY = spoeGo("verify");
@@ -23,6 +25,7 @@ const HAPROXY_GO_VERIFY = haproxyGo("verify");
 const HAPROXY_GO_CACHE = haproxyGo("cache");
 
 export const WARM = "one warm token";
+export const MANY = "10,000 warm tokens";
 export const coldScenario = (algorithm: Algorithm) => `every token new, ${algorithm}`;
 export const routesScenario = (n: number) => `${n.toLocaleString("en")} routes`;
 export const SHARED = "10,000 routes of 100 services at ten hosts";
@@ -58,9 +61,7 @@ export function warmRows(connections: readonly number[]): readonly Row[] {
 /** More identities than fit the processor's caches. */
 export function manyRows(): readonly Row[] {
   const many = tokens(10_000, "RS256");
-  return [PLAIN, COUNTERSIGN, GO_CACHE, HAPROXY_GO_CACHE].map((contestant) =>
-    row(contestant, "10,000 warm tokens", many),
-  );
+  return [PLAIN, COUNTERSIGN, GO_CACHE, HAPROXY_GO_CACHE].map((contestant) => row(contestant, MANY, many));
 }
 
 /** Every token is new to the agent. */
@@ -71,6 +72,19 @@ export function coldRows(): readonly Row[] {
       return row(contestant, coldScenario(algorithm), traffic);
     });
   });
+}
+
+/** Two versions of Countersign and nothing else, so that little time lies between what is compared. */
+export function versionRows(): readonly Row[] {
+  const many = tokens(10_000, "RS256");
+  return [
+    ...[COUNTERSIGN, OTHER].map((contestant) => row(contestant, WARM, ONE_TOKEN)),
+    ...[COUNTERSIGN, OTHER].map((contestant) => row(contestant, MANY, many)),
+    ...ALGORITHMS.flatMap((algorithm) => {
+      const traffic = cold(algorithm);
+      return [COLD, OTHER_COLD].map((contestant) => row(contestant, coldScenario(algorithm), traffic));
+    }),
+  ];
 }
 
 /** What the policies ask for. */
