@@ -1,5 +1,5 @@
-import { keepDebuggerClosed } from "./debugger.ts";
-import { Signals } from "./signals.ts";
+import { keepDebuggerClosed } from "./processes/debugger.ts";
+import { Signals } from "./processes/signals.ts";
 
 // All that follows takes some hundred milliseconds to load from source, and signals may come meanwhile.
 keepDebuggerClosed();

@@ -5,7 +5,7 @@ import { licencesOf } from "./licences.ts";
 import { compiledValidators } from "./validators.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
-const SCHEMAS = globSync("{agent,policies}/*.schema.json", { cwd: ROOT }).sort();
+const SCHEMAS = globSync("{agent/config,policies}/*.schema.json", { cwd: ROOT }).sort();
 const WORKERS = globSync("agent/**/*-worker.ts", { cwd: ROOT });
 
 /**
@@ -33,9 +33,9 @@ export async function buildRelease(folder: string): Promise<void> {
     outdir: folder,
     outbase: ".",
     bundle: true,
-    // What entry points share is there once, directly in agent/: agent/worker-script.ts finds the others from there.
+    // What entry points share is there once, a folder below agent/: agent/threads/worker-script.ts finds the others from there.
     splitting: true,
-    chunkNames: "agent/[name]-[hash]",
+    chunkNames: "agent/shared/[name]-[hash]",
     platform: "node",
     format: "esm",
     target: "node24",

@@ -1,5 +1,5 @@
 import { createServer } from "node:net";
-import { holderOf } from "../agent/server/holder.ts";
+import { holderOf } from "../agent/net/holder.ts";
 
 /** A port of 127.0.0.1 that somebody else listens on. */
 export interface TakenPort {

@@ -1,18 +1,18 @@
 import { buffersFor, DEFAULT_BUFSIZE } from "../../haproxy/buffers.ts";
 import type { Fault } from "../../policies/fault.ts";
-import { type Loaded, load } from "../load.ts";
-import { renderInputOf } from "../render-input.ts";
+import { type Loaded, load } from "../loading/load.ts";
+import { EXIT } from "../processes/exit.ts";
 import {
   CONFIG_OPTION,
   type Command,
   type Context,
   configOf,
-  EXIT,
   faultsText,
   JSON_OPTION,
   jsonText,
   type Options,
 } from "./command.ts";
+import { renderInputOf } from "./render-input.ts";
 
 export const CHECK: Command = {
   usage: "check [--config FILE] [--json]",

@@ -1,8 +1,9 @@
 import type { ParseArgsOptionsConfig } from "node:util";
 import { type Fault, faultText } from "../../policies/fault.ts";
-import { type Loaded, load } from "../load.ts";
-import { configFile } from "../load-config.ts";
-import type { Signals } from "../signals.ts";
+import { configFile } from "../config/load-config.ts";
+import { type Loaded, load } from "../loading/load.ts";
+import { EXIT } from "../processes/exit.ts";
+import type { Signals } from "../processes/signals.ts";
 
 /** Where a command writes, and what it knows of the world. */
 export interface Context {
@@ -15,20 +16,6 @@ export interface Context {
   readonly colours: boolean;
   readonly signals: Signals;
 }
-
-/** Exit codes, after sysexits.h. */
-export const EXIT = {
-  fine: 0,
-  /** What `check` or `test` looked at is bad. */
-  bad: 1,
-  usage: 64,
-  /** Node is too old; main.ts says it, where this file cannot be read yet. */
-  unavailable: 69,
-  bug: 70,
-  /** A file cannot be written. */
-  cannotCreate: 73,
-  configuration: 78,
-} as const;
 
 /** Options as parsed: a text, several, or a switch. */
 export type Options = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;

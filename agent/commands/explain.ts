@@ -1,19 +1,19 @@
 import { readFileSync } from "node:fs";
 import { type Explanation, explain, type Step, type Who } from "../../policies/tools/explain.ts";
 import { parseRequestLine } from "../../policies/tools/request-line.ts";
-import type { Config, OidcIssuer } from "../config.ts";
-import { credentialOf } from "../credentials.ts";
-import { get } from "../identity/fetch.ts";
+import { credentialOf } from "../answer/credentials.ts";
+import type { Config, OidcIssuer } from "../config/config.ts";
+import { get } from "../http/fetch.ts";
+import { parseObject } from "../http/json.ts";
 import { createIdentity } from "../identity/identity.ts";
-import { parseObject } from "../identity/json.ts";
 import { Pool } from "../identity/pool.ts";
 import { claimPaths, principalOf } from "../identity/principal.ts";
+import { EXIT } from "../processes/exit.ts";
 import {
   CONFIG_OPTION,
   type Command,
   CommandError,
   type Context,
-  EXIT,
   JSON_OPTION,
   jsonText,
   loadOrFail,

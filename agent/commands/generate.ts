@@ -3,13 +3,12 @@ import { join, resolve } from "node:path";
 import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { isNameable, SPOE_FILE, spoeFile } from "../../haproxy/spoe-file.ts";
-import { renderInputOf } from "../render-input.ts";
+import { EXIT } from "../processes/exit.ts";
 import {
   CONFIG_OPTION,
   type Command,
   CommandError,
   type Context,
-  EXIT,
   JSON_OPTION,
   jsonText,
   loadOrFail,
@@ -17,6 +16,7 @@ import {
   textOption,
   UsageError,
 } from "./command.ts";
+import { renderInputOf } from "./render-input.ts";
 import { writeAll } from "./write-all.ts";
 
 export const GENERATE: Command = {

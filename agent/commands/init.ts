@@ -2,16 +2,15 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { isAbsolute, join, relative } from "node:path";
 import { parseHostPattern } from "../../policies/routing/hosts.ts";
-import { discover } from "../identity/discovery.ts";
-import { FetchError, get } from "../identity/fetch.ts";
-import { proxyOfEnvironment } from "../identity/proxy.ts";
-import { type Loaded, load } from "../load.ts";
-import { renderInputOf } from "../render-input.ts";
+import { FetchError, get } from "../http/fetch.ts";
+import { proxyOfEnvironment } from "../http/proxy.ts";
+import { discover } from "../identity/oidc/discovery.ts";
+import { type Loaded, load } from "../loading/load.ts";
+import { EXIT } from "../processes/exit.ts";
 import {
   type Command,
   CommandError,
   type Context,
-  EXIT,
   faultsText,
   type Options,
   requiredOption,
@@ -19,6 +18,7 @@ import {
   UsageError,
 } from "./command.ts";
 import { haproxyFiles } from "./generate.ts";
+import { renderInputOf } from "./render-input.ts";
 import { writeAll } from "./write-all.ts";
 
 const CONFIG = "countersign.yaml";

@@ -1,8 +1,9 @@
 import { parseArgs } from "node:util";
 import { nearest } from "../../policies/source/validate.ts";
-import { VERSION } from "../version.ts";
+import { EXIT } from "../processes/exit.ts";
+import { VERSION } from "../processes/version.ts";
 import { CHECK } from "./check.ts";
-import { type Command, CommandError, type Context, EXIT, type Options, UsageError } from "./command.ts";
+import { type Command, CommandError, type Context, type Options, UsageError } from "./command.ts";
 import { EXPLAIN } from "./explain.ts";
 import { GENERATE } from "./generate.ts";
 import { INIT } from "./init.ts";

@@ -1,13 +1,13 @@
-import { Agent, type Service } from "../agent.ts";
-import { type Loaded, load } from "../load.ts";
-import type { Signals } from "../signals.ts";
+import { type Loaded, load } from "../loading/load.ts";
+import { Agent, type Service } from "../processes/agent.ts";
+import { EXIT } from "../processes/exit.ts";
+import type { Signals } from "../processes/signals.ts";
 import {
   CONFIG_OPTION,
   type Command,
   CommandError,
   type Context,
   configOf,
-  EXIT,
   faultsText,
   type Options,
 } from "./command.ts";
@@ -31,7 +31,7 @@ async function serve(_positionals: readonly string[], options: Options, context:
   // The sockets' files are nobody else's until they have their mode (server/listen.ts); others are not written.
   process.umask(0o077);
   if (await isWorker()) {
-    const { work } = await import("../workers/worker.ts");
+    const { work } = await import("../processes/workers/worker.ts");
     return await work(context.clock, context.signals);
   }
   const file = configOf(options, context);
@@ -62,7 +62,7 @@ async function isWorker(): Promise<boolean> {
 
 async function serviceOf(file: string, loaded: Loaded, context: Context, begun: number): Promise<Service> {
   if (loaded.config.workers === 1) return new Agent(file, loaded, context, begun);
-  const { Primary } = await import("../workers/primary.ts");
+  const { Primary } = await import("../processes/workers/primary.ts");
   const { policies, ...set } = loaded;
   return new Primary(file, set, context, begun);
 }

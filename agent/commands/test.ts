@@ -1,13 +1,13 @@
 import { resolve } from "node:path";
 import { type CaseResult, type RuleCoverage, runSuite } from "../../policies/tools/suite.ts";
-import { policyEnvironment } from "../load.ts";
-import { readPolicyFiles } from "../policy-files.ts";
+import { policyEnvironment } from "../loading/load.ts";
+import { readPolicyFiles } from "../loading/policy-files.ts";
+import { EXIT } from "../processes/exit.ts";
 import {
   CONFIG_OPTION,
   type Command,
   CommandError,
   type Context,
-  EXIT,
   faultsText,
   JSON_OPTION,
   jsonText,

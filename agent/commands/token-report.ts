@@ -1,12 +1,12 @@
 import type { Reason } from "../../policies/decision.ts";
 import { Unknown } from "../../policies/unknown.ts";
-import type { OidcIssuer } from "../config.ts";
-import { stringsOf } from "../identity/claims.ts";
-import { parseObject } from "../identity/json.ts";
-import type { KeyView } from "../identity/keys.ts";
+import type { OidcIssuer } from "../config/config.ts";
+import { parseObject } from "../http/json.ts";
+import { stringsOf } from "../identity/jwt/claims.ts";
+import type { Refusal } from "../identity/jwt/refusal.ts";
+import { isCanonical } from "../identity/jwt/token.ts";
+import type { KeyView } from "../identity/oidc/keys.ts";
 import { nameOf, sourcesOf, valueAt } from "../identity/principal.ts";
-import type { Refusal } from "../identity/refusal.ts";
-import { isCanonical } from "../identity/token.ts";
 import { plainText } from "../telemetry/safe-text.ts";
 import { adviceFor, type Topic } from "./providers.ts";
 

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { headerNameFault } from "../../policies/judging/headers.ts";
-import type { HaproxyConfig } from "../config.ts";
 import { readBackends } from "./backends.ts";
+import type { HaproxyConfig } from "./config.ts";
 import type { Section } from "./section.ts";
 
 /** Headers that clients, browsers and HAProxy cannot do without: all that begins like identity headers is deleted. */

@@ -1,9 +1,9 @@
 import { X509Certificate } from "node:crypto";
 import { dirname, resolve } from "node:path";
 import { getCACertificates } from "node:tls";
-import type { OidcIssuer } from "../config.ts";
-import { isLoopback } from "../identity/fetch.ts";
-import { type ForwardProxy, parseProxy, proxyOfEnvironment } from "../identity/proxy.ts";
+import { isLoopback } from "../http/fetch.ts";
+import { type ForwardProxy, parseProxy, proxyOfEnvironment } from "../http/proxy.ts";
+import type { OidcIssuer } from "./config.ts";
 import { readKind } from "./kinds.ts";
 import { readAudiences, readClaim } from "./names.ts";
 import { readText } from "./read-file.ts";

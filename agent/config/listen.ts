@@ -1,8 +1,9 @@
 import { isIP } from "node:net";
-import type { Address, Config, SocketAddress } from "../config.ts";
-import { isLoopback } from "../identity/fetch.ts";
-import { addressText } from "../server/listen.ts";
-import { addressOf } from "../workers/addresses.ts";
+import { isLoopback } from "../http/fetch.ts";
+import type { Address, SocketAddress } from "../net/address.ts";
+import { addressOf } from "../net/addresses.ts";
+import { addressText } from "../net/listen.ts";
+import type { Config } from "./config.ts";
 import type { Section } from "./section.ts";
 
 /** How the address of a unix socket begins; HAProxy's own `unix@` is as long. */

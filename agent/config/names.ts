@@ -1,7 +1,7 @@
 import { claimPathFault, isMapping } from "../../policies/claim-path.ts";
 import { signIn } from "../../policies/signs.ts";
 import type { Path } from "../../policies/source/document.ts";
-import type { ClaimPlace, ClaimSource, WrittenPath } from "../config.ts";
+import type { ClaimPlace, ClaimSource, WrittenPath } from "./config.ts";
 import type { Section } from "./section.ts";
 
 // What a reference stood for is never shown, so the sign is not named.

@@ -1,8 +1,8 @@
 import { LRUCache } from "lru-cache";
 import type { Principal } from "../../policies/principal.ts";
-import type { Key } from "./key.ts";
-import type { OidcVerifier } from "./oidc.ts";
-import type { Refusal } from "./refusal.ts";
+import type { Key } from "./jwt/key.ts";
+import type { Refusal } from "./jwt/refusal.ts";
+import type { OidcVerifier } from "./oidc/oidc.ts";
 
 /** What verifying a token came to. */
 export type Verification = { readonly principal: Principal } | (Refusal & { readonly principal: undefined });

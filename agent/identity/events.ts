@@ -1,4 +1,4 @@
-import type { Unused } from "./key.ts";
+import type { Unused } from "./jwt/key.ts";
 
 /** What the identity part tells about itself, for metrics and the log. */
 export interface IdentityEvents {

@@ -1,18 +1,18 @@
 import { hash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { Reason } from "../../policies/decision.ts";
-import type { Config, OidcIssuer } from "../config.ts";
+import type { Config, OidcIssuer } from "../config/config.ts";
+import type { Get } from "../http/fetch.ts";
+import { Slots } from "../http/slots.ts";
 import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type Verification } from "./cache.ts";
 import type { IdentityEvents } from "./events.ts";
-import type { Get } from "./fetch.ts";
 import { InFlight, type Waiter } from "./in-flight.ts";
-import type { Unused } from "./key.ts";
-import type { KeyView, Schedule, Surroundings } from "./keys.ts";
-import { OidcVerifier, type Proof } from "./oidc.ts";
+import type { Unused } from "./jwt/key.ts";
+import { Signatures } from "./jwt/signatures.ts";
+import { bearerText, parseToken, type TokenBytes } from "./jwt/token.ts";
+import type { KeyView, Schedule, Surroundings } from "./oidc/keys.ts";
+import { OidcVerifier, type Proof } from "./oidc/oidc.ts";
 import { RecentTokens } from "./recent.ts";
-import { Signatures } from "./signatures.ts";
-import { Slots } from "./slots.ts";
-import { bearerText, parseToken, type TokenBytes } from "./token.ts";
 
 export type { IdentityEvents, Verification, Waiter };
 

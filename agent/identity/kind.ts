@@ -2,8 +2,8 @@ import { claimAt, claimPath } from "../../policies/claim-path.ts";
 import { Wanted } from "../../policies/judging/wanted.ts";
 import type { Kind } from "../../policies/principal.ts";
 import { type Truth, Unknown } from "../../policies/unknown.ts";
-import type { KindRule, OidcIssuer } from "../config.ts";
-import type { Claims } from "./claims.ts";
+import type { KindRule, OidcIssuer } from "../config/config.ts";
+import type { Claims } from "./jwt/claims.ts";
 
 interface Rule {
   readonly kind: Kind;

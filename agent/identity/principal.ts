@@ -1,11 +1,11 @@
 import { type ClaimPath, claimAt, claimPath, isMapping } from "../../policies/claim-path.ts";
 import type { Actor, Kind, Principal } from "../../policies/principal.ts";
 import { typeName, Unknown } from "../../policies/unknown.ts";
-import type { ClaimPlace, OidcIssuer } from "../config.ts";
-import { type Claims, expiryOf, isDate, malformed, missing, stringsOf } from "./claims.ts";
+import type { ClaimPlace, OidcIssuer } from "../config/config.ts";
+import { type Claims, expiryOf, isDate, malformed, missing, stringsOf } from "./jwt/claims.ts";
+import type { Refusal } from "./jwt/refusal.ts";
 import { KindRules } from "./kind.ts";
 import type { Pool } from "./pool.ts";
-import type { Refusal } from "./refusal.ts";
 
 /** Where a claim stands: the first of these that is there counts. */
 export type Sources = readonly Source[];

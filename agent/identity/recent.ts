@@ -1,4 +1,4 @@
-import type { TokenBytes } from "./token.ts";
+import type { TokenBytes } from "./jwt/token.ts";
 
 /** Slots, and the largest token that is kept in one, in bytes: half a MiB at most. */
 const SLOTS = 256;

@@ -3,8 +3,8 @@ import { AckWriter, encodeSetVar } from "../../protocol/encode.ts";
 import { FrameDecoder } from "../../protocol/frame-decoder.ts";
 import { encodeValue } from "../../protocol/value.ts";
 import { LONGEST_VARINT } from "../../protocol/varint.ts";
-import { writeActions } from "../actions.ts";
-import { type Answer, refuse } from "../authorize.ts";
+import { writeActions } from "../answer/actions.ts";
+import { type Answer, refuse } from "../answer/authorize.ts";
 import type { Observation } from "../telemetry/events.ts";
 import { FRAMES_IN_FLIGHT } from "./pipelining.ts";
 

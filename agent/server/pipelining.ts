@@ -1,8 +1,8 @@
 import type { Contract } from "../../haproxy/contract.ts";
 import type { Policies } from "../../policies/policies.ts";
-import { LARGEST_CHALLENGE } from "../challenge.ts";
-import { LARGEST_ID } from "../request.ts";
-import { LARGEST_VARIABLE } from "../variables.ts";
+import { LARGEST_CHALLENGE } from "../answer/challenge.ts";
+import { LARGEST_ID } from "../answer/request.ts";
+import { LARGEST_VARIABLE } from "../answer/variables.ts";
 
 /**
  * Frames that HAProxy 3.1 and later keeps in flight on a pipelined connection; a constant there.

@@ -1,13 +1,13 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { buffersFor } from "../../haproxy/buffers.ts";
 import { STATUS } from "../../protocol/spop.ts";
-import type { Address } from "../config.ts";
-import type { Snapshot } from "../snapshot.ts";
+import type { Snapshot } from "../answer/snapshot.ts";
+import type { Address } from "../net/address.ts";
+import { allOf, listen } from "../net/listen.ts";
 import type { ServerEvents } from "../telemetry/events.ts";
 import { Connection, type Shared } from "./connection.ts";
 import { Engines } from "./engines.ts";
 import { HalfSent, PATIENCE, type Patience } from "./half-sent.ts";
-import { allOf, listen } from "./listen.ts";
 
 /**
  * Milliseconds without a request after which a draining server believes that HAProxy has gone elsewhere. Before that

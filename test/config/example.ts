@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type LoadedConfig, loadConfig } from "../../agent/load-config.ts";
+import { type LoadedConfig, loadConfig } from "../../agent/config/load-config.ts";
 import { faultText } from "../../policies/fault.ts";
 import { AUTHORITY } from "../support/certificates.ts";
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { test } from "tap";
-import schema from "../../agent/config.schema.json" with { type: "json" };
-import { loadConfig } from "../../agent/load-config.ts";
+import schema from "../../agent/config/config.schema.json" with { type: "json" };
+import { loadConfig } from "../../agent/config/load-config.ts";
 import { faultText } from "../../policies/fault.ts";
 import { knownKeys, type Schema, schemaAt } from "../../policies/source/schema.ts";
 import { nearest } from "../../policies/source/validate.ts";

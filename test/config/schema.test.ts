@@ -1,8 +1,8 @@
 import { Ajv } from "ajv";
 import { test } from "tap";
 import { parse } from "yaml";
-import schema from "../../agent/config.schema.json" with { type: "json" };
-import { ALGORITHMS } from "../../agent/identity/signature.ts";
+import schema from "../../agent/config/config.schema.json" with { type: "json" };
+import { ALGORITHMS } from "../../agent/identity/jwt/signature.ts";
 import { versionOf } from "../../haproxy/input.ts";
 import { EVERY_KEY, SHORTEST } from "./example.ts";
 import { MISTAKES } from "./mistakes.ts";

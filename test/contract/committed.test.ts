@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { test } from "tap";
 import { command, folderOf } from "../support/serve.ts";
 
-const root = new URL("../../", import.meta.url).pathname;
+const root = new URL("../..", import.meta.url).pathname;
 
 test("the committed haproxy.cfg and SPOE file are what the generator writes for the example's policies", async (t) => {
   const folder = folderOf(t, {});

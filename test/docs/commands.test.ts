@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { test } from "tap";
-import { EXIT } from "../../agent/commands/command.ts";
 import { adviceFor, PROVIDERS } from "../../agent/commands/providers.ts";
 import { COMMANDS } from "../../agent/commands/run.ts";
+import { EXIT } from "../../agent/processes/exit.ts";
 
 const page = readFileSync(new URL("../../docs/commands.md", import.meta.url), "utf8");
 const providers = readFileSync(new URL("../../docs/providers.md", import.meta.url), "utf8");

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { test } from "tap";
 import { parse } from "yaml";
+import schema from "../../agent/config/config.schema.json" with { type: "json" };
 import type { ConfigSchema } from "../../agent/config/section.ts";
-import schema from "../../agent/config.schema.json" with { type: "json" };
 import { isLater, resolved, type Schema } from "../../policies/source/schema.ts";
 import { Files, SHORTEST } from "../config/example.ts";
 

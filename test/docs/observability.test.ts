@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { test } from "tap";
-import { type AdminState, readiness, statusReport } from "../../agent/telemetry/status.ts";
+import { type AdminState, readiness, statusReport } from "../../agent/admin/status.ts";
 import { createTelemetry } from "../../agent/telemetry/telemetry.ts";
 import { LOG_FIELDS } from "../../haproxy/access-log.ts";
 import { REASONS } from "../../policies/decision.ts";

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { test } from "tap";
 
-const root = new URL("../../", import.meta.url);
+const root = new URL("../..", import.meta.url);
 const page = readFileSync(new URL("docs/policies.md", root), "utf8");
 const { properties, definitions } = JSON.parse(readFileSync(new URL("policies/policy-file.schema.json", root), "utf8"));
 

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { test } from "tap";
-import { workerMetrics } from "../../agent/workers/merge.ts";
+import { workerMetrics } from "../../agent/processes/workers/merge.ts";
 
 const page = readFileSync(new URL("../../docs/workers.md", import.meta.url), "utf8");
 

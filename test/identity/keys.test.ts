@@ -1,7 +1,7 @@
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign as signBytes } from "node:crypto";
 import { type Test, test } from "tap";
-import type { Get } from "../../agent/identity/fetch.ts";
-import { isRoca } from "../../agent/identity/roca.ts";
+import type { Get } from "../../agent/http/fetch.ts";
+import { isRoca } from "../../agent/identity/jwt/roca.ts";
 import { type Behaviour, reply, startFront } from "../../demo/front.ts";
 import { startProvider } from "../../demo/provider.ts";
 import { oidcIssuer, startIdentity } from "../support/identity.ts";

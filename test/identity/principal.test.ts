@@ -1,6 +1,6 @@
 import { test } from "tap";
-import type { OidcIssuer } from "../../agent/config.ts";
-import { faultOf, malformed, missing } from "../../agent/identity/claims.ts";
+import type { OidcIssuer } from "../../agent/config/config.ts";
+import { faultOf, malformed, missing } from "../../agent/identity/jwt/claims.ts";
 import { Pool } from "../../agent/identity/pool.ts";
 import { claimPaths, principalOf } from "../../agent/identity/principal.ts";
 import { Unknown } from "../../policies/unknown.ts";

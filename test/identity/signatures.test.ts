@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { CompactSign, compactVerify, importJWK, type JWK } from "jose";
 import { test } from "tap";
-import { importKey, type Key } from "../../agent/identity/key.ts";
-import { ALGORITHMS } from "../../agent/identity/signature.ts";
-import { Signatures } from "../../agent/identity/signatures.ts";
-import { parseToken } from "../../agent/identity/token.ts";
+import { importKey, type Key } from "../../agent/identity/jwt/key.ts";
+import { ALGORITHMS } from "../../agent/identity/jwt/signature.ts";
+import { Signatures } from "../../agent/identity/jwt/signatures.ts";
+import { parseToken } from "../../agent/identity/jwt/token.ts";
 import { oidcIssuer, startIdentity } from "../support/identity.ts";
 import { folderOf } from "../support/serve.ts";
 import { newKit } from "./forge.ts";
@@ -233,7 +233,7 @@ test("a thread that ends takes no check with it unanswered, and comes back", asy
 
 /** The thread's own script, but the first time it ends at the first message. */
 function dyingOnce(flag: string): URL {
-  const thread = new URL("../../agent/identity/signature-worker.ts", import.meta.url);
+  const thread = new URL("../../agent/identity/jwt/signature-worker.ts", import.meta.url);
   return new URL(`data:text/javascript,
     import { existsSync, writeFileSync } from "node:fs";
     import { parentPort } from "node:worker_threads";
@@ -248,7 +248,7 @@ function dyingOnce(flag: string): URL {
 test("the thread has started when it can check, and not when it only runs", async (t) => {
   const folder = folderOf(t, {});
   const [runs, go] = [join(folder, "runs"), join(folder, "go")];
-  const thread = new URL("../../agent/identity/signature-worker.ts", import.meta.url);
+  const thread = new URL("../../agent/identity/jwt/signature-worker.ts", import.meta.url);
   const signatures = new Signatures(
     new URL(`data:text/javascript,
       import { existsSync, writeFileSync } from "node:fs";

@@ -1,5 +1,5 @@
 import { test } from "tap";
-import { parseObject } from "../../agent/identity/json.ts";
+import { parseObject } from "../../agent/http/json.ts";
 import { compileChecked, compilePolicies } from "../../policies/compile/compile.ts";
 import type { Principal } from "../../policies/principal.ts";
 import { Unknown } from "../../policies/unknown.ts";

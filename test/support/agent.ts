@@ -1,10 +1,10 @@
 import type { Test } from "tap";
-import type { Config } from "../../agent/config.ts";
+import type { Snapshot } from "../../agent/answer/snapshot.ts";
+import type { Config } from "../../agent/config/config.ts";
 import type { Identity, Verification, Waiter } from "../../agent/identity/identity.ts";
-import { bearerText } from "../../agent/identity/token.ts";
+import { bearerText } from "../../agent/identity/jwt/token.ts";
 import type { Patience } from "../../agent/server/half-sent.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
-import type { Snapshot } from "../../agent/snapshot.ts";
 import type { Observation, ServerEvents } from "../../agent/telemetry/events.ts";
 import type { Decision } from "../../policies/decision.ts";
 import type { Policies, Route } from "../../policies/policies.ts";

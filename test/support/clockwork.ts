@@ -1,4 +1,4 @@
-import type { Schedule } from "../../agent/identity/keys.ts";
+import type { Schedule } from "../../agent/identity/oidc/keys.ts";
 
 /** A clock and its timers, moved by the test alone. */
 export class Clockwork {

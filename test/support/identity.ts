@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
-import type { OidcIssuer } from "../../agent/config.ts";
-import { type Get, get } from "../../agent/identity/fetch.ts";
+import type { OidcIssuer } from "../../agent/config/config.ts";
+import { type Get, get } from "../../agent/http/fetch.ts";
 import { createIdentity, type Identity, type IdentityEvents } from "../../agent/identity/identity.ts";
 import { Clockwork } from "./clockwork.ts";
 

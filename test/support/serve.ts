@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import type { Test } from "tap";
 import { run } from "../../agent/commands/run.ts";
-import { Signals } from "../../agent/signals.ts";
+import { Signals } from "../../agent/processes/signals.ts";
 import { freePort } from "./haproxy.ts";
 
 /** The agent's command line. */

@@ -1,6 +1,6 @@
 import { test } from "tap";
-import type { JudgeState } from "../../agent/telemetry/status.ts";
-import { mergedState } from "../../agent/workers/merge.ts";
+import type { JudgeState } from "../../agent/admin/status.ts";
+import { mergedState } from "../../agent/processes/workers/merge.ts";
 import { NOON } from "../support/telemetry.ts";
 
 const ISSUER = { name: "okta", issuer: "https://okta.test", unused: [], failedAt: undefined, error: undefined };

@@ -1,0 +1,123 @@
+/** What the thread of admin.ts runs: connections, HTTP, and the agent's pages for whoever asks. */
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type Socket } from "node:net";
+import { parentPort, workerData } from "node:worker_threads";
+import { listen } from "../net/listen.ts";
+import { standBack } from "../threads/stand-back.ts";
+import { type Begin, PAGES, type Page, type PageName, type Rendered, type Told } from "./admin-messages.ts";
+import { OneRequest } from "./one-request.ts";
+import { SharedPage } from "./shared-page.ts";
+
+/** Probes, scrapers and somebody with curl; one more, and the oldest is closed. */
+const MOST_CONNECTIONS = 256;
+/** Milliseconds in which the agent has to answer; several workers report within 500. */
+const ANSWER_LIMIT = 2_000;
+const LARGEST_HEAD = 8 * 1024;
+const END_OF_HEAD = "\r\n\r\n";
+
+const NO_ANSWER: Page = { status: 503, type: "text/plain; charset=utf-8", body: "the agent does not answer\n" };
+const UNKNOWN: Page = text(404, "there are /live, /ready, /metrics and /status");
+const NOT_ALLOWED: Page = text(405, "GET or HEAD only");
+
+const { address, limit } = workerData as Begin;
+const asked = new Map<PageName, (page: Page) => void>();
+const pages = new Map(
+  PAGES.map((name) => [
+    `/${name}`,
+    new SharedPage(
+      () => ask(name),
+      () => performance.now(),
+    ),
+  ]),
+);
+/** The oldest first. */
+const connections = new Set<Socket>();
+
+function tell(told: Told): void {
+  parentPort?.postMessage(told);
+}
+
+/** A page of the agent's, or that there is none in time. */
+function ask(name: PageName): Promise<Page> {
+  return new Promise((resolve) => {
+    const late = setTimeout(resolve, ANSWER_LIMIT, NO_ANSWER);
+    asked.set(name, (page) => {
+      clearTimeout(late);
+      resolve(page);
+    });
+    tell({ kind: "asked", name });
+  });
+}
+
+/**
+ * Reads the head of one request, and hands it to node:http without what follows: whatever else a client sends, a
+ * connection has one request and one answer.
+ */
+function accept(socket: Socket): void {
+  makeRoom();
+  connections.add(socket);
+  const late = setTimeout(() => socket.destroy(), limit);
+  socket.on("error", () => {});
+  socket.on("close", () => {
+    clearTimeout(late);
+    connections.delete(socket);
+  });
+  let head = Buffer.alloc(0);
+  const read = (chunk: Buffer) => {
+    head = Buffer.concat([head, chunk]);
+    const end = head.indexOf(END_OF_HEAD);
+    if (end < 0 && head.length <= LARGEST_HEAD) return;
+    socket.off("data", read).off("end", ended);
+    http.emit("connection", new OneRequest(end < 0 ? head : head.subarray(0, end + END_OF_HEAD.length), socket));
+  };
+  const ended = () => socket.destroy();
+  socket.on("data", read).on("end", ended);
+}
+
+function makeRoom(): void {
+  const [oldest] = connections;
+  if (connections.size < MOST_CONNECTIONS || oldest === undefined) return;
+  connections.delete(oldest);
+  oldest.destroy();
+}
+
+const http = createHttpServer({ maxHeaderSize: LARGEST_HEAD }, (request, response) => {
+  void pageFor(request).then((page) => send(request, response, page));
+});
+
+async function pageFor({ method, url = "" }: IncomingMessage): Promise<Page> {
+  if (method !== "GET" && method !== "HEAD") return NOT_ALLOWED;
+  const [path = ""] = url.split("?", 1);
+  return (await pages.get(path)?.get()) ?? UNKNOWN;
+}
+
+function send(request: IncomingMessage, response: ServerResponse, { status, type, body }: Page): void {
+  response.statusCode = status;
+  response.shouldKeepAlive = false;
+  response.setHeader("content-type", type);
+  response.setHeader("content-length", Buffer.byteLength(body));
+  response.setHeader("cache-control", "no-store");
+  response.setHeader("x-content-type-options", "nosniff");
+  if (status === NOT_ALLOWED.status) response.setHeader("allow", "GET, HEAD");
+  response.end(request.method === "HEAD" ? undefined : body);
+}
+
+function text(status: number, body: string): Page {
+  return { status, type: "text/plain; charset=utf-8", body: `${body}\n` };
+}
+
+async function begin(): Promise<void> {
+  const server = createServer({ allowHalfOpen: true }, accept);
+  try {
+    await listen(server, address);
+  } catch (error) {
+    tell({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
+    return;
+  }
+  const bound = server.address();
+  tell({ kind: "listening", port: typeof bound === "object" ? bound?.port : undefined });
+}
+
+standBack();
+parentPort?.on("message", ({ name, page }: Rendered) => asked.get(name)?.(page));
+await begin();

@@ -1,0 +1,97 @@
+import type { Backend } from "../../haproxy/input.ts";
+import type { WantedEntry } from "../../policies/judging/wanted.ts";
+import type { Kind } from "../../policies/principal.ts";
+import type { Address } from "../net/address.ts";
+
+/** The agent's configuration, checked and with all defaults filled in. Durations are milliseconds, sizes bytes. */
+export interface Config {
+  /** Absolute path of the file it was read from. */
+  readonly file: string;
+  readonly listen: { readonly spop: readonly Address[]; readonly admin: Address | undefined };
+  /** Processes that answer HAProxy, each at addresses of its own; one answers in the agent's first process. */
+  readonly workers: number;
+  /** Absolute paths of files and directories. */
+  readonly policies: readonly string[];
+  readonly issuers: readonly OidcIssuer[];
+  readonly haproxy: HaproxyConfig;
+  /** Time for the agent's own answer; HAProxy waits 100 ms longer. */
+  readonly deadline: number;
+  readonly cache: { readonly identities: number; readonly lifetime: number; readonly refusals: number };
+  readonly limits: {
+    readonly token: number;
+    readonly connections: number;
+    readonly inFlight: number;
+    readonly fetches: number;
+  };
+  readonly log: {
+    readonly level: "debug" | "info" | "warn" | "error";
+    readonly decisions: "all" | "refused";
+    readonly destination: "stdout" | "stderr";
+  };
+}
+
+/** What the generator of haproxy.cfg needs to know. */
+export interface HaproxyConfig {
+  readonly version: string;
+  readonly identityPrefix: string;
+  readonly bind: readonly string[];
+  readonly client: {
+    readonly from: "connection" | "proxy-protocol" | "x-forwarded-for";
+    readonly trusted: readonly string[];
+  };
+  readonly scheme: "http" | "https";
+  /** What HAProxy's access log tells of a principal beside its subject. */
+  readonly accessLog: readonly ("issuer" | "kind" | "client" | "actor")[];
+  /** By name; those that the reader's own haproxy.cfg has are without servers. */
+  readonly backends: Readonly<Record<string, Omit<Backend, "name">>>;
+}
+
+/** A claim's path, as a dotted text or a list of names. */
+export type WrittenPath = string | readonly string[];
+
+/** Where a claim stands: at a path; as the keys of the mapping there; or at the first place that has one. */
+export type ClaimPlace = ClaimSource | { readonly first: readonly ClaimSource[] };
+export type ClaimSource = WrittenPath | { readonly keysOf: WrittenPath };
+
+/** One way of telling a kind by the form of a token: all of these claims must be so. */
+export interface KindRule {
+  readonly kind: Kind;
+  readonly claims: readonly { readonly path: string; readonly wanted: WantedEntry | { readonly present: boolean } }[];
+}
+
+/** An OpenID Connect provider whose JWT access tokens are verified by its published keys. */
+export interface OidcIssuer {
+  readonly name: string;
+  readonly type: "oidc";
+  /** The tokens' `iss`, byte for byte. */
+  readonly issuer: string;
+  readonly audiences: readonly string[];
+  readonly algorithms: readonly string[];
+  /** Where its claims stand. */
+  readonly claims: {
+    readonly subject: ClaimPlace;
+    readonly groups: ClaimPlace;
+    readonly scopes: ClaimPlace;
+    readonly kind: ClaimPlace | undefined;
+    readonly client: ClaimPlace | undefined;
+  };
+  /** What a principal is where neither a claim nor a rule says it. */
+  readonly kind: Kind;
+  readonly kindRules: readonly KindRule[];
+  readonly tokenTypes: readonly string[];
+  /** Whether an ID token counts as an access token. */
+  readonly idTokens: "refuse" | "accept";
+  readonly clockTolerance: number;
+  readonly keys: {
+    readonly refresh: number;
+    readonly cooldown: number;
+    readonly maxStale: number;
+    readonly maxSize: number;
+    /** For discovery and keys together. */
+    readonly timeout: number;
+  };
+  /** PEM text of the certificate authorities to trust instead of those that Node brings. */
+  readonly ca: string | undefined;
+  /** What it is asked through; undefined for no proxy. */
+  readonly proxy: { readonly url: string; readonly except: readonly string[] } | undefined;
+}

@@ -1,0 +1,104 @@
+import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { dirname, resolve } from "node:path";
+import type { Fault } from "../../policies/fault.ts";
+import { readDocument } from "../../policies/source/document.ts";
+import { schemaFaults } from "../../policies/source/validate.ts";
+import schema from "./config.schema.json" with { type: "json" };
+import type { Config } from "./config.ts";
+import { readHaproxy } from "./haproxy.ts";
+import { readIssuers } from "./issuers.ts";
+import { readListen } from "./listen.ts";
+import { readText } from "./read-file.ts";
+import { type Reading, Section } from "./section.ts";
+import { type Environment, substitute } from "./substitute.ts";
+
+/** Where the configuration is looked for when nobody names it, in this order. */
+export const CONFIG_PLACES: readonly string[] = ["countersign.yaml", "/etc/countersign/countersign.yaml"];
+export const CONFIG_VARIABLE = "COUNTERSIGN_CONFIG";
+
+const LARGEST = 1 << 20;
+const MOST_WORKERS = 64;
+
+/** A configuration, or all that is wrong with it; and every file that was read for it, to be watched. */
+export type LoadedConfig = { readonly files: readonly string[] } & (
+  | { readonly config: Config; readonly warnings: readonly Fault[] }
+  | { readonly faults: readonly Fault[] }
+);
+
+/** The configuration file to use: what `--config` names, else the environment, else the first of CONFIG_PLACES there is. */
+export function configFile(named: string | undefined, environment: Environment): string | { readonly fault: string } {
+  const file = named || environment[CONFIG_VARIABLE] || CONFIG_PLACES.find((place) => existsSync(place));
+  if (file !== undefined) return file;
+  const places = CONFIG_PLACES.join(" and ");
+  return { fault: `no configuration: --config and ${CONFIG_VARIABLE} name none, and there is no ${places}` };
+}
+
+/**
+ * Reads and checks a configuration file, and every file it refers to except policies.
+ *
+ * @param environment what `${env:NAME}` is taken from, and HTTPS_PROXY
+ */
+export function loadConfig(file: string, environment: Environment): LoadedConfig {
+  const path = resolve(file);
+  const read = readText(path, LARGEST);
+  if ("problem" in read) {
+    const right = "a readable configuration file; `countersign init` writes one";
+    return {
+      files: [path],
+      faults: [{ file, line: 1, column: 1, found: `it cannot be read: ${read.problem}`, right }],
+    };
+  }
+  const written = readDocument(file, read.text);
+  if (!("value" in written)) return { files: [path], faults: written };
+  const { document, faults, files } = substitute(written, environment, dirname(path));
+  const reading: Reading = { document, schema, faults: [], warnings: [], files: [path, ...files] };
+  const config = readConfig(path, new Section(reading, [], document.value), environment);
+  const found = inOrder([faults, schemaFaults(document, schema), ...reading.faults.map((fault) => [fault])]);
+  if (found.length > 0) return { files: reading.files, faults: found };
+  return { files: reading.files, config, warnings: inOrder([reading.warnings]) };
+}
+
+function readConfig(file: string, root: Section, environment: Environment): Config {
+  const [cache, limits, log] = [root.section("cache"), root.section("limits"), root.section("log")];
+  const workers = readWorkers(root);
+  return {
+    file,
+    listen: readListen(root.section("listen"), workers),
+    workers,
+    policies: root.texts("policies").map((path) => resolve(dirname(file), path)),
+    issuers: readIssuers(root.section("issuers"), environment),
+    haproxy: readHaproxy(root.section("haproxy")),
+    deadline: root.milliseconds("deadline"),
+    cache: {
+      identities: cache.number("identities"),
+      lifetime: cache.milliseconds("lifetime"),
+      refusals: cache.number("refusals"),
+    },
+    limits: {
+      token: limits.bytes("token"),
+      connections: limits.number("connections"),
+      inFlight: limits.number("in_flight"),
+      fetches: limits.number("fetches"),
+    },
+    log: {
+      level: log.choice<Config["log"]["level"]>("level"),
+      decisions: log.choice<Config["log"]["decisions"]>("decisions"),
+      destination: log.choice<Config["log"]["destination"]>("destination"),
+    },
+  };
+}
+
+function readWorkers(root: Section): number {
+  return root.text("workers") === "auto" ? Math.min(availableParallelism(), MOST_WORKERS) : root.number("workers");
+}
+
+/** Faults of a place that an earlier group has one of follow from that one. */
+function inOrder(groups: readonly (readonly Fault[])[]): readonly Fault[] {
+  const kept: Fault[] = [];
+  for (const group of groups) {
+    const places = new Set(kept.map(({ line, column }) => `${line}:${column}`));
+    kept.push(...group.filter(({ line, column }) => !places.has(`${line}:${column}`)));
+  }
+  return kept.sort((a, b) => a.line - b.line || a.column - b.column);
+}

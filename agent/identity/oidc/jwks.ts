@@ -1,0 +1,53 @@
+import { failed } from "../../http/document.ts";
+import { importKey, type Key, type Unused, unusedOf } from "../jwt/key.ts";
+
+/** What an issuer's JWKS holds for its tokens. */
+export interface Jwks {
+  /** Without two that are the same; among them those that are too weak, so that a token of theirs is told so. */
+  readonly keys: readonly Key[];
+  /** Members that no token can be checked with. */
+  readonly unused: readonly Unused[];
+}
+
+const MOST_KEYS = 100;
+/** Members that a message names. */
+const MOST_NAMED = 3;
+const LONGEST_KID = 40;
+
+/**
+ * Reads a JWKS (RFC 7517, section 5).
+ *
+ * @param document what the provider wrote
+ * @param algorithms the issuer's
+ * @throws {FetchError} where it is none, or holds more keys than allowed
+ */
+export function readJwks(url: URL, document: Record<string, unknown>, algorithms: readonly string[]): Jwks {
+  const members: unknown = document.keys;
+  if (!Array.isArray(members)) throw failed(url, "the document is not a JWKS");
+  if (members.length > MOST_KEYS) throw failed(url, `more than ${MOST_KEYS} keys`);
+  const keys = new Map<string, Key>();
+  const unused: Unused[] = [];
+  for (const member of members) {
+    const key = importKey(member, algorithms);
+    const not = "why" in key ? key : unusedOf(key);
+    if (not !== undefined) unused.push(not);
+    if ("fingerprint" in key) keys.set(key.fingerprint, key);
+  }
+  return { keys: [...keys.values()], unused };
+}
+
+/**
+ * That a JWKS has a key that a token can be checked with: only then may it take the place of the one before.
+ *
+ * @throws {FetchError} that says of the first of its members why not
+ */
+export function mustBeUsable(url: URL, { keys, unused }: Jwks): void {
+  if (keys.some(({ algorithms }) => algorithms.size > 0)) return;
+  const named = unused.slice(0, MOST_NAMED).map(({ kid, why }) => `${shown(kid)}: ${why}`);
+  const members = unused.length === 0 ? "it is empty" : named.join("; ");
+  throw failed(url, `the JWKS has no key that can be used (${members})`);
+}
+
+function shown(kid: string | undefined): string {
+  return kid === undefined ? "a key without kid" : `key ${JSON.stringify(kid.slice(0, LONGEST_KID))}`;
+}

@@ -1,0 +1,92 @@
+import { type CheckedPolicies, compilePolicies, type PolicyEnvironment } from "../../policies/compile/compile.ts";
+import type { Fault } from "../../policies/fault.ts";
+import type { CompiledPolicies } from "../../policies/judging/compiled.ts";
+import type { Config, OidcIssuer } from "../config/config.ts";
+import { loadConfig } from "../config/load-config.ts";
+import { findPolicyFiles, readPolicyFiles } from "./policy-files.ts";
+import { silentParts } from "./silence.ts";
+
+export interface Surroundings {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+}
+
+/** Configuration and policies that fit each other. */
+export interface Loaded {
+  readonly config: Config;
+  readonly policies: CompiledPolicies;
+  /** What they were compiled from. */
+  readonly checked: CheckedPolicies;
+  readonly warnings: readonly Fault[];
+  /** Of the warnings those about what says nothing: see silence.ts. */
+  readonly silent: readonly Fault[];
+  /** Files with cases for `countersign test`. */
+  readonly tests: readonly string[];
+}
+
+/** What is wrong: nothing of it is used. */
+export interface Failed {
+  readonly loaded: undefined;
+  readonly faults: readonly Fault[];
+  readonly warnings: readonly Fault[];
+}
+
+/** The same as plain data, which another thread or process can make; policies are yet to be compiled from it. */
+export type CheckedSet = Omit<Loaded, "policies">;
+
+/** What a load came to, with every file and directory that was read for it: what is to be watched. */
+export type Load = { readonly read: readonly string[] } & ({ readonly loaded: Loaded } | Failed);
+
+/** The same as plain data. */
+export type Examined = { readonly read: readonly string[] } & ({ readonly loaded: CheckedSet } | Failed);
+
+/** Reads the configuration file and all that it names, and checks all of it: every fault of every file at once. */
+export async function load(file: string, surroundings: Surroundings): Promise<Load> {
+  const { read, outcome } = await readAll(file, surroundings);
+  if (outcome.loaded === undefined) return { read, ...outcome };
+  const { compiled, ...rest } = outcome.loaded;
+  return { read, loaded: { ...rest, policies: compiled.policies, checked: compiled.checked } };
+}
+
+/** As `load`, but without what only the thread that judges can have. */
+export async function examine(file: string, surroundings: Surroundings): Promise<Examined> {
+  const { read, outcome } = await readAll(file, surroundings);
+  if (outcome.loaded === undefined) return { read, ...outcome };
+  const { compiled, ...rest } = outcome.loaded;
+  return { read, loaded: { ...rest, checked: compiled.checked } };
+}
+
+async function readAll(file: string, { environment, clock }: Surroundings) {
+  const configured = loadConfig(file, environment);
+  if (!("config" in configured)) {
+    return { read: configured.files, outcome: failed(configured.faults, []) };
+  }
+  const { config } = configured;
+  const found = await findPolicyFiles(config.policies);
+  const { texts, faults } = await readPolicyFiles(found.policies);
+  const compiled = compilePolicies(texts, policyEnvironment(config, clock()));
+  const read = [...configured.files, ...config.policies, ...found.directories, ...found.policies];
+  const unreadable = [...found.faults, ...faults];
+  const warnings = [...configured.warnings, ...compiled.warnings];
+  if ("faults" in compiled || unreadable.length > 0) {
+    return { read, outcome: failed([...unreadable, ...("faults" in compiled ? compiled.faults : [])], warnings) };
+  }
+  const silent = silentParts(file, found.policies, compiled.checked);
+  const loaded = { config, tests: found.tests, compiled, warnings: [...warnings, ...silent], silent };
+  return { read, outcome: { loaded } };
+}
+
+function failed(faults: readonly Fault[], warnings: readonly Fault[]): Failed {
+  return { loaded: undefined, faults, warnings };
+}
+
+/** What the policies are held against. */
+export function policyEnvironment(config: Config, now: number): PolicyEnvironment {
+  return { issuers: config.issuers.map(policyIssuer), backends: Object.keys(config.haproxy.backends), now };
+}
+
+function policyIssuer({ name, audiences, kind, kindRules, claims }: OidcIssuer) {
+  const kinds = [...new Set([kind, ...kindRules.map((rule) => rule.kind)])];
+  return { name, audiences, kinds: claims.kind === undefined ? kinds : undefined };
+}

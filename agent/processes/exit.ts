@@ -1,0 +1,13 @@
+/** Exit codes, after sysexits.h. */
+export const EXIT = {
+  fine: 0,
+  /** What `check` or `test` looked at is bad. */
+  bad: 1,
+  usage: 64,
+  /** Node is too old; main.ts says it, where this file cannot be read yet. */
+  unavailable: 69,
+  bug: 70,
+  /** A file cannot be written. */
+  cannotCreate: 73,
+  configuration: 78,
+} as const;

@@ -1,0 +1,109 @@
+import { SPOP_ERRORS } from "../../protocol/errors.ts";
+import type { JudgeState } from "../admin/status.ts";
+import type { Snapshot } from "../answer/snapshot.ts";
+import { get } from "../http/fetch.ts";
+import { createIdentity, type Identity } from "../identity/identity.ts";
+import type { Loaded } from "../loading/load.ts";
+import type { Address } from "../net/address.ts";
+import { SpopServer } from "../server/spop-server.ts";
+import { createTelemetry, type Telemetry } from "../telemetry/telemetry.ts";
+import { VERSION } from "./version.ts";
+
+/** What answers HAProxy: the snapshot in force, the connections, and what tells of both. One a process. */
+export class Judge {
+  readonly telemetry: Telemetry;
+  readonly #clock: () => number;
+  readonly #server: SpopServer;
+  #snapshot: Snapshot;
+
+  /** @param worker its number, where there are several; their log goes to standard output, which the primary reads */
+  constructor(loaded: Loaded, clock: () => number, worker?: number) {
+    this.#clock = clock;
+    this.telemetry = createTelemetry({
+      version: VERSION,
+      log: loaded.config.log,
+      errorCodes: Object.keys(SPOP_ERRORS),
+      gauges: {
+        connections: () => this.#server.connections,
+        inFlight: () => this.#server.inFlight,
+        cached: () => this.#snapshot.identity.caches().identities.entries,
+      },
+      clock,
+      process: true,
+      ...(worker === undefined ? {} : { worker, fd: 1 }),
+    });
+    this.#snapshot = this.#build(loaded, undefined);
+    this.#server = new SpopServer({ snapshot: this.#snapshot, events: this.telemetry, clock });
+  }
+
+  get snapshot(): Snapshot {
+    return this.#snapshot;
+  }
+
+  /** @throws Error that names every address which cannot be bound */
+  listen(addresses: readonly Address[]): Promise<void> {
+    return this.#server.listen(addresses);
+  }
+
+  /** Settles once every issuer was asked for its keys, well or not. */
+  ready(): Promise<void> {
+    return this.#snapshot.identity.ready();
+  }
+
+  /**
+   * The next snapshot, built beside the one in force, which judges on until the new one's issuers were asked: no
+   * request has to wait for them.
+   */
+  async prepare(loaded: Loaded): Promise<Snapshot> {
+    const next = this.#build(loaded, this.#snapshot.identity);
+    await next.identity.ready();
+    return next;
+  }
+
+  /** Judges by the snapshot from the next frame on. */
+  swap(next: Snapshot): void {
+    const previous = this.#snapshot;
+    this.#snapshot = next;
+    this.#server.update(next);
+    previous.identity.close();
+  }
+
+  /** What it is doing, as plain data. */
+  state(): JudgeState {
+    const { identity } = this.#snapshot;
+    return {
+      issuers: identity.status(),
+      caches: { ...identity.caches() },
+      connections: this.#server.connections,
+      opened: this.#server.opened,
+      inFlight: this.#server.inFlight,
+      requests: this.#server.requests,
+      pipeliningAdvice: this.#server.pipeliningAdvice(),
+      log: this.telemetry.logState(),
+    };
+  }
+
+  /** Answers on while HAProxy leaves, then ends all connections. @param limit milliseconds */
+  drain(limit: number): Promise<void> {
+    return this.#server.drain(limit);
+  }
+
+  /** Ends everything now; what was answered is still sent. The telemetry is left open. */
+  async close(): Promise<void> {
+    await this.#server.close();
+    this.#snapshot.identity.close();
+  }
+
+  /** Tells of a bug before the process ends by it. From now on nothing is answered: nobody knows by what. */
+  async crashed(error: unknown): Promise<void> {
+    this.telemetry.unexpected("the process", error);
+    await Promise.all([this.#server.close(), this.telemetry.close()]);
+  }
+
+  #build({ config, policies }: Loaded, previous: Identity | undefined): Snapshot {
+    const { cache, limits, issuers, deadline } = config;
+    const world = { fetch: get, clock: this.#clock, events: this.telemetry };
+    const identity = createIdentity(issuers, { ...world, cache, limits, deadline, previous });
+    return { config, policies, identity, revision: policies.revision, loadedAt: this.#clock() };
+  }
+}

@@ -1,0 +1,45 @@
+import type { JudgeState } from "../../admin/status.ts";
+import type { CheckedSet } from "../../loading/load.ts";
+import type { Address } from "../../net/address.ts";
+import type { MetricValues } from "../../telemetry/metrics/metrics.ts";
+
+/** What the primary asks of a worker. Each order is answered once it is done. */
+export type Order =
+  /** The first one: judge by this set, at these addresses. */
+  | {
+      readonly kind: "begin";
+      readonly worker: number;
+      readonly set: CheckedSet;
+      readonly addresses: readonly Address[];
+      /** Others answer meanwhile: HAProxy is to find it only once it can verify. */
+      readonly joining: boolean;
+    }
+  /** Answered when every issuer was asked for its keys. */
+  | { readonly kind: "ready" }
+  /** Build what follows the set in force, beside it. */
+  | { readonly kind: "prepare"; readonly set: CheckedSet }
+  /** Judge by what was prepared. */
+  | { readonly kind: "commit" }
+  | { readonly kind: "report" }
+  /** Answer on while HAProxy leaves, for so many milliseconds at most, then end. */
+  | { readonly kind: "drain"; readonly limit: number }
+  /** End now. */
+  | { readonly kind: "close" };
+
+export interface Asked {
+  readonly id: number;
+  readonly order: Order;
+}
+
+export interface Answer {
+  readonly id: number;
+  /** Of the order of this name. */
+  readonly report?: Report;
+  /** Why the order could not be carried out. */
+  readonly fault?: string;
+}
+
+export interface Report {
+  readonly state: JudgeState;
+  readonly metrics: readonly MetricValues[];
+}

@@ -1,0 +1,109 @@
+import type { Snapshot } from "../../answer/snapshot.ts";
+import type { Config } from "../../config/config.ts";
+import { compileBeside } from "../../loading/reload.ts";
+import type { Telemetry } from "../../telemetry/telemetry.ts";
+import { EXIT } from "../exit.ts";
+import { Judge } from "../judge.ts";
+import type { Signals } from "../signals.ts";
+import type { Answer, Asked, Order } from "./messages.ts";
+
+/**
+ * One of several processes that answer HAProxy, as the primary orders it to. It reads no file of the configuration,
+ * and ends with the primary: node:cluster ends a worker whose channel is gone, so that HAProxy finds nobody there and
+ * refuses.
+ *
+ * @returns the exit code, once it is told to end
+ */
+export async function work(clock: () => number, signals: Signals): Promise<number> {
+  const worker = new Worker(clock);
+  // The primary has them too, and orders what is to be done: a terminal sends signals to all processes at once.
+  signals.ignore();
+  for (const event of ["uncaughtException", "unhandledRejection"]) {
+    process.on(event, (error) => void worker.crashed(error).finally(() => process.exit(EXIT.bug)));
+  }
+  process.on("message", (asked: Asked) => void worker.obey(asked));
+  await worker.ended;
+  if (process.connected) process.disconnect?.();
+  return EXIT.fine;
+}
+
+class Worker {
+  readonly ended: Promise<void>;
+  readonly #end: () => void;
+  readonly #clock: () => number;
+  #judge: Promise<Judge> | undefined;
+  #prepared: Snapshot | undefined;
+
+  constructor(clock: () => number) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.ended = promise;
+    this.#end = resolve;
+    this.#clock = clock;
+  }
+
+  async obey({ id, order }: Asked): Promise<void> {
+    const answer = await this.#done(order).then(
+      (more) => ({ id, ...more }),
+      (error: unknown) => ({ id, fault: error instanceof Error ? error.message : String(error) }),
+    );
+    if (process.connected) await new Promise((resolve) => process.send?.(answer satisfies Answer, resolve));
+    if (order.kind === "drain" || order.kind === "close") this.#end();
+  }
+
+  /** Tells of a bug, in the log or where there is none yet. */
+  async crashed(error: unknown): Promise<void> {
+    const judge = await this.#judge?.catch(() => undefined);
+    if (judge !== undefined) await judge.crashed(error);
+    else process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+  }
+
+  async #done(order: Order): Promise<Omit<Answer, "id">> {
+    if (order.kind === "begin") this.#judge = this.#begun(order);
+    const judge = await this.#judge;
+    if (judge === undefined) throw new Error("not begun");
+    switch (order.kind) {
+      case "begin":
+        return {};
+      case "ready":
+        await judge.ready();
+        return {};
+      case "prepare":
+        // One that never came into force, because the others could not follow.
+        this.#prepared?.identity.close();
+        this.#prepared = undefined;
+        this.#prepared = await judge.prepare(await compileBeside(order.set, this.#clock));
+        return {};
+      case "commit":
+        if (this.#prepared === undefined) throw new Error("nothing was prepared");
+        judge.swap(this.#prepared);
+        judge.telemetry.configured(adjustable(this.#prepared.config));
+        this.#prepared = undefined;
+        return {};
+      case "report":
+        return { report: { state: judge.state(), metrics: await judge.telemetry.metricValues() } };
+      case "drain":
+        await judge.drain(order.limit);
+        return await this.#close(judge);
+      case "close":
+        return await this.#close(judge);
+    }
+  }
+
+  async #begun({ worker, set, addresses, joining }: Extract<Order, { kind: "begin" }>): Promise<Judge> {
+    const judge = new Judge(await compileBeside(set, this.#clock), this.#clock, worker);
+    judge.telemetry.configured(adjustable(set.config));
+    if (joining) await judge.ready();
+    await judge.listen(addresses);
+    return judge;
+  }
+
+  async #close(judge: Judge): Promise<Omit<Answer, "id">> {
+    await judge.close();
+    await judge.telemetry.close();
+    return {};
+  }
+}
+
+function adjustable({ log, issuers }: Config): Parameters<Telemetry["configured"]>[0] {
+  return { log, issuers: issuers.map(({ name }) => name) };
+}
