@@ -9,6 +9,8 @@ const BATCH = 16 * 1024;
 const DELAY = 100;
 /** Milliseconds without any progress after which the reader counts as stuck, and between attempts after an error. */
 const STUCK = 1000;
+/** Milliseconds that a reader which goes on reading has at the end. */
+const LONGEST_CLOSE = 5_000;
 /** Milliseconds that a write under way has at the exit. */
 const IN_FLIGHT = 20;
 const NOTHING = Buffer.alloc(0);
@@ -114,7 +116,7 @@ export class LineSink {
     this.#lines = 0;
   }
 
-  /** Writes what is left, for at most a second; a reader that is stuck loses it. Lines that come later are dropped. */
+  /** Writes what is left while it is read on, for a while; a reader that is stuck loses it. Lines that come later are dropped. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.flush();
@@ -124,11 +126,14 @@ export class LineSink {
     process.off("exit", this.#atExit);
     if (this.#failure === "EPIPE") return;
     await new Promise<void>((resolve) => {
-      const late = setTimeout(() => {
+      const giveUp = () => {
         this.#destination.destroy();
         resolve();
-      }, STUCK);
+      };
+      const [stuck, late] = [setTimeout(giveUp, STUCK), setTimeout(giveUp, LONGEST_CLOSE)];
+      this.#destination.on("write", () => stuck.refresh());
       this.#destination.on("close", () => {
+        clearTimeout(stuck);
         clearTimeout(late);
         resolve();
       });
