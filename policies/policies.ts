@@ -1,6 +1,7 @@
 import type { Decision, Reason } from "./decision.ts";
 import type { Principal } from "./principal.ts";
 import type { PolicyRequest } from "./request.ts";
+import type { PathLeniency } from "./routing/path.ts";
 import type { Pattern } from "./routing/pattern.ts";
 
 /** What has to come from HAProxy, and go to it, for a route or for a whole set of policies. */
@@ -21,7 +22,31 @@ export interface Service {
   readonly issuers: ReadonlySet<string>;
   /** Audiences of which a credential must carry one; empty where its issuers have but one each. */
   readonly audiences: readonly string[];
+  /** What it lets pass of the paths that are refused as ambiguous by default. */
+  readonly leniency: PathLeniency;
+  readonly mesh: Mesh | undefined;
   readonly routes: readonly Route[];
+}
+
+/** The meshed Service behind a backend: where whatever routes lead to that backend ends up. */
+export interface Mesh {
+  /** The HAProxy backend. */
+  readonly backend: string;
+  readonly service: string;
+  readonly namespace: string;
+  /** A name or number that the pods' containers declare. */
+  readonly port: string | number;
+  /** Labels of the pods. */
+  readonly pods: Readonly<Record<string, string>>;
+  /** The pods' mesh identity: `ACCOUNT.NAMESPACE`, the whole name, or a SPIFFE id. */
+  readonly identity: string;
+  readonly protocol: "HTTP/1" | "HTTP/2" | "opaque";
+  /** Only what routes lead there may pass in the mesh. */
+  readonly routes: boolean;
+  /** Networks that the pods are probed from. */
+  readonly probes: readonly string[];
+  /** Mesh identities that may call the pods beside HAProxy's. */
+  readonly also: readonly string[];
 }
 
 export interface Route {
@@ -38,6 +63,13 @@ export interface Route {
   /** The backend gets the credential too. */
   readonly forwardCredential: boolean;
   readonly needs: Uses;
+  /** What it asks of who comes, in words: roles of which one is enough, roles that are refused, scopes, its condition. */
+  readonly asks: {
+    readonly allow: readonly string[];
+    readonly deny: readonly string[];
+    readonly scopes: readonly string[];
+    readonly when: string | undefined;
+  };
 }
 
 /** Where a request leads, whoever sent it. */

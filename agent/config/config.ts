@@ -14,6 +14,8 @@ export interface Config {
   readonly policies: readonly string[];
   readonly issuers: readonly OidcIssuer[];
   readonly haproxy: HaproxyConfig;
+  /** The mesh that HAProxy and meshed Services are in; undefined where nothing says it. */
+  readonly mesh: MeshConfig | undefined;
   /** Time for the agent's own answer; HAProxy waits 100 ms longer. */
   readonly deadline: number;
   readonly cache: { readonly identities: number; readonly lifetime: number; readonly refusals: number };
@@ -44,6 +46,15 @@ export interface HaproxyConfig {
   readonly accessLog: readonly ("issuer" | "kind" | "client" | "actor")[];
   /** By name; those that the reader's own haproxy.cfg has are without servers. */
   readonly backends: Readonly<Record<string, Omit<Backend, "name">>>;
+}
+
+/** A Linkerd mesh. */
+export interface MeshConfig {
+  readonly trustDomain: string;
+  /** The namespace of the control plane. */
+  readonly controlPlane: string;
+  /** HAProxy's own identity: `ACCOUNT.NAMESPACE`, the whole name, or a SPIFFE id. */
+  readonly identity: string;
 }
 
 /** A claim's path, as a dotted text or a list of names. */

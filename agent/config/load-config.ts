@@ -5,7 +5,7 @@ import type { Fault } from "../../policies/fault.ts";
 import { readDocument } from "../../policies/source/document.ts";
 import { schemaFaults } from "../../policies/source/validate.ts";
 import schema from "./config.schema.json" with { type: "json" };
-import type { Config } from "./config.ts";
+import type { Config, MeshConfig } from "./config.ts";
 import { readHaproxy } from "./haproxy.ts";
 import { readIssuers } from "./issuers.ts";
 import { readListen } from "./listen.ts";
@@ -69,6 +69,7 @@ function readConfig(file: string, root: Section, environment: Environment): Conf
     policies: root.texts("policies").map((path) => resolve(dirname(file), path)),
     issuers: readIssuers(root.section("issuers"), environment),
     haproxy: readHaproxy(root.section("haproxy")),
+    mesh: readMesh(root),
     deadline: root.milliseconds("deadline"),
     cache: {
       identities: cache.number("identities"),
@@ -86,6 +87,16 @@ function readConfig(file: string, root: Section, environment: Environment): Conf
       decisions: log.choice<Config["log"]["decisions"]>("decisions"),
       destination: log.choice<Config["log"]["destination"]>("destination"),
     },
+  };
+}
+
+function readMesh(root: Section): MeshConfig | undefined {
+  if (!root.keys().includes("mesh")) return undefined;
+  const mesh = root.section("mesh");
+  return {
+    trustDomain: mesh.text("trust_domain"),
+    controlPlane: mesh.text("control_plane"),
+    identity: mesh.text("identity"),
   };
 }
 

@@ -9,6 +9,7 @@ import schema from "../policy-file.schema.json" with { type: "json" };
 import { readDocument } from "../source/document.ts";
 import { nearest, schemaFaults } from "../source/validate.ts";
 import { Findings, Place, Placeless, type Source } from "./findings.ts";
+import { checkMeshes } from "./mesh.ts";
 import type { PolicyFile } from "./policy-file.ts";
 import { type BindingPlaces, compileRoles, type RoleEntry } from "./roles.ts";
 import { type CompiledService, compileService, type ServicePlace } from "./service.ts";
@@ -99,6 +100,7 @@ function* compile(
   const hosts = yield* compileSites(compiled, findings, checked);
   const uses = unionOf(compiled);
   checkHeaderCount(uses, compiled, findings);
+  checkMeshes(compiled, findings);
   warnOfBackends(compiled, backends, findings);
   warnOfUselessBindings(ordered, usage, places, findings);
   return new CompiledPolicies(revision, compiled, hosts, uses, new Roles(ordered));

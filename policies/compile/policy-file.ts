@@ -41,6 +41,7 @@ export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
   readonly audiences?: readonly string[];
   /** For routes without one of their own. */
   readonly backend?: string;
+  readonly mesh?: MeshEntry;
   readonly preflight?: "allow";
   readonly paths?: {
     readonly encoded_slash?: "opaque";
@@ -53,6 +54,19 @@ export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
   readonly headers?: HeaderEntries;
   readonly forward_credential?: boolean;
   readonly routes: readonly RouteEntry[];
+}
+
+/** The meshed Service behind a service's backend. */
+export interface MeshEntry {
+  readonly service: string;
+  readonly namespace: string;
+  readonly port: string | number;
+  readonly pods: Readonly<Record<string, string>>;
+  readonly identity: string;
+  readonly protocol?: "HTTP/1" | "HTTP/2" | "opaque";
+  readonly routes?: boolean;
+  readonly probes?: readonly string[];
+  readonly also?: readonly string[];
 }
 
 export interface RouteEntry extends RuleEntry {

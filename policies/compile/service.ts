@@ -3,6 +3,7 @@ import type { Route, Service } from "../policies.ts";
 import { parseHostPattern } from "../routing/hosts.ts";
 import type { PathLeniency } from "../routing/path.ts";
 import { type Findings, named, type Place } from "./findings.ts";
+import { compileMesh } from "./mesh.ts";
 import type { ServiceEntry } from "./policy-file.ts";
 import { checkIssuer } from "./roles.ts";
 import { type CompiledRoute, compileRoute, type RouteDefaults } from "./route.ts";
@@ -20,6 +21,8 @@ export interface CompiledService {
   readonly service: Service;
   readonly hosts: readonly { readonly host: string; readonly place: Place }[];
   readonly leniency: PathLeniency;
+  /** Where its `mesh` is, or would be. */
+  readonly mesh: Place;
   /** CORS preflights pass without being judged. */
   readonly preflight: boolean;
   readonly routes: readonly CompiledRoute[];
@@ -43,6 +46,8 @@ export function* compileService(
     hosts: entry.hosts,
     issuers: new Set(issuers.map((issuer) => issuer.name)),
     audiences: entry.audiences ?? [],
+    leniency: leniencyOf(entry),
+    mesh: compileMesh(entry, place, findings),
     routes: rules,
   };
   const defaults: RouteDefaults = {
@@ -66,16 +71,21 @@ export function* compileService(
   return {
     service,
     hosts: compileHosts(entry, place, findings),
-    leniency: {
-      encodedSlash: entry.paths?.encoded_slash !== undefined,
-      emptySegments: entry.paths?.empty_segments !== undefined,
-      parameters: entry.paths?.parameters !== undefined,
-      encodedUnreserved: entry.paths?.encoded_unreserved !== undefined,
-      encodedPercent: entry.paths?.encoded_percent !== undefined,
-      brackets: entry.paths?.brackets !== undefined,
-    },
+    leniency: service.leniency,
+    mesh: place.at("mesh"),
     preflight: entry.preflight !== undefined,
     routes,
+  };
+}
+
+function leniencyOf({ paths }: ServiceEntry): PathLeniency {
+  return {
+    encodedSlash: paths?.encoded_slash !== undefined,
+    emptySegments: paths?.empty_segments !== undefined,
+    parameters: paths?.parameters !== undefined,
+    encodedUnreserved: paths?.encoded_unreserved !== undefined,
+    encodedPercent: paths?.encoded_percent !== undefined,
+    brackets: paths?.brackets !== undefined,
   };
 }
 

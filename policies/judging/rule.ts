@@ -29,13 +29,14 @@ export class Rule implements Route {
   readonly access: Route["access"];
   readonly forwardCredential: boolean;
   readonly needs: Uses;
+  readonly asks: Route["asks"];
   readonly test: Test;
   readonly shadow: Test | undefined;
   readonly headers: readonly HeaderRule[];
   /** Whether it asks nothing of the request: then the same principal always gets the same decision. */
   readonly constant: boolean;
 
-  constructor(parts: Omit<Rule, "rule" | "constant">) {
+  constructor(parts: Omit<Rule, "rule" | "asks" | "constant">) {
     this.name = parts.name;
     this.rule = `${parts.service.name}/${parts.name}`;
     this.service = parts.service;
@@ -45,11 +46,17 @@ export class Rule implements Route {
     this.forwardCredential = parts.forwardCredential;
     this.needs = parts.needs;
     this.test = parts.test;
+    this.asks = asksOf(parts.test);
     this.shadow = parts.shadow;
     this.headers = parts.headers;
     const expressions = [parts.test.when, parts.shadow?.when, ...parts.headers.map(({ expression }) => expression)];
     this.constant = expressions.every((expression) => expression?.uses.request !== true);
   }
+}
+
+function asksOf({ allow, deny, scopes, when }: Test): Route["asks"] {
+  const names = (roles: readonly Role[]) => roles.map(({ name }) => name);
+  return { allow: typeof allow === "string" ? [allow] : names(allow), deny: names(deny), scopes, when: when?.text };
 }
 
 /** Why a principal of the service's issuers may or may not pass. */

@@ -82,6 +82,10 @@ log:
   decisions: refused
   destination: stderr
 workers: 2
+mesh:
+  trust_domain: mesh.example
+  control_plane: linkerd-control
+  identity: proxy.front
 `;
 
 /** The shortest configuration: what it does not say has its default. */

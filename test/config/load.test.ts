@@ -65,6 +65,7 @@ test("a configuration with every key is taken as it says", (t) => {
         },
       },
     },
+    mesh: { trustDomain: "mesh.example", controlPlane: "linkerd-control", identity: "proxy.front" },
     deadline: 250,
     cache: { identities: 5000, lifetime: 60_000, refusals: 500 },
     limits: { token: 4096, connections: 16, inFlight: 100, fetches: 4 },
@@ -146,12 +147,20 @@ test("what a configuration does not say has the documented default", (t) => {
       accessLog: [],
       backends: {},
     },
+    mesh: undefined,
     deadline: 400,
     cache: { identities: 100_000, lifetime: 300_000, refusals: 10_000 },
     limits: { token: 8192, connections: 4096, inFlight: 10_000, fetches: 16 },
     log: { level: "info", decisions: "all", destination: "stdout" },
   } satisfies Config);
   t.strictSame(loaded.warnings, []);
+  t.end();
+});
+
+test("a mesh that names only HAProxy's identity is Linkerd's default one", (t) => {
+  const loaded = new Files(t.testdir()).load(`${SHORTEST}mesh: { identity: haproxy.ingress }\n`);
+  const mesh = { trustDomain: "cluster.local", controlPlane: "linkerd", identity: "haproxy.ingress" };
+  t.strictSame("config" in loaded && loaded.config.mesh, mesh);
   t.end();
 });
 

@@ -657,11 +657,28 @@ export const MISTAKES: readonly (readonly [from: string, to: string, ...faults: 
     "- 127.0.0.1:65535",
     "3:7: 127.0.0.1:65535 for 2 workers, each of which takes a port; a port of at most 65534",
   ],
-  ["log:\n", "mesh:\n  trust_domain: a\nlog:\n", '73:1: "mesh" is not in this version; leave it out'],
+  [
+    "trust_domain: mesh.example",
+    "trust_domain: mesh.example.",
+    '79:17: the text "mesh.example."; the mesh\'s trust domain: labels of lower-case letters, digits and `-`, with dots between and none at the end, such as "cluster.local"',
+  ],
+  [
+    "control_plane: linkerd-control",
+    "control_plane: Linkerd",
+    '80:18: the text "Linkerd"; the namespace of Linkerd\'s control plane: lower-case letters, digits and `-`, at most 63 characters, such as "linkerd"',
+  ],
+  ...["haproxy", "proxy.front.", "10.0.0.1", "*.front", "a.b,c.d", "HAProxy.front", "proxy_x.front"].map(
+    (value) =>
+      [
+        "identity: proxy.front",
+        `identity: "${value}"`,
+        `81:13: the text ${JSON.stringify(value)}; HAProxy's mesh identity: \`ACCOUNT.NAMESPACE\` of its service account, \`ACCOUNT.NAMESPACE.serviceaccount.identity.…\`, or a SPIFFE id; in lower case, without wildcard, address, or dot at the end: Linkerd ignores what it cannot read, such as "haproxy.ingress"`,
+      ] as const,
+  ),
   ["log:\n", "assertion: { issuer: a }\nlog:\n", '73:1: "assertion" is not in this version; leave it out'],
   [
     "log:\n",
     "LOG:\n",
-    '73:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, haproxy, deadline, cache, limits, log',
+    '73:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, haproxy, mesh, deadline, cache, limits, log',
   ],
 ];

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { test } from "tap";
+import { policiesFrom } from "../support/policies.ts";
 
 const root = new URL("../..", import.meta.url);
 const page = readFileSync(new URL("docs/policies.md", root), "utf8");
@@ -26,6 +27,7 @@ const TABLES: readonly (readonly [line: string, schema: Readonly<Record<string, 
   ["## The file", properties],
   ["## A binding", definitions.binding.properties],
   ["## A service", definitions.service.properties],
+  ["### mesh", definitions.mesh.properties],
   ["`paths` has:", definitions.service.properties.paths.properties],
   ["## A route", definitions.route.properties],
 ];
@@ -39,11 +41,27 @@ test("what a service's and a route's tables call required is what the schema req
   for (const [heading, schema] of [
     ["## A service", definitions.service],
     ["## A route", definitions.route],
+    ["### mesh", definitions.mesh],
   ] as const) {
-    const section = page.slice(page.indexOf(heading)).split("\n## ")[0] ?? "";
+    const section = page.slice(page.indexOf(heading)).slice(1).split(/\n#+ /)[0] ?? "";
     const required = [...section.matchAll(/^\| `([^`]+)` \|[^|]*\| required \|/gm)].map(([, key]) => key);
     t.strictSame(required, schema.required, heading);
   }
+  t.end();
+});
+
+test("the page's mesh is one, and what it says of the route to another backend holds", (t) => {
+  const example = /### mesh\n.*?```yaml\n(.*?)```/s.exec(page)?.[1] ?? "";
+  const [service] = policiesFrom(example, { issuers: [{ name: "okta", audiences: ["a"], kinds: undefined }] }).services;
+  t.match(service?.mesh, { backend: "orders", service: "orders", port: "http", protocol: "HTTP/1", routes: true });
+  t.strictSame(
+    service?.routes.map(({ name, backend }) => [name, backend === service.mesh?.backend]),
+    [
+      ["read", true],
+      ["export", false],
+      ["health", true],
+    ],
+  );
   t.end();
 });
 

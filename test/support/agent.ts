@@ -9,6 +9,7 @@ import type { Observation, ServerEvents } from "../../agent/telemetry/events.ts"
 import type { Decision } from "../../policies/decision.ts";
 import type { Policies, Route } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
+import { STRICT } from "../../policies/routing/path.ts";
 import { type ClientOptions, SpopClient } from "../../protocol/client.ts";
 import type { Action, Argument, Message } from "../../protocol/decode.ts";
 import type { Value } from "../../protocol/value.ts";
@@ -29,6 +30,7 @@ export const CONFIG: Config = {
     accessLog: [],
     backends: {},
   },
+  mesh: undefined,
   deadline: 400,
   cache: { identities: 1000, lifetime: 300_000, refusals: 100 },
   limits: { token: 8192, connections: 64, inFlight: 100, fetches: 16 },
@@ -55,7 +57,14 @@ export const ALICE: Principal = {
 /** Policies of one route, as plain values: what they decide is not what is tested here. */
 export function policiesOf(max = 256, value?: string): Policies {
   const needs = { query: false, requestHeaders: [], identityHeaders: [{ name: "x-auth-subject", max }] };
-  const service = { name: "orders", hosts: [], issuers: new Set(["idp"]), audiences: [] };
+  const service = {
+    name: "orders",
+    hosts: [],
+    issuers: new Set(["idp"]),
+    audiences: [],
+    leniency: STRICT,
+    mesh: undefined,
+  };
   const routes: Route[] = [];
   const route: Route = {
     name: "read",
@@ -66,6 +75,7 @@ export function policiesOf(max = 256, value?: string): Policies {
     access: "required",
     forwardCredential: false,
     needs,
+    asks: { allow: [], deny: [], scopes: [], when: undefined },
   };
   routes.push(route);
   return {
