@@ -24,6 +24,8 @@ export interface Service {
   readonly audiences: readonly string[];
   /** What it lets pass of the paths that are refused as ambiguous by default. */
   readonly leniency: PathLeniency;
+  /** CORS preflights pass without being judged. */
+  readonly preflight: boolean;
   readonly mesh: Mesh | undefined;
   readonly routes: readonly Route[];
 }

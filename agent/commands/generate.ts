@@ -1,5 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { isNameable, SPOE_FILE, spoeFile } from "../../haproxy/spoe-file.ts";
@@ -16,19 +15,28 @@ import {
   textOption,
   UsageError,
 } from "./command.ts";
+import { generateLinkerd } from "./generate-linkerd.ts";
 import { renderInputOf } from "./render-input.ts";
-import { writeAll } from "./write-all.ts";
+import { replaceGenerated } from "./replace-generated.ts";
 
 export const GENERATE: Command = {
-  usage: "generate haproxy [--fragment [--installed-in DIR]] [--output DIR] [--config FILE] [--json]",
-  summary: "write HAProxy's side: haproxy.cfg and countersign.spoe.conf",
+  usage:
+    "generate haproxy [--fragment [--installed-in DIR]] | generate linkerd [--report], [--output DIR] [--config FILE] [--json]",
+  summary: "write HAProxy's side, haproxy.cfg and countersign.spoe.conf, or Linkerd's, linkerd.yaml",
   help: `
 The same configuration and policies give the same bytes. With --fragment, countersign.cfg goes with your own haproxy.cfg
 instead: haproxy -f haproxy.cfg -f countersign.cfg. A file that was not generated is never overwritten.
+
+generate linkerd writes linkerd.yaml and kustomization.yaml: who may call the meshed Services of the policies, and where.
 `,
   example: "countersign generate haproxy --output /etc/haproxy",
   options: {
-    output: { type: "string", value: "DIR", help: "where to write; default: the current directory" },
+    output: {
+      type: "string",
+      value: "DIR",
+      help: "where to write; default: the current directory. With linkerd, - is the standard output",
+    },
+    report: { type: "boolean", help: "with linkerd: write nothing, and tell what the mesh cannot ask for" },
     fragment: { type: "boolean", help: "for an existing haproxy.cfg" },
     "installed-in": {
       type: "string",
@@ -43,8 +51,9 @@ instead: haproxy -f haproxy.cfg -f countersign.cfg. A file that was not generate
 };
 
 async function generate([what]: readonly string[], options: Options, context: Context): Promise<number> {
-  if (what === "linkerd") throw new UsageError("generate linkerd is not in this version; there is generate haproxy");
-  if (what !== "haproxy") throw new UsageError(`generate what? There is generate haproxy, not ${what}`);
+  if (what === "linkerd") return generateLinkerd(options, context);
+  if (what !== "haproxy") throw new UsageError(`generate what? There is generate haproxy and linkerd, not ${what}`);
+  if (options.report === true) throw new UsageError("--report goes with generate linkerd");
   const { config, policies } = await loadOrFail(options, context);
   const output = textOption(options, "output") ?? ".";
   const installed = textOption(options, "installed-in");
@@ -81,30 +90,4 @@ function placed(directory: string): string {
   if (isNameable(path)) return path;
   const message = `HAProxy's configuration cannot name ${JSON.stringify(path)}: give another --output or --installed-in, whose path has neither ' nor control characters`;
   throw new CommandError(message, EXIT.configuration);
-}
-
-/** Every file that was generated says so in its first lines. */
-const MARK = 'endered by "countersign generate haproxy';
-
-/** Writes them all, or none rather than replace a file that was not generated. @returns their paths */
-function replaceGenerated(directory: string, files: Readonly<Record<string, string>>): readonly string[] {
-  const texts = Object.fromEntries(Object.entries(files).map(([name, text]) => [join(directory, name), text]));
-  for (const path of Object.keys(texts)) {
-    if (!existsSync(path) || isGenerated(path)) continue;
-    throw new CommandError(
-      `${path} is there and was not generated: it is left as it is. Give another --output, or move it away`,
-      EXIT.configuration,
-    );
-  }
-  writeAll(texts);
-  return Object.keys(texts);
-}
-
-function isGenerated(path: string): boolean {
-  try {
-    return readFileSync(path, "utf8").slice(0, 400).includes(MARK);
-  } catch {
-    // A directory, or somebody else's.
-    return false;
-  }
 }

@@ -47,6 +47,7 @@ export function* compileService(
     issuers: new Set(issuers.map((issuer) => issuer.name)),
     audiences: entry.audiences ?? [],
     leniency: leniencyOf(entry),
+    preflight: entry.preflight !== undefined,
     mesh: compileMesh(entry, place, findings),
     routes: rules,
   };
@@ -73,7 +74,7 @@ export function* compileService(
     hosts: compileHosts(entry, place, findings),
     leniency: service.leniency,
     mesh: place.at("mesh"),
-    preflight: entry.preflight !== undefined,
+    preflight: service.preflight,
     routes,
   };
 }

@@ -47,8 +47,9 @@ test("what the command line does not say rightly is told with exit code 64, and 
     [["explain", "GET https://orders.example.com/", "--claims", "x"], "--issuer is missing"],
     [["explain", "GET https://orders.example.com/", "--header", "x"], '--header: "x" is not "NAME: VALUE"'],
     [["generate"], "an argument is missing"],
-    [["generate", "nginx"], "generate what? There is generate haproxy, not nginx"],
-    [["generate", "linkerd"], "not in this version"],
+    [["generate", "nginx"], "generate what? There is generate haproxy and linkerd, not nginx"],
+    [["generate", "haproxy", "--report"], "--report goes with generate linkerd"],
+    [["generate", "linkerd", "--fragment"], "go with generate haproxy"],
     [["init", "--audience", "a", "--host", "h.example", "--backend", "b:1"], "--issuer is missing"],
     [
       ["init", "--issuer", "https://i.example", "--audience", "a", "--host", "http://h", "--backend", "b:1"],
@@ -77,7 +78,7 @@ test("every command explains itself with an example", async (t) => {
     for (const option of Object.keys(options)) t.match(out, `--${option}`);
   }
   t.match((await command(["--version"])).out, /^countersign \d+\.\d+\.\d+\n$/);
-  for (const later of ["replay", "doctor", "audit", "trace", "keys", "linkerd"]) t.notMatch(overview.out, later);
+  for (const later of ["replay", "doctor", "audit", "trace", "keys"]) t.notMatch(overview.out, later);
 });
 
 test("check says that all is fine, or everything that is not", async (t) => {

@@ -62,6 +62,7 @@ export function policiesOf(max = 256, value?: string): Policies {
     hosts: [],
     issuers: new Set(["idp"]),
     audiences: [],
+    preflight: false,
     leniency: STRICT,
     mesh: undefined,
   };
