@@ -1,3 +1,7 @@
+import { readFileSync } from "node:fs";
+import { text } from "node:stream/consumers";
+import { driftOf } from "../../linkerd/compare.ts";
+import { type Exported, readExport } from "../../linkerd/export.ts";
 import { InexpressibleError } from "../../linkerd/inexpressible.ts";
 import type { LinkerdInput } from "../../linkerd/input.ts";
 import { KUSTOMIZATION, oneLine, renderManifests } from "../../linkerd/render.ts";
@@ -11,9 +15,13 @@ export async function generateLinkerd(options: Options, context: Context): Promi
   if (options.fragment === true || options["installed-in"] !== undefined) {
     throw new UsageError("--fragment and --installed-in go with generate haproxy");
   }
+  const instead = ["report", "check", "output"].filter((name) => options[name] !== undefined);
+  if (instead.length > 1) throw new UsageError(`--${instead[0]} and --${instead[1]}: one of them`);
   const input = await linkerdInput(options, context);
   try {
-    return options.report === true ? report(input, options, context) : write(input, options, context);
+    if (options.report === true) return report(input, options, context);
+    const exported = textOption(options, "check");
+    return exported === undefined ? write(input, options, context) : await check(exported, input, options, context);
   } catch (error) {
     if (!(error instanceof InexpressibleError)) throw error;
     throw new CommandError(
@@ -40,14 +48,14 @@ async function linkerdInput(options: Options, context: Context): Promise<Linkerd
 }
 
 function write(input: LinkerdInput, options: Options, context: Context): number {
-  const text = renderManifests(input);
+  const manifests = renderManifests(input);
   const output = textOption(options, "output") ?? ".";
   if (output === "-") {
     if (options.json === true) throw new UsageError("--json tells of files, and `--output -` writes none");
-    context.out(text);
+    context.out(manifests);
     return EXIT.fine;
   }
-  const written = replaceGenerated(output, { "linkerd.yaml": text, "kustomization.yaml": KUSTOMIZATION });
+  const written = replaceGenerated(output, { "linkerd.yaml": manifests, "kustomization.yaml": KUSTOMIZATION });
   if (options.json === true) context.out(jsonText({ written }));
   else context.out(written.map((file) => `written: ${file}\n`).join(""));
   return EXIT.fine;
@@ -61,4 +69,28 @@ function report(input: LinkerdInput, options: Options, context: Context): number
       all.map(({ server, rule, what }) => `${server} ${rule === "" ? "-" : rule} ${oneLine(what)}\n`).join(""),
     );
   return EXIT.fine;
+}
+
+/** @param from a file, or `-` for the standard input */
+async function check(from: string, input: LinkerdInput, options: Options, context: Context): Promise<number> {
+  const drift = driftOf(input, await readFrom(from));
+  if (options.json === true) context.out(jsonText({ drift }));
+  else {
+    context.out(drift.map((each) => `${each.drift} ${each.object}: ${oneLine(each.what)}\n`).join(""));
+    if (drift.length === 0) context.out("the cluster has what the policies say\n");
+  }
+  return drift.length === 0 ? EXIT.fine : EXIT.bad;
+}
+
+async function readFrom(from: string): Promise<readonly Exported[]> {
+  try {
+    return readExport(from === "-" ? await text(process.stdin) : readFileSync(from, "utf8"));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const name = from === "-" ? "the standard input" : from;
+    throw new CommandError(
+      `${name} is no export of a cluster: ${reason}; what \`kubectl get … -o yaml\` gives`,
+      EXIT.bad,
+    );
+  }
 }

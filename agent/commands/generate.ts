@@ -21,7 +21,7 @@ import { replaceGenerated } from "./replace-generated.ts";
 
 export const GENERATE: Command = {
   usage:
-    "generate haproxy [--fragment [--installed-in DIR]] | generate linkerd [--report], [--output DIR] [--config FILE] [--json]",
+    "generate haproxy [--fragment [--installed-in DIR]] | generate linkerd [--report | --check FILE|-], [--output DIR] [--config FILE] [--json]",
   summary: "write HAProxy's side, haproxy.cfg and countersign.spoe.conf, or Linkerd's, linkerd.yaml",
   help: `
 The same configuration and policies give the same bytes. With --fragment, countersign.cfg goes with your own haproxy.cfg
@@ -35,6 +35,11 @@ generate linkerd writes linkerd.yaml and kustomization.yaml: who may call the me
       type: "string",
       value: "DIR",
       help: "where to write; default: the current directory. With linkerd, - is the standard output",
+    },
+    check: {
+      type: "string",
+      value: "FILE",
+      help: "with linkerd: write nothing, and compare with a cluster's export, `kubectl get … -o yaml`; - is the standard input",
     },
     report: { type: "boolean", help: "with linkerd: write nothing, and tell what the mesh cannot ask for" },
     fragment: { type: "boolean", help: "for an existing haproxy.cfg" },
@@ -53,7 +58,9 @@ generate linkerd writes linkerd.yaml and kustomization.yaml: who may call the me
 async function generate([what]: readonly string[], options: Options, context: Context): Promise<number> {
   if (what === "linkerd") return generateLinkerd(options, context);
   if (what !== "haproxy") throw new UsageError(`generate what? There is generate haproxy and linkerd, not ${what}`);
-  if (options.report === true) throw new UsageError("--report goes with generate linkerd");
+  for (const name of ["report", "check"]) {
+    if (options[name] !== undefined) throw new UsageError(`--${name} goes with generate linkerd`);
+  }
   const { config, policies } = await loadOrFail(options, context);
   const output = textOption(options, "output") ?? ".";
   const installed = textOption(options, "installed-in");

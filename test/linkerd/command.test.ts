@@ -1,10 +1,13 @@
+import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { test } from "tap";
 import { parse, parseAllDocuments } from "yaml";
 import { command, folderOf } from "../support/serve.ts";
 
 const page = readFileSync(new URL("../../docs/linkerd.md", import.meta.url), "utf8");
+const MAIN = fileURLToPath(new URL("../../agent/main.ts", import.meta.url));
 const [MESH = "", POLICY = ""] = [...page.matchAll(/```yaml\n(.*?)```/gs)].map(([, example]) => example);
 const CONFIG = `
 listen: { spop: [127.0.0.1:9000] }
@@ -78,4 +81,41 @@ test("without a mesh in configuration or policies, or with what no HTTPRoute can
     t.strictSame([code, out], [78, ""]);
     t.match(err, told);
   }
+});
+
+test("an export is checked from a file or the standard input, and a difference ends it with exit code 1", async (t) => {
+  const cwd = folderOf(t, FILES);
+  const { out: manifests } = await command(["generate", "linkerd", "--output", "-"], { cwd });
+  const pod = `---
+apiVersion: v1
+kind: Pod
+metadata: { name: orders-0, namespace: shop, labels: { app: orders } }
+spec: { serviceAccountName: orders, containers: [{ ports: [{ name: http, containerPort: 8080 }] }] }
+`;
+  writeFileSync(join(cwd, "good.yaml"), manifests + pod);
+  writeFileSync(join(cwd, "bad.yaml"), manifests.replace("accessPolicy: deny", "accessPolicy: audit") + pod);
+  const good = await command(["generate", "linkerd", "--check", "good.yaml"], { cwd });
+  t.strictSame([good.code, good.out, good.err], [0, "the cluster has what the policies say\n", ""]);
+  const bad = await command(["generate", "linkerd", "--check", "bad.yaml"], { cwd });
+  const what = "its spec has another accessPolicy: apply it anew";
+  t.strictSame([bad.code, bad.out], [1, `changed Server shop/orders-http: ${what}\n`]);
+  const json = await command(["generate", "linkerd", "--check", "bad.yaml", "--json"], { cwd });
+  t.strictSame(JSON.parse(json.out).drift, [{ drift: "changed", object: "Server shop/orders-http", what }]);
+  const piped = (file: string) =>
+    spawnSync(process.execPath, [MAIN, "generate", "linkerd", "--check", "-"], {
+      cwd,
+      input: readFileSync(join(cwd, file)),
+    });
+  t.equal(piped("good.yaml").status, 0);
+  t.equal(piped("bad.yaml").status, 1);
+  for (const [file, told] of [
+    ["none.yaml", "none.yaml is no export of a cluster: ENOENT"],
+    ["policies/orders.yaml", "is no export of a cluster: something without apiVersion and kind"],
+  ] as const) {
+    const { code, out, err } = await command(["generate", "linkerd", "--check", file], { cwd });
+    t.strictSame([code, out], [1, ""]);
+    t.match(err, told);
+  }
+  const both = await command(["generate", "linkerd", "--check", "good.yaml", "--report"], { cwd });
+  t.strictSame([both.code, /--report and --check: one of them/.test(both.err)], [64, true]);
 });
