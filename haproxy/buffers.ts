@@ -2,8 +2,11 @@
 export const DEFAULT_BUFSIZE = 16384;
 export const DEFAULT_MAXREWRITE = 1024;
 
-/** Frames that HAProxy keeps in flight on one connection to the agent. */
-const FRAMES_IN_FLIGHT = 20;
+/**
+ * Frames that HAProxy 3.1 and later keeps in flight on a pipelined connection to the agent; a constant there.
+ * Old versions have `max-waiting-frames`, by default the same.
+ */
+export const FRAMES_IN_FLIGHT = 20;
 
 /** What HAProxy keeps of a header beside its name and value, in bytes, rounded up. */
 const HEADER_OVERHEAD = 16;
