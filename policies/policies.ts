@@ -1,6 +1,7 @@
 import type { Decision, Reason } from "./decision.ts";
 import type { Principal } from "./principal.ts";
 import type { PolicyRequest } from "./request.ts";
+import type { Pattern } from "./routing/pattern.ts";
 
 /** What has to come from HAProxy, and go to it, for a route or for a whole set of policies. */
 export interface Uses {
@@ -28,6 +29,8 @@ export interface Route {
   /** `service/route` */
   readonly rule: string;
   readonly service: Service;
+  /** The requests that it takes, where no more specific pattern of its hosts takes them; in the order of the policy. */
+  readonly patterns: readonly Pattern[];
   /** The HAProxy backend. */
   readonly backend: string;
   /** `anyone`: the credential is not read. `optional`: without one the request passes as anonymous. */

@@ -63,6 +63,7 @@ export function compileRoute(
   const rule = new Rule({
     name: entry.name,
     service,
+    patterns: patterns.map(({ pattern }) => pattern),
     backend: backend?.value ?? "",
     access,
     forwardCredential: entry.forward_credential ?? defaults.forwardCredential,

@@ -62,6 +62,7 @@ export function policiesOf(max = 256, value?: string): Policies {
     rule: "orders/read",
     service: { ...service, routes },
     backend: "orders",
+    patterns: [],
     access: "required",
     forwardCredential: false,
     needs,
