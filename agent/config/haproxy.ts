@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
 import { headerNameFault } from "../../policies/judging/headers.ts";
 import { readBackends } from "./backends.ts";
 import type { HaproxyConfig } from "./config.ts";
@@ -44,7 +45,7 @@ function hasTls(bind: string): boolean {
 function checkPrefix(section: Section): void {
   const prefix = section.text("identity_prefix");
   const needed = NEEDED.find((name) => name.startsWith(prefix));
-  if (headerNameFault(`${prefix}x`) === undefined && needed === undefined) return;
+  if (headerNameFault(`${prefix}x`, OWNED_HEADERS) === undefined && needed === undefined) return;
   const right = `a prefix of your own, such as x-auth-: HAProxy removes all that begins so${needed === undefined ? "" : `, ${needed} too`}`;
   section.fault(["identity_prefix"], right);
 }
