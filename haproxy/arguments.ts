@@ -36,9 +36,16 @@ export const ARGUMENTS: Readonly<Record<string, Argument>> = {
   host: { sample: "req.fhdr(host)", sent: "always", meaning: "the Host header or :authority, as it came" },
   path: { sample: "path", sent: "always", meaning: "the path as it is forwarded, without query" },
   query: { sample: "query", sent: "where a policy reads it", meaning: "the query without `?`" },
-  ...Object.fromEntries(CREDENTIAL_KINDS.map((kind) => [kind.argument, kind])),
+  ...credentialArguments(),
   contract: { sample: "str(...)", sent: "always", meaning: "what this HAProxy does with the answer" },
 };
+
+/** By name; what several kinds share is told of the first. */
+function credentialArguments(): Readonly<Record<string, Argument>> {
+  const names = CREDENTIAL_KINDS.map(({ argument }) => argument);
+  const firsts = CREDENTIAL_KINDS.filter(({ argument }, index) => names.indexOf(argument) === index);
+  return Object.fromEntries(firsts.map((kind) => [kind.argument, kind]));
+}
 
 /** Name of the argument that carries a request header, `h_x-tenant`. */
 export function headerArgument(header: string): `h_${string}` {

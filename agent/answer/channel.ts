@@ -51,7 +51,7 @@ export class Channel {
     return serves;
   }
 
-  /** A credential that is not sent could be one that an earlier kind in the table hides, or no other must stand beside. */
+  /** Whether a credential of this kind would be seen: one that is not sent looks like none. */
   #carries(name: string): boolean {
     const kind = credentialKind(name);
     return kind !== undefined && this.#arguments.has(kind.argument);

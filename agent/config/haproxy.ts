@@ -7,9 +7,11 @@ import type { Section } from "./section.ts";
 
 /** Headers that clients, browsers and HAProxy cannot do without: all that begins like identity headers is deleted. */
 const NEEDED = [
+  ...OWNED_HEADERS.credentials,
   "accept-encoding",
   "access-control-request-method",
   "cache-control",
+  "host",
   "if-match",
   "max-forwards",
   "sec-websocket-key",
@@ -44,7 +46,8 @@ function hasTls(bind: string): boolean {
 
 function checkPrefix(section: Section): void {
   const prefix = section.text("identity_prefix");
-  const needed = NEEDED.find((name) => name.startsWith(prefix));
+  // With `x-auth-` goes `x-auth` alone.
+  const needed = NEEDED.find((name) => name.startsWith(prefix) || prefix === `${name}-`);
   if (headerNameFault(`${prefix}x`, OWNED_HEADERS) === undefined && needed === undefined) return;
   const right = `a prefix of your own, such as x-auth-: HAProxy removes all that begins so${needed === undefined ? "" : `, ${needed} too`}`;
   section.fault(["identity_prefix"], right);

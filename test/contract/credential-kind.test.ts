@@ -25,8 +25,11 @@ import type { HaproxyBinary } from "../support/haproxy.ts";
     strip: "del-header x-badge",
     headers: ["x-badge"],
   },
+  { ...(CREDENTIAL_KINDS[0] as CredentialKind), name: "pass", sent: "where an issuer takes it", scheme: "Pass" },
 );
 
+const { loadConfig } = await import("../../agent/config/load-config.ts");
+const { ARGUMENTS } = await import("../../haproxy/arguments.ts");
 const { renderHaproxy } = await import("../../haproxy/render.ts");
 const { clientOf, identityOf, messageOf, serverOf, valuesOf } = await import("../support/agent.ts");
 const { startBackend } = await import("../support/backend.ts");
@@ -39,6 +42,7 @@ const issuers = [
   { name: "okta", audiences: ["a"], credentials: ["bearer"], kinds: undefined },
   { name: "booth", audiences: ["a"], credentials: ["ticket"], kinds: undefined },
   { name: "door", audiences: ["a"], credentials: ["badge"], kinds: undefined },
+  { name: "gate", audiences: ["a"], credentials: ["bearer", "pass"], kinds: undefined },
 ];
 const service = (name: string, taken: string, more = "") => `
   ${name}:
@@ -52,13 +56,14 @@ const service = (name: string, taken: string, more = "") => `
       - { name: maybe, match: [GET /maybe], allow: [authenticated], optional: true }
 `;
 const OLD = `services:${service("plain", "[okta]")}`;
-const NEW = `${OLD}${service("orders", "[okta, booth, door]")}${service("doors", "[door]")}`;
+const NEW = `${OLD}${service("orders", "[okta, booth, door]")}${service("doors", "[door]")}${service("gates", "[gate]")}`;
 const policiesOf = (text: string) => policiesFrom(text, { issuers });
 
 /** Who a credential is of; only what stands behind a scheme is asked for. */
 const IDENTITY = identityOf({
   alice: () => ({ principal: principalFrom({ subject: "alice" }) }),
   robot: () => ({ principal: principalFrom({ subject: "robot", issuer: "booth" }) }),
+  guard: () => ({ principal: principalFrom({ subject: "guard", issuer: "gate", audiences: ["a"] }) }),
   porter: () => ({ principal: principalFrom({ subject: "porter", issuer: "door" }) }),
 });
 
@@ -77,6 +82,7 @@ test("a kind is in HAProxy's files where an issuer of the policies takes it, and
       "args badge=req.fhdr(x-badge),bytes(0,64)",
     ],
   );
+  t.match(ARGUMENTS.authorization, { sent: "always", name: "bearer" }, "what kinds share is told of the first");
   t.throws(() => renderHaproxy({ ...INPUT, uses: { ...INPUT.uses, credentials: ["seal"] } }), /uses.credentials/);
   t.end();
 });
@@ -88,6 +94,19 @@ test("its headers are no identity headers, and no expression reads them", (t) =>
   });
   t.match(faults.join("\n"), /the header name "x-ticket"; another name/);
   t.match(faults.join("\n"), /the header `x-badge`, which holds a credential/);
+  t.end();
+});
+
+test("an identity prefix that would delete its header is a fault", (t) => {
+  const faultsOf = (prefix: string) => {
+    const folder = t.testdir({
+      "countersign.yaml": `{ listen: { spop: ["127.0.0.1:9000"] }, policies: [p.yaml], issuers: {}, haproxy: { identity_prefix: ${prefix} } }`,
+    });
+    const loaded = loadConfig(`${folder}/countersign.yaml`, {});
+    return "faults" in loaded ? loaded.faults.map(({ right }) => right).join("\n") : "";
+  };
+  t.match(faultsOf("x-ticket-"), /x-ticket too/);
+  t.notMatch(faultsOf("x-tickets-"), /too/);
   t.end();
 });
 
@@ -133,6 +152,12 @@ const CASES: readonly (readonly [request: readonly string[], answer: string, cha
   [["plain", "/read", "x-ticket: Ticket robot"], "credential-missing", "Bearer"],
   [["plain", "/maybe", "x-ticket: Ticket robot"], "anonymous"],
   [["doors", "/read", "authorization: Bearer alice"], "credential-missing"],
+  // Two kinds in one header are told apart by their scheme.
+  [["gates", "/read", "authorization: Bearer guard"], "guard"],
+  [["gates", "/read", "authorization: pass guard"], "guard"],
+  [["gates", "/read", "authorization: Pass\tguard"], "credential-malformed", "Bearer invalid, Pass invalid"],
+  [["gates", "/read", "authorization: Pass guard", "authorization: Bearer guard"], "duplicate"],
+  [["orders", "/read", "authorization: Pass guard"], "credential-missing", "Bearer, Ticket"],
   [["doors", "/read", "authorization: Bearer alice", "x-badge: porter"], "porter"],
 ];
 
@@ -163,7 +188,7 @@ for (const binary of haproxies()) {
       t.equal(allowed ? who : JSON.parse(answer.body).reason, expected, name);
       const realm = `realm="${request[0]}.example.com"`;
       const whole = challenge
-        ?.replaceAll(/\b(Bearer|Ticket)\b/g, `$1 ${realm}`)
+        ?.replaceAll(/\b(Bearer|Ticket|Pass)\b/g, `$1 ${realm}`)
         .replaceAll(" invalid", ', error="invalid_token"')
         .replaceAll(" insufficient", ', error="insufficient_scope", scope="read"');
       t.equal(answer.headers["www-authenticate"], whole, name);
