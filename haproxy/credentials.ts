@@ -27,7 +27,7 @@ export interface CredentialKind {
  * All kinds of credentials, the explicit before the ambient: of those that a request offers the first is taken, and the
  * others are not looked at. A row is all that HAProxy's files, the request reader, the channel and the challenge need.
  */
-export const CREDENTIAL_KINDS: readonly CredentialKind[] = [
+const ROWS = [
   {
     name: "bearer",
     argument: "authorization",
@@ -39,7 +39,11 @@ export const CREDENTIAL_KINDS: readonly CredentialKind[] = [
     headers: ["authorization"],
     scheme: "Bearer",
   },
-];
+] as const satisfies readonly CredentialKind[];
+
+export type CredentialName = (typeof ROWS)[number]["name"];
+
+export const CREDENTIAL_KINDS: readonly (CredentialKind & { readonly name: CredentialName })[] = ROWS;
 
 /** The kinds that HAProxy is rendered for. @param taken names of those that issuers take */
 export function sentKinds(taken: readonly string[]): readonly CredentialKind[] {

@@ -55,8 +55,8 @@ function decide(request: AuthorizeRequest, snapshot: Snapshot, now: number): Ans
   if (route.access === "anyone" || match.preflight) return judge(request, snapshot, match, undefined, now);
 
   const credential = credentialOf(request, route.needs.credentials, snapshot.config.limits.token);
-  if (credential === undefined) return judge(request, snapshot, match, undefined, now);
-  if ("reason" in credential) return refuse(request, snapshot, credential.reason, route.rule, match);
+  if (credential.kind === "none") return judge(request, snapshot, match, undefined, now);
+  if (credential.kind === "invalid") return refuse(request, snapshot, credential.reason, route.rule, match);
 
   const verification = snapshot.identity.verify(credential, now, request);
   if (!(verification instanceof Promise)) return identified(request, snapshot, match, verification, now);

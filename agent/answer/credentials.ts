@@ -1,12 +1,16 @@
-import { CREDENTIAL_KINDS } from "../../haproxy/credentials.ts";
+import { CREDENTIAL_KINDS, type CredentialName } from "../../haproxy/credentials.ts";
 import type { Reason } from "../../policies/decision.ts";
 import type { TokenBytes } from "../identity/jwt/token.ts";
 
 /** What a request offers as proof of who sent it: nothing, one credential of a kind, or something that cannot be one. */
-export type Credential = undefined | ({ readonly kind: string } & TokenBytes) | { readonly reason: Reason };
+export type Credential =
+  | { readonly kind: "none" }
+  | ({ readonly kind: CredentialName } & TokenBytes)
+  | { readonly kind: "invalid"; readonly reason: Reason };
 
-const MALFORMED: Credential = { reason: "credential-malformed" };
-const TOO_LARGE: Credential = { reason: "token-too-large" };
+const NONE: Credential = { kind: "none" };
+const MALFORMED: Credential = { kind: "invalid", reason: "credential-malformed" };
+const TOO_LARGE: Credential = { kind: "invalid", reason: "token-too-large" };
 
 /** The arguments that carry credentials. */
 export const CREDENTIAL_ARGUMENTS: readonly string[] = [...new Set(CREDENTIAL_KINDS.map(({ argument }) => argument))];
@@ -23,7 +27,7 @@ export const NOTHING_OFFERED: readonly number[] = CREDENTIAL_ARGUMENTS.flatMap((
 
 /** How a kind's value is read. */
 interface Form {
-  readonly kind: string;
+  readonly kind: CredentialName;
   /** Of its argument among the positions. */
   readonly at: number;
   /** The scheme in lower and in upper case: both are it (RFC 9110, section 11.1). Empty where there is none. */
@@ -60,22 +64,21 @@ export function credentialOf({ bytes, positions }: Offered, kinds: readonly stri
   for (const form of FORMS) {
     if (!kinds.includes(form.kind)) continue;
     const credential = read(form, bytes, positions[form.at] as number, positions[form.at + 1] as number, limit);
-    if (credential !== undefined) return credential;
+    if (credential !== NONE) return credential;
   }
-  return undefined;
+  return NONE;
 }
 
-/** A whole value as a credential of one kind. @throws Error where there is no such kind */
-export function credentialFrom(kind: string, value: Buffer, limit: number): Credential {
+/** A whole value as a credential of one kind. */
+export function credentialFrom(kind: CredentialName, value: Buffer, limit: number): Credential {
   const form = FORMS.find((each) => each.kind === kind);
-  if (form === undefined) throw new Error(`no credential kind ${kind}`);
-  return read(form, value, 0, value.length, limit);
+  return form === undefined ? NONE : read(form, value, 0, value.length, limit);
 }
 
 function read(form: Form, bytes: Buffer, start: number, end: number, limit: number): Credential {
-  if (start === end) return undefined;
+  if (start === end) return NONE;
   const token = form.like === undefined ? start : afterScheme(form, bytes, start, end);
-  if (token < 0) return form.like?.test(bytes.toString("latin1", start, end)) ? MALFORMED : undefined;
+  if (token < 0) return form.like?.test(bytes.toString("latin1", start, end)) ? MALFORMED : NONE;
   if (end - token > limit) return TOO_LARGE;
   if (end === token) return MALFORMED;
   return { kind: form.kind, bytes, start: token, end };

@@ -100,16 +100,15 @@ function issuerNamed(name: string, { issuers }: Config): OidcIssuer {
 async function verified(token: string, { issuers, cache, limits }: Config, { clock }: Context): Promise<Who> {
   const header = Buffer.from(`Bearer ${token}`);
   const credential = credentialFrom("bearer", header, limits.token);
-  if (credential === undefined) return undefined;
+  if (credential.kind === "none") return undefined;
   const events = { fetched: () => {}, unusable: () => {}, cache: () => {} };
   // The token was here before the keys are fetched: where its key is not among them, there is none.
   const now = clock();
   const identity = createIdentity(issuers, { cache, limits, fetch: get, clock, events });
   try {
     await identity.ready();
-    const verification =
-      "reason" in credential ? { principal: undefined, ...credential } : await identity.verify(credential, now);
-    if (verification.principal !== undefined) return verification;
+    const verification = credential.kind === "invalid" ? credential : await identity.verify(credential, now);
+    if ("principal" in verification && verification.principal !== undefined) return verification;
     const keysOf = (issuer: string) => identity.keysOf(issuer);
     const errorOf = (issuer: string) => identity.status().find((each) => each.issuer === issuer)?.error;
     const refused = { text: token, refusal: verification, issuers, keysOf, errorOf, limit: limits.token, now };

@@ -1,6 +1,7 @@
 import { test } from "tap";
 import { ARGUMENTS, argumentsOf } from "../../haproxy/arguments.ts";
 import { type Contract, contractText, isHeaderName, MOST_HEADERS, parseContract } from "../../haproxy/contract.ts";
+import { CREDENTIAL_KINDS } from "../../haproxy/credentials.ts";
 import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
 import { OWN_REASONS } from "../../haproxy/reasons.ts";
 import { contractOf, renderHaproxy } from "../../haproxy/render.ts";
@@ -105,6 +106,19 @@ test("HAProxy sends what policies read, and no more", (t) => {
     sent(true, ["x-tenant", "origin"]).filter((argument) => !sent(false, []).includes(argument)),
     ["query=query", "h_x-tenant=req.fhdr(x-tenant)", "h_origin=req.fhdr(origin)"],
   );
+  t.end();
+});
+
+test("a credential kind has a name and an argument of its own, headers that can be named, and a scheme that is one", (t) => {
+  const names = CREDENTIAL_KINDS.map(({ name }) => name);
+  t.equal(new Set(names).size, names.length);
+  for (const { name, argument, headers, scheme = "a" } of CREDENTIAL_KINDS) {
+    t.match(name, /^(?!none$|invalid$)[a-z-]+$/);
+    t.match(argument, /^(?!(?:id|src|tls|method|host|path|query|contract)$)(?!h_)[a-z_]+$/, name);
+    t.ok(headers.every(isHeaderName), name);
+    // RFC 9110, section 5.6.2, without what a regular expression would read.
+    t.match(scheme, /^[A-Za-z0-9-]+$/, name);
+  }
   t.end();
 });
 
