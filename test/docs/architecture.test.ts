@@ -48,22 +48,16 @@ test("the linter holds every arrow between them, in the folders of a room too", 
         override.includes.join(),
       );
     }
-    // A folder's own rule is not hidden by its room's.
-    const places = own.flatMap(({ includes }) => includes);
-    t.equal(
-      places.includes(`agent/${room}/**`) ? places[0] : undefined,
-      places.length > 0 ? `agent/${room}/**` : undefined,
-    );
+    const [first] = own.flatMap(({ includes }) => includes);
+    if (first !== undefined) t.equal(first, `agent/${room}/**`, "a folder's own rule stands after its room's");
   }
   t.end();
 });
 
-test("the recipes name files that there are", (t) => {
+test("the recipes name files that there are, but for a NAME that is yet to be found", (t) => {
   const recipes = text.split("\n## ").filter((section) => /^Add /.test(section));
   t.ok(recipes.length > 0);
-  for (const [, file = ""] of recipes
-    .join("\n")
-    .matchAll(/\b((?:haproxy|policies|agent|protocol|docs|test)\/[\w./-]*\w)/g))
-    t.ok(existsSync(new URL(file, root)), file);
+  const named = recipes.join("\n").matchAll(/\b(?:haproxy|policies|agent|protocol|docs|test)\/[\w./-]*\w/g);
+  for (const [file] of named) if (!file.includes("NAME")) t.ok(existsSync(new URL(file, root)), file);
   t.end();
 });
