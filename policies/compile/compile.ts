@@ -26,6 +26,7 @@ export interface PolicyEnvironment {
   readonly issuers: readonly PolicyIssuer[];
   /** Names of the HAProxy backends that the configuration knows; empty where it leaves all to the reader's haproxy.cfg. */
   readonly backends: readonly string[];
+  /** Those that are not the policies'. */
   readonly headers: OwnedHeaders;
   /** Milliseconds since the epoch, for warnings about bindings that have ended. */
   readonly now: number;
