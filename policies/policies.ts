@@ -11,6 +11,8 @@ export interface Uses {
   readonly requestHeaders: readonly string[];
   /** Identity headers for the backend with the largest value of each in bytes, sorted by name. */
   readonly identityHeaders: readonly { readonly name: string; readonly max: number }[];
+  /** Names of the kinds of credentials that are read: those that issuers take, sorted. */
+  readonly credentials: readonly string[];
 }
 
 /** Routes that have their hosts, issuers and defaults in common: who may do what there. */

@@ -52,7 +52,7 @@ test("what a service's and a route's tables call required is what the schema req
 
 test("the page's mesh is one, and what it says of the route to another backend holds", (t) => {
   const example = /### mesh\n.*?```yaml\n(.*?)```/s.exec(page)?.[1] ?? "";
-  const [service] = policiesFrom(example, { issuers: [{ name: "okta", audiences: ["a"], kinds: undefined }] }).services;
+  const [service] = policiesFrom(example.replace("hosts:", "issuers: [aws]\n    hosts:")).services;
   t.match(service?.mesh, { backend: "orders", service: "orders", port: "http", protocol: "HTTP/1", routes: true });
   t.strictSame(
     service?.routes.map(({ name, backend }) => [name, backend === service.mesh?.backend]),

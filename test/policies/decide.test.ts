@@ -430,6 +430,7 @@ test("what is used is what HAProxy has to send and set", (t) => {
       { name: "x-auth-subject", max: 256 },
       { name: "x-auth-tenant", max: 256 },
     ],
+    credentials: ["bearer"],
   });
   const shadowed = policiesFrom(`
 services:
@@ -444,10 +445,15 @@ services:
         when: request.query == ""
         shadow: { when: 'request.headers["x-tenant"] == "a"' }
 `);
-  t.strictSame(shadowed.uses, { query: true, requestHeaders: ["x-tenant"], identityHeaders: [] });
+  t.strictSame(shadowed.uses, {
+    query: true,
+    requestHeaders: ["x-tenant"],
+    identityHeaders: [],
+    credentials: ["bearer"],
+  });
   t.strictSame(
     shadowed.services[0]?.routes[0]?.needs,
-    { query: true, requestHeaders: [], identityHeaders: [] },
+    { query: true, requestHeaders: [], identityHeaders: [], credentials: ["bearer"] },
     "a shadow cannot make a route need more",
   );
   t.end();

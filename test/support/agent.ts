@@ -56,7 +56,8 @@ export const ALICE: Principal = {
 
 /** Policies of one route, as plain values: what they decide is not what is tested here. */
 export function policiesOf(max = 256, value?: string): Policies {
-  const needs = { query: false, requestHeaders: [], identityHeaders: [{ name: "x-auth-subject", max }] };
+  const identityHeaders = [{ name: "x-auth-subject", max }];
+  const needs = { query: false, requestHeaders: [], identityHeaders, credentials: ["bearer"] };
   const service = {
     name: "orders",
     hosts: [],
