@@ -18,9 +18,15 @@ export function segmentExpression(expression: Expression): string {
   return `(?:${text})`;
 }
 
-/** Whether the expression is held to 256 characters only by the ingress. */
+/** Whether only the ingress holds a segment to 256 characters: a match could be longer. One class alone is counted. */
 export function isUnbounded({ text }: Expression): boolean {
-  return /[*+]|\{\d*,\}/.test(text) && !/^(?:\[[^\]]*\]|\\d|\\w)[*+]$/.test(text);
+  if (/^(?:\[[^\]]*\]|\\d|\\w)[*+]$/.test(text)) return false;
+  // No part of the text can stand for more characters than all its repetitions together.
+  const most = [...text.matchAll(/\d+(?=\})/g)].reduce(
+    (product, [count]) => product * Math.max(1, Number(count)),
+    text.length,
+  );
+  return /[*+]|,\}/.test(text) || most > MOST;
 }
 
 const ATOM = /[\w~-]|\\[dw-]/y;

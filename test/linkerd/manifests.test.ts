@@ -215,6 +215,68 @@ test("a wildcard takes every segment that the ingress takes, character by charac
   t.end();
 });
 
+const EXPRESSIONS = [
+  "[0-9]+",
+  "\\d{3}",
+  "[a-f0-9-]{2,5}",
+  "\\w+",
+  "[\\w-]+",
+  "v(1|2)?",
+  "(?:ab|a)(c|bcd)?",
+  "a|ab|abc",
+  "[A-Z][a-z]*?-?\\d",
+  "x{2,}y",
+  "(?:[0-9]{2}-){1,3}z",
+  "~[_~-]+",
+  "[a-z]{130}-[a-z]{130}",
+];
+
+test("an expression takes the segments that it takes at the ingress, and is refused where it could not", (t) => {
+  const chance = new Chance(7);
+  for (const expression of EXPRESSIONS) {
+    const policies = meshed(`{ name: r, match: ['GET /v/{x:${expression}}'], allow: [anyone] }`);
+    const answers = answersTo(policies);
+    const loose = unenforced(inputOf(policies)).some(({ what }) => what.includes("256 characters"));
+    const told: string[] = [];
+    for (let count = 0; count < 3000; count++) {
+      const alphabet =
+        chance.below(2) === 0 ? [...expression.replace(/\W/g, ""), "-", "~"] : [..."019aAbcdefzxy-_~.%+{"];
+      const segment = Array.from({ length: 1 + chance.below(7) }, () => chance.of(alphabet)).join("");
+      const { leads } = ingress(policies, "orders", "GET", `/v/${segment}`);
+      if (answers("GET", `/v/${segment}`)[0] !== (leads ? 200 : 404)) told.push(segment);
+    }
+    t.strictSame(told, [], expression);
+    const long = ["1", "a", "x"].flatMap((character) => [256, 257].map((count) => character.repeat(count)));
+    for (const segment of [...long, `${"a".repeat(130)}-${"a".repeat(130)}`, `${"x".repeat(300)}y`]) {
+      const { leads } = ingress(policies, "orders", "GET", `/v/${segment}`);
+      const passes = answers("GET", `/v/${segment}`)[0] === 200;
+      if (passes !== leads && !(passes && loose)) t.fail(`${expression} ${segment.length}`);
+    }
+  }
+  for (const expression of [
+    "a.b",
+    "[^a]+",
+    "a\\.b",
+    "[a-z.]+",
+    "\\S+",
+    "(?i)a",
+    "[[:alpha:]]",
+    "é",
+    "a*",
+    "\\p{L}",
+    "[A-z]+",
+    "a b",
+    "\\x41",
+    "[+-9]+",
+    "a@",
+  ]) {
+    const render = () =>
+      manifestsOf(inputOf(meshed(`{ name: r, match: ['GET /v/{x:${expression}}'], allow: [anyone] }`)));
+    t.throws(render, InexpressibleError, expression);
+  }
+  t.end();
+});
+
 test("of nested patterns just what is left to a backend passes there", (t) => {
   const answers = answersTo(
     meshed(`
