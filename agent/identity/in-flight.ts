@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { keyOf, type Verification } from "./cache.ts";
+import type { CredentialKind } from "./issuer/evidence.ts";
 
 /** More than all issuers together have under way. */
 const MOST = 8192;
@@ -11,13 +12,14 @@ export interface Waiter {
 }
 
 interface Entry {
+  readonly kind: CredentialKind;
   readonly digest: string;
   readonly verification: Promise<Verification>;
   readonly waiters: Waiter[];
 }
 
 /**
- * The verifications under way by the digest of their credential, which all wait for who bring the same one.
+ * The verifications under way by kind and digest of their credential, which all wait for who bring the same one.
  *
  * No Map holds them: one from which things come and go is copied again and again, and V8 links the old copies to the new
  * ones, so that a scavenge which met one kept all that had been under way since. With new tokens only, that made a
@@ -27,20 +29,21 @@ export class InFlight {
   readonly #entries = new LRUCache<number, Entry>({ max: MOST });
 
   /** The verification of a credential, for one more who waits for it. */
-  join(digest: string, waiter: Waiter): Promise<Verification> | undefined {
+  join(kind: CredentialKind, digest: string, waiter: Waiter): Promise<Verification> | undefined {
     const entry = this.#entries.get(keyOf(digest));
-    if (entry?.digest !== digest) return undefined;
+    if (entry?.digest !== digest || entry.kind !== kind) return undefined;
     entry.waiters.push(waiter);
     return entry.verification;
   }
 
   /** @param waiters the first; who joins later is added to the list */
-  add(digest: string, verification: Promise<Verification>, waiters: Waiter[]): void {
-    this.#entries.set(keyOf(digest), { digest, verification, waiters });
+  add(kind: CredentialKind, digest: string, verification: Promise<Verification>, waiters: Waiter[]): void {
+    this.#entries.set(keyOf(digest), { kind, digest, verification, waiters });
   }
 
-  delete(digest: string): void {
+  delete(kind: CredentialKind, digest: string): void {
     const key = keyOf(digest);
-    if (this.#entries.peek(key)?.digest === digest) this.#entries.delete(key);
+    const entry = this.#entries.peek(key);
+    if (entry?.digest === digest && entry.kind === kind) this.#entries.delete(key);
   }
 }

@@ -1,0 +1,24 @@
+import type { Reason } from "../../../policies/decision.ts";
+
+/** What a credential is by where it stands in a request. Two of different kinds are never the same one. */
+export type CredentialKind = "bearer";
+
+/** A JWT taken apart. Nothing in it is proven. */
+export interface Token {
+  /** The compact serialization, as it came. */
+  readonly text: string;
+  readonly algorithm: string;
+  readonly kid: string | undefined;
+  /** `typ` in lower case and without `application/`; `jwt` where the header has none. */
+  readonly type: string;
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
+/** A credential as issuers are shown it: read once for all of them, and nothing in it proven. */
+export interface Evidence {
+  readonly kind: CredentialKind;
+  /** As it came, in ASCII. */
+  readonly text: string;
+  /** What it is as a JWT, or why it is none. */
+  readonly token: Token | Reason;
+}
