@@ -32,7 +32,7 @@ export type Offered = ({ readonly kind: CredentialKind } & TokenBytes) | string;
 export interface Identity {
   /**
    * Who a credential proves its sender to be. A known one is answered at once, and so is whatever needs neither
-   * signature nor provider; the rest by a promise that never rejects. Throws nothing.
+   * signature nor provider; the rest by a promise. It throws, or the promise rejects, by a bug alone.
    *
    * The promise may take as long as a provider does; the caller has a deadline of its own. The work goes on all the
    * same, and its result answers the next request; only what others would have to wait for is dropped once nobody
@@ -206,9 +206,9 @@ class Issuers implements Identity {
         this.#inFlight.delete(kind, digest);
         return this.#settle(kind, digest, issuer, version, finding);
       },
-      () => {
+      (bug: unknown) => {
         this.#inFlight.delete(kind, digest);
-        return refused("agent-error");
+        throw bug;
       },
     );
     this.#inFlight.add(kind, digest, verification, waiters);
