@@ -6,6 +6,7 @@ import { renderInputOf } from "../../agent/commands/render-input.ts";
 import { loadConfig } from "../../agent/config/load-config.ts";
 import { get } from "../../agent/http/fetch.ts";
 import { createIdentity } from "../../agent/identity/identity.ts";
+import type { CredentialKind } from "../../agent/identity/issuer/evidence.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { load } from "../../agent/loading/load.ts";
 import { reply, startFront } from "../../demo/front.ts";
@@ -223,6 +224,21 @@ test("the section of each type is held to its own schema, and each mistake is to
     t.strictSame(faults(line(good.replace(from, to))), [expected], to);
   }
   t.end();
+});
+
+test("a credential of one kind is never taken for one of another, known or not", async (t) => {
+  const { issuer, good } = await toySubject(false)(t, { now: Date.now() });
+  const other = "api-key" as CredentialKind;
+  const create = (...args: Parameters<typeof TOY.create>) =>
+    Object.assign(TOY.create(...args), { takes: new Set([other]) });
+  const { identity, time } = startIdentity([issuer], { types: { toy: { ...TOY, create } } });
+  t.teardown(() => identity.close());
+  const bytes = Buffer.from(await good());
+  const as = (kind: CredentialKind) => identity.verify({ kind, bytes, start: 0, end: bytes.length }, time.now);
+  t.match(as("bearer"), { principal: undefined, reason: "token-malformed" });
+  t.match(as(other), { principal: { subject: "alice" } });
+  t.equal(as(other), as(other), "and once more, now that it is known");
+  t.match(as("bearer"), { principal: undefined, reason: "token-malformed" });
 });
 
 test("a type with a bug is heard of, proves nobody, and is asked again", async (t) => {

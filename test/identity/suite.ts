@@ -123,6 +123,20 @@ export function behavesAsIssuer(type: string, start: Start, wording: Wording, ty
     after.identity.close();
     t.equal(await after.judge(token), "issuer-unavailable");
     t.equal(await judge(token), "issuer-unavailable");
+    const without = startIdentity([], { time, types, previous: identity });
+    t.notOk((await without.verify(token)).principal, "nor is it anybody's where its issuer is not configured");
+    without.identity.close();
+  });
+
+  test(`${type}: what ends while a credential is verified proves nobody`, async (t) => {
+    const { good, identity, time } = await begin(t);
+    const [token, other] = [await good(1), await good(2)];
+    const [first, second] = [identity.verify(token, time.now), identity.verify(other, time.now)];
+    identity.close();
+    for (const found of [first, second]) {
+      if (found instanceof Promise) t.match(await found, { principal: undefined, reason: "issuer-unavailable" });
+    }
+    t.notOk((await identity.verify(token, time.now)).principal);
   });
 
   test(`${type}: what it says of itself is plain, and gives nothing away`, async (t) => {
