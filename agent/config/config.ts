@@ -86,6 +86,7 @@ export interface ClaimsIssuer extends IssuerConfig {
   readonly clockTolerance: number;
 }
 
+/** Whether an issuer's principals are described by claims. */
 export function hasClaims(issuer: IssuerConfig): issuer is ClaimsIssuer {
   return "claims" in issuer;
 }

@@ -195,8 +195,9 @@ class Issuers implements Identity {
     const text = typeof offered === "string" ? offered : bearerText(offered);
     if (text === undefined) return refused("credential-malformed");
     const evidence = { kind, text, token: parseToken(text) };
-    const issuer = this.#issuers.find((each) => each.takes.has(kind) && each.owns(evidence));
+    const [issuer, other] = this.#issuers.filter((each) => each.takes.has(kind) && each.owns(evidence));
     if (issuer === undefined) return unowned(evidence);
+    if (other !== undefined) throw new Error("two issuers call one credential their own");
     const { version } = issuer;
     const waiters = [waiter];
     const found = issuer.verify(evidence, now, () => waiters.some(({ wanted }) => wanted()));

@@ -241,6 +241,14 @@ test("a credential of one kind is never taken for one of another, known or not",
   t.match(as("bearer"), { principal: undefined, reason: "token-malformed" });
 });
 
+test("a credential that two issuers call their own proves nobody", async (t) => {
+  const { issuer, good } = await toySubject(false)(t, { now: Date.now() });
+  const { identity, time } = startIdentity([issuer, { ...issuer, name: "twin", issuer: "toy" }], { types: TYPES });
+  t.teardown(() => identity.close());
+  const token = await good();
+  t.throws(() => identity.verify(token, time.now), { message: "two issuers call one credential their own" });
+});
+
 test("a type with a bug is heard of, proves nobody, and is asked again", async (t) => {
   const { issuer, good } = await toySubject(false)(t, { now: Date.now() });
   for (const bug of [() => Promise.reject(new Error("a bug")), () => fail()]) {
