@@ -125,7 +125,13 @@ test("what a configuration does not say has the documented default", (t) => {
         audiences: ["orders"],
         kinds: ["person"],
         algorithms: ALGORITHMS,
-        claims: { subject: "sub", groups: "groups", scopes: "scp", kind: undefined, client: undefined },
+        claims: {
+          subject: "sub",
+          groups: "groups",
+          scopes: { first: ["scp", "scope"] },
+          kind: undefined,
+          client: undefined,
+        },
         kind: "person",
         kindRules: [],
         tokenTypes: ["at+jwt", "JWT"],
@@ -259,7 +265,13 @@ test("a claim stands at a path, a list of names, the first of several places, or
     const loaded = files.load(SHORTEST.replace("[orders]", () => `["orders"], claims: ${text}`));
     return "config" in loaded ? oidcIssuersOf(loaded)[0]?.claims : loaded.faults;
   };
-  const preset = { subject: "sub", groups: "groups", scopes: "scp", kind: undefined, client: undefined };
+  const preset = {
+    subject: "sub",
+    groups: "groups",
+    scopes: { first: ["scp", "scope"] },
+    kind: undefined,
+    client: undefined,
+  };
   t.strictSame(claims("{}"), preset);
   t.strictSame(
     claims(
