@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { Principal } from "../../policies/principal.ts";
-import type { CredentialKind } from "./issuer/evidence.ts";
+import type { CredentialKind } from "../config/config.ts";
 import type { Basis, Confirmation, Issuer } from "./issuer/issuer.ts";
 import type { Refusal } from "./issuer/refusal.ts";
 

@@ -1,14 +1,14 @@
 import { hash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { Reason } from "../../policies/decision.ts";
-import type { Config, IssuerConfig } from "../config/config.ts";
+import type { Config, CredentialKind, IssuerConfig } from "../config/config.ts";
 import type { Get } from "../http/fetch.ts";
 import { Slots } from "../http/slots.ts";
 import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type Verification } from "./cache.ts";
 import { Held } from "./held.ts";
 import { InFlight, type Waiter } from "./in-flight.ts";
 import type { IdentityEvents } from "./issuer/events.ts";
-import type { CredentialKind, Evidence } from "./issuer/evidence.ts";
+import type { Evidence } from "./issuer/evidence.ts";
 import type { Finding, Issuer, IssuerReport, IssuerTypes, KeyView } from "./issuer/issuer.ts";
 import type { Schedule, World } from "./issuer/world.ts";
 import { Signatures } from "./jwt/signatures.ts";
@@ -195,7 +195,9 @@ class Issuers implements Identity {
     const text = typeof offered === "string" ? offered : bearerText(offered);
     if (text === undefined) return refused("credential-malformed");
     const evidence = { kind, text, token: parseToken(text) };
-    const [issuer, other] = this.#issuers.filter((each) => each.takes.has(kind) && each.owns(evidence));
+    const [issuer, other] = this.#issuers.filter(
+      (each) => each.config.credentials.includes(kind) && each.owns(evidence),
+    );
     if (issuer === undefined) return unowned(evidence);
     if (other !== undefined) throw new Error("two issuers call one credential their own");
     const { version } = issuer;

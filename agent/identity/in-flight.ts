@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
+import type { CredentialKind } from "../config/config.ts";
 import { keyOf, type Verification } from "./cache.ts";
-import type { CredentialKind } from "./issuer/evidence.ts";
 
 /** More than all issuers together have under way. */
 const MOST = 8192;

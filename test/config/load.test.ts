@@ -34,6 +34,7 @@ test("a configuration with every key is taken as it says", (t) => {
         type: "oidc",
         issuer: "https://example.okta.com/oauth2/default",
         audiences: ["api://orders"],
+        credentials: ["bearer"],
         kinds: undefined,
         algorithms: ["RS256", "ES256"],
         claims: { subject: "uid", groups: "roles", scopes: "scope", kind: "client_kind", client: "cid" },
@@ -123,6 +124,7 @@ test("what a configuration does not say has the documented default", (t) => {
         type: "oidc",
         issuer: "https://example.com",
         audiences: ["orders"],
+        credentials: ["bearer"],
         kinds: ["person"],
         algorithms: ALGORITHMS,
         claims: {

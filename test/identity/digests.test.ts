@@ -1,8 +1,8 @@
 import { hash } from "node:crypto";
 import { test } from "tap";
+import type { CredentialKind } from "../../agent/config/config.ts";
 import { IdentityCache, RefusalCache, type Verification } from "../../agent/identity/cache.ts";
 import { InFlight } from "../../agent/identity/in-flight.ts";
-import type { CredentialKind } from "../../agent/identity/issuer/evidence.ts";
 
 /** Digests of two credentials that begin with the same 32 bits, by which both are filed. */
 function twins(): readonly [string, string] {

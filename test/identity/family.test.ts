@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { CompactSign } from "jose";
 import { type Test, test } from "tap";
 import { renderInputOf } from "../../agent/commands/render-input.ts";
+import type { CredentialKind } from "../../agent/config/config.ts";
 import { loadConfig } from "../../agent/config/load-config.ts";
 import { get } from "../../agent/http/fetch.ts";
 import { createIdentity } from "../../agent/identity/identity.ts";
-import type { CredentialKind } from "../../agent/identity/issuer/evidence.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { load } from "../../agent/loading/load.ts";
 import { reply, startFront } from "../../demo/front.ts";
@@ -76,6 +76,7 @@ function toySubject(hasDesk: boolean) {
       name: "desk",
       type: "toy",
       issuer: "toy_",
+      credentials: ["bearer"],
       audiences: [AUDIENCE],
       kinds: ["workload"],
       tokens,
@@ -229,9 +230,7 @@ test("the section of each type is held to its own schema, and each mistake is to
 test("a credential of one kind is never taken for one of another, known or not", async (t) => {
   const { issuer, good } = await toySubject(false)(t, { now: Date.now() });
   const other = "api-key" as CredentialKind;
-  const create = (...args: Parameters<typeof TOY.create>) =>
-    Object.assign(TOY.create(...args), { takes: new Set([other]) });
-  const { identity, time } = startIdentity([issuer], { types: { toy: { ...TOY, create } } });
+  const { identity, time } = startIdentity([{ ...issuer, credentials: [other] }], { types: TYPES });
   t.teardown(() => identity.close());
   const bytes = Buffer.from(await good());
   const as = (kind: CredentialKind) => identity.verify({ kind, bytes, start: 0, end: bytes.length }, time.now);

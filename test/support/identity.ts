@@ -14,6 +14,7 @@ export function oidcIssuer(issuer: string, changes: Partial<OidcIssuer> = {}): O
     type: "oidc",
     issuer,
     audiences: ["api://orders"],
+    credentials: ["bearer"],
     kinds: undefined,
     algorithms: ["RS256", "ES256", "EdDSA"],
     claims: { subject: "sub", groups: "groups", scopes: "scope", kind: "client_kind", client: undefined },

@@ -1,7 +1,5 @@
 import type { Reason } from "../../../policies/decision.ts";
-
-/** What a credential is by where it stands in a request. Two of different kinds are never the same one. */
-export type CredentialKind = "bearer";
+import type { CredentialKind } from "../../config/config.ts";
 
 /** A JWT taken apart. Nothing in it is proven. */
 export interface Token {

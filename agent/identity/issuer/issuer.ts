@@ -1,7 +1,7 @@
 import type { Principal } from "../../../policies/principal.ts";
 import type { IssuerConfig } from "../../config/config.ts";
 import type { ReadIssuer } from "../../config/issuers.ts";
-import type { CredentialKind, Evidence } from "./evidence.ts";
+import type { Evidence } from "./evidence.ts";
 import type { Refusal } from "./refusal.ts";
 import type { World } from "./world.ts";
 
@@ -65,13 +65,11 @@ export type Detail = number | readonly Readonly<Record<string, string>>[];
  */
 export interface Issuer {
   readonly config: IssuerConfig;
-  /** The kinds of credentials that it takes. */
-  readonly takes: ReadonlySet<CredentialKind>;
   /** Counts the changes of what its lasting refusals rest on. */
   readonly version: number;
   /** Milliseconds that a start or a reload waits for `ready`. */
   readonly patience: number;
-  /** Whether a credential of a kind that it takes is its own, by its form alone. Of two issuers one says so at most. */
+  /** Whether a credential of a kind that its configuration takes is its own, by its form alone. Of two issuers one says so at most. */
   owns(evidence: Evidence): boolean;
   /**
    * Checks a credential of its own. Whatever cannot be told is a refusal.

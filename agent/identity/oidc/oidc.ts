@@ -1,7 +1,7 @@
 import { faultOf } from "../claims/claims.ts";
 import { Pool } from "../claims/pool.ts";
 import { type ClaimPaths, claimPaths, principalOf } from "../claims/principal.ts";
-import type { CredentialKind, Evidence, Token } from "../issuer/evidence.ts";
+import type { Evidence, Token } from "../issuer/evidence.ts";
 import type { Finding, Issuer, IssuerReport, IssuerType, KeyView } from "../issuer/issuer.ts";
 import type { Refusal } from "../issuer/refusal.ts";
 import type { World } from "../issuer/world.ts";
@@ -17,7 +17,6 @@ export const OIDC: IssuerType<OidcIssuer> = {
   create: (config, world) => new OidcVerifier(config, world),
 };
 
-const TAKES: ReadonlySet<CredentialKind> = new Set(["bearer"]);
 /** Signature checks of one issuer under way at a time; a thousand take some 50 to 200 ms. */
 const MOST_CHECKS = 1024;
 /** Tokens of one issuer that wait for its keys at a time. Apart from the checks: unknown keys do not hinder known ones. */
@@ -30,7 +29,6 @@ const LONGEST_KID = 64;
 /** One issuer of type `oidc`: its keys, and what its tokens are held to. */
 class OidcVerifier implements Issuer {
   readonly config: OidcIssuer;
-  readonly takes = TAKES;
   readonly #keys: KeySet;
   /** Settles when the keys were asked for once. */
   readonly #asked: Promise<void>;

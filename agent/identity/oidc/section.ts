@@ -43,6 +43,7 @@ export function readOidc(name: string, section: Section, environment: Environmen
     name,
     type: "oidc",
     issuer: section.text("issuer"),
+    credentials: ["bearer"],
     audiences: readAudiences(section),
     kinds: kindClaim === undefined ? kinds : undefined,
     algorithms: section.texts("algorithms"),

@@ -33,6 +33,7 @@ export function readToy(name: string, section: Section): ToyIssuer {
     name,
     type: "toy",
     issuer,
+    credentials: ["bearer"],
     audiences: readAudiences(section),
     kinds: ["workload"],
     tokens: Object.fromEntries(grants),

@@ -1,5 +1,5 @@
 import { getObject } from "../../../agent/http/document.ts";
-import type { CredentialKind, Evidence } from "../../../agent/identity/issuer/evidence.ts";
+import type { Evidence } from "../../../agent/identity/issuer/evidence.ts";
 import type {
   Basis,
   Finding,
@@ -19,7 +19,6 @@ const UNAVAILABLE: Unproven = { reason: "issuer-unavailable" };
 
 class Toy implements Issuer {
   readonly config: ToyIssuer;
-  readonly takes: ReadonlySet<CredentialKind> = new Set(["bearer"]);
   readonly version = 0;
   readonly patience = TIMEOUT;
   readonly #world: World;
