@@ -111,6 +111,6 @@ function writeAllowed(writer: AckWriter, { decision, request, match, principal }
 
 function writeRefused(writer: AckWriter, { decision, match, request }: Answer): void {
   writer.append(STATUS[statusOf(decision.reason)]);
-  const challenge = challengeOf(decision, match?.host ?? "");
+  const challenge = challengeOf(decision, match);
   if (challenge !== undefined && request.fault === undefined) writer.setString(START.challenge, challenge);
 }

@@ -54,8 +54,7 @@ function decide(request: AuthorizeRequest, snapshot: Snapshot, now: number): Ans
   if (!request.channel.serves(route)) return refuse(request, snapshot, "haproxy-config-outdated", route.rule, match);
   if (route.access === "anyone" || match.preflight) return judge(request, snapshot, match, undefined, now);
 
-  const { bytes, authorizationStart, authorizationEnd } = request;
-  const credential = credentialOf(bytes, authorizationStart, authorizationEnd, snapshot.config.limits.token);
+  const credential = credentialOf(request, route.needs.credentials, snapshot.config.limits.token);
   if (credential.kind === "none") return judge(request, snapshot, match, undefined, now);
   if (credential.kind === "invalid") return refuse(request, snapshot, credential.reason, route.rule, match);
 

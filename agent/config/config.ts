@@ -1,3 +1,4 @@
+import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Backend } from "../../haproxy/input.ts";
 import type { WantedEntry } from "../../policies/judging/wanted.ts";
 import type { Kind } from "../../policies/principal.ts";
@@ -59,17 +60,14 @@ export interface KindRule {
   readonly claims: readonly { readonly path: string; readonly wanted: WantedEntry | { readonly present: boolean } }[];
 }
 
-/** What a credential is by where it stands in a request. Two of different kinds are never the same one. */
-export type CredentialKind = "bearer";
-
 /** What an issuer is, whatever its type; a type adds its own. Plain data. */
 export interface IssuerConfig {
   readonly name: string;
   readonly type: string;
   /** What tells its credentials from all others', as for people: of JWTs the `iss`, byte for byte. Each has its own. */
   readonly issuer: string;
-  /** The kinds of credentials that it takes. */
-  readonly credentials: readonly CredentialKind[];
+  /** Names of the kinds of credentials that it takes. */
+  readonly credentials: readonly CredentialName[];
   /** Whom its credentials can be meant for, and what its principals can be; undefined where only claims tell. */
   readonly audiences: readonly string[];
   readonly kinds: readonly Kind[] | undefined;

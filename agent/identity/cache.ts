@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
+import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Principal } from "../../policies/principal.ts";
-import type { CredentialKind } from "../config/config.ts";
 import type { Basis, Confirmation, Issuer } from "./issuer/issuer.ts";
 import type { Refusal } from "./issuer/refusal.ts";
 
@@ -12,7 +12,7 @@ export type Verification =
 /** A principal with what it rests on. It is itself the answer to a warm request, for which nothing is allocated. */
 export interface CachedIdentity {
   /** Of its credential. */
-  readonly kind: CredentialKind;
+  readonly kind: CredentialName;
   /** Of its credential; as in `keyOf`. */
   readonly digest: string;
   readonly principal: Principal;
@@ -24,7 +24,7 @@ export interface CachedIdentity {
 }
 
 interface CachedRefusal {
-  readonly kind: CredentialKind;
+  readonly kind: CredentialName;
   readonly digest: string;
   readonly verification: Verification;
   readonly issuer: Issuer;
@@ -74,7 +74,7 @@ export class IdentityCache {
     this.#store = previous === undefined ? newStore(size) : previous.#resized(size);
   }
 
-  find(kind: CredentialKind, digest: string, now: number): CachedIdentity | undefined {
+  find(kind: CredentialName, digest: string, now: number): CachedIdentity | undefined {
     const key = keyOf(digest);
     const found = this.#store.get(key);
     if (found === undefined || found.digest !== digest || found.kind !== kind) return undefined;
@@ -133,7 +133,7 @@ export class RefusalCache {
     this.#store = new LRUCache({ max: size });
   }
 
-  find(kind: CredentialKind, digest: string, now: number): Verification | undefined {
+  find(kind: CredentialName, digest: string, now: number): Verification | undefined {
     const found = this.#store.get(keyOf(digest));
     if (found === undefined || found.digest !== digest || found.kind !== kind) return undefined;
     const { issuer, version, refusedAt, verification } = found;

@@ -1,7 +1,8 @@
 import { hash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Reason } from "../../policies/decision.ts";
-import type { Config, CredentialKind, IssuerConfig } from "../config/config.ts";
+import type { Config, IssuerConfig } from "../config/config.ts";
 import type { Get } from "../http/fetch.ts";
 import { Slots } from "../http/slots.ts";
 import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type Verification } from "./cache.ts";
@@ -26,7 +27,7 @@ export interface IssuerStatus extends IssuerReport {
 }
 
 /** A credential where it lies in bytes that were read; those of a text are bearer tokens. */
-export type Offered = ({ readonly kind: CredentialKind } & TokenBytes) | string;
+export type Offered = ({ readonly kind: CredentialName } & TokenBytes) | string;
 
 /** All issuers of one snapshot and what has been proven by them. */
 export interface Identity {
@@ -187,7 +188,7 @@ class Issuers implements Identity {
   /** A first use; what cannot be answered at once is verified once for all who ask meanwhile. */
   #begin(
     offered: Offered,
-    kind: CredentialKind,
+    kind: CredentialName,
     digest: string,
     now: number,
     waiter: Waiter,
@@ -218,7 +219,7 @@ class Issuers implements Identity {
     return verification;
   }
 
-  #settle(kind: CredentialKind, digest: string, issuer: Issuer, version: number, finding: Finding): Verification {
+  #settle(kind: CredentialName, digest: string, issuer: Issuer, version: number, finding: Finding): Verification {
     const at = this.#clock();
     if ("principal" in finding) {
       const { principal, confirmation, basis } = finding;

@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import type { CredentialKind } from "../config/config.ts";
+import type { CredentialName } from "../../haproxy/credentials.ts";
 import { keyOf, type Verification } from "./cache.ts";
 
 /** More than all issuers together have under way. */
@@ -12,7 +12,7 @@ export interface Waiter {
 }
 
 interface Entry {
-  readonly kind: CredentialKind;
+  readonly kind: CredentialName;
   readonly digest: string;
   readonly verification: Promise<Verification>;
   readonly waiters: Waiter[];
@@ -29,7 +29,7 @@ export class InFlight {
   readonly #entries = new LRUCache<number, Entry>({ max: MOST });
 
   /** The verification of a credential, for one more who waits for it. */
-  join(kind: CredentialKind, digest: string, waiter: Waiter): Promise<Verification> | undefined {
+  join(kind: CredentialName, digest: string, waiter: Waiter): Promise<Verification> | undefined {
     const entry = this.#entries.get(keyOf(digest));
     if (entry?.digest !== digest || entry.kind !== kind) return undefined;
     entry.waiters.push(waiter);
@@ -37,11 +37,11 @@ export class InFlight {
   }
 
   /** @param waiters the first; who joins later is added to the list */
-  add(kind: CredentialKind, digest: string, verification: Promise<Verification>, waiters: Waiter[]): void {
+  add(kind: CredentialName, digest: string, verification: Promise<Verification>, waiters: Waiter[]): void {
     this.#entries.set(keyOf(digest), { kind, digest, verification, waiters });
   }
 
-  delete(kind: CredentialKind, digest: string): void {
+  delete(kind: CredentialName, digest: string): void {
     const key = keyOf(digest);
     const entry = this.#entries.peek(key);
     if (entry?.digest === digest && entry.kind === kind) this.#entries.delete(key);

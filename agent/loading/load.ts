@@ -1,3 +1,4 @@
+import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
 import { type CheckedPolicies, compilePolicies, type PolicyEnvironment } from "../../policies/compile/compile.ts";
 import type { Fault } from "../../policies/fault.ts";
 import type { CompiledPolicies } from "../../policies/judging/compiled.ts";
@@ -94,6 +95,8 @@ function failed(faults: readonly Fault[], warnings: readonly Fault[]): Failed {
 
 /** What the policies are held against. */
 export function policyEnvironment(config: Config, now: number): PolicyEnvironment {
-  const issuers = config.issuers.map(({ name, audiences, kinds }) => ({ name, audiences, kinds }));
-  return { issuers, backends: Object.keys(config.haproxy.backends), now };
+  const issuers = config.issuers.map(({ name, audiences, credentials, kinds }) => {
+    return { name, audiences, credentials, kinds };
+  });
+  return { issuers, backends: Object.keys(config.haproxy.backends), headers: OWNED_HEADERS, now };
 }

@@ -1,8 +1,8 @@
 import { hash } from "node:crypto";
 import { test } from "tap";
-import type { CredentialKind } from "../../agent/config/config.ts";
 import { IdentityCache, RefusalCache, type Verification } from "../../agent/identity/cache.ts";
 import { InFlight } from "../../agent/identity/in-flight.ts";
+import type { CredentialName } from "../../haproxy/credentials.ts";
 
 /** Digests of two credentials that begin with the same 32 bits, by which both are filed. */
 function twins(): readonly [string, string] {
@@ -56,7 +56,7 @@ test("two credentials whose digests begin alike are never taken for each other",
 });
 
 test("the same text as two kinds of credential is two credentials", (t) => {
-  const [digest, other] = [hash("sha256", "token", "binary"), "api-key" as CredentialKind];
+  const [digest, other] = [hash("sha256", "token", "binary"), "api-key" as CredentialName];
   const issuer = { version: 1 } as Parts["issuer"];
   const principal = { subject: "alice", expiresAt: 1_000 } as Parts["principal"];
   const rest = { principal, confirmation: undefined, issuer, basis: { until: 1_000, identities: 0 }, verifiedAt: 0 };

@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { CompactSign } from "jose";
 import { type Test, test } from "tap";
 import { renderInputOf } from "../../agent/commands/render-input.ts";
-import type { CredentialKind } from "../../agent/config/config.ts";
 import { loadConfig } from "../../agent/config/load-config.ts";
 import { get } from "../../agent/http/fetch.ts";
 import { createIdentity } from "../../agent/identity/identity.ts";
@@ -11,6 +10,7 @@ import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { load } from "../../agent/loading/load.ts";
 import { reply, startFront } from "../../demo/front.ts";
 import { startProvider } from "../../demo/provider.ts";
+import type { CredentialName } from "../../haproxy/credentials.ts";
 import { renderHaproxy } from "../../haproxy/render.ts";
 import { faultText } from "../../policies/fault.ts";
 import { SHORTEST } from "../config/example.ts";
@@ -229,11 +229,11 @@ test("the section of each type is held to its own schema, and each mistake is to
 
 test("a credential of one kind is never taken for one of another, known or not", async (t) => {
   const { issuer, good } = await toySubject(false)(t, { now: Date.now() });
-  const other = "api-key" as CredentialKind;
+  const other = "api-key" as CredentialName;
   const { identity, time } = startIdentity([{ ...issuer, credentials: [other] }], { types: TYPES });
   t.teardown(() => identity.close());
   const bytes = Buffer.from(await good());
-  const as = (kind: CredentialKind) => identity.verify({ kind, bytes, start: 0, end: bytes.length }, time.now);
+  const as = (kind: CredentialName) => identity.verify({ kind, bytes, start: 0, end: bytes.length }, time.now);
   t.match(as("bearer"), { principal: undefined, reason: "token-malformed" });
   t.match(as(other), { principal: { subject: "alice" } });
   t.equal(as(other), as(other), "and once more, now that it is known");

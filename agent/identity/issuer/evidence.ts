@@ -1,5 +1,5 @@
+import type { CredentialName } from "../../../haproxy/credentials.ts";
 import type { Reason } from "../../../policies/decision.ts";
-import type { CredentialKind } from "../../config/config.ts";
 
 /** A JWT taken apart. Nothing in it is proven. */
 export interface Token {
@@ -14,7 +14,7 @@ export interface Token {
 
 /** A credential as issuers are shown it: read once for all of them, and nothing in it proven. */
 export interface Evidence {
-  readonly kind: CredentialKind;
+  readonly kind: CredentialName;
   /** As it came, in ASCII. */
   readonly text: string;
   /** What it is as a JWT, or why it is none. */
