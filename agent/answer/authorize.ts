@@ -3,7 +3,8 @@
  *
  *   request view -> match (which route?) -> the one credential -> principal (who?) -> decision (may they?)
  *
- * server/connection.ts calls this with what request.ts read from a NOTIFY, and writes the answer with actions.ts.
+ * server/connection.ts calls this with what request.ts read from a NOTIFY, and server/ack-batch.ts writes the
+ * answer with actions.ts.
  * Everything here fails closed: whatever cannot be told, or is thrown, is a deny with a reason.
  */
 

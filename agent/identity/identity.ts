@@ -70,6 +70,9 @@ export interface IdentityOptions {
   readonly schedule?: Schedule;
 }
 
+/** Milliseconds for which a token may stay in memory as it came once it proves nobody any more. */
+const FORGET_AFTER = 10_000;
+
 const PATIENT: Waiter = { wanted: () => true };
 
 /**
@@ -94,6 +97,7 @@ class Issuers implements Identity {
   readonly #refusals: RefusalCache;
   readonly #recent = new RecentTokens<CachedIdentity>();
   readonly #inFlight = new InFlight();
+  #cancelForgetting: (() => void) | undefined;
   #closed = false;
 
   constructor(issuers: readonly IssuerConfig[], options: IdentityOptions) {
@@ -129,7 +133,7 @@ class Issuers implements Identity {
     const digest = digestOf(offered);
     const identity = this.#identities.find(kind, digest, now);
     if (identity !== undefined) {
-      if (!isText) this.#recent.keep(offered, identity);
+      if (!isText) this.#keep(offered, identity);
       this.#events.cache("hit");
       return identity;
     }
@@ -172,7 +176,23 @@ class Issuers implements Identity {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#cancelForgetting?.();
+    this.#recent.forget(() => true);
     for (const held of this.#held) held.release();
+  }
+
+  #keep(token: TokenBytes, identity: CachedIdentity): void {
+    if (this.#closed) return;
+    this.#recent.keep(token, identity);
+    if (this.#cancelForgetting === undefined) this.#forgetLater();
+  }
+
+  #forgetLater(): void {
+    this.#cancelForgetting = this.#schedule(FORGET_AFTER, () => {
+      this.#cancelForgetting = undefined;
+      const now = this.#clock();
+      if (this.#recent.forget((identity) => !this.#identities.holds(identity, now))) this.#forgetLater();
+    });
   }
 
   /** What the snapshot after this one may go on with. */
