@@ -79,6 +79,9 @@ function identified(
     const { reason, claim } = verification;
     return { ...refuse(request, snapshot, reason, match.route.rule, match), claim };
   }
+  // Nothing here checks a proof of possession.
+  if (verification.confirmation !== undefined)
+    return refuse(request, snapshot, "proof-missing", match.route.rule, match);
   return judge(request, snapshot, match, verification.principal, now);
 }
 

@@ -1,6 +1,6 @@
 import { type Logger, pino } from "pino";
 import { type Fault, faultText } from "../../policies/fault.ts";
-import type { IdentityEvents } from "../identity/events.ts";
+import type { IdentityEvents } from "../identity/issuer/events.ts";
 import { DecisionLines } from "./decision-log.ts";
 import type { LifecycleEvents, Loaded, LogOptions, Observation, ReloadEvents, ServerEvents } from "./events.ts";
 import { type Gauges, Metrics, type MetricValues } from "./metrics/metrics.ts";
