@@ -3,11 +3,12 @@ import type { LinkerdInput } from "./input.ts";
 import { manifestsOf } from "./manifests.ts";
 import { unenforced } from "./report.ts";
 
+/** Texts are quoted that YAML 1.1 takes for something else, which kubectl reads. */
+const YAML = { lineWidth: 0, aliasDuplicateObjects: false, compat: "yaml-1.1" } as const;
+
 /** All objects as one YAML stream; what they cannot say stands at its beginning. The same input gives the same bytes. */
 export function renderManifests(input: LinkerdInput): string {
-  const objects = manifestsOf(input).map(
-    (manifest) => `---\n${stringify(manifest, { lineWidth: 0, aliasDuplicateObjects: false })}`,
-  );
+  const objects = manifestsOf(input).map((manifest) => `---\n${stringify(manifest, YAML)}`);
   return `${header(input)}${objects.join("")}`;
 }
 

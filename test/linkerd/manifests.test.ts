@@ -403,3 +403,18 @@ test("what no manifest can say is told with its rule, all of it at once", (t) =>
   });
   t.end();
 });
+
+test("kubectl, which reads YAML 1.1, reads every text as the text that it is", (t) => {
+  const odd = ["yes", "on", "off", "y", "NO", "null", "true", "0b10", "0o7", "012", "1_000", "12e03", "1.0", "0x1f"];
+  const pods = odd.map((value, index) => `l${index}: "${value}"`).join(", ");
+  const text = renderManifests(inputOf(labelled(pods)));
+  const read = (version: "1.1" | "1.2") => parseAllDocuments(text, { version })[0]?.toJS().spec.podSelector.matchLabels;
+  for (const version of ["1.1", "1.2"] as const)
+    t.strictSame(new Set(Object.values(read(version))), new Set(odd), version);
+  t.end();
+});
+
+function labelled(pods: string): Policies {
+  return policiesFrom(`services:
+  orders: { hosts: [a.example], issuers: [aws], backend: orders, ${MESHED.replace("app: orders", pods)} }, routes: [{ name: r, match: [GET /r], allow: [anyone] }] }`);
+}
