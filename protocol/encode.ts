@@ -129,7 +129,8 @@ export class AckWriter {
 
   /** A copy of what was written of the ACK begun last, from an offset in it on: to be appended to others. */
   copy(from: number): Uint8Array {
-    return this.#bytes.slice(this.#frame + from, this.#at);
+    // Buffer's own `slice` copies nothing, and what is taken back is written over.
+    return new Uint8Array(this.#bytes.subarray(this.#frame + from, this.#at));
   }
 
   /** Ends the ACK and returns its size in bytes, length prefix included. */

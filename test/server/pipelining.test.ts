@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { test } from "tap";
 import { largestAck } from "../../agent/server/pipelining.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
+import type { Decision } from "../../policies/decision.ts";
+import type { Policies } from "../../policies/policies.ts";
 import { SpopClient } from "../../protocol/client.ts";
 import { encodeFrame, encodeMessages } from "../../protocol/encode.ts";
 import { FRAME_TYPE } from "../../protocol/spop.ts";
@@ -152,6 +154,29 @@ test("an answer that the negotiated frame cannot hold is a refusal", async (t) =
   };
   t.match(valuesOf(await tiny.notify(messageOf(overrides))), { verdict: "deny", reason: "header-too-long" });
   t.ok(sizes.length === 1 && sizes.every((size) => size < 256 + 4), `${sizes}`);
+});
+
+/** The same policies, which give one decision again and again. */
+function keeping(policies: Policies, recurs: boolean): Policies {
+  let kept: Decision | undefined;
+  const decide: Policies["decide"] = (match, principal, request) => {
+    if (principal === undefined) return policies.decide(match, principal, request);
+    kept ??= { ...policies.decide(match, principal, request), recurs };
+    return kept;
+  };
+  return { ...policies, decide };
+}
+
+test("an answer that one connection cannot carry is what it was on the next, whatever was answered between", async (t) => {
+  const value = "x".repeat(1000);
+  const policies = policiesOf(2000, value);
+  const { port } = await serverOf(t, keeping(policies, true));
+  const narrow = await clientOf(t, port, { maxFrameSize: 600 });
+  t.match(valuesOf(await narrow.notify(messageOf())), { verdict: "deny", reason: "header-too-long" });
+  for (let i = 0; i < 3; i++) await narrow.notify(messageOf({ authorization: null, id: "i".repeat(64) }));
+  const wide = await clientOf(t, port, { maxFrameSize: K32 });
+  const expected = { verdict: "allow", subject: "alice", header_1: value };
+  t.match(valuesOf(await wide.notify(messageOf())), expected);
 });
 
 test("the largest answer there is reckoned with is at least as large as any", async (t) => {
