@@ -4,8 +4,10 @@ import type { Key } from "./jwt/key.ts";
 import type { Refusal } from "./jwt/refusal.ts";
 import type { OidcVerifier } from "./oidc/oidc.ts";
 
-/** What verifying a token came to. */
-export type Verification = { readonly principal: Principal } | (Refusal & { readonly principal: undefined });
+/** What verifying a token came to. Whoever has a confirmation is proven only once it is, too: with every request. */
+export type Verification =
+  | { readonly principal: Principal; readonly confirmation?: object | undefined }
+  | (Refusal & { readonly principal: undefined });
 
 /** A principal with what it rests on. It is itself the answer to a warm request, for which nothing is allocated. */
 export interface CachedIdentity {

@@ -45,7 +45,7 @@ export interface Identity {
    *
    * @param token in a header's bytes, which are read before this returns; or a text
    * @param now milliseconds since the epoch
-   * @param waiter who waits for it; default: somebody who never leaves
+   * @param waiter who waits for it; default: somebody who never leaves. Where nobody wants it nothing is begun
    */
   verify(token: TokenBytes | string, now: number, waiter?: Waiter): Verification | Promise<Verification>;
   /** Settles when every issuer's keys were asked for once, well or not, and after the longest `keys.timeout` at the latest. */
@@ -141,6 +141,7 @@ class Issuers implements Identity {
       return refusal;
     }
     this.#events.cache("miss");
+    if (!waiter.wanted()) return refused("overloaded");
     return this.#inFlight.join(digest, waiter) ?? this.#begin(token, digest, now, waiter);
   }
 
