@@ -1,7 +1,7 @@
 /** What an explanation has something to say about where a provider is known. */
 export type Topic = "audience" | "subject" | "issuer" | "purpose" | "opaque";
 
-/** An OpenID provider whose ways are known: docs/providers.md has a section for each. */
+/** An OpenID provider whose ways are known: docs/providers/ has a page for each. */
 export interface Provider {
   readonly name: string;
   /** What its issuers' URLs have in common. */

@@ -60,6 +60,9 @@ function readIssuer(name: string, section: Section, environment: Environment): O
 /** What stands for a part that differs; in no URL of an issuer does it stand for itself. */
 const PLACEHOLDER = /[*{}<>^|]|%7[bd]|%3[ce]|\/:[a-z_]|\$$/i;
 
+/** Where anybody of Microsoft may log in; the tokens name the tenant. */
+const EVERY_TENANT = /^https:\/\/login\.microsoftonline\.[a-z]+\/(?:common|organizations|consumers)(?:\/|$)/;
+
 /** OpenID Connect Discovery 1.0, section 2: https without query and fragment. */
 function checkUrl(section: Section): void {
   const text = section.optionalText("issuer");
@@ -71,6 +74,8 @@ function checkUrl(section: Section): void {
   else if (url.href.includes("?") || url.href.includes("#")) fault("a URL without query and fragment");
   else if (PLACEHOLDER.test(text)) {
     fault("the issuer's whole URL, as its tokens have it: an issuer of its own for each that differs in this");
+  } else if (EVERY_TENANT.test(text)) {
+    fault("the tenant's own issuer, such as https://login.microsoftonline.com/TENANT/v2.0: tokens name their tenant");
   } else if (url.protocol === "http:" && !isLoopback(url.hostname)) {
     fault("https: whoever stands between could swap the keys; http is for loopback only");
   }

@@ -82,10 +82,21 @@ function compilePatterns(
   return entry.match.flatMap((text, index) => {
     const at = place.at("match", index);
     const pattern = parsePattern(text);
-    if (!("offset" in pattern)) return [{ pattern, place: at }];
+    if (!("offset" in pattern)) {
+      if (isPrefixElsewhere(text, entry.match)) {
+        const right = `\`${text}{path...}\` for all that lies below; this path without the \`/\` beside it where it alone is meant`;
+        findings.warn(at, `\`${text}\`, which is this one path`, right);
+      }
+      return [{ pattern, place: at }];
+    }
     findings.text(at, pattern);
     return [];
   });
+}
+
+/** Where a path ends in `/`, other tools match all below. Who names the path without it too means just these. */
+function isPrefixElsewhere(text: string, all: RouteEntry["match"]): boolean {
+  return /[^ /]\/$/.test(text) && !all.includes(text.slice(0, -1));
 }
 
 function compileHeaders(headers: Given<HeaderEntries> | undefined, context: TestContext): readonly HeaderRule[] {

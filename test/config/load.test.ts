@@ -120,7 +120,13 @@ test("what a configuration does not say has the documented default", (t) => {
         issuer: "https://example.com",
         audiences: ["orders"],
         algorithms: ALGORITHMS,
-        claims: { subject: "sub", groups: "groups", scopes: "scp", kind: undefined, client: undefined },
+        claims: {
+          subject: "sub",
+          groups: "groups",
+          scopes: { first: ["scp", "scope"] },
+          kind: undefined,
+          client: undefined,
+        },
         kind: "person",
         kindRules: [],
         tokenTypes: ["at+jwt", "JWT"],
@@ -254,7 +260,13 @@ test("a claim stands at a path, a list of names, the first of several places, or
     const loaded = files.load(SHORTEST.replace("[orders]", () => `["orders"], claims: ${text}`));
     return "config" in loaded ? loaded.config.issuers[0]?.claims : loaded.faults;
   };
-  const preset = { subject: "sub", groups: "groups", scopes: "scp", kind: undefined, client: undefined };
+  const preset = {
+    subject: "sub",
+    groups: "groups",
+    scopes: { first: ["scp", "scope"] },
+    kind: undefined,
+    client: undefined,
+  };
   t.strictSame(claims("{}"), preset);
   t.strictSame(
     claims(

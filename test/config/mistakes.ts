@@ -212,6 +212,11 @@ export const MISTAKES: readonly (readonly [from: string, to: string, ...faults: 
     `issuer: "${url}"`,
     `13:13: the text ${JSON.stringify(url)}; the issuer's whole URL, as its tokens have it: an issuer of its own for each that differs in this`,
   ]),
+  ...["common/v2.0", "organizations/v2.0", "consumers"].map((path): [string, string, string] => [
+    "issuer: https://example.okta.com/oauth2/default",
+    `issuer: https://login.microsoftonline.com/${path}`,
+    `13:13: the text "https://login.microsoftonline.com/${path}"; the tenant's own issuer, such as https://login.microsoftonline.com/TENANT/v2.0: tokens name their tenant`,
+  ]),
   ...["*", "api://*", "<audience>", "{audience}", "^api$", "api://.+", "api?"].map(
     (audience): [string, string, string] => [
       "audiences: [api://orders]",

@@ -17,7 +17,7 @@ const BEYOND = [
   /; 127\.0\.0\.1:9000, another loopback/,
   /: the (?:address|server) .* a second time/,
   /; a port of at most/,
-  /`present` alone|has no meaning in a name|a claim's name, or names with dots|no `claims.kind`|no mode: |no group: |no haproxy: /,
+  /`present` alone|the tenant's own issuer|has no meaning in a name|a claim's name, or names with dots|no `claims.kind`|no mode: |no group: |no haproxy: /,
   /names a file/,
   /a URL without|https: whoever stands/,
   /at least as long as/,

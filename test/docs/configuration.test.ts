@@ -1,8 +1,11 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { test } from "tap";
 import { parse } from "yaml";
 import schema from "../../agent/config/config.schema.json" with { type: "json" };
 import type { ConfigSchema } from "../../agent/config/section.ts";
+import { policyEnvironment } from "../../agent/loading/load.ts";
+import { compilePolicies } from "../../policies/compile/compile.ts";
+import { faultText } from "../../policies/fault.ts";
 import { isLater, resolved, type Schema } from "../../policies/source/schema.ts";
 import { Files, SHORTEST } from "../config/example.ts";
 
@@ -103,14 +106,17 @@ test("what a later version will have is on the page, and nothing else is", (t) =
   t.end();
 });
 
-test("so is what the page of the providers says to write", (t) => {
-  const text = readFileSync(new URL("../../docs/providers.md", import.meta.url), "utf8");
-  const examples = [...text.matchAll(/```yaml\n(.*?)```/gs)].map(([, example = ""]) => example);
-  t.ok(examples.length > 0);
-  for (const example of examples) {
+test("so is what the pages of the providers say to write", (t) => {
+  const folder = new URL("../../docs/providers/", import.meta.url);
+  for (const name of readdirSync(folder).filter((page) => page !== "README.md")) {
+    const text = readFileSync(new URL(name, folder), "utf8");
+    const [example = "", roles] = [...text.matchAll(/```yaml\n(.*?)```/gs)].map(([, block = ""]) => block);
     const whole = SHORTEST.replace(/^issuers: .*$/m, example.replace("HOST", "host.example").replace("REALM", "shop"));
     const loaded = new Files(t.testdir()).load(whole);
-    t.strictSame("faults" in loaded ? loaded.faults : loaded.warnings, []);
+    t.strictSame("faults" in loaded ? loaded.faults : loaded.warnings, [], name);
+    if (roles === undefined || !("config" in loaded)) continue;
+    const source = { file: name, text: `${roles}services: {}\n` };
+    t.strictSame(compilePolicies([source], policyEnvironment(loaded.config, 0)).warnings.map(faultText), [], name);
   }
   t.end();
 });

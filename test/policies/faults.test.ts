@@ -340,6 +340,13 @@ const WARNINGS: readonly Row[] = [
     ],
   ],
   [
+    "a path that ends in a slash, which elsewhere is all below",
+    'services: { a: { issuers: [aws], hosts: [h.example], backend: b, allow: [anyone], routes: [{ name: r, match: [GET /, "* /admin/", GET /docs, GET /docs/] }] } }',
+    [
+      "1:118: `* /admin/`, which is this one path; `* /admin/{path...}` for all that lies below; this path without the `/` beside it where it alone is meant",
+    ],
+  ],
+  [
     "a binding for every issuer",
     "roles: { a: [{ group: x }] }",
     ['1:14: a binding without `issuer`; it holds for principals of every issuer ("okta", "aws"); name one'],
