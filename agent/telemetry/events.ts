@@ -24,12 +24,16 @@ export interface Observation {
   readonly cached: boolean;
 }
 
-/** What the SPOP server tells. None of these throws or blocks; `decided` is on the way of every request. */
-export interface ServerEvents {
-  connected(): void;
-  disconnected(): void;
+/** Whoever is told of every decision: the log, the metrics. It neither throws nor blocks, nor keeps the observation. */
+export interface DecisionSink {
   /** Called after the ACK was handed to the socket. */
   decided(observation: Observation): void;
+}
+
+/** What the SPOP server tells. None of these throws or blocks; `decided` is on the way of every request. */
+export interface ServerEvents extends DecisionSink {
+  connected(): void;
+  disconnected(): void;
   /** @param code of a SpopError; one that is not in its list counts as `other` */
   protocolError(code: string): void;
   /** @param count NOTIFYs left unanswered because HAProxy has already given up on them */

@@ -1,8 +1,16 @@
 import { type Logger, pino } from "pino";
 import { type Fault, faultText } from "../../policies/fault.ts";
 import type { IdentityEvents } from "../identity/events.ts";
-import { DecisionLines } from "./decision-log.ts";
-import type { LifecycleEvents, Loaded, LogOptions, Observation, ReloadEvents, ServerEvents } from "./events.ts";
+import { DecisionLog } from "./decision-log.ts";
+import type {
+  DecisionSink,
+  LifecycleEvents,
+  Loaded,
+  LogOptions,
+  Observation,
+  ReloadEvents,
+  ServerEvents,
+} from "./events.ts";
 import { type Gauges, Metrics, type MetricValues } from "./metrics/metrics.ts";
 import { plainText } from "./safe-text.ts";
 import { LineSink } from "./sink.ts";
@@ -46,31 +54,29 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   readonly #clock: () => number;
   readonly #sink: LineSink;
   readonly #log: Logger;
-  readonly #lines = new DecisionLines();
+  readonly #decisions: DecisionLog;
+  readonly #sinks: readonly DecisionSink[];
   readonly #metrics: Metrics;
   readonly #throttle = new Throttle(QUIET);
   readonly #destination: LogOptions["destination"];
-  #decisions: LogOptions["decisions"];
   #listen: readonly string[] = [];
   #load: LoadState = { current: undefined, failure: undefined };
 
   constructor(options: TelemetryOptions) {
     const { log, clock } = options;
     this.#clock = clock;
-    this.#decisions = log.decisions;
     this.#destination = log.destination;
     this.#sink = new LineSink(options.fd ?? (log.destination === "stdout" ? 1 : 2), clock, (n) => this.#recovered(n));
     this.#log = createLog(log.level, this.#sink, clock, options.worker);
     const { version, errorCodes, gauges } = options;
     this.#metrics = new Metrics({ version, errorCodes, gauges, clock, linesDropped: () => this.#sink.dropped });
     if (options.process) this.#metrics.addProcess();
+    this.#decisions = new DecisionLog(log.decisions, this.#sink, clock);
+    this.#sinks = [this.#metrics.decisions, this.#decisions];
   }
 
   decided(observation: Observation): void {
-    this.#metrics.decisions.decided(observation);
-    if (this.#decisions === "all" || observation.decision.verdict !== "allow") {
-      this.#sink.add(this.#lines.line(observation, this.#clock()));
-    }
+    for (const sink of this.#sinks) sink.decided(observation);
   }
 
   connected(): void {
@@ -169,7 +175,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   /** What a load changes beside the judging. Of several workers only the primary tells of the load itself. */
   configured({ log, issuers }: Pick<Loaded, "log" | "issuers">): void {
     this.#metrics.identity.configured(issuers);
-    this.#decisions = log.decisions;
+    this.#decisions.decisions = log.decisions;
     this.#log.level = log.level;
   }
 
