@@ -1,6 +1,6 @@
 import { allAddresses } from "../net/addresses.ts";
 import { addressText } from "../net/listen.ts";
-import type { Loaded as LoadReport } from "../telemetry/events.ts";
+import type { LoadReport } from "../telemetry/events.ts";
 import type { CheckedSet } from "./load.ts";
 
 /** What a load is told as. */

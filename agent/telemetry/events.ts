@@ -47,7 +47,7 @@ export interface ServerEvents extends DecisionSink {
 }
 
 /** What the load of a snapshot tells, at the start as after a change. */
-export interface Loaded {
+export interface LoadReport {
   readonly revision: string;
   /** Milliseconds since the epoch. */
   readonly loadedAt: number;
@@ -66,13 +66,13 @@ export interface Loaded {
 }
 
 export interface ReloadEvents {
-  reloaded(loaded: Loaded): void;
+  reloaded(loaded: LoadReport): void;
   /** The old snapshot stays in force. */
   reloadFailed(faults: readonly Fault[]): void;
 }
 
 export interface LifecycleEvents {
-  started(loaded: Loaded): void;
+  started(loaded: LoadReport): void;
   ready(): void;
   /** systemd, or what has set NOTIFY_SOCKET, does not get what it waits for. */
   untold(error: unknown): void;

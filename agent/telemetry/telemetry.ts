@@ -5,7 +5,7 @@ import { DecisionLog } from "./decision-log.ts";
 import type {
   DecisionSink,
   LifecycleEvents,
-  Loaded,
+  LoadReport,
   LogOptions,
   Observation,
   ReloadEvents,
@@ -35,7 +35,7 @@ export interface TelemetryOptions {
 
 /** What is known of the loads of configuration and policies, for /ready and /status. */
 export interface LoadState {
-  readonly current: Loaded | undefined;
+  readonly current: LoadReport | undefined;
   /** The last load, where it failed. */
   readonly failure: { readonly at: number; readonly faults: readonly Fault[] } | undefined;
 }
@@ -150,7 +150,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#log.warn({ issuer, keys: texts, count: keys.length, ...also(held) }, message);
   }
 
-  started(loaded: Loaded): void {
+  started(loaded: LoadReport): void {
     this.#loaded(loaded);
     this.#listen = loaded.listen;
     const { version: node, pid } = process;
@@ -161,7 +161,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#log.info("ready: listening, and every issuer was asked for its keys");
   }
 
-  reloaded(loaded: Loaded): void {
+  reloaded(loaded: LoadReport): void {
     this.#loaded(loaded);
     this.#log.info(loadedFields(loaded), "reloaded: new requests are judged by this revision");
     if (loaded.log.destination !== this.#destination) {
@@ -173,7 +173,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   }
 
   /** What a load changes beside the judging. Of several workers only the primary tells of the load itself. */
-  configured({ log, issuers }: Pick<Loaded, "log" | "issuers">): void {
+  configured({ log, issuers }: Pick<LoadReport, "log" | "issuers">): void {
     this.#metrics.identity.configured(issuers);
     this.#decisions.decisions = log.decisions;
     this.#log.level = log.level;
@@ -264,7 +264,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     return this.#sink.close();
   }
 
-  #loaded(loaded: Loaded): void {
+  #loaded(loaded: LoadReport): void {
     this.#load = { current: loaded, failure: undefined };
     this.#metrics.loads.loaded(loaded);
     this.configured(loaded);
@@ -291,7 +291,14 @@ function createLog(level: LogOptions["level"], sink: LineSink, clock: () => numb
   return pino(options, sink);
 }
 
-function loadedFields({ revision, services, routes, issuers, warnings, durationMs }: Loaded): Record<string, unknown> {
+function loadedFields({
+  revision,
+  services,
+  routes,
+  issuers,
+  warnings,
+  durationMs,
+}: LoadReport): Record<string, unknown> {
   const fields = { revision, services, routes, issuers: issuers.length, duration_ms: Math.round(durationMs) };
   return warnings.length === 0 ? fields : { ...fields, warnings: texts(warnings) };
 }
