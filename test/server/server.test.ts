@@ -294,6 +294,29 @@ test("requests past the limit in flight are refused at once", async (t) => {
   ]);
 });
 
+test("an answer that cannot be written is a refusal, and leaves nothing in the one after it", async (t) => {
+  const policies = policiesOf();
+  const broken = { name: "x-auth-subject", value: 7 as unknown as string };
+  let headers = [broken];
+  const decide: typeof policies.decide = (...asked) => ({ ...policies.decide(...asked), headers });
+  const cold = () => new Promise<Verification>((resolve) => setImmediate(() => resolve({ principal: ALICE })));
+  const identity = identityOf({ alice: () => ({ principal: ALICE }), cold });
+  const { port, events } = await serverOf(t, { ...policies, decide }, identity);
+  const spop = await clientOf(t, port);
+  const refused = ["id", "reason", "rule", "revision", "status", "verdict"];
+  for (const authorization of ["Bearer alice", "Bearer cold"]) {
+    headers = [broken];
+    const answer = valuesOf(await spop.notify(messageOf({ authorization })));
+    t.match(answer, { verdict: "deny", reason: "agent-error", status: 503n });
+    t.strictSame(Object.keys(answer), refused);
+    headers = [];
+    const actions = await spop.notify(messageOf({ authorization }));
+    const names = actions.map(({ name }) => name);
+    t.strictSame(names, ["id", "reason", "rule", "revision", "subject", "backend", "verdict"]);
+  }
+  t.equal(events.bugs.length, 2);
+});
+
 test("a credential that is bound to a key proves nobody while no proof can be checked, warm or not", async (t) => {
   const bound = { principal: ALICE, confirmation: { jkt: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" } };
   const cold = () => new Promise<Verification>((resolve) => setImmediate(() => resolve(bound)));
