@@ -48,7 +48,16 @@ export class Waiting {
         end();
         resolve({ principal: undefined, reason: "deadline-exceeded" });
       }, deadline);
-      verification.finally(end).then(resolve, reject);
+      verification.then(
+        (verified) => {
+          end();
+          resolve(verified);
+        },
+        (thrown) => {
+          end();
+          reject(thrown);
+        },
+      );
     });
   }
 }
