@@ -54,7 +54,7 @@ export function spread(values: readonly number[]): number {
 }
 
 /** The values of one column, round by round. */
-export const COLUMNS = {
+const COLUMNS = {
   requests: ({ requests }: Sample) => requests,
   rate: ({ requests, seconds }: Sample) => requests / seconds,
   p50: ({ p50 }: Sample) => p50,

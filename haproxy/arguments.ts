@@ -1,5 +1,6 @@
 import type { Contract } from "./contract.ts";
 import { contractText } from "./contract.ts";
+import { CREDENTIAL_KINDS, type CredentialKind, sentKinds } from "./credentials.ts";
 import { OWN } from "./variables.ts";
 
 /** The one SPOE message; the group that sends it has the same name. */
@@ -10,13 +11,15 @@ export interface ArgumentUses {
   readonly query: boolean;
   /** Lower-case names of the request headers that conditions read. */
   readonly requestHeaders: readonly string[];
+  /** Names of the kinds of credentials that issuers take. */
+  readonly credentials: readonly string[];
 }
 
 export interface Argument {
   /** HAProxy's sample expression. */
   readonly sample: string;
-  /** `always`, or when policies read it. */
-  readonly sent: "always" | "where a policy reads it";
+  /** `always`, or when policies need it. */
+  readonly sent: CredentialKind["sent"] | "where a policy reads it";
   /** One line for the documentation. */
   readonly meaning: string;
 }
@@ -25,7 +28,7 @@ export interface Argument {
  * What HAProxy tells the agent of a request. Headers are read by `fhdr`: `hdr` splits at commas and gives the last
  * piece, so `Host: evil,orders.example.com` would be judged as one host and forwarded as another.
  */
-export const ARGUMENTS = {
+export const ARGUMENTS: Readonly<Record<string, Argument>> = {
   id: { sample: `var(${OWN.id})`, sent: "always", meaning: "the request's id, 32 hexadecimal digits made by HAProxy" },
   src: { sample: "src", sent: "always", meaning: "client address" },
   tls: { sample: "ssl_fc", sent: "always", meaning: "whether the client's connection to HAProxy is TLS" },
@@ -33,11 +36,16 @@ export const ARGUMENTS = {
   host: { sample: "req.fhdr(host)", sent: "always", meaning: "the Host header or :authority, as it came" },
   path: { sample: "path", sent: "always", meaning: "the path as it is forwarded, without query" },
   query: { sample: "query", sent: "where a policy reads it", meaning: "the query without `?`" },
-  authorization: { sample: "req.fhdr(authorization)", sent: "always", meaning: "the Authorization header" },
+  ...credentialArguments(),
   contract: { sample: "str(...)", sent: "always", meaning: "what this HAProxy does with the answer" },
-} as const satisfies Record<string, Argument>;
+};
 
-export type ArgumentName = keyof typeof ARGUMENTS;
+/** By name; what several kinds share is told of the first. */
+function credentialArguments(): Readonly<Record<string, Argument>> {
+  const names = CREDENTIAL_KINDS.map(({ argument }) => argument);
+  const firsts = CREDENTIAL_KINDS.filter(({ argument }, index) => names.indexOf(argument) === index);
+  return Object.fromEntries(firsts.map((kind) => [kind.argument, kind]));
+}
 
 /** Name of the argument that carries a request header, `h_x-tenant`. */
 export function headerArgument(header: string): `h_${string}` {
@@ -47,8 +55,10 @@ export function headerArgument(header: string): `h_${string}` {
 /** The arguments of one generated SPOE message, in the order of the table, with their sample expressions. */
 export function argumentsOf(uses: ArgumentUses, contract: Contract): readonly { name: string; sample: string }[] {
   const sent: { name: string; sample: string }[] = [];
+  const credentials = sentKinds(uses.credentials).map(({ argument }) => argument);
   for (const [name, argument] of Object.entries(ARGUMENTS)) {
-    if (name === "query" && !uses.query) continue;
+    if (argument.sent === "where a policy reads it" && !uses.query) continue;
+    if (argument.sent === "where an issuer takes it" && !credentials.includes(name)) continue;
     sent.push({ name, sample: name === "contract" ? `str(${contractText(contract)})` : argument.sample });
   }
   for (const header of uses.requestHeaders) {

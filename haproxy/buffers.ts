@@ -2,8 +2,11 @@
 export const DEFAULT_BUFSIZE = 16384;
 export const DEFAULT_MAXREWRITE = 1024;
 
-/** Frames that HAProxy keeps in flight on one connection to the agent. */
-const FRAMES_IN_FLIGHT = 20;
+/**
+ * Frames that HAProxy 3.1 and later keeps in flight on a pipelined connection to the agent; a constant there.
+ * Old versions have `max-waiting-frames`, by default the same.
+ */
+export const FRAMES_IN_FLIGHT = 20;
 
 /** What HAProxy keeps of a header beside its name and value, in bytes, rounded up. */
 const HEADER_OVERHEAD = 16;
@@ -20,7 +23,7 @@ export interface Buffers {
  *
  * Past tune.maxrewrite HAProxy cannot add a header any more and answers 500, so it holds all of them at their longest,
  * and 1024 for the other headers the rules set. From 3.1 on a connection to the agent stops for good once
- * tune.bufsize bytes of ACKs can be read at once (docs/haproxy.md), so 20 of the largest stay below it. And at least
+ * tune.bufsize bytes of ACKs can be read at once (docs/haproxy-contract.md), so 20 of the largest stay below it. And at least
  * three quarters of a buffer stay for the headers of the client.
  *
  * @param largestAck bytes

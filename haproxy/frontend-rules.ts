@@ -1,6 +1,7 @@
 import { LOGGED_PATH, logFormat } from "./access-log.ts";
 import { MESSAGE } from "./arguments.ts";
 import { clientHeaders } from "./client-headers.ts";
+import { sentKinds } from "./credentials.ts";
 import { errorAnswer } from "./error-answers.ts";
 import { loggedVariables, type RenderInput } from "./input.ts";
 import type { OwnReason } from "./reasons.ts";
@@ -105,9 +106,11 @@ function target(): readonly string[] {
 
 /** What nobody can judge, because two readers would read two things. CONNECT and `OPTIONS *` have no path. */
 function unfitRequests({ uses }: RenderInput): readonly string[] {
-  const counts = ["req.fhdr_cnt(authorization)", "req.hdr_cnt(host)"].concat(
-    uses.requestHeaders.map((name) => `req.fhdr_cnt(${name})`),
-  );
+  const counts = [
+    ...sentKinds(uses.credentials).flatMap(({ count = [] }) => count),
+    "req.hdr_cnt(host)",
+    ...uses.requestHeaders.map((name) => `req.fhdr_cnt(${name})`),
+  ];
   const unfit = `!{ var(${OWN.fit}) -m bool }`;
   return [
     "# 400: a header that is judged came twice, or there is no path to judge.",
@@ -167,9 +170,10 @@ function passedOn({ scheme, uses }: RenderInput): readonly string[] {
     const variable = inTransaction(headerVariable(index + 1));
     return `http-request set-header ${name} %[var(${variable})] if { var(${variable}) -m found }`;
   });
+  const strips = new Set(sentKinds(uses.credentials).flatMap(({ strip = [] }) => strip));
   return [
     "# Allowed: who it is, once, and no credential unless the policy forwards it.",
-    `http-request del-header authorization unless { var(${inTransaction("forward")}) -m bool }`,
+    ...[...strips].map((strip) => `http-request ${strip} unless { var(${inTransaction("forward")}) -m bool }`),
     `http-request set-header x-request-id %[var(${OWN.id})]`,
     "http-request set-header x-forwarded-for %[src]",
     `http-request set-header x-forwarded-proto ${scheme}`,

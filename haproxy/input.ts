@@ -1,4 +1,5 @@
 import { isHeaderName, MOST_HEADERS } from "./contract.ts";
+import { credentialKind } from "./credentials.ts";
 import { isPrincipalVariable, type VariableName } from "./variables.ts";
 
 /** What the files are rendered from; plain data, so that this room needs to know neither configuration nor policies. */
@@ -28,6 +29,8 @@ export interface RenderInput {
     readonly query: boolean;
     readonly requestHeaders: readonly string[];
     readonly identityHeaders: readonly { readonly name: string /** bytes */; readonly max: number }[];
+    /** Names of the kinds of credentials that issuers take. */
+    readonly credentials: readonly string[];
   };
   /** What the access log tells of a principal beside its subject. Default: nothing */
   readonly logged?: readonly VariableName[];
@@ -120,6 +123,12 @@ export function checkInput(input: RenderInput): void {
   demand(isCount(input.largestAck), "largestAck", input.largestAck);
   demand((input.logged ?? []).every(isPrincipalVariable), "logged", input.logged);
   checkHeaders(input.uses);
+  const { credentials } = input.uses;
+  demand(
+    credentials.every((name) => credentialKind(name) !== undefined),
+    "uses.credentials",
+    credentials,
+  );
   for (const backend of backends) checkBackend(backend);
   demand(areDistinct(backends), "backends", "a name twice");
 }

@@ -26,11 +26,11 @@ export function spoeFileWord(path: string): string {
 }
 
 /** HAProxy waits this much longer than the agent takes, in milliseconds: an answer in time is never thrown away. */
-const GRACE = 100;
+export const PROCESSING_MARGIN = 100;
 
 /** The text of the SPOE file: how HAProxy reaches the agent, and what it tells it. */
 export function spoeFile(input: RenderInput, contract: Contract): string {
-  const timeout = input.deadline + GRACE;
+  const timeout = input.deadline + PROCESSING_MARGIN;
   return `# What HAProxy tells the Countersign agent of a request. Rendered by "countersign generate haproxy": do not edit.
 [${ENGINE}]
 

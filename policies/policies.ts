@@ -1,6 +1,7 @@
 import type { Decision, Reason } from "./decision.ts";
 import type { Principal } from "./principal.ts";
 import type { PolicyRequest } from "./request.ts";
+import type { Pattern } from "./routing/pattern.ts";
 
 /** What has to come from HAProxy, and go to it, for a route or for a whole set of policies. */
 export interface Uses {
@@ -9,6 +10,8 @@ export interface Uses {
   readonly requestHeaders: readonly string[];
   /** Identity headers for the backend with the largest value of each in bytes, sorted by name. */
   readonly identityHeaders: readonly { readonly name: string; readonly max: number }[];
+  /** Names of the kinds of credentials that are read: those that issuers take, sorted. */
+  readonly credentials: readonly string[];
 }
 
 /** Routes that have their hosts, issuers and defaults in common: who may do what there. */
@@ -28,6 +31,8 @@ export interface Route {
   /** `service/route` */
   readonly rule: string;
   readonly service: Service;
+  /** The requests that it takes, where no more specific pattern of its hosts takes them; in the order of the policy. */
+  readonly patterns: readonly Pattern[];
   /** The HAProxy backend. */
   readonly backend: string;
   /** `anyone`: the credential is not read. `optional`: without one the request passes as anonymous. */

@@ -1,5 +1,5 @@
 import type { Argument, Message } from "./decode.ts";
-import { ACTION_TYPE, FLAG_FIN, FRAME_TYPE, SCOPE, type Scope, VALUE_TYPE } from "./spop.ts";
+import { ACTION_TYPE, FLAG_FIN, FRAME_TYPE, LENGTH_PREFIX, SCOPE, type Scope, VALUE_TYPE } from "./spop.ts";
 import { encodeValue, type Value } from "./value.ts";
 import { encodeVarint, LONGEST_VARINT, writeVarint } from "./varint.ts";
 
@@ -56,6 +56,14 @@ export function encodeSetVar(scope: Scope, name: string): Buffer {
   if (!VARIABLE.test(name)) throw new RangeError(`not a variable name: ${JSON.stringify(name)}`);
   return Buffer.concat([Buffer.of(ACTION_TYPE.setVar, 3, SCOPE[scope]), encodeName(name)]);
 }
+
+/** Bytes of a SET-VAR whose value is a text of `value` bytes, at most: the text's length is counted as three. */
+export function largestSetVar(name: string, value: number): number {
+  return 3 + 1 + name.length + 1 + 3 + value;
+}
+
+/** Bytes before the payload of a frame, at most: length, type, flags, and its two ids. */
+export const LARGEST_HEAD = LENGTH_PREFIX + 1 + 4 + 2 * LONGEST_VARINT;
 
 /** Bytes that an AckWriter takes at a time: some forty ordinary ACKs. */
 const CHUNK = 16384;

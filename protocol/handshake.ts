@@ -2,7 +2,7 @@ import { decodeList } from "./decode.ts";
 import { encodeFrame, encodeList } from "./encode.ts";
 import { SpopError } from "./errors.ts";
 import type { Frame } from "./frame-decoder.ts";
-import { FRAME_TYPE, SMALLEST_MAX_FRAME_SIZE } from "./spop.ts";
+import { FRAME_TYPE, SMALLEST_MAX_FRAME_SIZE, STATUS } from "./spop.ts";
 import type { Value } from "./value.ts";
 
 export const VERSION = "2.0";
@@ -86,7 +86,7 @@ export function readDisconnect(frame: Frame): { readonly status: number; readonl
   const status = list.get("status-code");
   const message = list.get("message");
   return {
-    status: typeof status?.value === "bigint" ? Number(status.value) : 99,
+    status: typeof status?.value === "bigint" ? Number(status.value) : STATUS.unknown,
     message: message?.type === "string" ? message.value.slice(0, 128) : "",
   };
 }

@@ -11,9 +11,8 @@ export const FRAME_TYPE = {
   ack: 103,
 } as const;
 
-/** SPOE.txt, section 3.2 */
+/** The flag of a frame that is whole (SPOE.txt, section 3.2). */
 export const FLAG_FIN = 0x1;
-export const FLAG_ABORT = 0x2;
 
 /** Low nibble of a typed value; the high nibble holds flags (SPOE.txt, section 3.1). */
 export const VALUE_TYPE = {
@@ -56,6 +55,9 @@ export const STATUS = {
   resources: 13,
   unknown: 99,
 } as const;
+
+/** Bytes of the length in front of a frame, which its own size does not count. HAProxy offers tune.bufsize without them. */
+export const LENGTH_PREFIX = 4;
 
 /** Smallest legal frame after its length: type, flags and two ids of a byte each. */
 export const SMALLEST_FRAME = 7;

@@ -3,9 +3,8 @@ import { headerVariable, VARIABLES, type VariableName } from "../../haproxy/vari
 import { type Decision, type Reason, statusOf } from "../../policies/decision.ts";
 import type { Match } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
-import { AckWriter, encodeSetVar } from "../../protocol/encode.ts";
+import { AckWriter, encodeSetVar, LARGEST_HEAD } from "../../protocol/encode.ts";
 import { encodeValue } from "../../protocol/value.ts";
-import { LONGEST_VARINT } from "../../protocol/varint.ts";
 import type { Answer } from "./authorize.ts";
 import { challengeOf } from "./challenge.ts";
 import type { Channel } from "./channel.ts";
@@ -40,8 +39,6 @@ const VERDICTS = {
   login: whole("verdict", { type: "string", value: "login" }),
 };
 
-/** An ACK's length, type, flags, and two ids of at most ten bytes each (SPOE.txt, section 3.2). */
-const LARGEST_HEAD = 4 + 1 + 4 + 2 * LONGEST_VARINT;
 /** What stands around the id: its SET-VAR up to the value, the value's type and its length. */
 const AROUND_ID = START.id.length + 2;
 
@@ -97,7 +94,7 @@ export function refusalActions(
   begin(decision, snapshot);
   writePrincipal(decision, request.channel, principal);
   WRITER.append(STATUS[statusOf(decision.reason)]);
-  const challenge = challengeOf(decision, match?.host ?? "");
+  const challenge = challengeOf(decision, match);
   if (challenge !== undefined && request.fault === undefined) WRITER.setString(START.challenge, challenge);
   return end(decision);
 }

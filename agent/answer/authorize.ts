@@ -91,8 +91,7 @@ const UNREAD: Credential = { kind: "none" };
 /** The one credential; where the route asks nobody who they are, none is read. */
 function evidenceOf(request: AuthorizeRequest, snapshot: Snapshot, match: Match): Credential {
   if (match.route.access === "anyone" || match.preflight) return UNREAD;
-  const { bytes, authorizationStart, authorizationEnd } = request;
-  return credentialOf(bytes, authorizationStart, authorizationEnd, snapshot.config.limits.token);
+  return credentialOf(request, match.route.needs.credentials, snapshot.config.limits.token);
 }
 
 function concludeSafely(...parts: Parameters<typeof conclude>): Answer {

@@ -1,4 +1,5 @@
 import { type Contract, contractText } from "../../haproxy/contract.ts";
+import { credentialKind } from "../../haproxy/credentials.ts";
 import type { Route } from "../../policies/policies.ts";
 
 /** Channels that are kept for all connections: a running HAProxy has one, and during its reload there are two. */
@@ -43,9 +44,16 @@ export class Channel {
     const { needs } = route;
     const serves =
       (!needs.query || this.#arguments.has("query")) &&
+      needs.credentials.every((name) => this.#carries(name)) &&
       needs.requestHeaders.every((name) => this.#arguments.has(`h_${name}`)) &&
       needs.identityHeaders.every(({ name }) => this.headerNumbers.has(name));
     this.#served.set(route, serves);
     return serves;
+  }
+
+  /** Whether a credential of this kind would be seen: one that is not sent looks like none. */
+  #carries(name: string): boolean {
+    const kind = credentialKind(name);
+    return kind !== undefined && this.#arguments.has(kind.argument);
   }
 }

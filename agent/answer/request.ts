@@ -8,6 +8,7 @@ import type { Frame } from "../../protocol/frame-decoder.ts";
 import { BOOL_TRUE, VALUE_TYPE } from "../../protocol/spop.ts";
 import { addressText, contentStart } from "../../protocol/value.ts";
 import { Channel } from "./channel.ts";
+import { CREDENTIAL_ARGUMENTS, NOTHING_OFFERED } from "./credentials.ts";
 import { Texts } from "./texts.ts";
 
 /** Largest request id in bytes; HAProxy's unique-id as generated has 32. It bounds the ACK. */
@@ -43,8 +44,8 @@ export class AuthorizeRequest implements PolicyRequest {
   idEnd = 0;
   srcStart = 0;
   srcEnd = 0;
-  authorizationStart = 0;
-  authorizationEnd = 0;
+  /** Of the credentials that it offers, as credentials.ts reads them. */
+  positions: readonly number[] = NOTHING_OFFERED;
   /** Whether it can still be answered, for work that takes longer than this turn. */
   wanted: () => boolean = ALWAYS;
 
@@ -73,12 +74,18 @@ export class AuthorizeRequest implements PolicyRequest {
     this.srcStart = 0;
     this.srcEnd = this.idStart = src.length;
     this.idEnd = this.bytes.length;
-    this.authorizationStart = this.authorizationEnd = 0;
+    this.positions = NOTHING_OFFERED;
   }
 }
 
 const MESSAGE_NAME = Buffer.from(MESSAGE);
-const HEADER = "h_";
+
+/** An argument as this HAProxy sends it, and how it is read. */
+interface SentArgument {
+  readonly name: string;
+  readonly bytes: Buffer;
+  readonly read: ReadArgument;
+}
 
 /**
  * Reads NOTIFYs of one connection. HAProxy sends the same arguments in the same order every time, so their names are
@@ -86,8 +93,7 @@ const HEADER = "h_";
  */
 export class RequestReader {
   readonly #cursor: NotifyCursor;
-  #names: Buffer[] = [];
-  #arguments: string[] = [];
+  #arguments: SentArgument[] = [];
   #contract: Buffer = Buffer.alloc(0);
   #channel: Channel | undefined;
 
@@ -118,9 +124,9 @@ export class RequestReader {
     let index = 0;
     let contract = false;
     while (cursor.nextArgument()) {
-      const name = this.#nameAt(index++);
+      const { name, read } = this.#argumentAt(index++);
       if (name === "contract") contract = this.#readContract();
-      else readArgument(request, name, cursor);
+      else read(request, cursor);
     }
     if (index !== this.#arguments.length) this.#forgetFrom(index);
     if (!contract || request.idStart === request.idEnd) return false;
@@ -128,19 +134,18 @@ export class RequestReader {
     return !cursor.nextMessage();
   }
 
-  /** The name of the current argument; the channel is learned anew when it is not the one expected here. */
-  #nameAt(index: number): string {
-    const known = this.#names[index];
-    if (known !== undefined && this.#cursor.nameIs(known)) return this.#arguments[index] as string;
+  /** The current argument; the channel is learned anew when it is not the one expected here. */
+  #argumentAt(index: number): SentArgument {
+    const known = this.#arguments[index];
+    if (known !== undefined && this.#cursor.nameIs(known.bytes)) return known;
     const name = this.#cursor.name();
-    this.#names[index] = Buffer.from(name, "latin1");
-    this.#arguments[index] = name;
+    const sent = { name, bytes: Buffer.from(name, "latin1"), read: readerOf(name) };
+    this.#arguments[index] = sent;
     this.#channel = undefined;
-    return name;
+    return sent;
   }
 
   #forgetFrom(index: number): void {
-    this.#names.length = index;
     this.#arguments.length = index;
     this.#channel = undefined;
   }
@@ -159,7 +164,8 @@ export class RequestReader {
   #channelNow(): Channel {
     if (this.#channel === undefined) {
       const contract = parseContract(this.#contract.toString("latin1"));
-      this.#channel = contract === undefined ? UNKNOWN_CHANNEL : Channel.of(contract, this.#arguments);
+      const names = this.#arguments.map(({ name }) => name);
+      this.#channel = contract === undefined ? UNKNOWN_CHANNEL : Channel.of(contract, names);
     }
     return this.#channel;
   }
@@ -172,39 +178,25 @@ function isSame(bytes: Buffer, start: number, end: number, other: Buffer): boole
   return true;
 }
 
-/** An absent sample is NULL and leaves its field as it is; arguments of other names are not ours, and skipped. */
-function readArgument(request: AuthorizeRequest, name: string, cursor: NotifyCursor): void {
-  const { bytes, valueStart, valueEnd } = cursor;
-  switch (name) {
-    case "src":
-      readAddress(request, cursor);
-      return;
-    case "tls":
-      request.tls = bytes[valueStart] === BOOL_TRUE;
-      return;
-    case "id":
-      readId(request, cursor);
-      return;
-    case "method":
-      request.method = text(bytes, valueStart, valueEnd) ?? "";
-      return;
-    case "host":
-      request.host = text(bytes, valueStart, valueEnd) ?? "";
-      return;
-    case "path":
-      request.path = text(bytes, valueStart, valueEnd) ?? "";
-      return;
-    case "query":
-      request.query = text(bytes, valueStart, valueEnd) ?? "";
-      return;
-    case "authorization":
-      if (bytes[valueStart] !== VALUE_TYPE.string) return;
-      request.authorizationStart = contentStart(bytes, valueStart);
-      request.authorizationEnd = valueEnd;
-      return;
-    default:
-      if (name.startsWith(HEADER)) readHeader(request, name.slice(HEADER.length), cursor);
-  }
+/** Reads the current argument. An absent sample is NULL and leaves its field as it is. */
+type ReadArgument = (request: AuthorizeRequest, cursor: NotifyCursor) => void;
+
+const HEADER = "h_";
+const READERS: ReadonlyMap<string, ReadArgument> = new Map<string, ReadArgument>([
+  ["id", readId],
+  ["src", readAddress],
+  ["tls", readTls],
+  ["method", readMethod],
+  ["host", readHost],
+  ["path", readPath],
+  ["query", readQuery],
+  ...CREDENTIAL_ARGUMENTS.map((name, index) => [name, credentialReader(2 * index)] as const),
+]);
+
+/** Arguments of other names are not ours, and skipped. */
+function readerOf(name: string): ReadArgument {
+  if (name.startsWith(HEADER)) return headerReader(name.slice(HEADER.length));
+  return READERS.get(name) ?? (() => {});
 }
 
 /** An id that is too long is none: it would not fit into the answer. */
@@ -222,17 +214,50 @@ function readAddress(request: AuthorizeRequest, { bytes, valueStart, valueEnd }:
   request.srcEnd = valueEnd;
 }
 
-function readHeader(request: AuthorizeRequest, name: string, cursor: NotifyCursor): void {
-  const { bytes, valueStart, valueEnd } = cursor;
-  if (bytes[valueStart] !== VALUE_TYPE.string) return;
-  const value = bytes.toString("utf8", contentStart(bytes, valueStart), valueEnd);
-  if (request.headers === NO_HEADERS) request.headers = Object.create(null);
-  (request.headers as Record<string, string>)[name] = value;
+function readTls(request: AuthorizeRequest, { bytes, valueStart }: NotifyCursor): void {
+  request.tls = bytes[valueStart] === BOOL_TRUE;
+}
+
+function readMethod(request: AuthorizeRequest, cursor: NotifyCursor): void {
+  request.method = textOf(cursor);
+}
+
+function readHost(request: AuthorizeRequest, cursor: NotifyCursor): void {
+  request.host = textOf(cursor);
+}
+
+function readPath(request: AuthorizeRequest, cursor: NotifyCursor): void {
+  request.path = textOf(cursor);
+}
+
+function readQuery(request: AuthorizeRequest, cursor: NotifyCursor): void {
+  request.query = textOf(cursor);
+}
+
+/** @param at where its positions stand among all */
+function credentialReader(at: number): ReadArgument {
+  return (request, { bytes, valueStart, valueEnd }) => {
+    const type = bytes[valueStart];
+    if (type !== VALUE_TYPE.string && type !== VALUE_TYPE.binary) return;
+    const positions = request.positions.slice();
+    positions[at] = contentStart(bytes, valueStart);
+    positions[at + 1] = valueEnd;
+    request.positions = positions;
+  };
+}
+
+function headerReader(header: string): ReadArgument {
+  return (request, { bytes, valueStart, valueEnd }) => {
+    if (bytes[valueStart] !== VALUE_TYPE.string) return;
+    const value = bytes.toString("utf8", contentStart(bytes, valueStart), valueEnd);
+    if (request.headers === NO_HEADERS) request.headers = Object.create(null);
+    (request.headers as Record<string, string>)[header] = value;
+  };
 }
 
 const TEXTS = new Texts();
 
-/** A string's content; `undefined` for NULL and every other type. Bytes outside ASCII stay themselves in latin1. */
-function text(bytes: Buffer, at: number, end: number): string | undefined {
-  return bytes[at] === VALUE_TYPE.string ? TEXTS.of(bytes, contentStart(bytes, at), end) : undefined;
+/** A string's content; empty for NULL and every other type. Bytes outside ASCII stay themselves in latin1. */
+function textOf({ bytes, valueStart, valueEnd }: NotifyCursor): string {
+  return bytes[valueStart] === VALUE_TYPE.string ? TEXTS.of(bytes, contentStart(bytes, valueStart), valueEnd) : "";
 }

@@ -3,7 +3,7 @@ import { hasControls } from "../../policies/judging/headers.ts";
 import type { Principal } from "../../policies/principal.ts";
 import { Unknown } from "../../policies/unknown.ts";
 
-/** Largest value of a principal variable, in bytes of UTF-8. It bounds the ACK (docs/haproxy.md, "tune.bufsize"). */
+/** Largest value of a principal variable, in bytes of UTF-8. It bounds the ACK (docs/haproxy-contract.md, "tune.bufsize"). */
 export const LARGEST_VARIABLE = 256;
 
 /** The principal variables that a contract may name, and what each holds. Lists are joined with commas. */

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type Explanation, explain, type Step, type Who } from "../../policies/tools/explain.ts";
 import { parseRequestLine } from "../../policies/tools/request-line.ts";
-import { credentialOf } from "../answer/credentials.ts";
+import { credentialFrom } from "../answer/credentials.ts";
 import type { Config, OidcIssuer } from "../config/config.ts";
 import { get } from "../http/fetch.ts";
 import { parseObject } from "../http/json.ts";
@@ -99,7 +99,7 @@ function issuerNamed(name: string, { issuers }: Config): OidcIssuer {
 /** The token as the agent would take it from an Authorization header. */
 async function verified(token: string, { issuers, cache, limits }: Config, { clock }: Context): Promise<Who> {
   const header = Buffer.from(`Bearer ${token}`);
-  const credential = credentialOf(header, 0, header.length, limits.token);
+  const credential = credentialFrom("bearer", header, limits.token);
   if (credential.kind === "none") return undefined;
   const events = { fetched: () => {}, unusable: () => {}, cache: () => {} };
   // The token was here before the keys are fetched: where its key is not among them, there is none.

@@ -2,7 +2,7 @@ import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf } from "../../haproxy/render.ts";
 import type { Policies } from "../../policies/policies.ts";
 import type { Config } from "../config/config.ts";
-import type { Address } from "../net/address.ts";
+import { haproxyAddress } from "../net/address.ts";
 import { allAddresses } from "../net/addresses.ts";
 import { largestAck } from "../server/pipelining.ts";
 
@@ -28,9 +28,4 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
     logged,
     largestAck: largestAck(policies, contractOf({ uses: policies.uses, logged })),
   };
-}
-
-function haproxyAddress(address: Address): string {
-  if ("path" in address) return `unix@${address.haproxyPath ?? address.path}`;
-  return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
 }

@@ -1,5 +1,6 @@
 import { type Loaded, load } from "../loading/load.ts";
 import { Agent, type Service } from "../processes/agent.ts";
+import { endOnBug } from "../processes/crash.ts";
 import { EXIT } from "../processes/exit.ts";
 import type { Signals } from "../processes/signals.ts";
 import {
@@ -28,7 +29,7 @@ at once.
 };
 
 async function serve(_positionals: readonly string[], options: Options, context: Context): Promise<number> {
-  // The sockets' files are nobody else's until they have their mode (server/listen.ts); others are not written.
+  // The sockets' files are nobody else's until they have their mode (net/listen.ts); others are not written.
   process.umask(0o077);
   if (await isWorker()) {
     const { work } = await import("../processes/workers/worker.ts");
@@ -39,8 +40,7 @@ async function serve(_positionals: readonly string[], options: Options, context:
   const outcome = await load(file, context);
   if (outcome.loaded === undefined) throw new CommandError(faultsText(outcome.faults), EXIT.configuration);
   const agent = await serviceOf(file, outcome.loaded, context, begun);
-  for (const event of ["uncaughtException", "unhandledRejection"])
-    process.on(event, (error) => void crash(agent, error));
+  endOnBug((error) => agent.crashed(error));
   const ended = untilSignal(agent, context.signals);
   try {
     await agent.start(outcome.read);
@@ -77,10 +77,4 @@ function untilSignal(agent: Service, signals: Signals): Promise<void> {
       void end.then(resolve);
     });
   });
-}
-
-/** A bug ends the process: HAProxy refuses everything until it is started again, which is better than a state nobody knows. */
-async function crash(agent: Service, error: unknown): Promise<void> {
-  await agent.crashed(error);
-  process.exit(EXIT.bug);
 }

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
 import { headerNameFault } from "../../policies/judging/headers.ts";
 import { readBackends } from "./backends.ts";
 import type { HaproxyConfig } from "./config.ts";
@@ -6,9 +7,11 @@ import type { Section } from "./section.ts";
 
 /** Headers that clients, browsers and HAProxy cannot do without: all that begins like identity headers is deleted. */
 const NEEDED = [
+  ...OWNED_HEADERS.credentials,
   "accept-encoding",
   "access-control-request-method",
   "cache-control",
+  "host",
   "if-match",
   "max-forwards",
   "sec-websocket-key",
@@ -43,8 +46,9 @@ function hasTls(bind: string): boolean {
 
 function checkPrefix(section: Section): void {
   const prefix = section.text("identity_prefix");
-  const needed = NEEDED.find((name) => name.startsWith(prefix));
-  if (headerNameFault(`${prefix}x`) === undefined && needed === undefined) return;
+  // With `x-auth-` goes `x-auth` alone.
+  const needed = NEEDED.find((name) => name.startsWith(prefix) || prefix === `${name}-`);
+  if (headerNameFault(`${prefix}x`, OWNED_HEADERS) === undefined && needed === undefined) return;
   const right = `a prefix of your own, such as x-auth-: HAProxy removes all that begins so${needed === undefined ? "" : `, ${needed} too`}`;
   section.fault(["identity_prefix"], right);
 }

@@ -1,8 +1,7 @@
 import { isIP } from "node:net";
 import { isLoopback } from "../http/fetch.ts";
-import type { Address, SocketAddress } from "../net/address.ts";
+import { type Address, addressText, haproxyAddress, type SocketAddress, urlHost } from "../net/address.ts";
 import { addressOf } from "../net/addresses.ts";
-import { addressText } from "../net/listen.ts";
 import type { Config } from "./config.ts";
 import type { Section } from "./section.ts";
 
@@ -30,7 +29,7 @@ export function readListen(listen: Section, workers: number): Config["listen"] {
 
 /** SPOP has neither password nor encryption: whoever can read it has the tokens. */
 function checkLocal(entry: Section, address: Address): void {
-  if ("path" in address || isLoopback(urlHost(address.host))) return;
+  if ("path" in address || isLoopback(urlHost(address.host) ?? "")) return;
   entry.fault(
     [],
     "127.0.0.1:9000, another loopback address or unix:/PATH: others need TLS, which is not in this version",
@@ -74,10 +73,6 @@ function isPort(port: number): boolean {
   return port >= 1 && port <= 65_535;
 }
 
-function urlHost(host: string): string {
-  return URL.parse(`http://${host.includes(":") ? `[${host}]` : host}`)?.hostname ?? "";
-}
-
 /** Where the second and later workers listen for one address of the file. */
 function derived({ entry, address }: Listener, workers: number): Listener[] {
   if ("port" in address && !isPort(address.port + workers - 1)) {
@@ -109,6 +104,6 @@ function checkDistinct(written: readonly Listener[], others: readonly Listener[]
 
 /** What must be one listener's alone: where the agent listens, and where HAProxy finds it. */
 function namesOf(address: Address): readonly string[] {
-  const seen = "path" in address && address.haproxyPath !== undefined ? [`unix@${address.haproxyPath}`] : [];
+  const seen = "path" in address && address.haproxyPath !== undefined ? [haproxyAddress(address)] : [];
   return [addressText(address), ...seen];
 }

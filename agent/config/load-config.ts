@@ -15,7 +15,7 @@ import { type Environment, substitute } from "./substitute.ts";
 
 /** Where the configuration is looked for when nobody names it, in this order. */
 export const CONFIG_PLACES: readonly string[] = ["countersign.yaml", "/etc/countersign/countersign.yaml"];
-export const CONFIG_VARIABLE = "COUNTERSIGN_CONFIG";
+const CONFIG_VARIABLE = "COUNTERSIGN_CONFIG";
 
 const LARGEST = 1 << 20;
 const MOST_WORKERS = 64;

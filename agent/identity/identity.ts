@@ -72,6 +72,9 @@ export interface IdentityOptions {
   readonly schedule?: Schedule;
 }
 
+/** Milliseconds for which a token may stay in memory as it came once it proves nobody any more. */
+const FORGET_AFTER = 10_000;
+
 const PATIENT: Waiter = { wanted: () => true };
 
 /** Refusals that the passing of time does not change. The others are cheap to find again, or may not hold next time. */
@@ -98,6 +101,7 @@ class Issuers implements Identity {
   readonly #refusals: RefusalCache;
   readonly #recent = new RecentTokens<CachedIdentity>();
   readonly #inFlight = new InFlight();
+  #cancelForgetting: (() => void) | undefined;
   #closed = false;
 
   constructor(issuers: readonly OidcIssuer[], options: IdentityOptions) {
@@ -131,7 +135,7 @@ class Issuers implements Identity {
     const digest = digestOf(token);
     const identity = this.#identities.find(digest, now);
     if (identity !== undefined) {
-      if (typeof token !== "string") this.#recent.keep(token, identity);
+      if (typeof token !== "string") this.#keep(token, identity);
       this.#events.cache("hit");
       return identity;
     }
@@ -181,7 +185,23 @@ class Issuers implements Identity {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#cancelForgetting?.();
+    this.#recent.forget(() => true);
     for (const issuer of this.#byIss.values()) issuer.release();
+  }
+
+  #keep(token: TokenBytes, identity: CachedIdentity): void {
+    if (this.#closed) return;
+    this.#recent.keep(token, identity);
+    if (this.#cancelForgetting === undefined) this.#forgetLater();
+  }
+
+  #forgetLater(): void {
+    this.#cancelForgetting = this.#schedule(FORGET_AFTER, () => {
+      this.#cancelForgetting = undefined;
+      const now = this.#clock();
+      if (this.#recent.forget((identity) => !this.#identities.holds(identity, now))) this.#forgetLater();
+    });
   }
 
   /** What the snapshot after this one may go on with. */

@@ -8,12 +8,21 @@ const PATIENCE = 64;
 /** Every so often a known token is looked up all the same, so that the cache behind sees that it is in use. */
 const REFRESH = 64;
 
-interface Slot<T> {
+const NOTHING = new Uint8Array(0);
+
+/** A token as it came, and what it stands for. */
+export class KeptToken<T> {
   /** A few bytes of the token's signature, by which nearly all others are told apart. */
   readonly tag: number;
   readonly token: DataView;
   readonly value: T;
-  uses: number;
+  uses = 0;
+
+  constructor(tag: number, token: DataView, value: T) {
+    this.tag = tag;
+    this.token = token;
+    this.value = value;
+  }
 }
 
 /**
@@ -22,12 +31,12 @@ interface Slot<T> {
  * request; with 5,000 tokens, for which it is of no use, 0.1 us more.
  *
  * The comparison takes as long for a wrong token as for the right one. The tokens stay in memory as they came, up to 256
- * of them, each until another one takes its place.
+ * of them, each until another one takes its place or `forget` finds it over.
  */
 export class RecentTokens<T> {
-  readonly #slots: (Slot<T> | undefined)[] = new Array<undefined>(SLOTS).fill(undefined);
+  readonly #slots: (KeptToken<T> | undefined)[] = new Array<undefined>(SLOTS).fill(undefined);
   /** What was read last from HAProxy, and a view of it: many tokens come in one piece. */
-  #read: Uint8Array = new Uint8Array(0);
+  #read: Uint8Array = NOTHING;
   #view: DataView = viewOf(this.#read);
   #passed = 0;
 
@@ -47,7 +56,20 @@ export class RecentTokens<T> {
     const tag = tagOf(token);
     const at = tag % SLOTS;
     if (this.#slots[at] !== undefined && ++this.#passed % PATIENCE !== 0) return;
-    this.#slots[at] = { tag, token: viewOf(new Uint8Array(bytes.subarray(start, end))), value, uses: 0 };
+    this.#slots[at] = new KeptToken(tag, viewOf(new Uint8Array(bytes.subarray(start, end))), value);
+  }
+
+  /** Lets go of every token whose value is over. Returns whether any is left. */
+  forget(isOver: (value: T) => boolean): boolean {
+    this.#read = NOTHING;
+    this.#view = viewOf(NOTHING);
+    let left = false;
+    for (const [at, kept] of this.#slots.entries()) {
+      if (kept === undefined) continue;
+      if (isOver(kept.value)) this.#slots[at] = undefined;
+      else left = true;
+    }
+    return left;
   }
 
   #isSame({ bytes, start }: TokenBytes, known: DataView): boolean {

@@ -1,3 +1,4 @@
+import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
 import { type CheckedPolicies, compilePolicies, type PolicyEnvironment } from "../../policies/compile/compile.ts";
 import type { Fault } from "../../policies/fault.ts";
 import type { CompiledPolicies } from "../../policies/judging/compiled.ts";
@@ -83,10 +84,11 @@ function failed(faults: readonly Fault[], warnings: readonly Fault[]): Failed {
 
 /** What the policies are held against. */
 export function policyEnvironment(config: Config, now: number): PolicyEnvironment {
-  return { issuers: config.issuers.map(policyIssuer), backends: Object.keys(config.haproxy.backends), now };
+  const backends = Object.keys(config.haproxy.backends);
+  return { issuers: config.issuers.map(policyIssuer), backends, headers: OWNED_HEADERS, now };
 }
 
 function policyIssuer({ name, audiences, kind, kindRules, claims }: OidcIssuer) {
   const kinds = [...new Set([kind, ...kindRules.map((rule) => rule.kind)])];
-  return { name, audiences, kinds: claims.kind === undefined ? kinds : undefined };
+  return { name, audiences, credentials: ["bearer"], kinds: claims.kind === undefined ? kinds : undefined };
 }

@@ -1,5 +1,5 @@
+import { addressText } from "../net/address.ts";
 import { allAddresses } from "../net/addresses.ts";
-import { addressText } from "../net/listen.ts";
 import type { LoadReport } from "../telemetry/events.ts";
 import type { CheckedSet } from "./load.ts";
 

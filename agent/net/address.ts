@@ -11,3 +11,26 @@ export interface SocketAddress {
   /** The file's path as HAProxy finds it, where that is another one: behind a chroot, or mounted elsewhere. */
   readonly haproxyPath?: string;
 }
+
+/** The address as the configuration writes it. */
+export function addressText(address: Address): string {
+  return "path" in address ? `unix:${address.path}` : tcpText(address);
+}
+
+/** The address as HAProxy's configuration writes it, and finds it. */
+export function haproxyAddress(address: Address): string {
+  return "path" in address ? `unix@${address.haproxyPath ?? address.path}` : tcpText(address);
+}
+
+/** A host's address in its one spelling, as in a URL: IPv6 in brackets. Undefined for what no URL can name. */
+export function urlHost(host: string): string | undefined {
+  return URL.parse(`http://${bracketed(host)}`)?.hostname;
+}
+
+function tcpText({ host, port }: Exclude<Address, SocketAddress>): string {
+  return `${bracketed(host)}:${port}`;
+}
+
+function bracketed(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}

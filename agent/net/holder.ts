@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { endianness } from "node:os";
 import { basename } from "node:path";
-import type { Address } from "./address.ts";
+import { type Address, urlHost } from "./address.ts";
 
 /** Of proc_pid_net(5): a socket that listens. */
 const LISTENING = { tcp: "0A", unix: "00010000" };
@@ -46,7 +46,7 @@ function addressOf(hex: string): string {
 }
 
 function canonical(host: string): string {
-  return URL.parse(`http://${host.includes(":") ? `[${host}]` : host}`)?.hostname ?? host;
+  return urlHost(host) ?? host;
 }
 
 function isAny(host: string): boolean {

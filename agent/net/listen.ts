@@ -1,6 +1,6 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import { connect, type Server } from "node:net";
-import type { Address } from "./address.ts";
+import { type Address, addressText } from "./address.ts";
 import { holderOf } from "./holder.ts";
 import { admit } from "./socket-file.ts";
 
@@ -33,12 +33,6 @@ export async function allOf(steps: readonly Promise<unknown>[]): Promise<void> {
     return [step.reason instanceof Error ? step.reason.message : String(step.reason)];
   });
   if (reasons.length > 0) throw new Error(reasons.join("\n"));
-}
-
-/** The address as the configuration writes it. */
-export function addressText(address: Address): string {
-  if ("path" in address) return `unix:${address.path}`;
-  return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
 }
 
 function bind(server: Server, address: Address): Promise<void> {

@@ -1,11 +1,10 @@
+import { FRAMES_IN_FLIGHT } from "../../haproxy/buffers.ts";
 import { statusOf } from "../../policies/decision.ts";
-import { AckWriter, encodeSetVar } from "../../protocol/encode.ts";
+import { AckWriter, encodeSetVar, LARGEST_HEAD } from "../../protocol/encode.ts";
 import { encodeValue } from "../../protocol/value.ts";
-import { LONGEST_VARINT } from "../../protocol/varint.ts";
 import { writeActions } from "../answer/actions.ts";
 import type { Answer } from "../answer/authorize.ts";
 import type { Observation } from "../telemetry/events.ts";
-import { FRAMES_IN_FLIGHT } from "./pipelining.ts";
 
 /** One answer as it was written, which telemetry looks at: what it does not ask for is not made. */
 export class Answered implements Observation {
@@ -80,7 +79,7 @@ const BARE_DENY = Buffer.concat([
   encodeValue({ type: "string", value: "deny" }),
 ]);
 /** Bytes of an ACK with nothing else in it, its ids at their longest. */
-const BARE_ACK = 9 + 2 * LONGEST_VARINT + BARE_DENY.length;
+const BARE_ACK = LARGEST_HEAD + BARE_DENY.length;
 
 /**
  * The ACKs of one read, or of one turn of the event loop, which leave in one write.

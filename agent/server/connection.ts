@@ -1,9 +1,11 @@
 import type { Socket } from "node:net";
+import { FRAMES_IN_FLIGHT } from "../../haproxy/buffers.ts";
+import { PROCESSING_MARGIN } from "../../haproxy/spoe-file.ts";
 import { NotifyCursor } from "../../protocol/decode.ts";
 import { SPOP_ERRORS, SpopError } from "../../protocol/errors.ts";
 import { type Frame, FrameDecoder } from "../../protocol/frame-decoder.ts";
 import { encodeAgentHello, encodeDisconnect, type Hello, readDisconnect, readHello } from "../../protocol/handshake.ts";
-import { FRAME_TYPE, STATUS } from "../../protocol/spop.ts";
+import { FRAME_TYPE, LENGTH_PREFIX, STATUS } from "../../protocol/spop.ts";
 import { type Answer, authorize, type Conclusion } from "../answer/authorize.ts";
 import type { Channel } from "../answer/channel.ts";
 import { RequestReader } from "../answer/request.ts";
@@ -13,18 +15,16 @@ import type { ServerEvents } from "../telemetry/events.ts";
 import { AckBatch, type Answered } from "./ack-batch.ts";
 import type { Engine, Engines } from "./engines.ts";
 import type { HalfSent, Holder, Patience } from "./half-sent.ts";
-import { FRAMES_IN_FLIGHT, pipeliningFits } from "./pipelining.ts";
+import { pipeliningFits } from "./pipelining.ts";
 
 /** Largest frame accepted from HAProxy, in bytes; a larger tune.bufsize is answered with this. */
-export const LARGEST_FRAME = 256 * 1024;
+const LARGEST_FRAME = 256 * 1024;
 /** Largest HELLO in bytes; HAProxy's have some 130. Until it was read, a peer can make the agent hold no more. */
 const LARGEST_HELLO = 4096;
 /** Bytes that Node reads from a socket at once: a read of fewer has emptied it. */
 const LARGEST_READ = 65_536;
 /** Milliseconds that a closing connection has for its last bytes. */
 const CLOSE_TIMEOUT = 1_000;
-/** Milliseconds past the deadline after which HAProxy has given up: the generated `timeout processing` is this longer. */
-const PROCESSING_MARGIN = 100;
 
 /** What all connections of a server share. */
 export interface Shared {
@@ -209,9 +209,10 @@ export class Connection implements Holder, Asker {
     this.#engine = this.#shared.engines.of(offered.engineId);
     this.#pipelined = offered.pipelining && this.obstacle === undefined;
     if (offered.pipelining && !this.#pipelined) this.#shared.unpipelined();
-    // A frame of exactly the largest size wedges HAProxy 3.1 and later; the prefix of four bytes is in no frame's size.
-    const buffer = offered.maxFrameSize + 4;
-    this.#batch.bound(buffer, Math.min(maxFrameSize + 4, this.#pipelined ? buffer / FRAMES_IN_FLIGHT : buffer));
+    // A frame of exactly the largest size wedges HAProxy 3.1 and later; the length prefix is in no frame's size.
+    const buffer = offered.maxFrameSize + LENGTH_PREFIX;
+    const largest = maxFrameSize + LENGTH_PREFIX;
+    this.#batch.bound(buffer, Math.min(largest, this.#pipelined ? buffer / FRAMES_IN_FLIGHT : buffer));
     this.#decoder.limit = maxFrameSize;
     this.#socket.write(encodeAgentHello({ maxFrameSize, pipelining: this.#pipelined }));
   }

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { buffersFor } from "../../haproxy/buffers.ts";
-import { STATUS } from "../../protocol/spop.ts";
+import { LENGTH_PREFIX, STATUS } from "../../protocol/spop.ts";
 import type { Snapshot } from "../answer/snapshot.ts";
 import { Waiting } from "../answer/waiting.ts";
 import type { Address } from "../net/address.ts";
@@ -119,7 +119,7 @@ export class SpopServer {
     if (obstacle === undefined) return undefined;
     const { largestAck, maxFrameSize } = obstacle;
     const { bufsize } = buffersFor(largestAck, this.#shared.snapshot.policies.uses.identityHeaders);
-    return `set tune.bufsize ${bufsize} in HAProxy: with ${maxFrameSize + 4} and answers of up to ${largestAck} bytes it cannot pipeline`;
+    return `set tune.bufsize ${bufsize} in HAProxy: with ${maxFrameSize + LENGTH_PREFIX} and answers of up to ${largestAck} bytes it cannot pipeline`;
   }
 
   /**

@@ -258,7 +258,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#sink.flush();
   }
 
-  /** Writes what is left, for at most a second. Later lines are lost. */
+  /** Writes what is left while it is read on, for a few seconds at most. Later lines are lost. */
   close(): Promise<void> {
     this.#metrics.close();
     return this.#sink.close();

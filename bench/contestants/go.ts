@@ -10,8 +10,8 @@ const SOURCE = resolve(import.meta.dirname, "../go");
 const BUILT = resolve(import.meta.dirname, "../../.cache/bench");
 
 /** How a Go agent comes to its answer. */
-export const FORMS = { constant: "constant answer", verify: "golang-jwt each time", cache: "golang-jwt, LRU cache" };
-export type Form = keyof typeof FORMS;
+const FORMS = { constant: "constant answer", verify: "golang-jwt each time", cache: "golang-jwt, LRU cache" };
+type Form = keyof typeof FORMS;
 
 const run = promisify(execFile);
 const programs = new Map<string, Promise<string>>();

@@ -35,9 +35,13 @@ export interface HeaderExpression {
   evaluate(input: ExpressionInput, work?: Work): string | undefined;
 }
 
-/** Checks a condition and makes it ready, or says what is wrong with it. */
-export function compileCondition(text: string): Condition | TextFault {
-  const expression = compile(text, "condition", ["bool"], "a condition, true or false");
+/**
+ * Checks a condition and makes it ready, or says what is wrong with it.
+ *
+ * @param secret lower-case names of the request headers that no expression may read
+ */
+export function compileCondition(text: string, secret: readonly string[]): Condition | TextFault {
+  const expression = compile(text, secret, "condition", ["bool"], "a condition, true or false");
   if ("offset" in expression) return expression;
   const { run, uses } = expression;
   return {
@@ -59,17 +63,23 @@ export function conjunctsOf({ text }: Condition): readonly Condition[] {
       for (const side of node.args) visit(side);
       return;
     }
-    const part = compileCondition(text.slice(node.range.start, node.range.end));
+    // The whole has been checked.
+    const part = compileCondition(text.slice(node.range.start, node.range.end), []);
     if (!("offset" in part)) parts.push(part);
   };
   visit(POLICY_LANGUAGE.parse(text).ast);
   return parts;
 }
 
-/** Checks the expression of a header and makes it ready, or says what is wrong with it. */
-export function compileHeader(text: string): HeaderExpression | TextFault {
+/**
+ * Checks the expression of a header and makes it ready, or says what is wrong with it.
+ *
+ * @param secret lower-case names of the request headers that no expression may read
+ */
+export function compileHeader(text: string, secret: readonly string[]): HeaderExpression | TextFault {
   const expression = compile(
     text,
+    secret,
     "header",
     ["string", "null"],
     "a string, or null for no header; list() makes one of a list",
@@ -88,9 +98,15 @@ export function compileHeader(text: string): HeaderExpression | TextFault {
   };
 }
 
-function compile(text: string, use: Use, types: readonly string[], right: string): Program | TextFault {
+function compile(
+  text: string,
+  secret: readonly string[],
+  use: Use,
+  types: readonly string[],
+  right: string,
+): Program | TextFault {
   try {
-    const program = parse(text, POLICY_LANGUAGE, use);
+    const program = parse(text, POLICY_LANGUAGE, use, secret);
     if (types.includes(program.type) || program.type.startsWith("dyn")) return program;
     return { offset: 0, found: `a value of type ${program.type}`, right };
   } catch (error) {
@@ -112,7 +128,7 @@ export interface Program {
  *
  * @throws {ExpressionFault} and the library's ParseError and TypeError
  */
-export function parse(text: string, environment: Environment, use: Use): Program {
+export function parse(text: string, environment: Environment, use: Use, secret: readonly string[]): Program {
   if (text.length > LONGEST_EXPRESSION) {
     throw new ExpressionFault({ pos: 0 }, `${text.length} characters`, `at most ${LONGEST_EXPRESSION}`);
   }
@@ -120,7 +136,7 @@ export function parse(text: string, environment: Environment, use: Use): Program
   const { ast } = evaluate;
   admit(ast, use);
   const { type, error } = evaluate.check();
-  const uses = usesOf(ast);
+  const uses = usesOf(ast, secret);
   if (type === undefined) throw error;
   mustFit(ast);
   countWork(ast);

@@ -25,7 +25,7 @@ export class PolicyActivation {
   }
 }
 
-/** The fields stand in cel-language.ts; CEL reads no others. */
+/** The fields stand in language.ts; CEL reads no others. */
 export class RequestView {
   readonly params: Readonly<Record<string, string>>;
   readonly #request: PolicyRequest;
@@ -68,7 +68,7 @@ export class RequestView {
   }
 }
 
-/** The fields stand in cel-language.ts; CEL reads no others. `undefined` is absent, and what is unknown throws. */
+/** The fields stand in language.ts; CEL reads no others. `undefined` is absent, and what is unknown throws. */
 export class PrincipalView {
   readonly #principal: Principal;
   readonly #roles: readonly string[] | Unknown;

@@ -15,18 +15,17 @@ export interface ExpressionUses {
   readonly request: boolean;
 }
 
-/** What proves who somebody is stays with the agent: a header made of it would give it to a backend. */
-const CREDENTIALS = new Set(["authorization", "proxy-authorization", "cookie"]);
-
 /**
  * What an expression reads that was type-checked, with whatever result. Faults are those of names, which the checker
  * does not see in `has` and tells badly elsewhere, of headers and captures that cannot be told before there is a request,
  * and of arithmetic that the library gets wrong.
  *
+ * @param secret lower-case names of the request headers that hold credentials. What proves who somebody is stays with the
+ *   agent: a header made of it would give it to a backend
  * @throws {ExpressionFault}
  */
-export function usesOf(ast: ASTNode): ExpressionUses {
-  const uses = new Uses();
+export function usesOf(ast: ASTNode, secret: readonly string[]): ExpressionUses {
+  const uses = new Uses(secret);
   uses.visit(ast);
   const sorted = (names: ReadonlySet<string>) => [...names].sort();
   const { query, principal, request } = uses;
@@ -39,6 +38,11 @@ class Uses {
   request = false;
   readonly headers = new Set<string>();
   readonly params = new Set<string>();
+  readonly #secret: readonly string[];
+
+  constructor(secret: readonly string[]) {
+    this.#secret = secret;
+  }
 
   visit(node: ASTNode): void {
     const entry = entryOf(node);
@@ -77,7 +81,7 @@ class Uses {
     if (name === "constructor") throw new ExpressionFault(at, `\`${map}\` with the name constructor`, "another name");
     this.request = true;
     if (map === "request.params") this.params.add(name);
-    else this.headers.add(headerName(name, at));
+    else this.headers.add(headerName(name, this.#secret, at));
   }
 }
 
@@ -125,8 +129,8 @@ function mustBeTold(node: ASTNode): void {
   }
 }
 
-function headerName(name: string, node: ASTNode): string {
-  if (CREDENTIALS.has(name)) {
+function headerName(name: string, secret: readonly string[], node: ASTNode): string {
+  if (secret.includes(name)) {
     throw new ExpressionFault(node, `the header \`${name}\`, which holds a credential`, "what it proves: `principal`");
   }
   if (/^[a-z0-9-]{1,64}$/.test(name)) return name;

@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import { type Fault, faultText } from "../fault.ts";
 import type { Binding, PolicyIssuer } from "../judging/binding.ts";
 import { CompiledPolicies } from "../judging/compiled.ts";
-import { MOST_HEADERS } from "../judging/headers.ts";
+import { MOST_HEADERS, type OwnedHeaders } from "../judging/headers.ts";
 import { type Role, Roles } from "../judging/roles.ts";
 import type { Uses } from "../policies.ts";
 import schema from "../policy-file.schema.json" with { type: "json" };
@@ -26,6 +26,8 @@ export interface PolicyEnvironment {
   readonly issuers: readonly PolicyIssuer[];
   /** Names of the HAProxy backends that the configuration knows; empty where it leaves all to the reader's haproxy.cfg. */
   readonly backends: readonly string[];
+  /** Those that are not the policies'. */
+  readonly headers: OwnedHeaders;
   /** Milliseconds since the epoch, for warnings about bindings that have ended. */
   readonly now: number;
 }
@@ -85,7 +87,7 @@ export function* compileChecked(
 function* compile(
   { revision, checked }: { readonly revision: string; readonly checked: boolean },
   readable: readonly Readable[],
-  { issuers, backends, now }: PolicyEnvironment,
+  { issuers, backends, headers: owned, now }: PolicyEnvironment,
   findings: Findings,
 ): Generator<undefined, CompiledPolicies> {
   const { roles: roleEntries, services } = collect(readable, findings);
@@ -94,7 +96,7 @@ function* compile(
   const used = (role: Role, by: ReadonlySet<string>) => usage.set(role, new Set([...(usage.get(role) ?? []), ...by]));
   const compiled: CompiledService[] = [];
   for (const service of services) {
-    compiled.push(yield* compileService(service, { roles, issuers, findings, used }));
+    compiled.push(yield* compileService(service, { roles, issuers, owned, findings, used }));
   }
   const hosts = yield* compileSites(compiled, findings, checked);
   const uses = unionOf(compiled);
@@ -167,6 +169,7 @@ function unionOf(services: readonly CompiledService[]): Uses {
     query: all.some(({ query }) => query),
     requestHeaders: [...new Set([...preflight, ...all.flatMap(({ requestHeaders }) => requestHeaders)])].sort(),
     identityHeaders: [...headers].map(([name, max]) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
+    credentials: [...new Set(all.flatMap(({ credentials }) => credentials))].sort(),
   };
 }
 

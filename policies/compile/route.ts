@@ -12,6 +12,8 @@ export interface RouteDefaults {
   readonly test: TestParts;
   readonly headers: Given<HeaderEntries> | undefined;
   readonly forwardCredential: boolean;
+  /** Names of the kinds of credentials that the service's issuers take, sorted. */
+  readonly credentials: readonly string[];
 }
 
 export interface CompiledRoute {
@@ -60,18 +62,25 @@ export function compileRoute(
       ? undefined
       : compileTest(testParts(entry.shadow, place.at("shadow"), parts, false), whole);
   checkRoute(entry, place, { access, test, parts }, whole);
+  const credentials = access === "anyone" ? [] : defaults.credentials;
   const rule = new Rule({
     name: entry.name,
     service,
+    patterns: patterns.map(({ pattern }) => pattern),
     backend: backend?.value ?? "",
     access,
     forwardCredential: entry.forward_credential ?? defaults.forwardCredential,
-    needs: usesOf([test], headers),
+    needs: usesOf([test], headers, credentials),
     test,
     shadow,
     headers,
   });
-  return { rule, patterns, backend, uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers) };
+  return {
+    rule,
+    patterns,
+    backend,
+    uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers, credentials),
+  };
 }
 
 function compilePatterns(
@@ -103,13 +112,13 @@ function compileHeaders(headers: Given<HeaderEntries> | undefined, context: Test
   if (headers === undefined) return [];
   return Object.entries(headers.value).flatMap(([name, entry]) => {
     const place = headers.place.at(name);
-    const fault = headerNameFault(name);
+    const fault = headerNameFault(name, context.owned);
     if (fault !== undefined) context.findings.key(place, fault.found, fault.right);
     const { value, max, at } =
       typeof entry === "string"
         ? { value: entry, max: undefined, at: place }
         : { ...entry, max: entry.max, at: place.at("value") };
-    const rule = compileHeaderRule(name, value, max);
+    const rule = compileHeaderRule(name, value, max, context.owned);
     if ("offset" in rule) {
       context.findings.text(at, rule);
       return [];
@@ -153,7 +162,7 @@ function checkRoute(
   }
 }
 
-function usesOf(tests: readonly Test[], headers: readonly HeaderRule[]): Uses {
+function usesOf(tests: readonly Test[], headers: readonly HeaderRule[], credentials: readonly string[]): Uses {
   const read = [
     ...tests.flatMap(({ when }) => (when === undefined ? [] : [when.uses])),
     ...headers.map(({ expression }) => expression.uses),
@@ -162,5 +171,6 @@ function usesOf(tests: readonly Test[], headers: readonly HeaderRule[]): Uses {
     query: read.some(({ query }) => query),
     requestHeaders: [...new Set(read.flatMap((uses) => uses.headers))].sort(),
     identityHeaders: headers.map(({ name, max }) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
+    credentials,
   };
 }

@@ -25,7 +25,7 @@ export interface CompiledService {
   readonly routes: readonly CompiledRoute[];
 }
 
-export interface ServiceContext extends Pick<TestContext, "roles" | "findings" | "used"> {
+export interface ServiceContext extends Pick<TestContext, "roles" | "owned" | "findings" | "used"> {
   readonly issuers: readonly PolicyIssuer[];
 }
 
@@ -50,6 +50,7 @@ export function* compileService(
     test: testParts(entry, place, undefined, true),
     headers: given(entry, "headers", place),
     forwardCredential: entry.forward_credential ?? false,
+    credentials: [...new Set(issuers.flatMap(({ credentials }) => credentials))].sort(),
   };
   checkRouteNames(entry, place, findings);
   checkBackend(entry, place, findings);

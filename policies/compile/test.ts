@@ -1,4 +1,5 @@
 import { type Condition, compileCondition, type ExpressionUses } from "../cel/conditions.ts";
+import type { OwnedHeaders } from "../judging/headers.ts";
 import type { Role } from "../judging/roles.ts";
 import type { Test } from "../judging/rule.ts";
 import { meaningless } from "../judging/wanted.ts";
@@ -50,6 +51,8 @@ export interface TestContext {
   readonly issuers: ReadonlySet<string>;
   /** Captures that every pattern of the route has. */
   readonly captures: ReadonlySet<string>;
+  /** Headers that are not the policies'. */
+  readonly owned: OwnedHeaders;
   readonly findings: Findings;
   /** The roles that the rule names, told so that useless bindings can be found. */
   readonly used: (role: Role, issuers: ReadonlySet<string>) => void;
@@ -121,7 +124,7 @@ function mustBePossible(role: Role, place: Place, { issuers, findings }: TestCon
 }
 
 function compileWhen({ value, place }: Given<string>, context: TestContext): Condition | undefined {
-  const condition = compileCondition(value);
+  const condition = compileCondition(value, context.owned.credentials);
   if ("offset" in condition) {
     context.findings.text(place, condition);
     return undefined;

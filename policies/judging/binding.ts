@@ -9,6 +9,8 @@ import { Wanted, type WantedEntry } from "./wanted.ts";
 export interface PolicyIssuer {
   readonly name: string;
   readonly audiences: readonly string[];
+  /** Names of the kinds of credentials that it takes. */
+  readonly credentials: readonly string[];
   /** The kinds its principals can have; undefined where a claim of theirs says it. */
   readonly kinds: readonly Kind[] | undefined;
 }

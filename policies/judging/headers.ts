@@ -16,54 +16,34 @@ export interface HeaderRule {
 export const MOST_HEADERS = 64;
 export const DEFAULT_MAX = 256;
 
-// What HAProxy or the next hop reads, sets or removes itself. A name ending in `-` is a prefix.
-const TAKEN = [
-  "connection",
-  "keep-alive",
-  "proxy-",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-  "expect",
-  "host",
-  "content-",
-  "authorization",
-  "cookie",
-  "set-cookie",
-  "forwarded",
-  "x-forwarded-",
-  "x-real-ip",
-  "x-original-",
-  "x-rewrite-",
-  "x-http-",
-  "x-method-override",
-  "x-b3-",
-  "x-envoy-",
-  "x-host",
-  "cf-connecting-ip",
-  "proxy",
-  "l5d-",
-  "traceparent",
-  "tracestate",
-  "x-request-id",
-];
+/** What policies are told of headers that are not theirs. A name ending in `*` is a prefix. */
+export interface OwnedHeaders {
+  /** What HAProxy, or a proxy after it, reads, sets or removes itself: no policy sets it. */
+  readonly reserved: readonly string[];
+  /** What proves who somebody is: an expression that reads it could give it to a backend. */
+  readonly credentials: readonly string[];
+}
 
 /** Why a name cannot be an identity header's; undefined where it can. */
-export function headerNameFault(name: string): TextFault | undefined {
+export function headerNameFault(name: string, { reserved }: Pick<OwnedHeaders, "reserved">): TextFault | undefined {
   const found = `the header name ${JSON.stringify(name)}`;
   if (!/^[a-z0-9-]{1,64}$/.test(name)) {
     return { offset: 0, found, right: "lower-case letters, digits and `-` only, at most 64: HAProxy deletes others" };
   }
-  const taken = TAKEN.find((entry) => (entry.endsWith("-") ? name.startsWith(entry) : name === entry));
-  if (taken === undefined) return undefined;
+  const owned = reserved.some((entry) => (entry.endsWith("*") ? name.startsWith(entry.slice(0, -1)) : name === entry));
+  if (!owned) return undefined;
   return { offset: 0, found, right: "another name: HAProxy, or a proxy after it, sets or reads this one itself" };
 }
 
 /** The rule for one header, or what is wrong with its expression. */
-export function compileHeaderRule(name: string, value: string, max: number = DEFAULT_MAX): HeaderRule | TextFault {
-  const expression = compileHeader(value);
-  return "offset" in expression ? expression : { name, expression, max };
+export function compileHeaderRule(
+  name: string,
+  value: string,
+  max: number | undefined,
+  { credentials }: OwnedHeaders,
+): HeaderRule | TextFault {
+  const expression = compileHeader(value, credentials);
+  return "offset" in expression ? expression : { name, expression, max: max ?? DEFAULT_MAX };
 }
 
 /**

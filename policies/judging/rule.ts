@@ -24,6 +24,7 @@ export class Rule implements Route {
   readonly name: string;
   readonly rule: string;
   readonly service: Service;
+  readonly patterns: Route["patterns"];
   readonly backend: string;
   readonly access: Route["access"];
   readonly forwardCredential: boolean;
@@ -38,6 +39,7 @@ export class Rule implements Route {
     this.name = parts.name;
     this.rule = `${parts.service.name}/${parts.name}`;
     this.service = parts.service;
+    this.patterns = parts.patterns;
     this.backend = parts.backend;
     this.access = parts.access;
     this.forwardCredential = parts.forwardCredential;

@@ -416,6 +416,16 @@ export const MISTAKES: readonly (readonly [from: string, to: string, ...faults: 
     '36:20: the text "x-"; a prefix of your own, such as x-auth-: HAProxy removes all that begins so, x-request-id too',
   ],
   [
+    "identity_prefix: x-id-",
+    "identity_prefix: host-",
+    '36:20: the text "host-"; a prefix of your own, such as x-auth-: HAProxy removes all that begins so, host too',
+  ],
+  [
+    "identity_prefix: x-id-",
+    "identity_prefix: authorization-",
+    '36:20: the text "authorization-"; a prefix of your own, such as x-auth-: HAProxy removes all that begins so, authorization too',
+  ],
+  [
     'alpn h2,http/1.1"]',
     'alpn h2 # all"]',
     '37:10: the text "*:443 ssl crt /etc/haproxy/certs alpn h2 # all"; an address with its options: one line of ASCII without quotes, `\\` and `#`',

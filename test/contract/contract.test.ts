@@ -1,6 +1,8 @@
 import { test } from "tap";
 import { ARGUMENTS, argumentsOf } from "../../haproxy/arguments.ts";
 import { type Contract, contractText, isHeaderName, MOST_HEADERS, parseContract } from "../../haproxy/contract.ts";
+import { CREDENTIAL_KINDS } from "../../haproxy/credentials.ts";
+import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
 import { OWN_REASONS } from "../../haproxy/reasons.ts";
 import { contractOf, renderHaproxy } from "../../haproxy/render.ts";
 import { headerVariable, inTransaction, isPrincipalVariable, VARIABLES } from "../../haproxy/variables.ts";
@@ -92,7 +94,9 @@ test("every reason fits the ACK's size, and needs no escaping in JSON or HTML", 
 
 test("HAProxy sends what policies read, and no more", (t) => {
   const sent = (query: boolean, requestHeaders: string[]) =>
-    argumentsOf({ query, requestHeaders }, contractOf(INPUT)).map(({ name, sample }) => `${name}=${sample}`);
+    argumentsOf({ query, requestHeaders, credentials: ["bearer"] }, contractOf(INPUT)).map(
+      ({ name, sample }) => `${name}=${sample}`,
+    );
   const always = Object.entries(ARGUMENTS).filter(([, { sent }]) => sent === "always");
   t.strictSame(sent(false, []), [
     ...always.slice(0, -1).map(([name, { sample }]) => `${name}=${sample}`),
@@ -105,14 +109,27 @@ test("HAProxy sends what policies read, and no more", (t) => {
   t.end();
 });
 
+test("a credential kind has a name and an argument of its own, headers that can be named, and a scheme that is one", (t) => {
+  const names = CREDENTIAL_KINDS.map(({ name }) => name);
+  t.equal(new Set(names).size, names.length);
+  for (const { name, argument, headers, scheme = "a" } of CREDENTIAL_KINDS) {
+    t.match(name, /^(?!none$|invalid$)[a-z-]+$/);
+    t.match(argument, /^(?!(?:id|src|tls|method|host|path|query|contract)$)(?!h_)[a-z_]+$/, name);
+    t.ok(headers.every(isHeaderName), name);
+    // RFC 9110, section 5.6.2, without what a regular expression would read.
+    t.match(scheme, /^[A-Za-z0-9-]+$/, name);
+  }
+  t.end();
+});
+
 test("policies may name the headers that HAProxy can set, and none that its rules set or read themselves", (t) => {
   t.equal(MOST_IN_POLICIES, MOST_HEADERS);
   for (const name of ["x-auth-subject", "a", "x".repeat(64), "x".repeat(65), "", "X-Auth", "x_auth", "x-auth\n", "é"]) {
-    t.equal(headerNameFault(name) === undefined, isHeaderName(name), JSON.stringify(name));
+    t.equal(headerNameFault(name, OWNED_HEADERS) === undefined, isHeaderName(name), JSON.stringify(name));
   }
   const rules = renderHaproxy({ ...INPUT, uses: { ...INPUT.uses, identityHeaders: [] } })["haproxy.cfg"];
   const set = [...rules.matchAll(/http-request set-header (\S+)/g)].map(([, name = ""]) => name);
   t.ok(set.length > 3);
-  for (const name of [...set, "authorization", "host", "traceparent"]) t.ok(headerNameFault(name), name);
+  for (const name of [...set, "authorization", "host", "traceparent"]) t.ok(headerNameFault(name, OWNED_HEADERS), name);
   t.end();
 });

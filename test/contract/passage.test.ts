@@ -274,6 +274,7 @@ for (const binary of haproxies()) {
       query: true,
       requestHeaders: names.map((name) => name.replace("auth", "read")),
       identityHeaders: names.map((name) => ({ name, max: 256 })),
+      credentials: ["bearer"],
     };
     const { backend, open } = await stage(t, binary, { uses, largestAck: 20_000 });
     const connection = await open();

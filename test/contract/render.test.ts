@@ -62,12 +62,13 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
       { name: "b", servers: ["10.0.0.7:443"], tls: { verify: "none", serverName: "b.shop" } },
     ],
   },
-  "no identity header": { uses: { query: true, requestHeaders: [], identityHeaders: [] } },
+  "no identity header": { uses: { query: true, requestHeaders: [], identityHeaders: [], credentials: [] } },
   "all headers there may be": {
     uses: {
       query: true,
       requestHeaders: names(MOST_HEADERS, "h".repeat(60)),
       identityHeaders: names(MOST_HEADERS, "x".repeat(60)).map((name) => ({ name, max: 1024 })),
+      credentials: ["bearer"],
     },
     largestAck: 80_000,
   },

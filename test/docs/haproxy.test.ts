@@ -9,7 +9,9 @@ import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.
 import { VARIABLES } from "../../haproxy/variables.ts";
 import { INPUT } from "../support/rendered.ts";
 
-const text = readFileSync(new URL("../../docs/haproxy.md", import.meta.url), "utf8");
+const text = ["haproxy", "haproxy-contract"]
+  .map((page) => readFileSync(new URL(`../../docs/${page}.md`, import.meta.url), "utf8"))
+  .join("\n");
 
 /** The rows of the table with this first line, as cells. */
 function table(heading: string): string[][] {

@@ -1,4 +1,6 @@
+import { queryObjects } from "node:v8";
 import { type Test, test } from "tap";
+import { KeptToken } from "../../agent/identity/recent.ts";
 import { reply } from "../../demo/front.ts";
 import { startProvider } from "../../demo/provider.ts";
 import { oidcIssuer, startIdentity } from "../support/identity.ts";
@@ -218,4 +220,26 @@ test("two issuers with one URL are a mistake", (t) => {
   const issuer = oidcIssuer("https://issuer.example");
   t.throws(() => startIdentity([issuer, { ...issuer, name: "twin" }]), { message: "two issuers with one URL" });
   t.end();
+});
+
+test("no token stays in memory as it came for longer than ten seconds after it ends", async (t) => {
+  const { identity, token, time, seconds, verify } = await running(t);
+  const kept = () => queryObjects(KeptToken, { format: "count" });
+  const use = async (text: string) => {
+    const bytes = Buffer.from(text);
+    await identity.verify({ bytes, start: 0, end: bytes.length }, time.now);
+    t.equal((await verify(text)).principal?.subject, "alice");
+    identity.verify({ bytes, start: 0, end: bytes.length }, time.now);
+  };
+  await use(await token({ exp: seconds + 60 }));
+  await use(await token({ exp: seconds + 120 }));
+  t.equal(kept(), 2);
+  time.advance(100_000);
+  t.equal(kept(), 1, "one is over, with the tolerance of the clock");
+  time.advance(60_000);
+  t.equal(kept(), 0, "and so is the other");
+  await use(await token());
+  t.equal(kept(), 1);
+  identity.close();
+  t.equal(kept(), 0, "a snapshot that has ended keeps none");
 });

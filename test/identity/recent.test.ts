@@ -63,3 +63,23 @@ test("a token that is too large is not kept", (t) => {
   t.equal(recent.find(buffer("a".repeat(2048))), "alice");
   t.end();
 });
+
+test("a token whose value is over is let go of, and its place is free", (t) => {
+  const recent = new RecentTokens<string>();
+  recent.keep(buffer("a-token-of-alice"), "alice");
+  recent.keep(buffer("and-one-of-bob-1"), "bob");
+  t.equal(
+    recent.forget((value) => value === "alice"),
+    true,
+  );
+  t.equal(recent.find(buffer("a-token-of-alice")), undefined);
+  t.equal(recent.find(buffer("and-one-of-bob-1")), "bob");
+  recent.keep(buffer("a-token-of-alice"), "alice again");
+  t.equal(recent.find(buffer("a-token-of-alice")), "alice again");
+  t.equal(
+    recent.forget(() => true),
+    false,
+  );
+  t.equal(recent.find(buffer("and-one-of-bob-1")), undefined);
+  t.end();
+});

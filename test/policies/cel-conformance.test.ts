@@ -136,7 +136,7 @@ function outcomeOf({ original }: IncrementalTest): Outcome {
     if (error instanceof Inexpressible) return { kind: "inexpressible" };
     throw error;
   }
-  return compare(expected, () => parse(expr, environment, "condition"), activation);
+  return compare(expected, () => parse(expr, environment, "condition", []), activation);
 }
 
 const ERROR = Symbol("an error");

@@ -1,6 +1,7 @@
 import { evaluate } from "@marcbachmann/cel-js";
 import { RE2JS } from "re2js";
 import { test } from "tap";
+import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
 import { compileCondition, compileHeader, type ExpressionInput } from "../../policies/cel/conditions.ts";
 import type { TextFault } from "../../policies/fault.ts";
 import { isSettled } from "../../policies/pattern-states.ts";
@@ -50,8 +51,10 @@ const INPUT: ExpressionInput = {
   roles: ["orders-admin"],
 };
 
+const SECRET = OWNED_HEADERS.credentials;
+
 function compiled(text: string) {
-  const condition = compileCondition(text);
+  const condition = compileCondition(text, SECRET);
   if ("offset" in condition) throw new Error(`${text}: ${condition.found}; ${condition.right}`);
   return condition;
 }
@@ -267,7 +270,7 @@ test("uses say what HAProxy must send and what a pattern must capture", (t) => {
     ['{"a": request.query}["a"] == principal.subject', { query: true, principal: true }],
   ];
   for (const [text, uses] of cases) t.strictSame(compiled(text).uses, { ...nothing, ...uses }, text);
-  const header = compileHeader('has(request.headers.a) ? dyn(request.headers["a"]) : null');
+  const header = compileHeader('has(request.headers.a) ? dyn(request.headers["a"]) : null', SECRET);
   t.strictSame("uses" in header && header.uses, { ...nothing, headers: ["a"] });
   t.end();
 });
@@ -346,7 +349,7 @@ const FAULTS: readonly FaultCase[] = [
 
 test("a condition that cannot be right is refused at its place, with what would be", (t) => {
   for (const [text, at, found, right] of FAULTS) {
-    const fault = compileCondition(text) as TextFault;
+    const fault = compileCondition(text, SECRET) as TextFault;
     t.equal(fault.offset, at === "" ? text.length : text.indexOf(at), `${text}: the place`);
     t.match(fault.found, found, `${text}: what was found`);
     t.match(fault.right, right, `${text}: what would be right`);
@@ -455,7 +458,7 @@ test("a pattern is a literal that RE2 takes", (t) => {
     ["principal.groups.matches('a')", "groups", /list<string>/, /types/],
   ];
   for (const [text, at, found, right] of cases) {
-    const fault = compileCondition(text) as TextFault;
+    const fault = compileCondition(text, SECRET) as TextFault;
     t.equal(fault.offset, text.lastIndexOf(at), `${text}: the place`);
     t.match(fault.found, found, `${text}: what was found`);
     t.match(fault.right, right, `${text}: what would be right`);
@@ -593,7 +596,7 @@ test("an expression that can never be worked out in time is a fault", (t) => {
     `request.tls ? ${list}.map(a, ${list}.map(b, b)).size() > 0 : ${list}.map(a, ${list}.map(b, a)).size() > 0`,
   ];
   for (const text of cases) {
-    const fault = compileCondition(text) as TextFault;
+    const fault = compileCondition(text, SECRET) as TextFault;
     t.match(fault, { offset: 0, found: /takes \d+ units of work for every request, of 100000/ }, text.slice(0, 40));
   }
   for (const text of [
@@ -601,7 +604,7 @@ test("an expression that can never be worked out in time is a fault", (t) => {
     `${list}.exists(a, ${list}.exists(b, b == a))`,
     `${list}.map(a, a).size() > 0`,
   ])
-    t.ok("evaluate" in compileCondition(text), text.slice(0, 40));
+    t.ok("evaluate" in compileCondition(text, SECRET), text.slice(0, 40));
   t.end();
 });
 
@@ -616,9 +619,12 @@ test("an expression is bounded when it loads", (t) => {
     [`${"!".repeat(3000)}true`, /maxAstNodes/],
   ];
   for (const [text, found] of cases) {
-    t.match((compileCondition(text) as TextFault).found, found, text.slice(0, 40));
+    t.match((compileCondition(text, SECRET) as TextFault).found, found, text.slice(0, 40));
   }
-  t.ok("evaluate" in compileCondition("[1].map(a, [a].map(b, b)).exists(a, [a].exists(b, true))"), "two deep, twice");
+  t.ok(
+    "evaluate" in compileCondition("[1].map(a, [a].map(b, b)).exists(a, [a].exists(b, true))", SECRET),
+    "two deep, twice",
+  );
   t.end();
 });
 
@@ -654,13 +660,13 @@ test("headers are strings, or absent", (t) => {
     ["list(['a,b'])", "throws"],
   ];
   for (const [text, expected] of cases) {
-    const header = compileHeader(text);
+    const header = compileHeader(text, SECRET);
     if ("offset" in header) throw new Error(`${text}: ${header.found}`);
     if (expected === "throws") t.throws(() => header.evaluate(INPUT), text);
     else t.equal(header.evaluate(INPUT), expected, text);
   }
   for (const text of ["request.tls", "principal.groups", "1", "request.time"]) {
-    const fault = compileHeader(text) as TextFault;
+    const fault = compileHeader(text, SECRET) as TextFault;
     t.equal(fault.offset, 0, `${text}: the place`);
     t.match(fault.right, /a string, or null/, `${text}: what would be right`);
   }

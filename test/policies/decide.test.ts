@@ -430,6 +430,7 @@ test("what is used is what HAProxy has to send and set", (t) => {
       { name: "x-auth-subject", max: 256 },
       { name: "x-auth-tenant", max: 256 },
     ],
+    credentials: ["bearer"],
   });
   const shadowed = policiesFrom(`
 services:
@@ -444,12 +445,60 @@ services:
         when: request.query == ""
         shadow: { when: 'request.headers["x-tenant"] == "a"' }
 `);
-  t.strictSame(shadowed.uses, { query: true, requestHeaders: ["x-tenant"], identityHeaders: [] });
+  t.strictSame(shadowed.uses, {
+    query: true,
+    requestHeaders: ["x-tenant"],
+    identityHeaders: [],
+    credentials: ["bearer"],
+  });
   t.strictSame(
     shadowed.services[0]?.routes[0]?.needs,
-    { query: true, requestHeaders: [], identityHeaders: [] },
+    { query: true, requestHeaders: [], identityHeaders: [], credentials: ["bearer"] },
     "a shadow cannot make a route need more",
   );
+  t.end();
+});
+
+test("a route shows the patterns that its policy writes, read, in their order, on every thread", (t) => {
+  const text = `
+services:
+  files:
+    hosts: [files.example.com]
+    issuers: [aws]
+    backend: files
+    routes:
+      - { name: put, match: ["GET|PUT /v1/files/{path...}", "* /v1/{id:[0-9]+}/"], allow: [authenticated] }
+      - { name: health, match: [GET /healthz], allow: [anyone] }
+`;
+  const compiled = compilePolicies([{ file: "p.yaml", text }], ENVIRONMENT);
+  if (!("policies" in compiled)) throw new Error("faults");
+  const steps = compileChecked(structuredClone(compiled.checked), ENVIRONMENT);
+  let step = steps.next();
+  while (step.done !== true) step = steps.next();
+  for (const { services } of [compiled.policies, step.value]) {
+    const patterns = services.flatMap(({ routes }) => routes.flatMap((route) => route.patterns));
+    t.match(patterns, [
+      {
+        text: "GET|PUT /v1/files/{path...}",
+        methods: ["GET", "PUT"],
+        segments: [
+          { kind: "literal", value: "v1" },
+          { kind: "literal", value: "files" },
+          { kind: "rest", name: "path" },
+        ],
+      },
+      {
+        methods: undefined,
+        segments: [
+          { kind: "literal", value: "v1" },
+          { kind: "one", name: "id", expression: { text: "[0-9]+" } },
+          { kind: "literal", value: "" },
+        ],
+      },
+      { methods: ["GET"], segments: [{ kind: "literal", value: "healthz" }] },
+    ]);
+    t.equal(patterns.length, 3);
+  }
   t.end();
 });
 

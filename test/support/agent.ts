@@ -54,7 +54,8 @@ export const ALICE: Principal = {
 
 /** Policies of one route, as plain values: what they decide is not what is tested here. */
 export function policiesOf(max = 256, value?: string): Policies {
-  const needs = { query: false, requestHeaders: [], identityHeaders: [{ name: "x-auth-subject", max }] };
+  const identityHeaders = [{ name: "x-auth-subject", max }];
+  const needs = { query: false, requestHeaders: [], identityHeaders, credentials: ["bearer"] };
   const service = { name: "orders", hosts: [], issuers: new Set(["idp"]), audiences: [] };
   const routes: Route[] = [];
   const route: Route = {
@@ -62,6 +63,7 @@ export function policiesOf(max = 256, value?: string): Policies {
     rule: "orders/read",
     service: { ...service, routes },
     backend: "orders",
+    patterns: [],
     access: "required",
     forwardCredential: false,
     needs,

@@ -1,3 +1,4 @@
+import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
 import { compilePolicies, type PolicyEnvironment } from "../../policies/compile/compile.ts";
 import { type Decision, refusal } from "../../policies/decision.ts";
 import { faultText } from "../../policies/fault.ts";
@@ -11,9 +12,10 @@ export const NOON = Date.UTC(2026, 10, 25, 12);
 /** Two issuers: `okta` with two audiences and kinds that its tokens say, `aws` with one audience and workloads only. */
 export const ENVIRONMENT: PolicyEnvironment = {
   issuers: [
-    { name: "okta", audiences: ["api://orders", "api://files"], kinds: undefined },
-    { name: "aws", audiences: ["api://aws"], kinds: ["workload"] },
+    { name: "okta", audiences: ["api://orders", "api://files"], credentials: ["bearer"], kinds: undefined },
+    { name: "aws", audiences: ["api://aws"], credentials: ["bearer"], kinds: ["workload"] },
   ],
+  headers: OWNED_HEADERS,
   backends: [],
   now: NOON,
 };

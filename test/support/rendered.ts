@@ -12,7 +12,12 @@ export const INPUT: RenderInput = {
   spopAddresses: ["127.0.0.1:9000"],
   deadline: 400,
   backends: [{ name: "orders", servers: ["127.0.0.1:8081"] }],
-  uses: { query: false, requestHeaders: [], identityHeaders: [{ name: "x-auth-subject", max: 256 }] },
+  uses: {
+    query: false,
+    requestHeaders: [],
+    identityHeaders: [{ name: "x-auth-subject", max: 256 }],
+    credentials: ["bearer"],
+  },
   largestAck: 1400,
 };
 

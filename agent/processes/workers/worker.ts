@@ -2,6 +2,7 @@ import type { Snapshot } from "../../answer/snapshot.ts";
 import type { Config } from "../../config/config.ts";
 import { compileBeside } from "../../loading/reload.ts";
 import type { Telemetry } from "../../telemetry/telemetry.ts";
+import { endOnBug } from "../crash.ts";
 import { EXIT } from "../exit.ts";
 import { Responder } from "../responder.ts";
 import type { Signals } from "../signals.ts";
@@ -18,9 +19,7 @@ export async function work(clock: () => number, signals: Signals): Promise<numbe
   const worker = new Worker(clock);
   // The primary has them too, and orders what is to be done: a terminal sends signals to all processes at once.
   signals.ignore();
-  for (const event of ["uncaughtException", "unhandledRejection"]) {
-    process.on(event, (error) => void worker.crashed(error).finally(() => process.exit(EXIT.bug)));
-  }
+  endOnBug((error) => worker.crashed(error));
   process.on("message", (asked: Asked) => void worker.obey(asked));
   await worker.ended;
   if (process.connected) process.disconnect?.();

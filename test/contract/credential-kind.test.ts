@@ -1,0 +1,199 @@
+import { type Test, test } from "tap";
+import { CREDENTIAL_KINDS, type CredentialKind } from "../../haproxy/credentials.ts";
+import type { HaproxyBinary } from "../support/haproxy.ts";
+
+// Rows that exist only here, before anything reads the table: all that follows knows of them by it alone.
+(CREDENTIAL_KINDS as CredentialKind[]).push(
+  {
+    name: "ticket",
+    argument: "ticket",
+    sample: "req.fhdr(x-ticket)",
+    sent: "where an issuer takes it",
+    meaning: "a ticket",
+    count: "req.fhdr_cnt(x-ticket)",
+    strip: "del-header x-ticket",
+    headers: ["x-ticket"],
+    scheme: "Ticket",
+  },
+  {
+    name: "badge",
+    argument: "badge",
+    sample: "req.fhdr(x-badge),bytes(0,64)",
+    sent: "where an issuer takes it",
+    meaning: "a badge, which has no scheme",
+    count: "req.fhdr_cnt(x-badge)",
+    strip: "del-header x-badge",
+    headers: ["x-badge"],
+  },
+  { ...(CREDENTIAL_KINDS[0] as CredentialKind), name: "pass", sent: "where an issuer takes it", scheme: "Pass" },
+);
+
+const { loadConfig } = await import("../../agent/config/load-config.ts");
+const { ARGUMENTS } = await import("../../haproxy/arguments.ts");
+const { renderHaproxy } = await import("../../haproxy/render.ts");
+const { clientOf, identityOf, messageOf, serverOf, valuesOf } = await import("../support/agent.ts");
+const { startBackend } = await import("../support/backend.ts");
+const { freePort, haproxies, startHaproxy } = await import("../support/haproxy.ts");
+const { RawClient } = await import("../support/http.ts");
+const { ENVIRONMENT, findingsOf, policiesFrom, principalFrom } = await import("../support/policies.ts");
+const { filesFor, INPUT } = await import("../support/rendered.ts");
+
+const issuers = [
+  { name: "okta", audiences: ["a"], credentials: ["bearer"], kinds: undefined },
+  { name: "booth", audiences: ["a"], credentials: ["ticket"], kinds: undefined },
+  { name: "door", audiences: ["a"], credentials: ["badge"], kinds: undefined },
+  { name: "gate", audiences: ["a"], credentials: ["bearer", "pass"], kinds: undefined },
+];
+const service = (name: string, taken: string, more = "") => `
+  ${name}:
+    hosts: [${name}.example.com]
+    issuers: ${taken}
+    backend: orders
+    headers: { x-auth-subject: principal.subject${more} }
+    routes:
+      - { name: read, match: [GET /read], allow: [authenticated] }
+      - { name: scoped, match: [GET /scoped], allow: [authenticated], scopes: [read] }
+      - { name: maybe, match: [GET /maybe], allow: [authenticated], optional: true }
+`;
+const OLD = `services:${service("plain", "[okta]")}`;
+const NEW = `${OLD}${service("orders", "[okta, booth, door]")}${service("doors", "[door]")}${service("gates", "[gate]")}`;
+const policiesOf = (text: string) => policiesFrom(text, { issuers });
+
+/** Who a credential is of; only what stands behind a scheme is asked for. */
+const IDENTITY = identityOf({
+  alice: () => ({ principal: principalFrom({ subject: "alice" }) }),
+  robot: () => ({ principal: principalFrom({ subject: "robot", issuer: "booth" }) }),
+  guard: () => ({ principal: principalFrom({ subject: "guard", issuer: "gate", audiences: ["a"] }) }),
+  porter: () => ({ principal: principalFrom({ subject: "porter", issuer: "door" }) }),
+});
+
+test("a kind is in HAProxy's files where an issuer of the policies takes it, and nowhere else", (t) => {
+  const rendered = (text: string) => Object.values(renderHaproxy({ ...INPUT, uses: policiesOf(text).uses })).join("\n");
+  const lines = rendered(NEW).split("\n");
+  const added = lines.filter((line) => !rendered(OLD).split("\n").includes(line));
+  t.strictSame(
+    added.map((line) => line.trim()),
+    [
+      "acl countersign_duplicate req.fhdr_cnt(x-ticket) gt 1",
+      "acl countersign_duplicate req.fhdr_cnt(x-badge) gt 1",
+      "http-request del-header x-ticket unless { var(txn.countersign.forward) -m bool }",
+      "http-request del-header x-badge unless { var(txn.countersign.forward) -m bool }",
+      "args ticket=req.fhdr(x-ticket)",
+      "args badge=req.fhdr(x-badge),bytes(0,64)",
+    ],
+  );
+  t.match(ARGUMENTS.authorization, { sent: "always", name: "bearer" }, "what kinds share is told of the first");
+  t.throws(() => renderHaproxy({ ...INPUT, uses: { ...INPUT.uses, credentials: ["seal"] } }), /uses.credentials/);
+  t.end();
+});
+
+test("its headers are no identity headers, and no expression reads them", (t) => {
+  const { faults } = findingsOf(`services:${service("a", "[okta]", ", x-ticket: 'request.headers[\"x-badge\"]'")}`, {
+    ...ENVIRONMENT,
+    issuers,
+  });
+  t.match(faults.join("\n"), /the header name "x-ticket"; another name/);
+  t.match(faults.join("\n"), /the header `x-badge`, which holds a credential/);
+  t.end();
+});
+
+test("an identity prefix that would delete its header is a fault", (t) => {
+  const faultsOf = (prefix: string) => {
+    const folder = t.testdir({
+      "countersign.yaml": `{ listen: { spop: ["127.0.0.1:9000"] }, policies: [p.yaml], issuers: {}, haproxy: { identity_prefix: ${prefix} } }`,
+    });
+    const loaded = loadConfig(`${folder}/countersign.yaml`, {});
+    return "faults" in loaded ? loaded.faults.map(({ right }) => right).join("\n") : "";
+  };
+  t.match(faultsOf("x-ticket-"), /x-ticket too/);
+  t.notMatch(faultsOf("x-tickets-"), /too/);
+  t.end();
+});
+
+test("it is read from a NOTIFY, and a HAProxy that does not send it is outdated", async (t) => {
+  const { port } = await serverOf(t, policiesOf(NEW), IDENTITY);
+  const spop = await clientOf(t, port);
+  const ask = async (host: string, told: Parameters<typeof messageOf>[0]) =>
+    valuesOf(
+      await spop.notify(messageOf({ host: `${host}.example.com`, path: "/read", authorization: null, ...told })),
+    );
+  const none = { ticket: null, badge: null };
+  t.match(await ask("orders", { ...none, ticket: "Ticket robot" }), { verdict: "allow", subject: "robot" });
+  t.match(await ask("orders", { ...none, badge: "porter" }), { verdict: "allow", subject: "porter" });
+  const binary = { type: "binary", value: Buffer.from("porter") } as const;
+  t.match(await ask("orders", { ...none, badge: binary }), { verdict: "allow", subject: "porter" });
+  const outdated = { verdict: "deny", reason: "haproxy-config-outdated" };
+  t.match(await ask("orders", { ticket: "Ticket robot" }), outdated);
+  t.match(await ask("orders", { authorization: "Bearer alice" }), outdated);
+  t.match(await ask("plain", { authorization: "Bearer alice" }), { verdict: "allow", subject: "alice" });
+  t.match(await ask("plain", { ...none, authorization: undefined }), outdated);
+});
+
+/** What a request offers, by the host it is for, and what becomes of it: who it is, or why not and with what challenge. */
+const CASES: readonly (readonly [request: readonly string[], answer: string, challenge?: string])[] = [
+  [["orders", "/read", "x-ticket: Ticket robot"], "robot"],
+  [["orders", "/read", "x-ticket: TICKET   robot"], "robot"],
+  [["orders", "/read", "x-badge: porter"], "porter"],
+  [["orders", "/read"], "credential-missing", "Bearer, Ticket"],
+  [["orders", "/scoped", "x-ticket: Ticket robot"], "scope-missing", "Bearer insufficient, Ticket insufficient"],
+  [["orders", "/read", "x-ticket: Ticket\trobot"], "credential-malformed", "Bearer invalid, Ticket invalid"],
+  [["orders", "/read", "x-ticket: Ticket nobody"], "signature-invalid", "Bearer invalid, Ticket invalid"],
+  [["orders", "/read", "x-ticket: Coupon robot"], "credential-missing", "Bearer, Ticket"],
+  [["orders", "/read", "x-ticket: Ticket robot", "x-ticket: Ticket robot"], "duplicate"],
+  // The first in the table that is offered, whether it is good or not.
+  [["orders", "/read", "x-badge: porter", "x-ticket: Ticket robot", "authorization: Bearer alice"], "alice"],
+  [["orders", "/read", "x-badge: porter", "x-ticket: Ticket robot", "authorization: Basic YTpi"], "robot"],
+  [
+    ["orders", "/read", "x-ticket: Ticket robot", "authorization: Bearer nobody"],
+    "signature-invalid",
+    "Bearer invalid, Ticket invalid",
+  ],
+  // What the service's issuers do not take is ignored, and not passed on.
+  [["plain", "/read", "x-ticket: Ticket robot"], "credential-missing", "Bearer"],
+  [["plain", "/maybe", "x-ticket: Ticket robot"], "anonymous"],
+  [["doors", "/read", "authorization: Bearer alice"], "credential-missing"],
+  // Two kinds in one header are told apart by their scheme.
+  [["gates", "/read", "authorization: Bearer guard"], "guard"],
+  [["gates", "/read", "authorization: pass guard"], "guard"],
+  [["gates", "/read", "authorization: Pass\tguard"], "credential-malformed", "Bearer invalid, Pass invalid"],
+  [["gates", "/read", "authorization: Pass guard", "authorization: Bearer guard"], "duplicate"],
+  [["orders", "/read", "authorization: Pass guard"], "credential-missing", "Bearer, Ticket"],
+  [["doors", "/read", "authorization: Bearer alice", "x-badge: porter"], "porter"],
+];
+
+async function stage(t: Test, binary: HaproxyBinary) {
+  const policies = policiesOf(NEW);
+  const { port: agent } = await serverOf(t, policies, IDENTITY);
+  const backend = await startBackend(t);
+  const port = await freePort();
+  const files = filesFor(binary, `127.0.0.1:${port}`, agent, backend.port, { uses: policies.uses });
+  await startHaproxy(t, binary, { ...files }, port);
+  const client = await RawClient.open(port);
+  t.teardown(() => client.close());
+  const ask = ([host, path, ...fields]: readonly string[]) =>
+    client.request(`GET ${path} HTTP/1.1`, [`host: ${host}.example.com`, ...fields]);
+  while ((await ask(["orders", "/read", "authorization: Bearer alice"])).status !== 200)
+    await new Promise((done) => setTimeout(done, 50));
+  return { backend, ask };
+}
+
+for (const binary of haproxies()) {
+  test(`HAProxy ${binary.version}: a kind of one row is asked for, taken, refused and stripped`, async (t) => {
+    const { backend, ask } = await stage(t, binary);
+    for (const [request, expected, challenge] of CASES) {
+      const name = request.join(" ");
+      const answer = await ask(request);
+      const allowed = answer.status === 200;
+      const who = backend.last("x-auth-subject")[0] ?? "anonymous";
+      t.equal(allowed ? who : JSON.parse(answer.body).reason, expected, name);
+      const realm = `realm="${request[0]}.example.com"`;
+      const whole = challenge
+        ?.replaceAll(/\b(Bearer|Ticket|Pass)\b/g, `$1 ${realm}`)
+        .replaceAll(" invalid", ', error="invalid_token"')
+        .replaceAll(" insufficient", ', error="insufficient_scope", scope="read"');
+      t.equal(answer.headers["www-authenticate"], whole, name);
+      for (const header of allowed ? ["authorization", "x-ticket", "x-badge"] : [])
+        t.strictSame(backend.last(header), [], `${name}: ${header}`);
+    }
+  });
+}
