@@ -177,7 +177,7 @@ function failed(request: AuthorizeRequest, snapshot: Snapshot, match: Match | un
 /** An answer that HAProxy would not read becomes a refusal; a refusal that is still too long is sent without its words. */
 function fitting(answer: Answer, asker: Asker): Answer {
   const size = ackSize(answer.request, answer.actions);
-  if (size < asker.limit && size < asker.left) return answer;
+  if (size < asker.left) return answer;
   const { request, snapshot, match, decision } = answer;
   if (size >= asker.limit) return refused(request, snapshot, "header-too-long", { match });
   return decision.verdict === "allow" ? refused(request, snapshot, "overloaded", { match }) : answer;

@@ -5,7 +5,7 @@ import type { AuthorizeRequest } from "./request.ts";
 export interface Asker {
   /** Bytes that an ACK stays below, its length prefix counted. */
   readonly limit: number;
-  /** The same for the next ACK, by what leaves together with it. */
+  /** The same or less for the next ACK, by what leaves together with it. */
   readonly left: number;
   /** Whether nothing can be answered any more. */
   readonly gone: boolean;

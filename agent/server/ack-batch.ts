@@ -115,7 +115,7 @@ export class AckBatch {
   get left(): number {
     const others = this.#answered.length;
     if (others === 0) return this.limit;
-    return this.#free - Math.max(0, FRAMES_IN_FLIGHT - 1 - others) * BARE_ACK;
+    return Math.min(this.limit, this.#free - Math.max(0, FRAMES_IN_FLIGHT - 1 - others) * BARE_ACK);
   }
 
   /** Writes one ACK. The ids are the NOTIFY's, as they came. @param started performance.now() when it was read */
@@ -125,7 +125,7 @@ export class AckBatch {
     const { left } = this;
     writer.begin(bytes, idsStart, idsEnd);
     writeActions(writer, answer);
-    if (writer.finish() >= Math.min(this.limit, left) && !this.#shortened(bytes, idsStart, idsEnd)) return;
+    if (writer.finish() >= left && !this.#shortened(bytes, idsStart, idsEnd)) return;
     this.#answered.push(new Answered(answer, start, started, cached));
   }
 
