@@ -1,5 +1,6 @@
 import { faultText } from "../../policies/fault.ts";
 import type { IssuerStatus } from "../identity/identity.ts";
+import type { Detail } from "../identity/issuer/issuer.ts";
 import { plainText } from "../telemetry/safe-text.ts";
 import type { LoadState } from "../telemetry/telemetry.ts";
 
@@ -58,7 +59,6 @@ export interface AdminState extends ResponderState {
 
 const MOST_TEXTS = 50;
 const LONGEST_TEXT = 512;
-const LONGEST_KID = 64;
 
 /** The body of /ready. A failed reload or issuer is named, and does not take the agent out of service. */
 export function readiness(state: AdminState) {
@@ -107,17 +107,23 @@ function problems(state: AdminState): string[] {
   return found.slice(0, MOST_TEXTS);
 }
 
-function issuerReport({ name, issuer, keys, unused, identities, succeededAt, failedAt, error }: IssuerStatus) {
+function issuerReport({ name, issuer, details, identities, succeededAt, failedAt, error }: IssuerStatus) {
   return {
     name,
     issuer,
-    keys,
-    unused_keys: unused.map(({ kid = "", why }) => ({ kid: plainText(kid, LONGEST_KID), why })),
+    ...Object.fromEntries(Object.entries(details).map(([key, detail]) => [key, shownDetail(detail)])),
     identities,
     last_success: time(succeededAt),
     last_failure: time(failedAt),
     error: error === undefined ? null : plainText(error, LONGEST_TEXT),
   };
+}
+
+function shownDetail(detail: Detail) {
+  if (typeof detail === "number") return detail;
+  return detail.map((item) =>
+    Object.fromEntries(Object.entries(item).map(([key, text]) => [key, plainText(text, LONGEST_TEXT)])),
+  );
 }
 
 function workerReport({ worker, pid, state, connections, inFlight, requests, restarts, lastEnd }: WorkerState) {

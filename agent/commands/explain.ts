@@ -2,12 +2,12 @@ import { readFileSync } from "node:fs";
 import { type Explanation, explain, type Step, type Who } from "../../policies/tools/explain.ts";
 import { parseRequestLine } from "../../policies/tools/request-line.ts";
 import { credentialFrom } from "../answer/credentials.ts";
-import type { Config, OidcIssuer } from "../config/config.ts";
+import { type ClaimsIssuer, type Config, hasClaims } from "../config/config.ts";
 import { get } from "../http/fetch.ts";
 import { parseObject } from "../http/json.ts";
+import { Pool } from "../identity/claims/pool.ts";
+import { claimPaths, principalOf } from "../identity/claims/principal.ts";
 import { createIdentity } from "../identity/identity.ts";
-import { Pool } from "../identity/pool.ts";
-import { claimPaths, principalOf } from "../identity/principal.ts";
 import { EXIT } from "../processes/exit.ts";
 import {
   CONFIG_OPTION,
@@ -88,11 +88,11 @@ async function whoOf(options: Options, config: Config, context: Context): Promis
   return taken(claims, issuerNamed(requiredOption(options, "issuer"), config), context);
 }
 
-function issuerNamed(name: string, { issuers }: Config): OidcIssuer {
+function issuerNamed(name: string, { issuers }: Config): ClaimsIssuer {
   const issuer = issuers.find((each) => each.name === name);
-  if (issuer !== undefined) return issuer;
+  if (issuer !== undefined && hasClaims(issuer)) return issuer;
   throw new UsageError(
-    `--issuer: no issuer ${name}; the configuration has ${issuers.map((each) => each.name).join(", ") || "none"}`,
+    `--issuer: no issuer ${name}${issuer === undefined ? "" : " whose principals are described by claims"}; the configuration has ${issuers.map((each) => each.name).join(", ") || "none"}`,
   );
 }
 
@@ -108,7 +108,9 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
   try {
     await identity.ready();
     const verification = credential.kind === "invalid" ? credential : await identity.verify(credential, now);
-    if ("principal" in verification && verification.principal !== undefined) return verification;
+    if ("principal" in verification && verification.principal !== undefined) {
+      return verification.confirmation === undefined ? verification : { reason: "proof-missing", found: [] };
+    }
     const keysOf = (issuer: string) => identity.keysOf(issuer);
     const errorOf = (issuer: string) => identity.status().find((each) => each.issuer === issuer)?.error;
     const refused = { text: token, refusal: verification, issuers, keysOf, errorOf, limit: limits.token, now };
@@ -119,7 +121,7 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
 }
 
 /** The principal that the claims describe, as if a token of the issuer had proven them. */
-function taken(file: string, issuer: OidcIssuer, { clock }: Context): Who {
+function taken(file: string, issuer: ClaimsIssuer, { clock }: Context): Who {
   const claims = parsed(file);
   const exp = Math.floor(clock() / 1000) + 600;
   const whole = { exp, aud: issuer.audiences, ...claims };

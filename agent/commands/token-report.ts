@@ -1,12 +1,13 @@
 import type { Reason } from "../../policies/decision.ts";
 import { Unknown } from "../../policies/unknown.ts";
-import type { OidcIssuer } from "../config/config.ts";
+import type { ClaimsIssuer, IssuerConfig } from "../config/config.ts";
 import { parseObject } from "../http/json.ts";
-import { stringsOf } from "../identity/jwt/claims.ts";
-import type { Refusal } from "../identity/jwt/refusal.ts";
+import { stringsOf } from "../identity/claims/claims.ts";
+import { nameOf, sourcesOf, valueAt } from "../identity/claims/principal.ts";
+import type { KeyView } from "../identity/issuer/issuer.ts";
+import type { Refusal } from "../identity/issuer/refusal.ts";
 import { isCanonical } from "../identity/jwt/token.ts";
-import type { KeyView } from "../identity/oidc/keys.ts";
-import { nameOf, sourcesOf, valueAt } from "../identity/principal.ts";
+import { isOidc, type OidcIssuer } from "../identity/oidc/section.ts";
 import { plainText } from "../telemetry/safe-text.ts";
 import { adviceFor, type Topic } from "./providers.ts";
 
@@ -14,7 +15,7 @@ import { adviceFor, type Topic } from "./providers.ts";
 export interface Refused {
   readonly text: string;
   readonly refusal: Refusal;
-  readonly issuers: readonly OidcIssuer[];
+  readonly issuers: readonly IssuerConfig[];
   /** The keys of the issuer with this URL. */
   readonly keysOf: (issuer: string) => readonly KeyView[];
   /** Why the issuer with this URL cannot be asked; undefined where it can. */
@@ -46,7 +47,7 @@ const GRAPH: ReadonlySet<unknown> = new Set(["00000003-0000-0000-c000-0000000000
 export function reportOf(refused: Refused): readonly string[] {
   const [head = "", body = ""] = refused.text.split(".");
   const [header, claims] = [membersOf(head), membersOf(body)];
-  const issuer = refused.issuers.find((each) => each.issuer === claims.iss);
+  const issuer = refused.issuers.filter(isOidc).find((each) => each.issuer === claims.iss);
   const reading = { ...refused, header, claims, issuer };
   return [...(FINDINGS[refused.refusal.reason]?.(reading) ?? []), ...hintsOf(reading)].map((line) =>
     plainText(line, 2 * LONGEST),
@@ -54,12 +55,12 @@ export function reportOf(refused: Refused): readonly string[] {
 }
 
 /** What is wrong with one of the claims, by the name that the refusal gives it. */
-export function claimReport(claims: Members, name: string, issuer: OidcIssuer | undefined): string {
+export function claimReport(claims: Members, name: string, issuer: ClaimsIssuer | undefined): string {
   const place = issuer !== undefined && name === subjectName(issuer) ? issuer.claims.subject : [name];
   return `${name} is ${typeText(valueAt(claims, sourcesOf(place)))}; expected: ${FORMS[name] ?? SUBJECT}`;
 }
 
-function subjectName({ claims }: OidcIssuer): string {
+function subjectName({ claims }: ClaimsIssuer): string {
   return nameOf(sourcesOf(claims.subject));
 }
 

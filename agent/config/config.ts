@@ -1,3 +1,4 @@
+import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Backend } from "../../haproxy/input.ts";
 import type { WantedEntry } from "../../policies/judging/wanted.ts";
 import type { Kind } from "../../policies/principal.ts";
@@ -12,7 +13,7 @@ export interface Config {
   readonly workers: number;
   /** Absolute paths of files and directories. */
   readonly policies: readonly string[];
-  readonly issuers: readonly OidcIssuer[];
+  readonly issuers: readonly IssuerConfig[];
   readonly haproxy: HaproxyConfig;
   /** Time for the agent's own answer; HAProxy waits 100 ms longer. */
   readonly deadline: number;
@@ -59,14 +60,21 @@ export interface KindRule {
   readonly claims: readonly { readonly path: string; readonly wanted: WantedEntry | { readonly present: boolean } }[];
 }
 
-/** An OpenID Connect provider whose JWT access tokens are verified by its published keys. */
-export interface OidcIssuer {
+/** What an issuer is, whatever its type; a type adds its own. Plain data. */
+export interface IssuerConfig {
   readonly name: string;
-  readonly type: "oidc";
-  /** The tokens' `iss`, byte for byte. */
+  readonly type: string;
+  /** What tells its credentials from all others', as for people: of JWTs the `iss`, byte for byte. Each has its own. */
   readonly issuer: string;
+  /** Names of the kinds of credentials that it takes. */
+  readonly credentials: readonly CredentialName[];
+  /** Whom its credentials can be meant for, and what its principals can be; undefined where only claims tell. */
   readonly audiences: readonly string[];
-  readonly algorithms: readonly string[];
+  readonly kinds: readonly Kind[] | undefined;
+}
+
+/** An issuer whose principals are described by claims. */
+export interface ClaimsIssuer extends IssuerConfig {
   /** Where its claims stand. */
   readonly claims: {
     readonly subject: ClaimPlace;
@@ -78,20 +86,10 @@ export interface OidcIssuer {
   /** What a principal is where neither a claim nor a rule says it. */
   readonly kind: Kind;
   readonly kindRules: readonly KindRule[];
-  readonly tokenTypes: readonly string[];
-  /** Whether an ID token counts as an access token. */
-  readonly idTokens: "refuse" | "accept";
   readonly clockTolerance: number;
-  readonly keys: {
-    readonly refresh: number;
-    readonly cooldown: number;
-    readonly maxStale: number;
-    readonly maxSize: number;
-    /** For discovery and keys together. */
-    readonly timeout: number;
-  };
-  /** PEM text of the certificate authorities to trust instead of those that Node brings. */
-  readonly ca: string | undefined;
-  /** What it is asked through; undefined for no proxy. */
-  readonly proxy: { readonly url: string; readonly except: readonly string[] } | undefined;
+}
+
+/** Whether an issuer's principals are described by claims. */
+export function hasClaims(issuer: IssuerConfig): issuer is ClaimsIssuer {
+  return "claims" in issuer;
 }

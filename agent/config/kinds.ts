@@ -2,14 +2,14 @@ import { claimPathFault, isMapping } from "../../policies/claim-path.ts";
 import { type WantedEntry, wantedFault } from "../../policies/judging/wanted.ts";
 import type { Kind } from "../../policies/principal.ts";
 import type { Path } from "../../policies/source/document.ts";
-import type { KindRule, OidcIssuer } from "./config.ts";
+import type { ClaimsIssuer, KindRule } from "./config.ts";
 import type { Section } from "./section.ts";
 
 const CLAIM = "a claim's name, or names with dots between, such as `realm_access.roles`";
 const KINDS: readonly Kind[] = ["person", "workload", "agent"];
 
 /** Reads an issuer's `kind`: one word, or by which claims each kind is told. */
-export function readKind(issuer: Section): Pick<OidcIssuer, "kind" | "kindRules"> {
+export function readKind(issuer: Section): Pick<ClaimsIssuer, "kind" | "kindRules"> {
   if (!isMapping(issuer.value("kind"))) return { kind: issuer.choice<Kind>("kind"), kindRules: [] };
   if (issuer.section("claims").keys().includes("kind")) {
     issuer.fault(["kind"], "one word for those whom `claims.kind` does not tell, or no `claims.kind`");

@@ -3,11 +3,12 @@ import { availableParallelism } from "node:os";
 import { dirname, resolve } from "node:path";
 import type { Fault } from "../../policies/fault.ts";
 import { readDocument } from "../../policies/source/document.ts";
+import type { Schema } from "../../policies/source/schema.ts";
 import { schemaFaults } from "../../policies/source/validate.ts";
-import schema from "./config.schema.json" with { type: "json" };
+import PUBLISHED from "./config.schema.json" with { type: "json" };
 import type { Config } from "./config.ts";
 import { readHaproxy } from "./haproxy.ts";
-import { readIssuers } from "./issuers.ts";
+import { type IssuerReaders, readIssuers } from "./issuers.ts";
 import { readListen } from "./listen.ts";
 import { readText } from "./read-file.ts";
 import { type Reading, Section } from "./section.ts";
@@ -38,8 +39,15 @@ export function configFile(named: string | undefined, environment: Environment):
  * Reads and checks a configuration file, and every file it refers to except policies.
  *
  * @param environment what `${env:NAME}` is taken from, and HTTPS_PROXY
+ * @param readers of the sections of issuers
+ * @param schema of the file; it knows the same types of issuers
  */
-export function loadConfig(file: string, environment: Environment): LoadedConfig {
+export function loadConfig(
+  file: string,
+  environment: Environment,
+  readers: IssuerReaders,
+  schema: Schema = PUBLISHED,
+): LoadedConfig {
   const path = resolve(file);
   const read = readText(path, LARGEST);
   if ("problem" in read) {
@@ -53,13 +61,13 @@ export function loadConfig(file: string, environment: Environment): LoadedConfig
   if (!("value" in written)) return { files: [path], faults: written };
   const { document, faults, files } = substitute(written, environment, dirname(path));
   const reading: Reading = { document, schema, faults: [], warnings: [], files: [path, ...files] };
-  const config = readConfig(path, new Section(reading, [], document.value), environment);
+  const config = readConfig(path, new Section(reading, [], document.value), environment, readers);
   const found = inOrder([faults, schemaFaults(document, schema), ...reading.faults.map((fault) => [fault])]);
   if (found.length > 0) return { files: reading.files, faults: found };
   return { files: reading.files, config, warnings: inOrder([reading.warnings]) };
 }
 
-function readConfig(file: string, root: Section, environment: Environment): Config {
+function readConfig(file: string, root: Section, environment: Environment, readers: IssuerReaders): Config {
   const [cache, limits, log] = [root.section("cache"), root.section("limits"), root.section("log")];
   const workers = readWorkers(root);
   return {
@@ -67,7 +75,7 @@ function readConfig(file: string, root: Section, environment: Environment): Conf
     listen: readListen(root.section("listen"), workers),
     workers,
     policies: root.texts("policies").map((path) => resolve(dirname(file), path)),
-    issuers: readIssuers(root.section("issuers"), environment),
+    issuers: readIssuers(root.section("issuers"), environment, readers),
     haproxy: readHaproxy(root.section("haproxy")),
     deadline: root.milliseconds("deadline"),
     cache: {

@@ -126,7 +126,7 @@ export class Section {
   }
 
   #schema(key: string | number): ConfigSchema {
-    return schemaAt(this.reading.schema, [...this.path, key]);
+    return schemaAt(this.reading.schema, [...this.path, key], this.reading.document.value);
   }
 
   #own(key: string | number): unknown {

@@ -1,30 +1,34 @@
 import { LRUCache } from "lru-cache";
+import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Principal } from "../../policies/principal.ts";
-import type { Key } from "./jwt/key.ts";
-import type { Refusal } from "./jwt/refusal.ts";
-import type { OidcVerifier } from "./oidc/oidc.ts";
+import type { Basis, Confirmation, Issuer } from "./issuer/issuer.ts";
+import type { Refusal } from "./issuer/refusal.ts";
 
-/** What verifying a token came to. Whoever has a confirmation is proven only once it is, too: with every request. */
+/** What verifying a credential came to. Whoever has a confirmation is proven only once it is, too: with every request. */
 export type Verification =
-  | { readonly principal: Principal; readonly confirmation?: object | undefined }
+  | { readonly principal: Principal; readonly confirmation?: Confirmation | undefined }
   | (Refusal & { readonly principal: undefined });
 
 /** A principal with what it rests on. It is itself the answer to a warm request, for which nothing is allocated. */
 export interface CachedIdentity {
+  /** Of its credential. */
+  readonly kind: CredentialName;
   /** Of its credential; as in `keyOf`. */
   readonly digest: string;
   readonly principal: Principal;
-  readonly issuer: OidcVerifier;
-  readonly key: Key;
+  readonly confirmation: Confirmation | undefined;
+  readonly issuer: Issuer;
+  readonly basis: Basis;
   /** Milliseconds since the epoch. */
   readonly verifiedAt: number;
 }
 
 interface CachedRefusal {
+  readonly kind: CredentialName;
   readonly digest: string;
   readonly verification: Verification;
-  readonly issuer: OidcVerifier;
-  /** The key set it was concluded from. */
+  readonly issuer: Issuer;
+  /** The issuer's, when it was concluded. */
   readonly version: number;
   readonly refusedAt: number;
 }
@@ -52,28 +56,28 @@ export function keyOf(digest: string): number {
 type Store = LRUCache<number, CachedIdentity>;
 
 /**
- * Proven identities by the digest of their credential, bounded in number.
+ * Proven identities by kind and digest of their credential, bounded in number.
  *
- * One of them answers until its token would be refused, its key is gone, its lifetime has passed, or its issuer is not
+ * One of them answers until its credential would be refused, what it rests on is gone, its lifetime has passed, or its issuer is not
  * of this snapshot, whichever comes first. The snapshots of before and after a reload share the entries, and each sees
  * only those of its own issuers.
  */
 export class IdentityCache {
   #store: Store;
   readonly #lifetime: number;
-  readonly #issuers: ReadonlySet<OidcVerifier>;
+  readonly #issuers: ReadonlySet<Issuer>;
 
   /** @param lifetime milliseconds */
-  constructor(size: number, lifetime: number, issuers: ReadonlySet<OidcVerifier>, previous?: IdentityCache) {
+  constructor(size: number, lifetime: number, issuers: ReadonlySet<Issuer>, previous?: IdentityCache) {
     this.#lifetime = lifetime;
     this.#issuers = issuers;
     this.#store = previous === undefined ? newStore(size) : previous.#resized(size);
   }
 
-  find(digest: string, now: number): CachedIdentity | undefined {
+  find(kind: CredentialName, digest: string, now: number): CachedIdentity | undefined {
     const key = keyOf(digest);
     const found = this.#store.get(key);
-    if (found === undefined || found.digest !== digest) return undefined;
+    if (found === undefined || found.digest !== digest || found.kind !== kind) return undefined;
     if (isOver(found, now)) {
       this.#store.delete(key);
       return undefined;
@@ -89,7 +93,7 @@ export class IdentityCache {
   }
 
   add(identity: CachedIdentity): void {
-    identity.key.identities++;
+    identity.basis.identities++;
     this.#store.set(keyOf(identity.digest), identity);
   }
 
@@ -108,20 +112,20 @@ export class IdentityCache {
 }
 
 /** Whether no snapshot may rest on it any more. */
-function isOver({ principal, key }: CachedIdentity, now: number): boolean {
-  return now >= principal.expiresAt || now >= key.until;
+function isOver({ principal, basis }: CachedIdentity, now: number): boolean {
+  return now >= principal.expiresAt || now >= basis.until;
 }
 
 function newStore(size: number): Store {
   return new LRUCache({
     max: size,
     dispose: (identity) => {
-      identity.key.identities--;
+      identity.basis.identities--;
     },
   });
 }
 
-/** Refused credentials by their digest, apart from the identities, so that no flood of them pushes out a good one. */
+/** Refused credentials by kind and digest, apart from the identities, so that no flood of them pushes out a good one. */
 export class RefusalCache {
   readonly #store: LRUCache<number, CachedRefusal>;
 
@@ -129,11 +133,11 @@ export class RefusalCache {
     this.#store = new LRUCache({ max: size });
   }
 
-  find(digest: string, now: number): Verification | undefined {
+  find(kind: CredentialName, digest: string, now: number): Verification | undefined {
     const found = this.#store.get(keyOf(digest));
-    if (found === undefined || found.digest !== digest) return undefined;
+    if (found === undefined || found.digest !== digest || found.kind !== kind) return undefined;
     const { issuer, version, refusedAt, verification } = found;
-    const valid = issuer.keys.version === version && Math.abs(now - refusedAt) < REFUSAL_LIFETIME;
+    const valid = issuer.version === version && Math.abs(now - refusedAt) < REFUSAL_LIFETIME;
     return valid ? verification : undefined;
   }
 

@@ -1,57 +1,53 @@
 import { hash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Reason } from "../../policies/decision.ts";
-import type { Config, OidcIssuer } from "../config/config.ts";
+import type { Config, IssuerConfig } from "../config/config.ts";
 import type { Get } from "../http/fetch.ts";
 import { Slots } from "../http/slots.ts";
 import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type Verification } from "./cache.ts";
-import type { IdentityEvents } from "./events.ts";
+import { Held } from "./held.ts";
 import { InFlight, type Waiter } from "./in-flight.ts";
-import type { Unused } from "./jwt/key.ts";
+import type { IdentityEvents } from "./issuer/events.ts";
+import type { Evidence } from "./issuer/evidence.ts";
+import type { Finding, Issuer, IssuerReport, IssuerTypes, KeyView } from "./issuer/issuer.ts";
+import type { Schedule, World } from "./issuer/world.ts";
 import { Signatures } from "./jwt/signatures.ts";
 import { bearerText, parseToken, type TokenBytes } from "./jwt/token.ts";
-import type { KeyView, Schedule, Surroundings } from "./oidc/keys.ts";
-import { OidcVerifier, type Proof } from "./oidc/oidc.ts";
 import { RecentTokens } from "./recent.ts";
+import { ISSUER_TYPES } from "./types.ts";
 
 export type { IdentityEvents, Verification, Waiter };
 
 /** What one issuer is doing, for /status. */
-export interface IssuerStatus {
+export interface IssuerStatus extends IssuerReport {
   readonly name: string;
-  /** Its URL, the tokens' `iss`. */
+  /** As in its configuration: of JWTs the `iss`. */
   readonly issuer: string;
-  readonly keys: number;
-  /** The members of its last JWKS that no token can be checked with; the key ids are as the provider wrote them. */
-  readonly unused: readonly Unused[];
-  /** Cached identities of the issuer. */
-  readonly identities: number;
-  /** Milliseconds since the epoch; undefined where there was none. */
-  readonly succeededAt: number | undefined;
-  readonly failedAt: number | undefined;
-  /** Why the provider cannot be asked, while it cannot; safe to show. */
-  readonly error: string | undefined;
 }
+
+/** A credential where it lies in bytes that were read; those of a text are bearer tokens. */
+export type Offered = ({ readonly kind: CredentialName } & TokenBytes) | string;
 
 /** All issuers of one snapshot and what has been proven by them. */
 export interface Identity {
   /**
-   * Who a bearer token proves its sender to be. A known token is answered at once, and so is whatever needs neither
-   * signature nor provider; the rest by a promise that never rejects. Throws nothing.
+   * Who a credential proves its sender to be. A known one is answered at once, and so is whatever needs neither
+   * signature nor provider; the rest by a promise. It throws, or the promise rejects, by a bug alone.
    *
    * The promise may take as long as a provider does; the caller has a deadline of its own. The work goes on all the
    * same, and its result answers the next request; only what others would have to wait for is dropped once nobody
    * waits for it any more.
    *
-   * @param token in a header's bytes, which are read before this returns; or a text
+   * @param offered in a header's bytes, which are read before this returns; or a text
    * @param now milliseconds since the epoch
    * @param waiter who waits for it; default: somebody who never leaves. Where nobody wants it nothing is begun
    */
-  verify(token: TokenBytes | string, now: number, waiter?: Waiter): Verification | Promise<Verification>;
-  /** Settles when every issuer's keys were asked for once, well or not, and after the longest `keys.timeout` at the latest. */
+  verify(offered: Offered, now: number, waiter?: Waiter): Verification | Promise<Verification>;
+  /** Settles when every issuer is ready, and after the most that one may take at the latest. */
   ready(): Promise<void>;
   status(): readonly IssuerStatus[];
-  /** The keys of the issuer with this URL, for an explanation. */
+  /** The keys of the issuer with this URL, for an explanation; none where it has none. */
   keysOf(issuer: string): readonly KeyView[];
   caches(): { readonly identities: CacheUse; readonly refusals: CacheUse };
   /** Ends the issuers that no later snapshot has taken over. */
@@ -66,6 +62,8 @@ export interface IdentityOptions {
   readonly events: IdentityEvents;
   /** Milliseconds that a token may wait for a fetch that is due; default: none does. */
   readonly deadline?: number;
+  /** Default: all that there are. */
+  readonly types?: IssuerTypes;
   /** The identity of the snapshot before: issuers whose configuration is the same keep their keys and identities. */
   readonly previous?: Identity | undefined;
   /** Timers; default: the process's own, which do not keep it alive. */
@@ -77,20 +75,18 @@ const FORGET_AFTER = 10_000;
 
 const PATIENT: Waiter = { wanted: () => true };
 
-/** Refusals that the passing of time does not change. The others are cheap to find again, or may not hold next time. */
-const LASTING: ReadonlySet<Reason> = new Set(["signature-invalid", "claim-missing", "claim-malformed"]);
-
 /**
- * Starts all issuers and asks their providers for their keys at once; see `ready`.
+ * Starts all issuers, which ask their providers at once; see `ready`.
  *
- * @throws {Error} where two issuers have the same URL, which the configuration does not allow
+ * @throws {Error} where two issuers have the same URL or one is of no type, which the configuration does not allow
  */
-export function createIdentity(issuers: readonly OidcIssuer[], options: IdentityOptions): Identity {
+export function createIdentity(issuers: readonly IssuerConfig[], options: IdentityOptions): Identity {
   return new Issuers(issuers, options);
 }
 
 class Issuers implements Identity {
-  readonly #byIss = new Map<string, OidcVerifier>();
+  readonly #held: readonly Held[];
+  readonly #issuers: readonly Issuer[];
   readonly #largest: number;
   readonly #events: IdentityEvents;
   readonly #clock: () => number;
@@ -104,8 +100,8 @@ class Issuers implements Identity {
   #cancelForgetting: (() => void) | undefined;
   #closed = false;
 
-  constructor(issuers: readonly OidcIssuer[], options: IdentityOptions) {
-    const { cache, limits, clock, events, fetch, deadline = 0, schedule = timer } = options;
+  constructor(issuers: readonly IssuerConfig[], options: IdentityOptions) {
+    const { cache, limits, clock, events, fetch, deadline = 0, schedule = timer, types = ISSUER_TYPES } = options;
     const previous = options.previous instanceof Issuers ? options.previous : undefined;
     if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) throw new Error("two issuers with one URL");
     this.#largest = limits.token;
@@ -116,43 +112,45 @@ class Issuers implements Identity {
     const slots = before?.slots;
     this.#slots = slots !== undefined && slots.size === limits.fetches ? slots : new Slots(limits.fetches);
     this.#signatures = before?.signatures ?? new Signatures();
-    const world = { get: fetch, clock, schedule, slots: this.#slots, events, deadline };
-    for (const config of issuers)
-      this.#byIss.set(config.issuer, verifierOf(config, before?.issuers, world, this.#signatures));
-    const members = new Set(this.#byIss.values());
+    const world = { get: fetch, clock, schedule, slots: this.#slots, signatures: this.#signatures, events, deadline };
+    this.#held = issuers.map((config) => heldFor(config, before?.held ?? [], types, world));
+    this.#issuers = this.#held.map(({ issuer }) => issuer);
+    const members = new Set(this.#issuers);
     this.#identities = new IdentityCache(cache.identities, cache.lifetime, members, before?.identities);
     this.#refusals = new RefusalCache(cache.refusals);
   }
 
-  verify(token: TokenBytes | string, now: number, waiter = PATIENT): Verification | Promise<Verification> {
-    const length = typeof token === "string" ? token.length : token.end - token.start;
+  verify(offered: Offered, now: number, waiter = PATIENT): Verification | Promise<Verification> {
+    const isText = typeof offered === "string";
+    const length = isText ? offered.length : offered.end - offered.start;
     if (length > this.#largest) return refused("token-too-large");
-    const recent = typeof token === "string" ? undefined : this.#recent.find(token);
-    if (recent !== undefined && this.#identities.holds(recent, now)) {
+    const kind = isText ? "bearer" : offered.kind;
+    const recent = isText ? undefined : this.#recent.find(offered);
+    if (recent !== undefined && recent.kind === kind && this.#identities.holds(recent, now)) {
       this.#events.cache("hit");
       return recent;
     }
-    const digest = digestOf(token);
-    const identity = this.#identities.find(digest, now);
+    const digest = digestOf(offered);
+    const identity = this.#identities.find(kind, digest, now);
     if (identity !== undefined) {
-      if (typeof token !== "string") this.#keep(token, identity);
+      if (!isText) this.#keep(offered, identity);
       this.#events.cache("hit");
       return identity;
     }
-    const refusal = this.#refusals.find(digest, now);
+    const refusal = this.#refusals.find(kind, digest, now);
     if (refusal !== undefined) {
       this.#events.cache("refusal_hit");
       return refusal;
     }
     this.#events.cache("miss");
     if (!waiter.wanted()) return refused("overloaded");
-    return this.#inFlight.join(digest, waiter) ?? this.#begin(token, digest, now, waiter);
+    return this.#inFlight.join(kind, digest, waiter) ?? this.#begin(offered, kind, digest, now, waiter);
   }
 
   async ready(): Promise<void> {
-    if (this.#byIss.size === 0) return;
-    const longest = Math.max(...this.#byIss.values().map(({ config }) => config.keys.timeout));
-    const asked = Promise.all([this.#signatures.start(), ...this.#byIss.values().map((issuer) => issuer.asked)]);
+    if (this.#issuers.length === 0) return;
+    const longest = Math.max(...this.#issuers.map(({ patience }) => patience));
+    const asked = Promise.all(this.#issuers.map((issuer) => issuer.ready()));
     let cancel = () => {};
     const late = new Promise<void>((resolve) => {
       cancel = this.#schedule(longest, resolve);
@@ -162,20 +160,14 @@ class Issuers implements Identity {
   }
 
   status(): readonly IssuerStatus[] {
-    return [...this.#byIss.values()].map(({ config, keys }) => ({
-      name: config.name,
-      issuer: config.issuer,
-      keys: keys.keys.filter(({ algorithms }) => algorithms.size > 0).length,
-      unused: keys.unused,
-      identities: keys.keys.reduce((sum, key) => sum + key.identities, 0),
-      succeededAt: keys.succeededAt,
-      failedAt: keys.failedAt,
-      error: keys.error,
-    }));
+    return this.#issuers.map((issuer) => {
+      const { name, issuer: url } = issuer.config;
+      return { name, issuer: url, ...issuer.status() };
+    });
   }
 
   keysOf(issuer: string): readonly KeyView[] {
-    return this.#byIss.get(issuer)?.keys.keys ?? [];
+    return this.#issuers.find(({ config }) => config.issuer === issuer)?.keys?.() ?? [];
   }
 
   caches() {
@@ -187,7 +179,7 @@ class Issuers implements Identity {
     this.#closed = true;
     this.#cancelForgetting?.();
     this.#recent.forget(() => true);
-    for (const issuer of this.#byIss.values()) issuer.release();
+    for (const held of this.#held) held.release();
   }
 
   #keep(token: TokenBytes, identity: CachedIdentity): void {
@@ -207,7 +199,7 @@ class Issuers implements Identity {
   /** What the snapshot after this one may go on with. */
   #inheritance() {
     return {
-      issuers: this.#byIss,
+      held: this.#held,
       slots: this.#slots,
       signatures: this.#signatures,
       identities: this.#identities,
@@ -216,58 +208,77 @@ class Issuers implements Identity {
 
   /** A first use; what cannot be answered at once is verified once for all who ask meanwhile. */
   #begin(
-    bearer: TokenBytes | string,
+    offered: Offered,
+    kind: CredentialName,
     digest: string,
     now: number,
     waiter: Waiter,
   ): Verification | Promise<Verification> {
-    const text = typeof bearer === "string" ? bearer : bearerText(bearer);
+    const text = typeof offered === "string" ? offered : bearerText(offered);
     if (text === undefined) return refused("credential-malformed");
-    const token = parseToken(text);
-    if (typeof token === "string") return refused(token);
-    const { iss } = token.claims;
-    if (typeof iss !== "string") return refused(iss === undefined ? "claim-missing" : "claim-malformed", "iss");
-    const issuer = this.#byIss.get(iss);
-    if (issuer === undefined) return refused("issuer-unknown", "iss");
-    const { version } = issuer.keys;
+    const evidence = { kind, text, token: parseToken(text) };
+    const [issuer, other] = this.#issuers.filter(
+      (each) => each.config.credentials.includes(kind) && each.owns(evidence),
+    );
+    if (issuer === undefined) return unowned(evidence);
+    if (other !== undefined) throw new Error("two issuers call one credential their own");
+    const { version } = issuer;
     const waiters = [waiter];
-    const begun = issuer.verify(token, now, () => waiters.some(({ wanted }) => wanted()));
-    if ("reason" in begun) return refused(begun.reason, begun.claim);
-    const verification = begun.then((proof) => this.#settle(digest, issuer, version, proof));
-    this.#inFlight.add(digest, verification, waiters);
+    const found = issuer.verify(evidence, now, () => waiters.some(({ wanted }) => wanted()));
+    if (!(found instanceof Promise)) return this.#settle(kind, digest, issuer, version, found);
+    const verification = found.then(
+      (finding) => {
+        this.#inFlight.delete(kind, digest);
+        return this.#settle(kind, digest, issuer, version, finding);
+      },
+      (bug: unknown) => {
+        this.#inFlight.delete(kind, digest);
+        throw bug;
+      },
+    );
+    this.#inFlight.add(kind, digest, verification, waiters);
     return verification;
   }
 
-  #settle(digest: string, issuer: OidcVerifier, version: number, proof: Proof): Verification {
-    this.#inFlight.delete(digest);
+  #settle(kind: CredentialName, digest: string, issuer: Issuer, version: number, finding: Finding): Verification {
     const at = this.#clock();
-    if ("principal" in proof) {
-      const identity = { digest, principal: proof.principal, issuer, key: proof.key, verifiedAt: at };
+    if ("principal" in finding) {
+      const { principal, confirmation, basis } = finding;
+      const identity = { kind, digest, principal, confirmation, issuer, basis, verifiedAt: at };
       this.#identities.add(identity);
       return identity;
     }
-    const verification = refused(proof.reason, proof.claim);
-    if (LASTING.has(proof.reason)) this.#refusals.add({ digest, verification, issuer, version, refusedAt: at });
+    const verification = refused(finding.reason, finding.claim);
+    if (finding.lasting) this.#refusals.add({ kind, digest, verification, issuer, version, refusedAt: at });
     return verification;
   }
 }
 
 /** An issuer of the snapshot before, where its configuration is the same in every detail; else a new one. */
-function verifierOf(
-  config: OidcIssuer,
-  before: ReadonlyMap<string, OidcVerifier> | undefined,
-  world: Surroundings,
-  signatures: Signatures,
-): OidcVerifier {
-  const known = before?.get(config.issuer);
-  const same = known !== undefined && !known.ended && isDeepStrictEqual(known.config, config);
-  const verifier = same ? known : new OidcVerifier(config, world, signatures);
-  verifier.retain();
-  return verifier;
+function heldFor(config: IssuerConfig, before: readonly Held[], types: IssuerTypes, world: World): Held {
+  const known = before.find(({ issuer }) => issuer.config.issuer === config.issuer);
+  const same = known !== undefined && !known.ended && isDeepStrictEqual(known.issuer.config, config);
+  const held = same ? known : new Held(created(config, types, world));
+  held.retain();
+  return held;
 }
 
-function digestOf(token: TokenBytes | string): string {
-  const input = typeof token === "string" ? token : token.bytes.subarray(token.start, token.end);
+function created(config: IssuerConfig, types: IssuerTypes, world: World): Issuer {
+  const type = Object.hasOwn(types, config.type) ? types[config.type] : undefined;
+  if (type === undefined) throw new Error(`no type of issuers: ${config.type}`);
+  return type.create(config, world);
+}
+
+/** Why a credential is no issuer's: what it is as a JWT says most about it. */
+function unowned({ token }: Evidence): Verification {
+  if (typeof token === "string") return refused(token);
+  const { iss } = token.claims;
+  if (typeof iss !== "string") return refused(iss === undefined ? "claim-missing" : "claim-malformed", "iss");
+  return refused("issuer-unknown", "iss");
+}
+
+function digestOf(offered: Offered): string {
+  const input = typeof offered === "string" ? offered : offered.bytes.subarray(offered.start, offered.end);
   return hash("sha256", input, "binary");
 }
 

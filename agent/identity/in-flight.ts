@@ -1,3 +1,4 @@
+import type { CredentialName } from "../../haproxy/credentials.ts";
 import { keyOf, type Verification } from "./cache.ts";
 
 /**
@@ -13,13 +14,14 @@ export interface Waiter {
 }
 
 interface Entry {
+  readonly kind: CredentialName;
   readonly digest: string;
   readonly verification: Promise<Verification>;
   readonly waiters: Waiter[];
 }
 
 /**
- * The verifications under way by the digest of their credential, which all wait for who bring the same one.
+ * The verifications under way by kind and digest of their credential, which all wait for who bring the same one.
  *
  * No Map holds them: one from which things come and go is copied again and again, and V8 links the old copies to the new
  * ones, so that a scavenge which met one kept all that had been under way since. With new tokens only, that made a
@@ -30,21 +32,22 @@ export class InFlight {
   readonly #slots = new Array<Entry | undefined>(SLOTS).fill(undefined);
 
   /** The verification of a credential, for one more who waits for it. */
-  join(digest: string, waiter: Waiter): Promise<Verification> | undefined {
+  join(kind: CredentialName, digest: string, waiter: Waiter): Promise<Verification> | undefined {
     const entry = this.#slots[slotOf(digest)];
-    if (entry?.digest !== digest) return undefined;
+    if (entry?.digest !== digest || entry.kind !== kind) return undefined;
     entry.waiters.push(waiter);
     return entry.verification;
   }
 
   /** @param waiters the first; who joins later is added to the list */
-  add(digest: string, verification: Promise<Verification>, waiters: Waiter[]): void {
-    this.#slots[slotOf(digest)] = { digest, verification, waiters };
+  add(kind: CredentialName, digest: string, verification: Promise<Verification>, waiters: Waiter[]): void {
+    this.#slots[slotOf(digest)] = { kind, digest, verification, waiters };
   }
 
-  delete(digest: string): void {
+  delete(kind: CredentialName, digest: string): void {
     const slot = slotOf(digest);
-    if (this.#slots[slot]?.digest === digest) this.#slots[slot] = undefined;
+    const entry = this.#slots[slot];
+    if (entry?.digest === digest && entry.kind === kind) this.#slots[slot] = undefined;
   }
 }
 

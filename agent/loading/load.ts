@@ -2,8 +2,11 @@ import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
 import { type CheckedPolicies, compilePolicies, type PolicyEnvironment } from "../../policies/compile/compile.ts";
 import type { Fault } from "../../policies/fault.ts";
 import type { CompiledPolicies } from "../../policies/judging/compiled.ts";
-import type { Config, OidcIssuer } from "../config/config.ts";
+import type { Schema } from "../../policies/source/schema.ts";
+import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load-config.ts";
+import type { IssuerTypes } from "../identity/issuer/issuer.ts";
+import { ISSUER_TYPES } from "../identity/types.ts";
 import { findPolicyFiles, readPolicyFiles } from "./policy-files.ts";
 import { silentParts } from "./silence.ts";
 
@@ -12,6 +15,14 @@ export interface Surroundings {
   /** Milliseconds since the epoch. */
   readonly clock: () => number;
 }
+
+/** What configurations may hold; default: all that there is. */
+export interface Known {
+  readonly types: IssuerTypes;
+  readonly schema?: Schema;
+}
+
+const ALL: Known = { types: ISSUER_TYPES };
 
 /** Configuration and policies that fit each other. */
 export interface Loaded {
@@ -43,8 +54,8 @@ export type Load = { readonly read: readonly string[] } & ({ readonly loaded: Lo
 export type Examined = { readonly read: readonly string[] } & ({ readonly loaded: CheckedSet } | Failed);
 
 /** Reads the configuration file and all that it names, and checks all of it: every fault of every file at once. */
-export async function load(file: string, surroundings: Surroundings): Promise<Load> {
-  const { read, outcome } = await readAll(file, surroundings);
+export async function load(file: string, surroundings: Surroundings, known = ALL): Promise<Load> {
+  const { read, outcome } = await readAll(file, surroundings, known);
   if (outcome.loaded === undefined) return { read, ...outcome };
   const { compiled, ...rest } = outcome.loaded;
   return { read, loaded: { ...rest, policies: compiled.policies, checked: compiled.checked } };
@@ -52,14 +63,14 @@ export async function load(file: string, surroundings: Surroundings): Promise<Lo
 
 /** As `load`, but without what only the thread that judges can have. */
 export async function examine(file: string, surroundings: Surroundings): Promise<Examined> {
-  const { read, outcome } = await readAll(file, surroundings);
+  const { read, outcome } = await readAll(file, surroundings, ALL);
   if (outcome.loaded === undefined) return { read, ...outcome };
   const { compiled, ...rest } = outcome.loaded;
   return { read, loaded: { ...rest, checked: compiled.checked } };
 }
 
-async function readAll(file: string, { environment, clock }: Surroundings) {
-  const configured = loadConfig(file, environment);
+async function readAll(file: string, { environment, clock }: Surroundings, { types, schema }: Known) {
+  const configured = loadConfig(file, environment, types, schema);
   if (!("config" in configured)) {
     return { read: configured.files, outcome: failed(configured.faults, []) };
   }
@@ -84,11 +95,8 @@ function failed(faults: readonly Fault[], warnings: readonly Fault[]): Failed {
 
 /** What the policies are held against. */
 export function policyEnvironment(config: Config, now: number): PolicyEnvironment {
-  const backends = Object.keys(config.haproxy.backends);
-  return { issuers: config.issuers.map(policyIssuer), backends, headers: OWNED_HEADERS, now };
-}
-
-function policyIssuer({ name, audiences, kind, kindRules, claims }: OidcIssuer) {
-  const kinds = [...new Set([kind, ...kindRules.map((rule) => rule.kind)])];
-  return { name, audiences, credentials: ["bearer"], kinds: claims.kind === undefined ? kinds : undefined };
+  const issuers = config.issuers.map(({ name, audiences, credentials, kinds }) => {
+    return { name, audiences, credentials, kinds };
+  });
+  return { issuers, backends: Object.keys(config.haproxy.backends), headers: OWNED_HEADERS, now };
 }

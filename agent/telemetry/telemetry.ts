@@ -1,6 +1,6 @@
 import { type Logger, pino } from "pino";
 import { type Fault, faultText } from "../../policies/fault.ts";
-import type { IdentityEvents } from "../identity/events.ts";
+import type { IdentityEvents } from "../identity/issuer/events.ts";
 import { DecisionLog } from "./decision-log.ts";
 import type {
   DecisionSink,

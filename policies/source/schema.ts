@@ -15,14 +15,38 @@ export interface Schema {
   readonly propertyNames?: Schema;
   readonly items?: Schema;
   readonly not?: object;
+  /** Of two forms the one that a mapping has by the word in one of its keys. */
+  readonly if?: { readonly properties: Readonly<Record<string, { readonly const: string }>> };
+  readonly then?: Schema;
+  readonly else?: Schema;
   readonly definitions?: Readonly<Record<string, Schema>>;
 }
 
-/** The schema of the value that a path leads to. What stands beside a `$ref` is said of that place, and counts first. */
-export function schemaAt(root: Schema, path: Path): Schema {
+/**
+ * The schema of the value that a path leads to. What stands beside a `$ref` is said of that place, and counts first.
+ *
+ * @param value of the whole, by which forms are told
+ */
+export function schemaAt(root: Schema, path: Path, value?: unknown): Schema {
   let schema = root;
-  for (const step of path) schema = resolved(childOf(schema, step), root);
+  let found = value;
+  for (const step of path) {
+    found = isRecord(found) && Object.hasOwn(found, step) ? found[step] : undefined;
+    schema = formOf(resolved(childOf(schema, step), root), found, root);
+  }
   return schema;
+}
+
+/** The form of a value with several; where no word tells it, the last. */
+function formOf(schema: Schema, value: unknown, root: Schema): Schema {
+  if (schema.if === undefined) return schema;
+  const words = Object.entries(schema.if.properties);
+  const holds = isRecord(value) && words.every(([key, word]) => value[key] === word.const);
+  return formOf(resolved((holds ? schema.then : schema.else) ?? {}, root), value, root);
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string | number, unknown>> {
+  return typeof value === "object" && value !== null;
 }
 
 /** A schema with its `$ref` followed. */

@@ -30,10 +30,16 @@ export function schemaFaults(document: SourceDocument, schema: object): readonly
     // One value has one mistake; a mapping can have several, each of another key.
     const { propertyName, params, instancePath, keyword } = error;
     const about = `${instancePath}/${propertyName ?? params.additionalProperty ?? params.missingProperty ?? ""}`;
-    if (keyword === "propertyNames" || (keyword === "required" && misspelt.has(about)) || faults.has(about)) continue;
+    if (
+      keyword === "propertyNames" ||
+      keyword === "if" ||
+      (keyword === "required" && misspelt.has(about)) ||
+      faults.has(about)
+    )
+      continue;
     const path = pathOf(instancePath, document.value);
     const key: string | undefined = params.additionalProperty;
-    const surplus = key !== undefined && nearest(key, knownKeys(schemaAt(schema, path))) === undefined;
+    const surplus = key !== undefined && nearest(key, knownKeys(schemaAt(schema, path, document.value))) === undefined;
     faults.set(about, { ...faultOf(error, document, schema), path: surplus ? [...path, key] : path, surplus });
   }
   return [...faults.values()].sort((a, b) => a.line - b.line || a.column - b.column);
@@ -52,7 +58,7 @@ function misspeltKeys(errors: readonly ErrorObject[], document: SourceDocument, 
   const unknown = errors.filter(({ keyword }) => keyword === "additionalProperties");
   return new Set(
     unknown.map(({ instancePath, params }) => {
-      const known = knownKeys(schemaAt(root, pathOf(instancePath, document.value)));
+      const known = knownKeys(schemaAt(root, pathOf(instancePath, document.value), document.value));
       return `${instancePath}/${nearest(params.additionalProperty, known) ?? ""}`;
     }),
   );
@@ -61,7 +67,7 @@ function misspeltKeys(errors: readonly ErrorObject[], document: SourceDocument, 
 function faultOf(error: ErrorObject, document: SourceDocument, root: Schema): Fault {
   const { keyword, params, propertyName, instancePath } = error;
   const path = pathOf(instancePath, document.value);
-  const schema = schemaAt(root, path);
+  const schema = schemaAt(root, path, document.value);
   if (propertyName !== undefined) {
     const right = rightOf(resolved(schema.propertyNames ?? {}, root));
     return document.keyFault([...path, propertyName], `the key ${JSON.stringify(propertyName)}`, right);
@@ -69,7 +75,7 @@ function faultOf(error: ErrorObject, document: SourceDocument, root: Schema): Fa
   if (keyword === "additionalProperties") return unknownKey(path, params.additionalProperty, schema, document);
   if (keyword === "required") {
     const key: string = params.missingProperty;
-    return document.keyFault(path, `no "${key}" here`, rightOf(schemaAt(root, [...path, key])));
+    return document.keyFault(path, `no "${key}" here`, rightOf(schemaAt(root, [...path, key], document.value)));
   }
   if (isLater(schema))
     return document.keyFault(path, `"${path.at(-1)}" is not in this version`, schema.description ?? "leave it out");

@@ -1,6 +1,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type LoadedConfig, loadConfig } from "../../agent/config/load-config.ts";
+import { isOidc, type OidcIssuer } from "../../agent/identity/oidc/section.ts";
+import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { faultText } from "../../policies/fault.ts";
 import { AUTHORITY } from "../support/certificates.ts";
 
@@ -120,7 +122,7 @@ export class Files {
   }
 
   load(text: string | Uint8Array, environment: Environment = {}): LoadedConfig {
-    return loadConfig(this.write("countersign.yaml", text), environment);
+    return loadConfig(this.write("countersign.yaml", text), environment, ISSUER_TYPES);
   }
 
   /** Faults as `line:column: found; right`. */
@@ -130,4 +132,12 @@ export class Files {
     const [directory, file] = [`${this.directory}/`, "countersign.yaml:"];
     return loaded.faults.map((fault) => faultText(fault).replaceAll(directory, "").replace(file, ""));
   }
+}
+
+/** The issuers that a configuration has, held to be OpenID Connect providers. */
+export function oidcIssuersOf(loaded: LoadedConfig): readonly OidcIssuer[] {
+  if (!("config" in loaded)) throw new Error(JSON.stringify(loaded.faults));
+  const issuers = loaded.config.issuers.filter(isOidc);
+  if (issuers.length < loaded.config.issuers.length) throw new Error("another type");
+  return issuers;
 }

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { test } from "tap";
 import schema from "../../agent/config/config.schema.json" with { type: "json" };
 import { loadConfig } from "../../agent/config/load-config.ts";
+import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { faultText } from "../../policies/fault.ts";
 import { knownKeys, type Schema, schemaAt } from "../../policies/source/schema.ts";
 import { nearest } from "../../policies/source/validate.ts";
@@ -161,7 +162,7 @@ test("a file that is no configuration at all", (t) => {
   t.strictSame(files.faults("#".repeat((1 << 20) + 1)), [
     `1:1: it cannot be read: it has more than 1048576 bytes; ${right}`,
   ]);
-  const absent = loadConfig(join(files.directory, "none.yaml"), {});
+  const absent = loadConfig(join(files.directory, "none.yaml"), {}, ISSUER_TYPES);
   t.strictSame("faults" in absent && absent.faults.map(faultText), [
     `${files.directory}/none.yaml:1:1: it cannot be read: there is no such file; ${right}`,
   ]);

@@ -6,14 +6,18 @@ import { renderInputOf } from "../../agent/commands/render-input.ts";
 import type { Config } from "../../agent/config/config.ts";
 import { CONFIG_PLACES, configFile, loadConfig } from "../../agent/config/load-config.ts";
 import { ALGORITHMS } from "../../agent/identity/jwt/signature.ts";
+import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
+import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { allAddresses } from "../../agent/net/addresses.ts";
 import { policiesOf } from "../support/agent.ts";
 import { AUTHORITY } from "../support/certificates.ts";
-import { EVERY_KEY, env, Files, file, SHORTEST } from "./example.ts";
+import { EVERY_KEY, env, Files, file, oidcIssuersOf, SHORTEST } from "./example.ts";
+
+type OidcConfig = Omit<Config, "issuers"> & { readonly issuers: readonly OidcIssuer[] };
 
 test("a configuration with every key is taken as it says", (t) => {
   const files = new Files(t.testdir());
-  const expected: Config = {
+  const expected: OidcConfig = {
     file: join(files.directory, "countersign.yaml"),
     listen: {
       spop: [
@@ -30,6 +34,8 @@ test("a configuration with every key is taken as it says", (t) => {
         type: "oidc",
         issuer: "https://example.okta.com/oauth2/default",
         audiences: ["api://orders"],
+        credentials: ["bearer"],
+        kinds: undefined,
         algorithms: ["RS256", "ES256"],
         claims: { subject: "uid", groups: "roles", scopes: "scope", kind: "client_kind", client: "cid" },
         kind: "workload",
@@ -82,8 +88,7 @@ test("the authorities of the system, and the proxy of the environment, are taken
   const files = new Files(t.testdir());
   const issuer = (more: string, environment = {}) => {
     const loaded = files.load(SHORTEST.replace("[orders]", `[orders], ${more}`), environment);
-    if (!("config" in loaded)) throw new Error(JSON.stringify(loaded.faults));
-    return loaded.config.issuers[0];
+    return oidcIssuersOf(loaded)[0];
   };
   const system = new Set(getCACertificates("system"));
   t.strictSame(
@@ -119,6 +124,8 @@ test("what a configuration does not say has the documented default", (t) => {
         type: "oidc",
         issuer: "https://example.com",
         audiences: ["orders"],
+        credentials: ["bearer"],
+        kinds: ["person"],
         algorithms: ALGORITHMS,
         claims: {
           subject: "sub",
@@ -150,7 +157,7 @@ test("what a configuration does not say has the documented default", (t) => {
     cache: { identities: 100_000, lifetime: 300_000, refusals: 10_000 },
     limits: { token: 8192, connections: 4096, inFlight: 10_000, fetches: 16 },
     log: { level: "info", decisions: "all", destination: "stdout" },
-  } satisfies Config);
+  } satisfies OidcConfig);
   t.strictSame(loaded.warnings, []);
   t.end();
 });
@@ -208,7 +215,7 @@ test("a kind may be told by the form of a token", (t) => {
   const read = (text: string) => {
     const loaded = files.load(SHORTEST.replace("[orders]", () => `["orders"], kind: ${text}`));
     if (!("config" in loaded)) return loaded.faults;
-    return [loaded.config.issuers[0]?.kind, loaded.config.issuers[0]?.kindRules];
+    return [oidcIssuersOf(loaded)[0]?.kind, oidcIssuersOf(loaded)[0]?.kindRules];
   };
   t.strictSame(read("agent"), ["agent", []]);
   t.strictSame(read("{ workload: { cid: { present: true }, uid: { present: false } } }"), [
@@ -258,7 +265,7 @@ test("a claim stands at a path, a list of names, the first of several places, or
   const files = new Files(t.testdir());
   const claims = (text: string) => {
     const loaded = files.load(SHORTEST.replace("[orders]", () => `["orders"], claims: ${text}`));
-    return "config" in loaded ? loaded.config.issuers[0]?.claims : loaded.faults;
+    return "config" in loaded ? oidcIssuersOf(loaded)[0]?.claims : loaded.faults;
   };
   const preset = {
     subject: "sub",
@@ -301,7 +308,9 @@ test("every file is named for the watch, also when something is wrong", (t) => {
     "none",
     "none.pem",
   ]);
-  t.strictSame(loadConfig(join(files.directory, "no.yaml"), {}).files, [join(files.directory, "no.yaml")]);
+  t.strictSame(loadConfig(join(files.directory, "no.yaml"), {}, ISSUER_TYPES).files, [
+    join(files.directory, "no.yaml"),
+  ]);
   t.end();
 });
 

@@ -3,6 +3,7 @@ import { test } from "tap";
 import { parse } from "yaml";
 import schema from "../../agent/config/config.schema.json" with { type: "json" };
 import { ALGORITHMS } from "../../agent/identity/jwt/signature.ts";
+import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { versionOf } from "../../haproxy/input.ts";
 import { EVERY_KEY, SHORTEST } from "./example.ts";
 import { MISTAKES } from "./mistakes.ts";
@@ -47,6 +48,7 @@ test("the published schema refuses what the agent does, as far as a schema can",
 
 test("the schema names what the code knows", (t) => {
   const { issuer, haproxy } = schema.definitions;
+  t.strictSame(issuer.properties.type.enum, Object.keys(ISSUER_TYPES));
   t.strictSame(issuer.properties.algorithms.items.enum, ALGORITHMS);
   t.strictSame(issuer.properties.algorithms.default, ALGORITHMS);
   for (const version of haproxy.properties.version.enum) t.ok(versionOf(version), version);

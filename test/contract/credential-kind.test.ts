@@ -102,7 +102,7 @@ test("an identity prefix that would delete its header is a fault", (t) => {
     const folder = t.testdir({
       "countersign.yaml": `{ listen: { spop: ["127.0.0.1:9000"] }, policies: [p.yaml], issuers: {}, haproxy: { identity_prefix: ${prefix} } }`,
     });
-    const loaded = loadConfig(`${folder}/countersign.yaml`, {});
+    const loaded = loadConfig(`${folder}/countersign.yaml`, {}, {});
     return "faults" in loaded ? loaded.faults.map(({ right }) => right).join("\n") : "";
   };
   t.match(faultsOf("x-ticket-"), /x-ticket too/);

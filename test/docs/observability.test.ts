@@ -170,7 +170,9 @@ test("every member of /status and /ready is in the docs", (t) => {
     now: NOON,
     phase: "serving",
     load: telemetry.load(),
-    issuers: [{ name: "okta", issuer: "https://okta.test", keys: 0, unused: [], identities: 0, ...time }],
+    issuers: [
+      { name: "okta", issuer: "https://okta.test", identities: 0, ...time, details: { keys: 0, unused_keys: [] } },
+    ],
     caches: { identities: { entries: 0, limit: 1 } },
     ...counts,
     pipeliningAdvice: undefined,

@@ -227,9 +227,9 @@ test("no token stays in memory as it came for longer than ten seconds after it e
   const kept = () => queryObjects(KeptToken, { format: "count" });
   const use = async (text: string) => {
     const bytes = Buffer.from(text);
-    await identity.verify({ bytes, start: 0, end: bytes.length }, time.now);
+    await identity.verify({ kind: "bearer", bytes, start: 0, end: bytes.length }, time.now);
     t.equal((await verify(text)).principal?.subject, "alice");
-    identity.verify({ bytes, start: 0, end: bytes.length }, time.now);
+    identity.verify({ kind: "bearer", bytes, start: 0, end: bytes.length }, time.now);
   };
   await use(await token({ exp: seconds + 60 }));
   await use(await token({ exp: seconds + 120 }));

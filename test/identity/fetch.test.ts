@@ -205,13 +205,13 @@ for (const path of ["/openid-configuration", "/jwks"]) {
       // Only what nobody ends is ended by the limit.
       if (error.test("no answer in time")) time.advance(5_000);
       await failed;
-      t.match(identity.status(), [{ keys: 0, error }], name);
+      t.match(identity.status(), [{ details: { keys: 0 }, error }], name);
       await provider.quiet();
       provider.end(path, undefined);
       const mended = told.next("jwks ok");
       time.advance(1_000);
       await mended;
-      t.match(identity.status(), [{ keys: 1, error: undefined }], `after ${name}`);
+      t.match(identity.status(), [{ details: { keys: 1 }, error: undefined }], `after ${name}`);
       identity.close();
     }
   });
@@ -236,13 +236,13 @@ async function recovers(t: Test, provider: RawProvider, fail: () => () => void) 
   const failed = told.next("error");
   time.advance(5_000);
   await failed;
-  t.match(identity.status(), [{ keys: 0, error: /no answer in time/ }]);
+  t.match(identity.status(), [{ details: { keys: 0 }, error: /no answer in time/ }]);
   await provider.quiet();
   mend();
   const mended = told.next("jwks ok");
   time.advance(1_000);
   await mended;
-  t.match(identity.status(), [{ keys: 1, error: undefined }]);
+  t.match(identity.status(), [{ details: { keys: 1 }, error: undefined }]);
 }
 
 test("a TLS handshake that never ends, and a name that is never resolved, end in time", async (t) => {
@@ -280,12 +280,12 @@ test("a GET that never settles is left when the time is up, and its slot is free
   t.match(identity.status(), [{ error: undefined }]);
   time.advance(1);
   await failed;
-  t.match(identity.status(), [{ keys: 0, error: /no answer in time/ }], "after `keys.timeout`");
+  t.match(identity.status(), [{ details: { keys: 0 }, error: /no answer in time/ }], "after `keys.timeout`");
   lost = false;
   const mended = told.next("jwks ok");
   time.advance(1_000);
   await mended;
-  t.match(identity.status(), [{ keys: 1, error: undefined }]);
+  t.match(identity.status(), [{ details: { keys: 1 }, error: undefined }]);
 });
 
 test("a compressed document is read, and bounded by what comes out", async (t) => {
@@ -509,7 +509,7 @@ test("a proxy that does not do its part is named, without its password, and ends
     const mended = told.next("jwks ok");
     time.advance(1_000);
     await mended;
-    t.match(identity.status(), [{ keys: 1, error: undefined }], `after ${name}`);
+    t.match(identity.status(), [{ details: { keys: 1 }, error: undefined }], `after ${name}`);
     identity.close();
   }
 });

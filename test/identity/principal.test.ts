@@ -1,8 +1,8 @@
 import { test } from "tap";
-import type { OidcIssuer } from "../../agent/config/config.ts";
-import { faultOf, malformed, missing } from "../../agent/identity/jwt/claims.ts";
-import { Pool } from "../../agent/identity/pool.ts";
-import { claimPaths, principalOf } from "../../agent/identity/principal.ts";
+import { faultOf, malformed, missing } from "../../agent/identity/claims/claims.ts";
+import { Pool } from "../../agent/identity/claims/pool.ts";
+import { claimPaths, principalOf } from "../../agent/identity/claims/principal.ts";
+import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
 import { Unknown } from "../../policies/unknown.ts";
 import { oidcIssuer } from "../support/identity.ts";
 

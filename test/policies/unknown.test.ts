@@ -1,7 +1,7 @@
 import { test } from "tap";
 import { variableValue } from "../../agent/answer/variables.ts";
-import { Pool } from "../../agent/identity/pool.ts";
-import { claimPaths, principalOf } from "../../agent/identity/principal.ts";
+import { Pool } from "../../agent/identity/claims/pool.ts";
+import { claimPaths, principalOf } from "../../agent/identity/claims/principal.ts";
 import type { Principal } from "../../policies/principal.ts";
 import { oidcIssuer } from "../support/identity.ts";
 import { decide, NOON, policiesFrom } from "../support/policies.ts";

@@ -1,4 +1,4 @@
-import type { Schedule } from "../../agent/identity/oidc/keys.ts";
+import type { Schedule } from "../../agent/identity/issuer/world.ts";
 
 /** A clock and its timers, moved by the test alone. */
 export class Clockwork {

@@ -1,7 +1,10 @@
 import { setImmediate } from "node:timers/promises";
-import type { OidcIssuer } from "../../agent/config/config.ts";
+import type { IssuerConfig } from "../../agent/config/config.ts";
 import { type Get, get } from "../../agent/http/fetch.ts";
 import { createIdentity, type Identity, type IdentityEvents } from "../../agent/identity/identity.ts";
+import type { IssuerTypes } from "../../agent/identity/issuer/issuer.ts";
+import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
+import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { Clockwork } from "./clockwork.ts";
 
 /** An issuer's configuration as the documentation's example has it, for a test provider's tokens. */
@@ -11,6 +14,8 @@ export function oidcIssuer(issuer: string, changes: Partial<OidcIssuer> = {}): O
     type: "oidc",
     issuer,
     audiences: ["api://orders"],
+    credentials: ["bearer"],
+    kinds: undefined,
     algorithms: ["RS256", "ES256", "EdDSA"],
     claims: { subject: "sub", groups: "groups", scopes: "scope", kind: "client_kind", client: undefined },
     kind: "person",
@@ -34,6 +39,7 @@ export interface IdentitySetup {
   readonly refusals?: number;
   readonly deadline?: number;
   readonly fetches?: number;
+  readonly types?: IssuerTypes;
 }
 
 /** Everything that was told: `discovery ok`, `jwks error`, `hit`, `miss`, `refusal_hit`. */
@@ -75,7 +81,7 @@ export class Told implements IdentityEvents {
 }
 
 /** An identity whose clock and timers the test holds. */
-export function startIdentity(issuers: readonly OidcIssuer[], setup: IdentitySetup = {}) {
+export function startIdentity(issuers: readonly (OidcIssuer | IssuerConfig)[], setup: IdentitySetup = {}) {
   const {
     time = new Clockwork(),
     previous,
@@ -84,6 +90,7 @@ export function startIdentity(issuers: readonly OidcIssuer[], setup: IdentitySet
     refusals = 100,
     deadline = 400,
     fetches = 16,
+    types = ISSUER_TYPES,
   } = setup;
   const told = new Told();
   const identity = createIdentity(issuers, {
@@ -95,6 +102,7 @@ export function startIdentity(issuers: readonly OidcIssuer[], setup: IdentitySet
     events: told,
     deadline,
     previous,
+    types,
   });
   const verify = async (token: string) => identity.verify(token, time.now);
   return {

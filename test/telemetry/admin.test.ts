@@ -16,8 +16,10 @@ const FAULT = { file: "orders.yaml", line: 3, column: 7, found: "unknown key `ro
 const ISSUER = {
   name: "okta",
   issuer: "https://example.okta.com/oauth2/default",
-  keys: 2,
-  unused: [{ kid: "enc\u202e1", why: "it is for something else than checking signatures", expected: true }],
+  details: {
+    keys: 2,
+    unused_keys: [{ kid: "enc\u202e1", why: "it is for something else than checking signatures" }],
+  },
   identities: 50,
   succeededAt: NOON,
   failedAt: undefined,

@@ -3,10 +3,10 @@ import type { ResponderState } from "../../agent/admin/status.ts";
 import { mergedState } from "../../agent/processes/workers/merge.ts";
 import { NOON } from "../support/telemetry.ts";
 
-const ISSUER = { name: "okta", issuer: "https://okta.test", unused: [], failedAt: undefined, error: undefined };
-const UNUSED = [{ kid: "k", why: "it is not a key", expected: false }];
+const ISSUER = { name: "okta", issuer: "https://okta.test", failedAt: undefined, error: undefined };
+const UNUSED = [{ kid: "k", why: "it is not a key" }];
 const STATE: ResponderState = {
-  issuers: [{ ...ISSUER, keys: 2, identities: 50, succeededAt: NOON }],
+  issuers: [{ ...ISSUER, details: { keys: 2, unused_keys: [] }, identities: 50, succeededAt: NOON }],
   caches: { identities: { entries: 50, limit: 100 } },
   ...{ connections: 3, opened: 5, inFlight: 2, requests: 7 },
   pipeliningAdvice: undefined,
@@ -16,8 +16,7 @@ const STATE: ResponderState = {
 test("of several workers what can be added up is, and of the rest the worst is shown", (t) => {
   const failing = {
     ...ISSUER,
-    unused: UNUSED,
-    keys: 0,
+    details: { keys: 0, unused_keys: UNUSED },
     identities: 1,
     succeededAt: undefined,
     failedAt: NOON + 1,
@@ -38,9 +37,11 @@ test("of several workers what can be added up is, and of the rest the worst is s
   }
   const older = {
     ...STATE,
-    issuers: [{ ...ISSUER, keys: 1, identities: 0, succeededAt: NOON - 1, failedAt: NOON - 2 }],
+    issuers: [
+      { ...ISSUER, details: { keys: 1, unused_keys: [] }, identities: 0, succeededAt: NOON - 1, failedAt: NOON - 2 },
+    ],
   };
   const [merged] = mergedState([STATE, older], STATE.log).issuers;
-  t.match(merged, { keys: 1, succeededAt: NOON - 1, failedAt: NOON - 2, error: undefined });
+  t.match(merged, { details: { keys: 1 }, succeededAt: NOON - 1, failedAt: NOON - 2, error: undefined });
   t.end();
 });

@@ -1,22 +1,14 @@
 import { createPublicKey, type JsonWebKeyInput, type KeyObject } from "node:crypto";
+import type { Basis, KeyView } from "../issuer/issuer.ts";
 import { isRoca } from "./roca.ts";
 
-/** One usable public key of an issuer. */
-export interface Key {
-  readonly kid: string | undefined;
+/** One public key of an issuer, which identities rest on until it is gone at the provider. */
+export interface Key extends KeyView, Basis {
   /** What the key is, so that the same key in a later JWKS is recognized and a changed one is not. */
   readonly fingerprint: string;
   /** One of a kind in this process. */
   readonly id: number;
   readonly publicKey: KeyObject;
-  /** The JWS algorithms it may be used with, of those that the issuer allows. None where the key is weak. */
-  readonly algorithms: ReadonlySet<string>;
-  /** Why it is too weak for any algorithm; undefined where it is not. */
-  readonly weakness: string | undefined;
-  /** Milliseconds since the epoch after which nothing may rest on this key. 0 once it is gone at the provider. */
-  until: number;
-  /** Cached identities that rest on this key. */
-  identities: number;
 }
 
 /** Why a member of a JWKS is not used. */

@@ -1,6 +1,5 @@
-import type { OidcIssuer } from "../../config/config.ts";
-import { type Claims, stringsOf } from "./claims.ts";
-import type { Refusal } from "./refusal.ts";
+import { type Claims, stringsOf } from "../claims/claims.ts";
+import type { Refusal } from "../issuer/refusal.ts";
 
 /** The header's `typ` of RFC 9068: no other token has it. */
 const ACCESS_TYPE = "at+jwt";
@@ -15,8 +14,9 @@ const MARKS = ["at_hash", "c_hash", "s_hash", "nonce"] as const;
  * who has logged in, and whoever gets hold of one must not act by it; a refresh or logout token is for others still.
  *
  * @param type the header's `typ`, as token.ts reads it
+ * @param accepts what is done with ID tokens
  */
-export function purposeFault(type: string, claims: Claims, accepts: OidcIssuer["idTokens"]): Refusal | undefined {
+export function purposeFault(type: string, claims: Claims, accepts: "refuse" | "accept"): Refusal | undefined {
   // RFC 8417, section 2.2: a security event; a logout token is one.
   if (typeof claims.events === "object" && isThere(claims.events)) return notAccess("events");
   for (const claim of ["typ", "token_use"]) {

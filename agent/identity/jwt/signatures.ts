@@ -1,6 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import { Worker } from "node:worker_threads";
 import { workerScript } from "../../threads/worker-script.ts";
+import type { SignatureChecks } from "../issuer/world.ts";
 import type { Key } from "./key.ts";
 import { type Batch, OUTCOME } from "./signature-batch.ts";
 
@@ -17,10 +18,12 @@ const PAUSE = 1_000;
 const YOUNG = 2;
 const THREAD = workerScript("identity/jwt/signature-worker");
 
+type CheckingKey = Pick<Key, "id" | "publicKey">;
+
 interface Asked {
   readonly text: string;
   readonly algorithm: string;
-  readonly key: Key;
+  readonly key: CheckingKey;
   readonly wanted: () => boolean;
   readonly resolve: (outcome: boolean | "dropped") => void;
   readonly reject: (error: Error) => void;
@@ -36,7 +39,7 @@ const ALWAYS = () => true;
  * names. Checks that come in one turn of the event loop travel together. Measured, a message there and one back cost
  * the main thread 16 us, however many checks they are for; a check by the pool costs it as much each.
  */
-export class Signatures {
+export class Signatures implements SignatureChecks {
   readonly #script: URL;
   #worker: Worker | undefined;
   #online: Promise<void> | undefined;
@@ -65,7 +68,7 @@ export class Signatures {
    * @param wanted whether somebody still waits for it; where nobody does and others wait, it is dropped
    * @throws Error when it cannot be told: the thread has ended, or OpenSSL refuses to check
    */
-  check(text: string, algorithm: string, key: Key, wanted = ALWAYS): Promise<boolean | "dropped"> {
+  check(text: string, algorithm: string, key: CheckingKey, wanted = ALWAYS): Promise<boolean | "dropped"> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ text, algorithm, key, wanted, resolve, reject });
       if (this.#planned) return;

@@ -1,22 +1,12 @@
 import type { Reason } from "../../../policies/decision.ts";
 import { parseObject } from "../../http/json.ts";
+import type { Token } from "../issuer/evidence.ts";
 
 /** Where a token lies in bytes that were read. */
 export interface TokenBytes {
   readonly bytes: Buffer;
   readonly start: number;
   readonly end: number;
-}
-
-/** A token taken apart. Nothing in it is proven. */
-export interface Token {
-  /** The compact serialization, as it came. */
-  readonly text: string;
-  readonly algorithm: string;
-  readonly kid: string | undefined;
-  /** `typ` in lower case and without `application/`; `jwt` where the header has none. */
-  readonly type: string;
-  readonly claims: Readonly<Record<string, unknown>>;
 }
 
 // RFC 6750, section 2.1: b64token. Anything else (a space, a comma joining two credentials, a control character) is no token.

@@ -1,26 +1,11 @@
 import type { Reason } from "../../../policies/decision.ts";
-import type { OidcIssuer } from "../../config/config.ts";
 import { getObject } from "../../http/document.ts";
-import { type Bounds, FetchError, type Get } from "../../http/fetch.ts";
-import type { Slots } from "../../http/slots.ts";
-import type { IdentityEvents } from "../events.ts";
+import { type Bounds, FetchError } from "../../http/fetch.ts";
+import type { World } from "../issuer/world.ts";
 import type { Key, Unused } from "../jwt/key.ts";
 import { discover } from "./discovery.ts";
 import { type Jwks, mustBeUsable, readJwks } from "./jwks.ts";
-
-/** Runs a task once after some milliseconds, without keeping the process alive; the function returned cancels it. */
-export type Schedule = (delay: number, task: () => void) => () => void;
-
-/** What a key set needs of the world. */
-export interface Surroundings {
-  readonly get: Get;
-  readonly clock: () => number;
-  readonly schedule: Schedule;
-  readonly slots: Slots;
-  readonly events: IdentityEvents;
-  /** Milliseconds that somebody who asks may wait for an answer. */
-  readonly deadline: number;
-}
+import type { OidcIssuer } from "./section.ts";
 
 /** What of a token tells which key it needs. */
 export interface Wanted {
@@ -38,9 +23,6 @@ export type Selection =
   | { readonly reason: Reason }
   | { readonly pending: Promise<void> };
 
-/** What may be shown of a key. */
-export type KeyView = Pick<Key, "kid" | "algorithms" | "weakness">;
-
 const DISCOVERY_LIFETIME = 3_600_000;
 const FIRST_RETRY = 1_000;
 /** A token without `kid` is checked against no more keys than this. */
@@ -55,7 +37,7 @@ const MOST_CANDIDATES = 4;
  */
 export class KeySet {
   readonly #issuer: OidcIssuer;
-  readonly #world: Surroundings;
+  readonly #world: World;
   #keys: readonly Key[] = [];
   #jwks: URL | undefined;
   #discoveredAt = 0;
@@ -81,7 +63,7 @@ export class KeySet {
   /** When the attempt began by which the keys are what they are: whatever is issued later may be of another key. */
   #asOf = Number.NEGATIVE_INFINITY;
 
-  constructor(issuer: OidcIssuer, world: Surroundings) {
+  constructor(issuer: OidcIssuer, world: World) {
     this.#issuer = issuer;
     this.#world = world;
   }

@@ -1,17 +1,21 @@
-import type { Principal } from "../../../policies/principal.ts";
-import type { OidcIssuer } from "../../config/config.ts";
-import { faultOf } from "../jwt/claims.ts";
+import { faultOf } from "../claims/claims.ts";
+import { Pool } from "../claims/pool.ts";
+import { type ClaimPaths, claimPaths, principalOf } from "../claims/principal.ts";
+import type { Evidence, Token } from "../issuer/evidence.ts";
+import type { Finding, Issuer, IssuerReport, IssuerType, KeyView } from "../issuer/issuer.ts";
+import type { Refusal } from "../issuer/refusal.ts";
+import type { World } from "../issuer/world.ts";
 import type { Key } from "../jwt/key.ts";
 import { purposeFault } from "../jwt/purpose.ts";
-import type { Refusal } from "../jwt/refusal.ts";
-import type { Signatures } from "../jwt/signatures.ts";
-import { type Token, typeOf } from "../jwt/token.ts";
-import { Pool } from "../pool.ts";
-import { type ClaimPaths, claimPaths, principalOf } from "../principal.ts";
-import { KeySet, type Surroundings, type Wanted } from "./keys.ts";
+import { typeOf } from "../jwt/token.ts";
+import { KeySet, type Wanted } from "./keys.ts";
+import { type OidcIssuer, readOidc } from "./section.ts";
 
-/** What checking a token came to: a principal and the key it rests on, or a reason. */
-export type Proof = { readonly principal: Principal; readonly key: Key } | Refusal;
+/** JWT access tokens of OpenID Connect providers. */
+export const OIDC: IssuerType<OidcIssuer> = {
+  read: readOidc,
+  create: (config, world) => new OidcVerifier(config, world),
+};
 
 /** Signature checks of one issuer under way at a time; a thousand take some 50 to 200 ms. */
 const MOST_CHECKS = 1024;
@@ -19,46 +23,52 @@ const MOST_CHECKS = 1024;
 const MOST_WAITING = 1024;
 
 const OVERLOADED: Refusal = { reason: "overloaded" };
+/** Characters of a key id that a report shows. */
+const LONGEST_KID = 64;
 
-/** One issuer of type `oidc`: its keys, and what its tokens are held to. It outlives a reload that leaves it unchanged. */
-export class OidcVerifier {
+/** One issuer of type `oidc`: its keys, and what its tokens are held to. */
+class OidcVerifier implements Issuer {
   readonly config: OidcIssuer;
-  readonly keys: KeySet;
+  readonly #keys: KeySet;
   /** Settles when the keys were asked for once. */
-  readonly asked: Promise<void>;
+  readonly #asked: Promise<void>;
   readonly #clock: () => number;
   readonly #types: ReadonlySet<string>;
   readonly #paths: ClaimPaths;
-  readonly #signatures: Signatures;
+  readonly #signatures: World["signatures"];
   readonly #pool = new Pool();
   #checking = 0;
   #waiting = 0;
-  #owners = 0;
-  #ended = false;
 
-  /** @param signatures what checks them */
-  constructor(config: OidcIssuer, world: Surroundings, signatures: Signatures) {
+  constructor(config: OidcIssuer, world: World) {
     this.config = config;
-    this.keys = new KeySet(config, world);
+    this.#keys = new KeySet(config, world);
     this.#clock = world.clock;
-    this.#signatures = signatures;
+    this.#signatures = world.signatures;
     this.#types = new Set(config.tokenTypes.map(typeOf));
     this.#paths = claimPaths(config);
-    this.asked = this.keys.refresh();
+    this.#asked = this.#keys.refresh();
   }
 
-  /**
-   * Checks a token of this issuer. A refusal that needs neither key nor signature is answered at once.
-   *
-   * @param now milliseconds since the epoch
-   * @param wanted whether somebody still waits for it
-   * @returns a refusal, or a promise that never rejects
-   */
-  verify(token: Token, now: number, wanted: () => boolean): Refusal | Promise<Proof> {
+  get version(): number {
+    return this.#keys.version;
+  }
+
+  get patience(): number {
+    return this.config.keys.timeout;
+  }
+
+  owns({ token }: Evidence): boolean {
+    return typeof token !== "string" && token.claims.iss === this.config.issuer;
+  }
+
+  /** A refusal that needs neither key nor signature is answered at once. */
+  verify({ token }: Evidence, now: number, wanted: () => boolean): Refusal | Promise<Finding> {
+    if (typeof token === "string") return { reason: token };
     const fault = this.#faultOf(token, now);
     if (fault !== undefined) return fault;
     const key = wantedBy(token, now);
-    const selection = this.keys.select(key, now);
+    const selection = this.#keys.select(key, now);
     if ("reason" in selection) return selection;
     if ("keys" in selection) {
       return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, wanted) : OVERLOADED;
@@ -66,20 +76,30 @@ export class OidcVerifier {
     return this.#waiting < MOST_WAITING ? this.#wait(token, key, selection.pending, wanted) : OVERLOADED;
   }
 
-  /** One more snapshot uses this issuer. */
-  retain(): void {
-    this.#owners++;
+  async ready(): Promise<void> {
+    await Promise.all([this.#signatures.start(), this.#asked]);
   }
 
-  /** One snapshot less; with the last one the keys end, and with them the identities that rest on them. */
-  release(): void {
-    if (--this.#owners > 0) return;
-    this.#ended = true;
-    this.keys.close();
+  status(): IssuerReport {
+    const { keys, unused, succeededAt, failedAt, error } = this.#keys;
+    return {
+      identities: keys.reduce((sum, key) => sum + key.identities, 0),
+      succeededAt,
+      failedAt,
+      error,
+      details: {
+        keys: keys.filter(({ algorithms }) => algorithms.size > 0).length,
+        unused_keys: unused.map(({ kid = "", why }) => ({ kid: shownKid(kid), why })),
+      },
+    };
   }
 
-  get ended(): boolean {
-    return this.#ended;
+  keys(): readonly KeyView[] {
+    return this.#keys.keys;
+  }
+
+  close(): void {
+    this.#keys.close();
   }
 
   #faultOf({ algorithm, type, claims }: Token, now: number): Refusal | undefined {
@@ -88,21 +108,21 @@ export class OidcVerifier {
     return purposeFault(type, claims, this.config.idTokens) ?? faultOf(claims, this.config, now);
   }
 
-  async #wait(token: Token, key: Wanted, pending: Promise<void>, wanted: () => boolean): Promise<Proof> {
+  async #wait(token: Token, key: Wanted, pending: Promise<void>, wanted: () => boolean): Promise<Finding> {
     this.#waiting++;
     await pending;
     this.#waiting--;
     const now = this.#clock();
     const fault = this.#faultOf(token, now);
     if (fault !== undefined) return fault;
-    const selection = this.keys.reselect(key, now);
+    const selection = this.#keys.reselect(key, now);
     if ("reason" in selection) return selection;
     return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, wanted) : OVERLOADED;
   }
 
   /** Only a token without `kid` has several keys to be tried. */
-  #check(token: Token, [key, ...others]: readonly Key[], wanted: () => boolean): Promise<Proof> {
-    if (key === undefined) return Promise.resolve({ reason: "signature-invalid" });
+  #check(token: Token, [key, ...others]: readonly Key[], wanted: () => boolean): Promise<Finding> {
+    if (key === undefined) return Promise.resolve({ reason: "signature-invalid", lasting: true });
     this.#checking++;
     // One promise for all that follows the check: each takes its time, and a new token passes through several.
     return this.#signatures.check(token.text, token.algorithm, key, wanted).then(
@@ -118,7 +138,7 @@ export class OidcVerifier {
     );
   }
 
-  #proven(token: Token, key: Key): Proof {
+  #proven(token: Token, key: Key): Finding {
     try {
       return this.#principal(token, key);
     } catch {
@@ -126,16 +146,21 @@ export class OidcVerifier {
     }
   }
 
-  #principal(token: Token, key: Key): Proof {
+  #principal(token: Token, key: Key): Finding {
     const principal = principalOf(token.claims, this.config, this.#paths, this.#pool);
-    if ("reason" in principal) return principal;
+    if ("reason" in principal) return { ...principal, lasting: true };
     const now = this.#clock();
     // Time has passed, and the provider may have withdrawn the key meanwhile.
     if (now >= principal.expiresAt) return { reason: "token-expired" };
-    return now < key.until ? { principal, key } : this.keys.missing();
+    return now < key.until ? { principal, basis: key } : this.#keys.missing();
   }
 }
 
 function wantedBy({ algorithm, kid, claims: { iat } }: Token, arrivedAt: number): Wanted {
   return { algorithm, kid, issuedAt: typeof iat === "number" ? iat : undefined, arrivedAt };
+}
+
+/** A key id is as long as a provider likes. */
+function shownKid(kid: string): string {
+  return kid.length <= LONGEST_KID ? kid : `${kid.slice(0, LONGEST_KID - 1)}…`;
 }

@@ -1,6 +1,7 @@
 import { AggregatorRegistry, type Registry } from "prom-client";
 import type { ResponderState, WorkerState } from "../../admin/status.ts";
 import type { IssuerStatus } from "../../identity/identity.ts";
+import type { Detail } from "../../identity/issuer/issuer.ts";
 import type { MetricValues } from "../../telemetry/metrics/metrics.ts";
 
 /** What is of one process, and would mean nothing as a sum. */
@@ -21,7 +22,7 @@ export function mergedState(states: readonly ResponderState[], log: ResponderSta
   };
 }
 
-/** Of each issuer what is worst: the fewest keys, the most unused, the oldest success, an error if any worker has one. */
+/** Of each issuer what is worst: the worst of its details, the oldest success, an error if any worker has one. */
 function mergedIssuers(all: readonly IssuerStatus[]): readonly IssuerStatus[] {
   const merged = new Map<string, IssuerStatus>();
   for (const one of all) {
@@ -36,13 +37,19 @@ function worse(a: IssuerStatus, b: IssuerStatus): IssuerStatus {
   const bothSucceeded = a.succeededAt !== undefined && b.succeededAt !== undefined;
   return {
     ...{ name, issuer },
-    keys: Math.min(a.keys, b.keys),
-    unused: a.unused.length < b.unused.length ? b.unused : a.unused,
     identities: a.identities + b.identities,
     succeededAt: bothSucceeded ? Math.min(a.succeededAt, b.succeededAt) : undefined,
     failedAt: a.failedAt === undefined || (b.failedAt ?? 0) > a.failedAt ? b.failedAt : a.failedAt,
     error: a.error ?? b.error,
+    details: Object.fromEntries(Object.entries(b.details).map(([key, one]) => [key, worseDetail(a.details[key], one)])),
   };
+}
+
+/** Fewer of what there should be, more of what there should not. */
+function worseDetail(a: Detail | undefined, b: Detail): Detail {
+  if (typeof a === "number" && typeof b === "number") return Math.min(a, b);
+  if (typeof a === "object" && typeof b === "object") return a.length < b.length ? b : a;
+  return b;
 }
 
 function mergedCaches(states: readonly ResponderState[]): ResponderState["caches"] {

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import type { IdentityEvents } from "../../identity/events.ts";
+import type { IdentityEvents } from "../../identity/issuer/events.ts";
 import { type Cell, Tally } from "./cells.ts";
 
 const BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];

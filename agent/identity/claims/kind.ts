@@ -1,9 +1,9 @@
-import { claimAt, claimPath } from "../../policies/claim-path.ts";
-import { Wanted } from "../../policies/judging/wanted.ts";
-import type { Kind } from "../../policies/principal.ts";
-import { type Truth, Unknown } from "../../policies/unknown.ts";
-import type { KindRule, OidcIssuer } from "../config/config.ts";
-import type { Claims } from "./jwt/claims.ts";
+import { claimAt, claimPath } from "../../../policies/claim-path.ts";
+import { Wanted } from "../../../policies/judging/wanted.ts";
+import type { Kind } from "../../../policies/principal.ts";
+import { type Truth, Unknown } from "../../../policies/unknown.ts";
+import type { ClaimsIssuer, KindRule } from "../../config/config.ts";
+import type { Claims } from "./claims.ts";
 
 interface Rule {
   readonly kind: Kind;
@@ -15,7 +15,7 @@ export class KindRules {
   readonly #rules: readonly Rule[];
   readonly #otherwise: Kind;
 
-  constructor({ kind, kindRules }: Pick<OidcIssuer, "kind" | "kindRules">) {
+  constructor({ kind, kindRules }: Pick<ClaimsIssuer, "kind" | "kindRules">) {
     this.#otherwise = kind;
     this.#rules = kindRules.map((rule) => ({ kind: rule.kind, claims: rule.claims.map(claimTest) }));
   }

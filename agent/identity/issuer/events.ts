@@ -1,5 +1,3 @@
-import type { Unused } from "./jwt/key.ts";
-
 /** What the identity part tells about itself, for metrics and the log. */
 export interface IdentityEvents {
   /**
@@ -21,7 +19,7 @@ export interface IdentityEvents {
    *
    * @param keys those of its members that should be of use and are not; key ids are as the provider wrote them
    */
-  unusable(issuer: string, keys: readonly Pick<Unused, "kid" | "why">[]): void;
+  unusable(issuer: string, keys: readonly { readonly kid: string | undefined; readonly why: string }[]): void;
   /** A token was looked up among the cached identities and refusals. */
   cache(outcome: "hit" | "miss" | "refusal_hit"): void;
 }

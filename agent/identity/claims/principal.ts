@@ -1,9 +1,9 @@
-import { type ClaimPath, claimAt, claimPath, isMapping } from "../../policies/claim-path.ts";
-import type { Actor, Kind, Principal } from "../../policies/principal.ts";
-import { typeName, Unknown } from "../../policies/unknown.ts";
-import type { ClaimPlace, OidcIssuer } from "../config/config.ts";
-import { type Claims, expiryOf, isDate, malformed, missing, stringsOf } from "./jwt/claims.ts";
-import type { Refusal } from "./jwt/refusal.ts";
+import { type ClaimPath, claimAt, claimPath, isMapping } from "../../../policies/claim-path.ts";
+import type { Actor, Kind, Principal } from "../../../policies/principal.ts";
+import { typeName, Unknown } from "../../../policies/unknown.ts";
+import type { ClaimPlace, ClaimsIssuer } from "../../config/config.ts";
+import type { Refusal } from "../issuer/refusal.ts";
+import { type Claims, expiryOf, isDate, malformed, missing, stringsOf } from "./claims.ts";
 import { KindRules } from "./kind.ts";
 import type { Pool } from "./pool.ts";
 
@@ -40,7 +40,7 @@ const NOBODY: readonly Actor[] = Object.freeze([]);
 const NONE: readonly string[] = Object.freeze([]);
 
 /** Where an issuer's configuration says that its claims stand. */
-export function claimPaths(issuer: Pick<OidcIssuer, "claims" | "kind" | "kindRules">): ClaimPaths {
+export function claimPaths(issuer: Pick<ClaimsIssuer, "claims" | "kind" | "kindRules">): ClaimPaths {
   const { claims } = issuer;
   return {
     subject: sourcesOf(claims.subject),
@@ -65,7 +65,12 @@ export function sourcesOf(place: ClaimPlace): Sources {
  *
  * @param verified they become a part of the principal and are frozen
  */
-export function principalOf(verified: Claims, issuer: OidcIssuer, paths: ClaimPaths, pool: Pool): Principal | Refusal {
+export function principalOf(
+  verified: Claims,
+  issuer: ClaimsIssuer,
+  paths: ClaimPaths,
+  pool: Pool,
+): Principal | Refusal {
   const claims = pool.compact(verified);
   const subject = valueAt(claims, paths.subject);
   if (subject === undefined) return missing(nameOf(paths.subject));

@@ -1,4 +1,4 @@
-import type { Refusal } from "./refusal.ts";
+import type { Refusal } from "../issuer/refusal.ts";
 
 /** Claims as a token holds them. */
 export type Claims = Readonly<Record<string, unknown>>;

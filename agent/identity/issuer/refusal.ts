@@ -1,6 +1,6 @@
 import type { Reason } from "../../../policies/decision.ts";
 
-/** Why a token proves nobody. */
+/** Why a credential proves nobody. */
 export interface Refusal {
   readonly reason: Reason;
   /** The claim that it is about, by a name of RFC 7519 or of the configuration; never anything out of a token. */

@@ -1,4 +1,4 @@
-import type { Claims } from "./jwt/claims.ts";
+import type { Claims } from "./claims.ts";
 
 /** Longer strings are hardly ever the same in two tokens. */
 const LONGEST_STRING = 128;

@@ -1,0 +1,39 @@
+import type { KeyObject } from "node:crypto";
+import type { Get } from "../../http/fetch.ts";
+import type { Slots } from "../../http/slots.ts";
+import type { IdentityEvents } from "./events.ts";
+
+/** Runs a task once after some milliseconds, without keeping the process alive; the function returned cancels it. */
+export type Schedule = (delay: number, task: () => void) => () => void;
+
+/** Signature checks that keep nobody else waiting; one for all issuers. */
+export interface SignatureChecks {
+  /** Resolves when it can check, or has failed. */
+  start(): Promise<void>;
+  /**
+   * Whether a JWS in compact serialization is signed with a key.
+   *
+   * @param wanted whether somebody still waits for it; where nobody does and others wait, it is dropped
+   * @throws Error when it cannot be told
+   */
+  check(
+    text: string,
+    algorithm: string,
+    key: { readonly id: number; readonly publicKey: KeyObject },
+    wanted?: () => boolean,
+  ): Promise<boolean | "dropped">;
+}
+
+/** What an issuer needs of the world. */
+export interface World {
+  readonly get: Get;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+  readonly schedule: Schedule;
+  /** Bounds the fetches of all issuers together. */
+  readonly slots: Slots;
+  readonly signatures: SignatureChecks;
+  readonly events: IdentityEvents;
+  /** Milliseconds that somebody who asks may wait for an answer. */
+  readonly deadline: number;
+}

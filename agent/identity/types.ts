@@ -1,0 +1,5 @@
+import type { IssuerTypes } from "./issuer/issuer.ts";
+import { OIDC } from "./oidc/oidc.ts";
+
+/** Every type of issuers that a configuration may name. docs/architecture.md says how one is added. */
+export const ISSUER_TYPES: IssuerTypes = { oidc: OIDC };

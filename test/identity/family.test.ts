@@ -1,0 +1,274 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { CompactSign } from "jose";
+import { type Test, test } from "tap";
+import { renderInputOf } from "../../agent/commands/render-input.ts";
+import { loadConfig } from "../../agent/config/load-config.ts";
+import { get } from "../../agent/http/fetch.ts";
+import { createIdentity } from "../../agent/identity/identity.ts";
+import { ISSUER_TYPES } from "../../agent/identity/types.ts";
+import { load } from "../../agent/loading/load.ts";
+import { reply, startFront } from "../../demo/front.ts";
+import { startProvider } from "../../demo/provider.ts";
+import type { CredentialName } from "../../haproxy/credentials.ts";
+import { renderHaproxy } from "../../haproxy/render.ts";
+import { faultText } from "../../policies/fault.ts";
+import { SHORTEST } from "../config/example.ts";
+import { startServer } from "../support/agent.ts";
+import { startBackend } from "../support/backend.ts";
+import { freePort, haproxies, minorOf, startHaproxy } from "../support/haproxy.ts";
+import { RawClient } from "../support/http.ts";
+import { oidcIssuer, startIdentity, Told } from "../support/identity.ts";
+import { folderOf } from "../support/serve.ts";
+import { mallory } from "./forge.ts";
+import { behavesAsIssuer, LIFETIME, outlivesItsProvider, type Subject } from "./suite.ts";
+import { SCHEMA_WITH_TOY, type ToyIssuer } from "./toy/section.ts";
+import { TOY } from "./toy/toy.ts";
+
+/** The table with one more line. */
+const TYPES = { ...ISSUER_TYPES, toy: TOY };
+
+const AUDIENCE = "api://orders";
+
+/** Tokens of a real provider whose clock is the test's. */
+async function oidcSubject(t: Test, time: { readonly now: number }): Promise<Subject> {
+  const provider = await startProvider({});
+  t.teardown(() => provider.close());
+  const seconds = Math.floor(time.now / 1000);
+  const exp = seconds + LIFETIME / 1000;
+  const claims = { iss: provider.issuer, aud: AUDIENCE, sub: "alice", exp };
+  return {
+    issuer: oidcIssuer(provider.issuer, { clockTolerance: 0 }),
+    good: (jti = 0) => provider.sign({ ...claims, jti: `${jti}` }),
+    foreign: () => provider.sign({ ...claims, aud: "api://billing" }),
+    forged: () =>
+      new CompactSign(Buffer.from(JSON.stringify(claims)))
+        .setProtectedHeader({ alg: "RS256", kid: provider.keys[0]?.kid ?? "", typ: "at+jwt" })
+        .sign(mallory.privateKey),
+    provider: {
+      front: provider.front,
+      path: "/jwks",
+      lies: [reply({ keys: [] }), reply({ keys: "none" }), reply({ keys: [{ kty: "oct", k: "c2VjcmV0" }] })],
+      async again(started) {
+        const fetched = started.told.next("jwks ok");
+        started.time.advance(1_000);
+        await fetched;
+      },
+    },
+    async revoke(started) {
+      await provider.rotate({ keep: false });
+      const fetched = started.told.next("jwks ok");
+      started.time.advance(300_000);
+      await fetched;
+      return undefined;
+    },
+  };
+}
+
+/** A table of tokens, and a desk that is asked for each where it has one. */
+function toySubject(hasDesk: boolean) {
+  return async (t: Test, time: { readonly now: number }): Promise<Subject> => {
+    const front = await startFront(reply({ open: true }));
+    t.teardown(() => front.close());
+    const grant = { subject: "alice", audience: AUDIENCE, until: time.now + LIFETIME, bound: undefined };
+    const tokens = { toy_0: grant, toy_1: grant, toy_2: grant, toy_billing: { ...grant, audience: "api://billing" } };
+    const issuer: ToyIssuer = {
+      name: "desk",
+      type: "toy",
+      issuer: "toy_",
+      credentials: ["bearer"],
+      audiences: [AUDIENCE],
+      kinds: ["workload"],
+      tokens,
+      desk: hasDesk ? `${front.url}/open` : undefined,
+    };
+    return {
+      issuer,
+      good: async (twin = 0) => `toy_${twin}`,
+      foreign: async () => "toy_billing",
+      forged: async () => "toy_nobody",
+      provider: {
+        front,
+        path: "/open",
+        lies: [reply({ open: false }), reply({ open: "true" }), reply([true])],
+        again: async () => {},
+      },
+      revoke: async () => ({ ...issuer, tokens: {} }),
+    };
+  };
+}
+
+behavesAsIssuer("oidc", oidcSubject, { forged: "signature-invalid", revoked: "key-unknown" });
+outlivesItsProvider("oidc", oidcSubject);
+const TOY_WORDING = { forged: "signature-invalid", revoked: "signature-invalid" } as const;
+behavesAsIssuer("toy, by its table alone", toySubject(false), TOY_WORDING, TYPES);
+behavesAsIssuer("toy", toySubject(true), TOY_WORDING, TYPES);
+outlivesItsProvider("toy", toySubject(true), TYPES);
+
+const TOKENS = `
+      toy_alice: { subject: alice, audience: "api://orders", until: 9000000000000 }
+      toy_late: { subject: alice, audience: "api://orders", until: 1 }
+      toy_billing: { subject: alice, audience: "api://billing", until: 9000000000000 }
+      toy_bob: { subject: bob, audience: "api://orders", until: 9000000000000 }
+      toy_bound: { subject: alice, audience: "api://orders", until: 9000000000000, bound: 0ZcOCORZNYy }`;
+
+const POLICY = `
+roles:
+  reader:
+    - { issuer: desk, subject: alice }
+    - { issuer: okta, subject: alice }
+services:
+  orders:
+    hosts: [orders.example.com]
+    backend: orders
+    headers: { x-auth-subject: principal.subject, x-auth-issuer: principal.issuer }
+    routes:
+      - { name: read, match: [GET /v1/orders], allow: [reader] }
+      - { name: open, match: [GET /v1/open], allow: [anyone] }
+`;
+
+for (const binary of haproxies()) {
+  test(`HAProxy ${binary.version}: a type that is one folder and one line goes the whole way`, async (t) => {
+    const provider = await startProvider({ alice: { kind: "person" } });
+    t.teardown(() => provider.close());
+    const [backend, front, spop] = [await startBackend(t), await freePort(), await freePort()];
+    const folder = folderOf(t, {
+      "policies/orders.yaml": POLICY,
+      "countersign.yaml": `
+listen: { spop: [127.0.0.1:${spop}] }
+policies: ./policies
+issuers:
+  desk:
+    type: toy
+    prefix: toy_
+    audiences: [api://orders]
+    tokens:${TOKENS}
+  okta: { type: oidc, issuer: "${provider.issuer}", audiences: [api://orders] }
+haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: http, backends: { orders: ["127.0.0.1:${backend.port}"] } }
+`,
+    });
+    const surroundings = { environment: {}, clock: Date.now };
+    const known = { types: TYPES, schema: SCHEMA_WITH_TOY };
+    const outcome = await load(join(folder, "countersign.yaml"), surroundings, known);
+    if (outcome.loaded === undefined) throw new Error(outcome.faults.map(faultText).join("\n"));
+    const { config, policies } = outcome.loaded;
+    const world = { fetch: get, clock: Date.now, events: new Told(), types: TYPES };
+    const identity = createIdentity(config.issuers, { ...config, ...world });
+    t.teardown(() => identity.close());
+    await identity.ready();
+    const snapshot = { config, policies, identity, revision: policies.revision, loadedAt: 0 };
+    const { server } = await startServer(snapshot, Date.now, spop);
+    t.teardown(() => server.close());
+    await startHaproxy(t, binary, { ...renderHaproxy(renderInputOf(config, policies)) }, front);
+    const client = await RawClient.open(front);
+    t.teardown(() => client.close());
+    const ask = (token: string, path = "/v1/orders") =>
+      client.request(`GET ${path} HTTP/1.1`, ["host: orders.example.com", `authorization: Bearer ${token}`]);
+
+    for (const [token, issuer] of [
+      ["toy_alice", "desk"],
+      ["toy_alice", "desk"],
+      [await provider.token("alice"), "okta"],
+    ] as const) {
+      t.equal((await ask(token)).status, 200, issuer);
+      const { headers = [] } = backend.received.at(-1) ?? {};
+      t.match(Object.fromEntries(headers), { "x-auth-subject": "alice", "x-auth-issuer": issuer });
+    }
+    const arrived = backend.received.length;
+    for (const [token, status, reason] of [
+      ["toy_late", 401, "token-expired"],
+      ["toy_billing", 401, "audience-not-accepted"],
+      ["toy_nobody", 401, "signature-invalid"],
+      ["toy_bob", 403, "role-missing"],
+      ["toy_bound", 401, "proof-missing"],
+      ["toy_bound", 401, "proof-missing"],
+      ["other_alice", 401, "token-malformed"],
+      [await provider.sign({ iss: "https://elsewhere.example" }), 401, "issuer-unknown"],
+    ] as const) {
+      const answer = await ask(token);
+      t.equal(answer.status, status, token);
+      t.equal(JSON.parse(answer.body).reason, reason);
+    }
+    t.equal(backend.received.length, arrived, "nothing of it arrived");
+    t.match(identity.status(), [
+      { name: "desk", details: { tokens: 5 } },
+      { name: "okta", details: { keys: 3 } },
+    ]);
+  });
+}
+
+test("the section of each type is held to its own schema, and each mistake is told where it is", (t) => {
+  const folder = t.testdir();
+  const faults = (issuers: string) => {
+    const file = join(folder, "countersign.yaml");
+    writeFileSync(file, SHORTEST.replace(/^issuers: .*$/m, issuers));
+    const loaded = loadConfig(file, {}, TYPES, SCHEMA_WITH_TOY);
+    if ("config" in loaded) return loaded.config.issuers.map(({ type }) => type);
+    return loaded.faults.map((fault) => faultText(fault).replace(`${file}:`, ""));
+  };
+  const line = (section: string) =>
+    `issuers: { desk: ${section}, okta: { type: oidc, issuer: "https://a.example", audiences: [a] } }`;
+  const good = "{ type: toy, prefix: toy_, audiences: [a], tokens: { toy_x: { subject: a, audience: a, until: 1 } } }";
+  t.strictSame(faults(line(good)), ["toy", "oidc"]);
+  for (const [from, to, expected] of [
+    ["prefix: toy_", "prefix: 7", "3:39: the number 7; what its tokens begin with, such as toy_"],
+    [
+      "prefix:",
+      "prefixx:",
+      '3:31: unknown key "prefixx"; did you mean "prefix"? Known keys: type, prefix, audiences, tokens, desk',
+    ],
+    ["prefix: toy_, ", "", '3:12: no "prefix" here; what its tokens begin with, such as toy_'],
+    ["until: 1", "until: soon", '3:112: the text "soon"; milliseconds since the epoch'],
+    ["toy_x", "x", "3:74: a mapping; a token that begins with toy_"],
+  ] as const) {
+    t.ok(good.includes(from), from);
+    t.strictSame(faults(line(good.replace(from, to))), [expected], to);
+  }
+  t.end();
+});
+
+test("a credential of one kind is never taken for one of another, known or not", async (t) => {
+  const { issuer, good } = await toySubject(false)(t, { now: Date.now() });
+  const other = "api-key" as CredentialName;
+  const { identity, time } = startIdentity([{ ...issuer, credentials: [other] }], { types: TYPES });
+  t.teardown(() => identity.close());
+  const bytes = Buffer.from(await good());
+  const as = (kind: CredentialName) => identity.verify({ kind, bytes, start: 0, end: bytes.length }, time.now);
+  t.match(as("bearer"), { principal: undefined, reason: "token-malformed" });
+  t.match(as(other), { principal: { subject: "alice" } });
+  t.equal(as(other), as(other), "and once more, now that it is known");
+  t.match(as("bearer"), { principal: undefined, reason: "token-malformed" });
+});
+
+test("a credential that two issuers call their own proves nobody", async (t) => {
+  const { issuer, good } = await toySubject(false)(t, { now: Date.now() });
+  const { identity, time } = startIdentity([issuer, { ...issuer, name: "twin", issuer: "toy" }], { types: TYPES });
+  t.teardown(() => identity.close());
+  const token = await good();
+  t.throws(() => identity.verify(token, time.now), { message: "two issuers call one credential their own" });
+});
+
+test("a type with a bug is heard of, proves nobody, and is asked again", async (t) => {
+  const { issuer, good } = await toySubject(false)(t, { now: Date.now() });
+  for (const bug of [() => Promise.reject(new Error("a bug")), () => fail()]) {
+    let asked = 0;
+    const verify = () => (asked++ < 2 ? bug() : ({ reason: "token-expired" } as const));
+    const create = (...args: Parameters<typeof TOY.create>) => Object.assign(TOY.create(...args), { verify });
+    const { identity, time } = startIdentity([issuer], { types: { toy: { ...TOY, create } } });
+    const token = await good();
+    for (let i = 0; i < 2; i++) await t.rejects(async () => identity.verify(token, time.now), { message: "a bug" });
+    t.same(identity.verify(token, time.now), { principal: undefined, reason: "token-expired" });
+    identity.close();
+  }
+});
+
+function fail(): never {
+  throw new Error("a bug");
+}
+
+test("a configuration of a type that there is not starts nothing", (t) => {
+  t.throws(() => startIdentity([{ ...oidcIssuer("https://a.example"), type: "constructor" } as never]), {
+    message: "no type of issuers: constructor",
+  });
+  t.end();
+});
