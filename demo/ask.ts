@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { type IncomingHttpHeaders, request } from "node:http";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { AccessRecord } from "../records/access.ts";
 import type { EchoBackend, Received } from "./backend.ts";
 import { REPOSITORY } from "./places.ts";
 import type { Outcome, Row } from "./rows.ts";
@@ -12,11 +13,8 @@ interface Answer {
   readonly body: string;
 }
 
-/** What a line of HAProxy's access log tells of a request, of all that it holds. */
-interface Logged {
-  readonly reason: string;
-  readonly rule: string;
-}
+/** What of a line of HAProxy's access log is shown. */
+type Logged = Pick<AccessRecord, "reason" | "rule">;
 
 /** Sends one request to HAProxy, the path byte for byte. */
 export function send(

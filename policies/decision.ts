@@ -90,8 +90,11 @@ export interface Decision {
   readonly headers: readonly IdentityHeader[];
   /** What the route's `shadow` would have said. It is logged and never enforced. */
   readonly shadow: { readonly verdict: Verdict; readonly reason: Reason } | undefined;
-  /** Whether this very object is given again to the same principal on the same route: what is made of it may be kept. */
-  readonly recurs?: boolean;
+  /**
+   * Milliseconds since the epoch until which this very object is given again to the same principal on the same route:
+   * so long what is made of it may be kept. Absent or past where it is made anew each time.
+   */
+  readonly until?: number;
 }
 
 /** HTTP status of a reason: 200 when the request goes on. */

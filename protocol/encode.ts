@@ -130,17 +130,6 @@ export class AckWriter {
     this.#at = at;
   }
 
-  /** Bytes of the ACK begun last, so far. */
-  get length(): number {
-    return this.#at - this.#frame;
-  }
-
-  /** A copy of what was written of the ACK begun last, from an offset in it on: to be appended to others. */
-  copy(from: number): Uint8Array {
-    // Buffer's own `slice` copies nothing, and what is taken back is written over.
-    return new Uint8Array(this.#bytes.subarray(this.#frame + from, this.#at));
-  }
-
   /** Ends the ACK and returns its size in bytes, length prefix included. */
   finish(): number {
     const size = this.#at - this.#frame;

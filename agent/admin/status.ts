@@ -11,7 +11,7 @@ import type { LoadState } from "../telemetry/telemetry.ts";
 export type Phase = "starting" | "serving" | "draining";
 
 /** What one process that answers HAProxy tells of itself, as plain data; none of it is secret. */
-export interface JudgeState {
+export interface ResponderState {
   readonly issuers: readonly IssuerStatus[];
   /** Entries and largest number of entries of each cache, by name. */
   readonly caches: Readonly<Record<string, { readonly entries: number; readonly limit: number }>>;
@@ -45,7 +45,7 @@ export interface WorkerState {
 }
 
 /** What the admin listener shows, at the moment it is asked. */
-export interface AdminState extends JudgeState {
+export interface AdminState extends ResponderState {
   /** Countersign's. */
   readonly version: string;
   /** Milliseconds since the epoch. */

@@ -1,11 +1,15 @@
 import { MOST_HEADERS } from "../../haproxy/contract.ts";
 import { headerVariable, VARIABLES, type VariableName } from "../../haproxy/variables.ts";
 import { type Decision, type Reason, statusOf } from "../../policies/decision.ts";
-import { type AckWriter, encodeSetVar } from "../../protocol/encode.ts";
+import type { Match } from "../../policies/policies.ts";
+import type { Principal } from "../../policies/principal.ts";
+import { AckWriter, encodeSetVar, LARGEST_HEAD } from "../../protocol/encode.ts";
 import { encodeValue } from "../../protocol/value.ts";
-import { type Answer, refuse } from "./authorize.ts";
+import type { Answer } from "./authorize.ts";
 import { challengeOf } from "./challenge.ts";
 import type { Channel } from "./channel.ts";
+import type { AuthorizeRequest } from "./request.ts";
+import type { Snapshot } from "./snapshot.ts";
 import { variableValue } from "./variables.ts";
 
 /** The start of every variable's SET-VAR, up to its value. */
@@ -35,82 +39,87 @@ const VERDICTS = {
   login: whole("verdict", { type: "string", value: "login" }),
 };
 
-/** All that follows the id in the ACK of an allow that recurs, as one channel gets it; a challenge names the host. */
-const TAILS = new WeakMap<Decision, { readonly channel: Channel; readonly bytes: Uint8Array }>();
+/** What stands around the id: its SET-VAR up to the value, the value's type and its length. */
+const AROUND_ID = START.id.length + 2;
+
+/** Where actions are encoded. What was taken from it is never written over. */
+const WRITER = new AckWriter();
+
+/** Bytes of an answer's ACK at most, length prefix included. */
+export function ackSize({ idStart, idEnd }: AuthorizeRequest, actions: Uint8Array): number {
+  return LARGEST_HEAD + AROUND_ID + idEnd - idStart + actions.length;
+}
+
+/** Writes an answer's variables into the ACK that was begun. */
+export function writeActions(writer: AckWriter, { request, actions }: Pick<Answer, "request" | "actions">): void {
+  writer.setText(START.id, request.bytes, request.idStart, request.idEnd);
+  writer.append(actions);
+}
 
 /**
- * Writes an answer's variables into the ACK that was begun, the verdict last: HAProxy keeps what it read before a
- * broken byte, so whatever comes before the verdict lets nothing pass.
+ * All that follows the id in the ACK of an allow, the verdict last: HAProxy keeps what it read before a broken byte, so
+ * whatever comes before the verdict lets nothing pass.
  *
- * @returns the answer as written: an allow whose identity cannot travel whole becomes a refusal
+ * @returns a reason where the identity cannot be sent as it is: what is too long is never cut
  */
-export function writeActions(writer: AckWriter, answer: Answer): Answer {
-  const { decision, request } = answer;
-  const tail = decision.recurs === true ? TAILS.get(decision) : undefined;
-  if (tail?.channel === request.channel) {
-    writer.setText(START.id, request.bytes, request.idStart, request.idEnd);
-    writer.append(tail.bytes);
-    return answer;
-  }
-  const reason = untransportable(answer);
-  if (reason !== undefined) return writeActions(writer, refused(answer, reason));
-  writer.setText(START.id, request.bytes, request.idStart, request.idEnd);
-  const start = writer.length;
-  writeRest(writer, answer);
-  const recurs = decision.recurs === true && decision.verdict === "allow";
-  if (recurs) TAILS.set(decision, { channel: request.channel, bytes: writer.copy(start) });
-  return answer;
-}
-
-function writeRest(writer: AckWriter, answer: Answer): void {
-  const { decision, snapshot } = answer;
-  writer.setString(START.reason, decision.reason);
-  writer.setString(START.rule, decision.rule);
-  writer.setString(START.revision, snapshot.revision);
-  writePrincipal(writer, answer);
-  if (decision.verdict === "allow") writeAllowed(writer, answer);
-  else writeRefused(writer, answer);
-  writer.append(VERDICTS[decision.verdict]);
-}
-
-/** A refusal that still knows who was refused: the access log names the subject. */
-function refused(answer: Answer, reason: Reason): Answer {
-  const { request, snapshot, match, principal, decision } = answer;
-  return { ...refuse(request, snapshot, reason, decision.rule, match), principal };
-}
-
-/** Why an allowed request's identity cannot be sent as it is; what is too long is never cut. */
-function untransportable({ decision, request, principal }: Answer): Reason | undefined {
-  if (decision.verdict !== "allow" || principal === undefined) return undefined;
-  for (const name of request.channel.contract.variables) {
-    const value = variableValue(name, principal, decision);
-    if ("reason" in value) return value.reason;
-  }
-  return undefined;
-}
-
-function writePrincipal(writer: AckWriter, { decision, request, principal }: Answer): void {
-  if (principal === undefined) return;
-  for (const name of request.channel.contract.variables) {
-    const value = variableValue(name, principal, decision);
-    if ("value" in value) writer.setString(START[name], value.value);
-  }
-}
-
-function writeAllowed(writer: AckWriter, { decision, request, match, principal }: Answer): void {
-  if (match === undefined) return;
+export function allowActions(
+  decision: Decision,
+  request: AuthorizeRequest,
+  snapshot: Snapshot,
+  match: Match,
+  principal: Principal | undefined,
+): Uint8Array | Reason {
+  begin(decision, snapshot);
+  const untransportable = writePrincipal(decision, request.channel, principal);
+  if (untransportable !== undefined) return untransportable;
   // What was ignored as a credential is not passed on as one: only what has proven somebody, or is not ours to read.
   const read = principal !== undefined || match.route.access === "anyone";
-  if (match.route.forwardCredential && read) writer.append(FORWARD);
+  if (match.route.forwardCredential && read) WRITER.append(FORWARD);
   for (const { name, value } of decision.headers) {
     const start = HEADER_STARTS[(request.channel.headerNumbers.get(name) ?? 0) - 1];
-    if (start !== undefined && value !== undefined) writer.setString(start, value);
+    if (start !== undefined && value !== undefined) WRITER.setString(start, value);
   }
-  writer.setString(START.backend, match.route.backend);
+  WRITER.setString(START.backend, match.route.backend);
+  return end(decision);
 }
 
-function writeRefused(writer: AckWriter, { decision, match, request }: Answer): void {
-  writer.append(STATUS[statusOf(decision.reason)]);
+/** All that follows the id in the ACK of a refusal, the verdict last. */
+export function refusalActions(
+  decision: Decision,
+  request: AuthorizeRequest,
+  snapshot: Snapshot,
+  match: Match | undefined,
+  principal: Principal | undefined,
+): Uint8Array {
+  begin(decision, snapshot);
+  writePrincipal(decision, request.channel, principal);
+  WRITER.append(STATUS[statusOf(decision.reason)]);
   const challenge = challengeOf(decision, match);
-  if (challenge !== undefined && request.fault === undefined) writer.setString(START.challenge, challenge);
+  if (challenge !== undefined && request.fault === undefined) WRITER.setString(START.challenge, challenge);
+  return end(decision);
+}
+
+function begin(decision: Decision, snapshot: Snapshot): void {
+  // Left by one that could not be ended.
+  if (WRITER.size > 0) WRITER.take();
+  WRITER.setString(START.reason, decision.reason);
+  WRITER.setString(START.rule, decision.rule);
+  WRITER.setString(START.revision, snapshot.revision);
+}
+
+function end(decision: Decision): Uint8Array {
+  WRITER.append(VERDICTS[decision.verdict]);
+  return WRITER.take();
+}
+
+/** Writes the variables that the contract names. @returns why one of them cannot be sent, and was left out */
+function writePrincipal(decision: Decision, channel: Channel, principal: Principal | undefined): Reason | undefined {
+  if (principal === undefined) return undefined;
+  let untransportable: Reason | undefined;
+  for (const name of channel.contract.variables) {
+    const value = variableValue(name, principal, decision);
+    if ("value" in value) WRITER.setString(START[name], value.value);
+    else untransportable ??= value.reason;
+  }
+  return untransportable;
 }

@@ -1,22 +1,25 @@
 /**
- * START HERE. One request, from the arguments HAProxy sent to the decision:
+ * START HERE. One request, from the arguments HAProxy sent to the answer it gets:
  *
- *   request view -> match (which route?) -> the one credential -> principal (who?) -> decision (may they?)
+ *   request view -> match (which route?) -> evidence (the one credential) -> identify (who?) -> prove (is it theirs?)
+ *   -> decide (may they?) -> attest (what the backend is told) -> answer
  *
- * server/connection.ts calls this with what request.ts read from a NOTIFY, and server/ack-batch.ts writes the
- * answer with actions.ts.
- * Everything here fails closed: whatever cannot be told, or is thrown, is a deny with a reason.
+ * server/connection.ts calls this with what request.ts read from a NOTIFY, and sends the answer as it is: nothing later
+ * refuses. Everything here fails closed: whatever cannot be told, or is thrown, is a deny with a reason.
  */
 
 import { type Decision, type Reason, refusal } from "../../policies/decision.ts";
 import type { Match } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
 import type { Verification } from "../identity/identity.ts";
-import { credentialOf } from "./credentials.ts";
+import { ackSize, refusalActions } from "./actions.ts";
+import { attest } from "./attest.ts";
+import { type Credential, credentialOf } from "./credentials.ts";
 import type { AuthorizeRequest } from "./request.ts";
 import type { Snapshot } from "./snapshot.ts";
+import type { Asker } from "./waiting.ts";
 
-/** A decision together with what it was about; what actions.ts encodes and telemetry records. */
+/** A verdict that nothing changes any more, with what it was about; telemetry records it. */
 export interface Answer {
   readonly decision: Decision;
   readonly request: AuthorizeRequest;
@@ -25,85 +28,157 @@ export interface Answer {
   readonly match: Match | undefined;
   /** The proven identity; undefined where none was offered, needed or proven. */
   readonly principal: Principal | undefined;
+  /** What the ACK says after the id, encoded. */
+  readonly actions: Uint8Array;
   /** Name of the claim for which a token was refused; no client ever sees it. */
   readonly claim?: string | undefined;
   /** What was thrown, for an `agent-error`: a bug, which telemetry tells and no client ever sees. */
   readonly thrown?: unknown;
 }
 
+/** The rest of the sentence, for a request that had to wait: said when its answer is sent. It never throws. */
+export type Conclusion = () => Answer;
+
 /**
- * Decides one request against one snapshot.
+ * Answers one request by one snapshot.
  *
  * A refusal before the credential, a warm identity or a cached refusal is answered at once; only a first
- * verification gives a promise. The promise never rejects and this function never throws.
+ * verification gives a promise, which is kept at the deadline at the latest. It never rejects, and this never throws.
  *
  * @param now milliseconds since the epoch; the snapshot's caches and policies are judged at this instant
  */
-export function authorize(request: AuthorizeRequest, snapshot: Snapshot, now: number): Answer | Promise<Answer> {
+export function authorize(
+  request: AuthorizeRequest,
+  snapshot: Snapshot,
+  now: number,
+  asker: Asker,
+): Answer | Promise<Conclusion> {
   try {
-    return decide(request, snapshot, now);
+    return answerTo(request, snapshot, now, asker);
   } catch (thrown) {
-    return { ...refuse(request, snapshot, "agent-error"), thrown };
+    return failed(request, snapshot, undefined, thrown);
   }
 }
 
-function decide(request: AuthorizeRequest, snapshot: Snapshot, now: number): Answer | Promise<Answer> {
-  if (request.fault !== undefined) return refuse(request, snapshot, request.fault);
+function answerTo(
+  request: AuthorizeRequest,
+  snapshot: Snapshot,
+  now: number,
+  asker: Asker,
+): Answer | Promise<Conclusion> {
+  if (request.fault !== undefined) return refuse(request, snapshot, asker, request.fault);
   const match = snapshot.policies.match(request.host, request.method, request.path, request.headers);
-  if ("reason" in match) return refuse(request, snapshot, match.reason, match.rule);
+  if ("reason" in match) return refuse(request, snapshot, asker, match.reason, { rule: match.rule });
   const { route } = match;
-  if (!request.channel.serves(route)) return refuse(request, snapshot, "haproxy-config-outdated", route.rule, match);
-  if (route.access === "anyone" || match.preflight) return judge(request, snapshot, match, undefined, now);
+  if (!request.channel.serves(route)) return refuse(request, snapshot, asker, "haproxy-config-outdated", { match });
 
-  const credential = credentialOf(request, route.needs.credentials, snapshot.config.limits.token);
-  if (credential.kind === "none") return judge(request, snapshot, match, undefined, now);
-  if (credential.kind === "invalid") return refuse(request, snapshot, credential.reason, route.rule, match);
+  const evidence = evidenceOf(request, snapshot, match);
+  if (evidence.kind === "none") return decide(request, snapshot, match, undefined, now, asker);
+  if (evidence.kind === "invalid") return refuse(request, snapshot, asker, evidence.reason, { match });
 
-  const verification = snapshot.identity.verify(credential, now, request);
-  if (!(verification instanceof Promise)) return identified(request, snapshot, match, verification, now);
+  request.wanted = asker.admits;
+  const identified = snapshot.identity.verify(evidence, now, request);
+  if (!(identified instanceof Promise)) return conclude(request, snapshot, match, identified, now, asker);
   request.detach();
-  return verification
-    .then((verified) => identified(request, snapshot, match, verified, now))
-    .catch((thrown) => ({ ...refuse(request, snapshot, "agent-error", route.rule, match), thrown }));
+  return asker.waiting.wait(identified, request, snapshot.config.deadline, asker).then(
+    (finding) => () => concludeSafely(request, snapshot, match, finding, now, asker),
+    (thrown: unknown) => () => failed(request, snapshot, match, thrown),
+  );
 }
 
-/** An invalid credential never falls through to being anonymous, on an `optional` route neither. */
-function identified(
+const UNREAD: Credential = { kind: "none" };
+
+/** The one credential; where the route asks nobody who they are, none is read. */
+function evidenceOf(request: AuthorizeRequest, snapshot: Snapshot, match: Match): Credential {
+  if (match.route.access === "anyone" || match.preflight) return UNREAD;
+  return credentialOf(request, match.route.needs.credentials, snapshot.config.limits.token);
+}
+
+function concludeSafely(...parts: Parameters<typeof conclude>): Answer {
+  try {
+    return conclude(...parts);
+  } catch (thrown) {
+    const [request, snapshot, match] = parts;
+    return failed(request, snapshot, match, thrown);
+  }
+}
+
+/** From what identifying came to on. An invalid credential never falls through to being anonymous. */
+function conclude(
   request: AuthorizeRequest,
   snapshot: Snapshot,
   match: Match,
-  verification: Verification,
+  identified: Verification,
   now: number,
+  asker: Asker,
 ): Answer {
-  if (verification.principal === undefined) {
-    const { reason, claim } = verification;
-    return { ...refuse(request, snapshot, reason, match.route.rule, match), claim };
+  if (identified.principal === undefined) {
+    const { reason, claim } = identified;
+    return refuse(request, snapshot, asker, reason, { match, claim });
   }
-  // Nothing here checks a proof of possession.
-  if (verification.confirmation !== undefined)
-    return refuse(request, snapshot, "proof-missing", match.route.rule, match);
-  return judge(request, snapshot, match, verification.principal, now);
+  const unproven = prove(identified);
+  if (unproven !== undefined) return refuse(request, snapshot, asker, unproven, { match });
+  return decide(request, snapshot, match, identified.principal, now, asker);
 }
 
-function judge(
+/** Why a credential that is bound to a key is not proven to be its sender's (RFC 7800): no proof can be checked yet. */
+function prove({ confirmation }: Extract<Verification, { readonly principal: Principal }>): Reason | undefined {
+  return confirmation === undefined ? undefined : "proof-missing";
+}
+
+function decide(
   request: AuthorizeRequest,
   snapshot: Snapshot,
   match: Match,
   principal: Principal | undefined,
   now: number,
+  asker: Asker,
 ): Answer {
   const decision = snapshot.policies.decide(match, principal, request.judged(match.host, now));
-  return { decision, request, snapshot, match, principal };
+  const actions = attest(decision, request, snapshot, match, principal);
+  // Who was refused is still known: the access log names the subject.
+  if (typeof actions === "string") return refuse(request, snapshot, asker, actions, { match, principal });
+  return fitting({ decision, request, snapshot, match, principal, actions }, asker);
 }
 
-/** A deny that the policies need not be asked for. */
-export function refuse(
+/** What is known of a request that the policies need not be asked about. */
+interface Known {
+  readonly match?: Match | undefined;
+  /** Where there is no match. */
+  readonly rule?: string;
+  readonly principal?: Principal | undefined;
+  readonly claim?: string | undefined;
+}
+
+function refuse(
   request: AuthorizeRequest,
   snapshot: Snapshot,
+  asker: Asker,
   reason: Reason,
-  rule = "",
-  match?: Match,
+  known: Known = NOTHING,
 ): Answer {
-  const decision = refusal(reason, rule);
-  return { decision, request, snapshot, match, principal: undefined };
+  return fitting(refused(request, snapshot, reason, known), asker);
+}
+
+const NOTHING: Known = {};
+
+function refused(request: AuthorizeRequest, snapshot: Snapshot, reason: Reason, known: Known): Answer {
+  const { match, principal, claim } = known;
+  const decision = refusal(reason, match?.route.rule ?? known.rule ?? "");
+  const actions = refusalActions(decision, request, snapshot, match, principal);
+  return { decision, request, snapshot, match, principal, actions, claim };
+}
+
+/** Whatever else may be broken, this can be said. */
+function failed(request: AuthorizeRequest, snapshot: Snapshot, match: Match | undefined, thrown: unknown): Answer {
+  return { ...refused(request, snapshot, "agent-error", { match }), thrown };
+}
+
+/** An answer that HAProxy would not read becomes a refusal; a refusal that is still too long is sent without its words. */
+function fitting(answer: Answer, asker: Asker): Answer {
+  const size = ackSize(answer.request, answer.actions);
+  if (size < asker.left) return answer;
+  const { request, snapshot, match, decision } = answer;
+  if (size >= asker.limit) return refused(request, snapshot, "header-too-long", { match });
+  return decision.verdict === "allow" ? refused(request, snapshot, "overloaded", { match }) : answer;
 }

@@ -237,8 +237,7 @@ function readQuery(request: AuthorizeRequest, cursor: NotifyCursor): void {
 /** @param at where its positions stand among all */
 function credentialReader(at: number): ReadArgument {
   return (request, { bytes, valueStart, valueEnd }) => {
-    const type = bytes[valueStart];
-    if (type !== VALUE_TYPE.string && type !== VALUE_TYPE.binary) return;
+    if (bytes[valueStart] !== VALUE_TYPE.string) return;
     const positions = request.positions.slice();
     positions[at] = contentStart(bytes, valueStart);
     positions[at + 1] = valueEnd;

@@ -41,7 +41,7 @@ export interface Identity {
    *
    * @param offered in a header's bytes, which are read before this returns; or a text
    * @param now milliseconds since the epoch
-   * @param waiter who waits for it; default: somebody who never leaves
+   * @param waiter who waits for it; default: somebody who never leaves. Where nobody wants it nothing is begun
    */
   verify(offered: Offered, now: number, waiter?: Waiter): Verification | Promise<Verification>;
   /** Settles when every issuer is ready, and after the most that one may take at the latest. */
@@ -143,6 +143,7 @@ class Issuers implements Identity {
       return refusal;
     }
     this.#events.cache("miss");
+    if (!waiter.wanted()) return refused("overloaded");
     return this.#inFlight.join(kind, digest, waiter) ?? this.#begin(offered, kind, digest, now, waiter);
   }
 

@@ -9,7 +9,7 @@ const SLOTS = 8192;
 
 /** Who asked for a verification. */
 export interface Waiter {
-  /** Whether it can still be answered. */
+  /** Whether it can still be answered; before anything is begun for it, whether it may wait. */
   readonly wanted: () => boolean;
 }
 

@@ -1,5 +1,5 @@
 import type { Fault } from "../../policies/fault.ts";
-import type { Loaded as LoadReport, ReloadEvents, ServerEvents } from "../telemetry/events.ts";
+import type { LoadReport, ReloadEvents, ServerEvents } from "../telemetry/events.ts";
 import type { ServiceManager } from "../telemetry/service-manager.ts";
 import type { CheckedSet, Failed } from "./load.ts";
 import { takenAway } from "./silence.ts";

@@ -1,6 +1,6 @@
 import { addressText } from "../net/address.ts";
 import { allAddresses } from "../net/addresses.ts";
-import type { Loaded as LoadReport } from "../telemetry/events.ts";
+import type { LoadReport } from "../telemetry/events.ts";
 import type { CheckedSet } from "./load.ts";
 
 /** What a load is told as. */

@@ -5,10 +5,10 @@ import { loadBeside } from "../loading/reload.ts";
 import { Reloads } from "../loading/reloads.ts";
 import { reportOf } from "../loading/report.ts";
 import { allOf } from "../net/listen.ts";
-import type { Loaded as LoadReport } from "../telemetry/events.ts";
+import type { LoadReport } from "../telemetry/events.ts";
 import { ServiceManager } from "../telemetry/service-manager.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
-import { Judge } from "./judge.ts";
+import { Responder } from "./responder.ts";
 import { VERSION } from "./version.ts";
 
 /** Milliseconds that a draining agent goes on answering at most; Kubernetes kills after 30 s by default. */
@@ -39,7 +39,7 @@ export interface Service {
 export class Agent implements Service {
   readonly #clock: () => number;
   readonly #startedAt: number;
-  readonly #judge: Judge;
+  readonly #responder: Responder;
   readonly #telemetry: Telemetry;
   readonly #admin: AdminListener;
   readonly #reloads: Reloads<Loaded>;
@@ -53,8 +53,8 @@ export class Agent implements Service {
     const { clock } = surroundings;
     this.#clock = clock;
     this.#startedAt = begun;
-    this.#judge = new Judge(loaded, clock);
-    this.#telemetry = this.#judge.telemetry;
+    this.#responder = new Responder(loaded, clock);
+    this.#telemetry = this.#responder.telemetry;
     this.#admin = new AdminListener({ state: () => this.#state(), metrics: () => this.#telemetry.metrics() }, (error) =>
       this.#telemetry.unexpected("answering the admin listener", error),
     );
@@ -68,7 +68,7 @@ export class Agent implements Service {
       manager: this.#manager,
       clock,
     });
-    const { loadedAt } = this.#judge.snapshot;
+    const { loadedAt } = this.#responder.snapshot;
     this.#report = reportOf(loaded, { loadedAt, durationMs: clock() - begun });
   }
 
@@ -78,7 +78,7 @@ export class Agent implements Service {
     if (this.#phase !== "starting") return;
     this.#telemetry.started(this.#report);
     await this.#reloads.start(read, this.#report.loadedAt - this.#report.durationMs);
-    await this.#judge.ready();
+    await this.#responder.ready();
     if (this.#phase !== "starting") return;
     this.#phase = "serving";
     this.#telemetry.ready();
@@ -99,7 +99,7 @@ export class Agent implements Service {
     this.#telemetry.draining(signal);
     void this.#manager.stopping();
     await this.#listening.catch(() => {});
-    await this.#judge.drain(DRAIN_LIMIT);
+    await this.#responder.drain(DRAIN_LIMIT);
     await this.close();
   }
 
@@ -107,23 +107,23 @@ export class Agent implements Service {
     this.#phase = "draining";
     this.#reloads.stop();
     await this.#listening.catch(() => {});
-    await Promise.all([this.#judge.close(), this.#admin.close(), this.#manager.stopping()]);
+    await Promise.all([this.#responder.close(), this.#admin.close(), this.#manager.stopping()]);
     this.#telemetry.stopped(cause);
     await this.#telemetry.close();
   }
 
   crashed(error: unknown): Promise<void> {
-    return this.#judge.crashed(error);
+    return this.#responder.crashed(error);
   }
 
   async #listen(): Promise<void> {
-    const { admin, spop } = this.#judge.snapshot.config.listen;
-    await allOf([this.#admin.listen(admin), this.#judge.listen(spop)]);
+    const { admin, spop } = this.#responder.snapshot.config.listen;
+    await allOf([this.#admin.listen(admin), this.#responder.listen(spop)]);
   }
 
   async #adopt(loaded: Loaded, begun: number): Promise<LoadReport> {
-    const next = await this.#judge.prepare(loaded);
-    this.#judge.swap(next);
+    const next = await this.#responder.prepare(loaded);
+    this.#responder.swap(next);
     return reportOf(loaded, { loadedAt: next.loadedAt, durationMs: this.#clock() - begun });
   }
 
@@ -134,7 +134,7 @@ export class Agent implements Service {
       now: this.#clock(),
       phase: this.#phase,
       load: this.#telemetry.load(),
-      ...this.#judge.state(),
+      ...this.#responder.state(),
       workers: [],
     };
   }

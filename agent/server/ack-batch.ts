@@ -1,15 +1,14 @@
 import { FRAMES_IN_FLIGHT } from "../../haproxy/buffers.ts";
 import { statusOf } from "../../policies/decision.ts";
 import { AckWriter, encodeSetVar, LARGEST_HEAD } from "../../protocol/encode.ts";
-import { FrameDecoder } from "../../protocol/frame-decoder.ts";
 import { encodeValue } from "../../protocol/value.ts";
 import { writeActions } from "../answer/actions.ts";
-import { type Answer, refuse } from "../answer/authorize.ts";
+import type { Answer } from "../answer/authorize.ts";
 import type { Observation } from "../telemetry/events.ts";
 
 /** One answer as it was written, which telemetry looks at: what it does not ask for is not made. */
 export class Answered implements Observation {
-  answer: Answer;
+  readonly answer: Answer;
   /** Offset of its ACK in the writer. */
   readonly start: number;
   /** performance.now() when the NOTIFY was read */
@@ -70,7 +69,7 @@ export class Answered implements Observation {
 export interface Taken {
   readonly bytes: Buffer;
   readonly answered: readonly Answered[];
-  /** How many older ones were left out. */
+  /** How many others were left out: HAProxy has given up on them, or has no room for them. */
   readonly late: number;
 }
 
@@ -90,10 +89,12 @@ const BARE_ACK = LARGEST_HEAD + BARE_DENY.length;
  * many at once, too: HAProxy assigns requests to it before the handshake is done, and sends them all after it.
  */
 export class AckBatch {
+  /** Bytes that an ACK stays below, its length prefix counted. */
+  limit = Number.POSITIVE_INFINITY;
   #buffer = Number.POSITIVE_INFINITY;
-  #limit = Number.POSITIVE_INFINITY;
   readonly #writer = new AckWriter();
   #answered: Answered[] = [];
+  #unanswered = 0;
 
   /**
    * Holds to what this HAProxy takes; whatever was foreseen, it cannot wedge.
@@ -103,74 +104,58 @@ export class AckBatch {
    */
   bound(buffer: number, limit: number): void {
     this.#buffer = buffer;
-    this.#limit = limit;
+    this.limit = limit;
   }
 
   get empty(): boolean {
     return this.#answered.length === 0;
   }
 
+  /** Bytes that the next ACK stays below, so that each of those which may still come can be refused at least. */
+  get left(): number {
+    const others = this.#answered.length;
+    if (others === 0) return this.limit;
+    return Math.min(this.limit, this.#free - Math.max(0, FRAMES_IN_FLIGHT - 1 - others) * BARE_ACK);
+  }
+
   /** Writes one ACK. The ids are the NOTIFY's, as they came. @param started performance.now() when it was read */
   add(bytes: Uint8Array, idsStart: number, idsEnd: number, answer: Answer, started: number, cached: boolean): void {
-    const start = this.#writer.size;
-    const written = this.#write(bytes, idsStart, idsEnd, answer);
-    this.#answered.push(new Answered(written, start, started, cached));
+    const writer = this.#writer;
+    const start = writer.size;
+    const { left } = this;
+    writer.begin(bytes, idsStart, idsEnd);
+    writeActions(writer, answer);
+    if (writer.finish() >= left && !this.#shortened(bytes, idsStart, idsEnd)) return;
+    this.#answered.push(new Answered(answer, start, started, cached));
   }
 
   /** What goes to the socket now. */
   take(): Taken {
-    const late = Math.max(0, this.#answered.length - FRAMES_IN_FLIGHT);
-    const answered = late === 0 ? this.#answered : this.#answered.slice(late);
+    const old = Math.max(0, this.#answered.length - FRAMES_IN_FLIGHT);
+    const answered = old === 0 ? this.#answered : this.#answered.slice(old);
+    const late = old + this.#unanswered;
     this.#answered = [];
-    const bytes = this.#writer.take(answered[0]?.start);
-    if (bytes.length < this.#buffer) return { bytes, answered, late };
-    return { ...this.#refuseOldest(bytes, answered), late };
+    this.#unanswered = 0;
+    return { bytes: this.#writer.take(answered[0]?.start), answered, late };
   }
 
-  /** Shortens the oldest answers to bare refusals, until all of them fit into the buffer. */
-  #refuseOldest(bytes: Buffer, answered: readonly Answered[]): Omit<Taken, "late"> {
-    const starts = answered.map(({ start }) => start - (answered[0]?.start ?? 0));
-    const fits = (start: number, older: number) => bytes.length - start + older * BARE_ACK < this.#buffer;
-    const found = starts.findIndex(fits);
-    const refused = found < 0 ? answered.length : found;
-    const split = starts[refused] ?? bytes.length;
-    new FrameDecoder(bytes.length).push(bytes.subarray(0, split), (frame) => {
-      this.#writeBareDeny(frame.bytes, frame.idsStart, frame.payloadStart);
-    });
-    for (const one of answered.slice(0, refused)) {
-      one.answer = refuse(one.answer.request, one.answer.snapshot, "overloaded");
-    }
-    return { bytes: Buffer.concat([this.#writer.take(), bytes.subarray(split)]), answered };
+  /** Bytes of the buffer that those which leave with the next ACK do not take. */
+  get #free(): number {
+    const first = this.#answered[Math.max(0, this.#answered.length - FRAMES_IN_FLIGHT + 1)];
+    return first === undefined ? this.#buffer : this.#buffer - this.#writer.size + first.start;
   }
 
-  /** An answer that HAProxy would not read, or that cannot be written, becomes a refusal. */
-  #write(bytes: Uint8Array, idsStart: number, idsEnd: number, answer: Answer): Answer {
-    const writer = this.#writer;
-    try {
-      writer.begin(bytes, idsStart, idsEnd);
-      const written = writeActions(writer, answer);
-      if (writer.finish() < this.#limit) return written;
-      return this.#rewrite(bytes, idsStart, idsEnd, refuse(answer.request, answer.snapshot, "header-too-long"));
-    } catch (thrown) {
-      const refused = { ...refuse(answer.request, answer.snapshot, "agent-error"), thrown };
-      return this.#rewrite(bytes, idsStart, idsEnd, refused);
-    }
-  }
-
-  #rewrite(bytes: Uint8Array, idsStart: number, idsEnd: number, answer: Answer): Answer {
+  /** Only a refusal is ever too long (authorize.ts): it is said in the fewest bytes. @returns whether these fit */
+  #shortened(bytes: Uint8Array, idsStart: number, idsEnd: number): boolean {
     const writer = this.#writer;
     writer.abandon();
+    if (this.#free <= BARE_ACK) {
+      this.#unanswered++;
+      return false;
+    }
     writer.begin(bytes, idsStart, idsEnd);
-    const written = writeActions(writer, answer);
-    if (writer.finish() < this.#limit) return written;
-    writer.abandon();
-    this.#writeBareDeny(bytes, idsStart, idsEnd);
-    return answer;
-  }
-
-  #writeBareDeny(bytes: Uint8Array, idsStart: number, idsEnd: number): void {
-    this.#writer.begin(bytes, idsStart, idsEnd);
-    this.#writer.append(BARE_DENY);
-    this.#writer.finish();
+    writer.append(BARE_DENY);
+    writer.finish();
+    return true;
   }
 }

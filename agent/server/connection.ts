@@ -6,10 +6,11 @@ import { SPOP_ERRORS, SpopError } from "../../protocol/errors.ts";
 import { type Frame, FrameDecoder } from "../../protocol/frame-decoder.ts";
 import { encodeAgentHello, encodeDisconnect, type Hello, readDisconnect, readHello } from "../../protocol/handshake.ts";
 import { FRAME_TYPE, LENGTH_PREFIX, STATUS } from "../../protocol/spop.ts";
-import { type Answer, authorize, refuse } from "../answer/authorize.ts";
+import { type Answer, authorize, type Conclusion } from "../answer/authorize.ts";
 import type { Channel } from "../answer/channel.ts";
-import { type AuthorizeRequest, RequestReader } from "../answer/request.ts";
+import { RequestReader } from "../answer/request.ts";
 import type { Snapshot } from "../answer/snapshot.ts";
+import type { Asker, Waiting } from "../answer/waiting.ts";
 import type { ServerEvents } from "../telemetry/events.ts";
 import { AckBatch, type Answered } from "./ack-batch.ts";
 import type { Engine, Engines } from "./engines.ts";
@@ -29,8 +30,7 @@ const CLOSE_TIMEOUT = 1_000;
 export interface Shared {
   snapshot: Snapshot;
   draining: boolean;
-  /** Requests that wait for a verification, over all connections. */
-  inFlight: number;
+  readonly waiting: Waiting;
   /** Requests that were answered. */
   requests: number;
   readonly patience: Patience;
@@ -51,7 +51,7 @@ export interface Obstacle {
 }
 
 /** One connection from HAProxy: HELLO, then a verdict for every NOTIFY, in time, until either side leaves. */
-export class Connection implements Holder {
+export class Connection implements Holder, Asker {
   readonly #socket: Socket;
   readonly #shared: Shared;
   readonly #ended: (connection: Connection) => void;
@@ -60,6 +60,8 @@ export class Connection implements Holder {
   readonly #batch = new AckBatch();
   readonly #onFrame = (frame: Frame) => this.#frame(frame);
   readonly #flushNow = () => this.#flush();
+  readonly admits = () => this.waiting.count < this.#shared.snapshot.config.limits.inFlight;
+  readonly waiting: Waiting;
   /** performance.now() of the last read, and the clock then: once a read, not once a frame. */
   #readAt = 0;
   #now = 0;
@@ -78,6 +80,7 @@ export class Connection implements Holder {
   constructor(socket: Socket, shared: Shared, ended: (connection: Connection) => void) {
     this.#socket = socket;
     this.#shared = shared;
+    this.waiting = shared.waiting;
     this.#ended = ended;
     shared.events.connected();
     socket.setNoDelay(true);
@@ -107,6 +110,18 @@ export class Connection implements Holder {
   /** Whether HAProxy has said HELLO. */
   get greeted(): boolean {
     return this.#offered !== undefined;
+  }
+
+  get gone(): boolean {
+    return this.#closing;
+  }
+
+  get limit(): number {
+    return this.#batch.limit;
+  }
+
+  get left(): number {
+    return this.#batch.left;
   }
 
   giveUp(why: Parameters<Holder["giveUp"]>[0]): void {
@@ -212,8 +227,8 @@ export class Connection implements Holder {
     const { snapshot } = this.#shared;
     const request = this.#reader.read(frame);
     if (request.channel !== this.#channel) this.#learn(request.channel);
-    const answer = authorize(request, snapshot, this.#now);
-    if (answer instanceof Promise) this.#await(frame, answer, request, snapshot);
+    const answer = authorize(request, snapshot, this.#now, this);
+    if (answer instanceof Promise) this.#await(frame, answer, snapshot.config.deadline);
     else this.#answer(frame.bytes, frame.idsStart, frame.payloadStart, answer, this.#readAt, true);
   }
 
@@ -223,33 +238,15 @@ export class Connection implements Holder {
     if (this.#engine?.learn(channel.contract)) this.#shared.grown();
   }
 
-  /**
-   * A first verification: it may take its time, its request may not. The work goes on and answers the next one, unless
-   * it is in the way of what can still be answered.
-   */
-  #await(frame: Frame, pending: Promise<Answer>, request: AuthorizeRequest, snapshot: Snapshot): void {
-    const shared = this.#shared;
+  /** Concludes where HAProxy still waits for it; the agent itself may have stood still. @param deadline milliseconds */
+  #await(frame: Frame, pending: Promise<Conclusion>, deadline: number): void {
     const started = this.#readAt;
-    const { deadline, limits } = snapshot.config;
     const ids = Buffer.from(frame.bytes.subarray(frame.idsStart, frame.payloadStart));
-    let settled = shared.inFlight >= limits.inFlight;
-    request.wanted = () => !settled && !this.#closing;
-    if (settled) {
-      this.#answer(ids, 0, ids.length, refuse(request, snapshot, "overloaded"), started, false);
-      return;
-    }
-    shared.inFlight++;
-    const settle = (answer: Answer) => {
-      if (settled) return;
-      settled = true;
-      clearTimeout(timer);
-      shared.inFlight--;
+    void pending.then((conclude) => {
       if (this.#closing) return;
-      if (performance.now() - started > deadline + PROCESSING_MARGIN) shared.events.dropped(1);
-      else this.#answer(ids, 0, ids.length, answer, started, false);
-    };
-    const timer = setTimeout(() => settle(refuse(request, snapshot, "deadline-exceeded")), deadline);
-    void pending.then(settle);
+      if (performance.now() - started > deadline + PROCESSING_MARGIN) this.#shared.events.dropped(1);
+      else this.#answer(ids, 0, ids.length, conclude(), started, false);
+    });
   }
 
   /**

@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { buffersFor } from "../../haproxy/buffers.ts";
 import { LENGTH_PREFIX, STATUS } from "../../protocol/spop.ts";
 import type { Snapshot } from "../answer/snapshot.ts";
+import { Waiting } from "../answer/waiting.ts";
 import type { Address } from "../net/address.ts";
 import { allOf, listen } from "../net/listen.ts";
 import type { ServerEvents } from "../telemetry/events.ts";
@@ -38,8 +39,8 @@ export class SpopServer {
     this.#shared = {
       snapshot,
       draining: false,
-      inFlight: 0,
       requests: 0,
+      waiting: new Waiting(),
       patience,
       halfSent: new HalfSent(patience),
       engines: new Engines(),
@@ -67,7 +68,7 @@ export class SpopServer {
 
   /** Requests that wait for a verification. */
   get inFlight(): number {
-    return this.#shared.inFlight;
+    return this.#shared.waiting.count;
   }
 
   /** Where the server can be reached: the ports that were asked for as 0 among them. */

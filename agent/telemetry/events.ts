@@ -24,12 +24,16 @@ export interface Observation {
   readonly cached: boolean;
 }
 
-/** What the SPOP server tells. None of these throws or blocks; `decided` is on the way of every request. */
-export interface ServerEvents {
-  connected(): void;
-  disconnected(): void;
+/** Whoever is told of every decision: the log, the metrics. It neither throws nor blocks, nor keeps the observation. */
+export interface DecisionSink {
   /** Called after the ACK was handed to the socket. */
   decided(observation: Observation): void;
+}
+
+/** What the SPOP server tells. None of these throws or blocks; `decided` is on the way of every request. */
+export interface ServerEvents extends DecisionSink {
+  connected(): void;
+  disconnected(): void;
   /** @param code of a SpopError; one that is not in its list counts as `other` */
   protocolError(code: string): void;
   /** @param count NOTIFYs left unanswered because HAProxy has already given up on them */
@@ -43,7 +47,7 @@ export interface ServerEvents {
 }
 
 /** What the load of a snapshot tells, at the start as after a change. */
-export interface Loaded {
+export interface LoadReport {
   readonly revision: string;
   /** Milliseconds since the epoch. */
   readonly loadedAt: number;
@@ -62,13 +66,13 @@ export interface Loaded {
 }
 
 export interface ReloadEvents {
-  reloaded(loaded: Loaded): void;
+  reloaded(loaded: LoadReport): void;
   /** The old snapshot stays in force. */
   reloadFailed(faults: readonly Fault[]): void;
 }
 
 export interface LifecycleEvents {
-  started(loaded: Loaded): void;
+  started(loaded: LoadReport): void;
   ready(): void;
   /** systemd, or what has set NOTIFY_SOCKET, does not get what it waits for. */
   untold(error: unknown): void;

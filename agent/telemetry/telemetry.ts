@@ -1,8 +1,16 @@
 import { type Logger, pino } from "pino";
 import { type Fault, faultText } from "../../policies/fault.ts";
 import type { IdentityEvents } from "../identity/issuer/events.ts";
-import { DecisionLines } from "./decision-log.ts";
-import type { LifecycleEvents, Loaded, LogOptions, Observation, ReloadEvents, ServerEvents } from "./events.ts";
+import { DecisionLog } from "./decision-log.ts";
+import type {
+  DecisionSink,
+  LifecycleEvents,
+  LoadReport,
+  LogOptions,
+  Observation,
+  ReloadEvents,
+  ServerEvents,
+} from "./events.ts";
 import { type Gauges, Metrics, type MetricValues } from "./metrics/metrics.ts";
 import { plainText } from "./safe-text.ts";
 import { LineSink } from "./sink.ts";
@@ -27,7 +35,7 @@ export interface TelemetryOptions {
 
 /** What is known of the loads of configuration and policies, for /ready and /status. */
 export interface LoadState {
-  readonly current: Loaded | undefined;
+  readonly current: LoadReport | undefined;
   /** The last load, where it failed. */
   readonly failure: { readonly at: number; readonly faults: readonly Fault[] } | undefined;
 }
@@ -46,31 +54,29 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   readonly #clock: () => number;
   readonly #sink: LineSink;
   readonly #log: Logger;
-  readonly #lines = new DecisionLines();
+  readonly #decisions: DecisionLog;
+  readonly #sinks: readonly DecisionSink[];
   readonly #metrics: Metrics;
   readonly #throttle = new Throttle(QUIET);
   readonly #destination: LogOptions["destination"];
-  #decisions: LogOptions["decisions"];
   #listen: readonly string[] = [];
   #load: LoadState = { current: undefined, failure: undefined };
 
   constructor(options: TelemetryOptions) {
     const { log, clock } = options;
     this.#clock = clock;
-    this.#decisions = log.decisions;
     this.#destination = log.destination;
     this.#sink = new LineSink(options.fd ?? (log.destination === "stdout" ? 1 : 2), clock, (n) => this.#recovered(n));
     this.#log = createLog(log.level, this.#sink, clock, options.worker);
     const { version, errorCodes, gauges } = options;
     this.#metrics = new Metrics({ version, errorCodes, gauges, clock, linesDropped: () => this.#sink.dropped });
     if (options.process) this.#metrics.addProcess();
+    this.#decisions = new DecisionLog(log.decisions, this.#sink, clock);
+    this.#sinks = [this.#metrics.decisions, this.#decisions];
   }
 
   decided(observation: Observation): void {
-    this.#metrics.decisions.decided(observation);
-    if (this.#decisions === "all" || observation.decision.verdict !== "allow") {
-      this.#sink.add(this.#lines.line(observation, this.#clock()));
-    }
+    for (const sink of this.#sinks) sink.decided(observation);
   }
 
   connected(): void {
@@ -144,7 +150,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#log.warn({ issuer, keys: texts, count: keys.length, ...also(held) }, message);
   }
 
-  started(loaded: Loaded): void {
+  started(loaded: LoadReport): void {
     this.#loaded(loaded);
     this.#listen = loaded.listen;
     const { version: node, pid } = process;
@@ -155,7 +161,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#log.info("ready: listening, and every issuer was asked for its keys");
   }
 
-  reloaded(loaded: Loaded): void {
+  reloaded(loaded: LoadReport): void {
     this.#loaded(loaded);
     this.#log.info(loadedFields(loaded), "reloaded: new requests are judged by this revision");
     if (loaded.log.destination !== this.#destination) {
@@ -167,9 +173,9 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   }
 
   /** What a load changes beside the judging. Of several workers only the primary tells of the load itself. */
-  configured({ log, issuers }: Pick<Loaded, "log" | "issuers">): void {
+  configured({ log, issuers }: Pick<LoadReport, "log" | "issuers">): void {
     this.#metrics.identity.configured(issuers);
-    this.#decisions = log.decisions;
+    this.#decisions.decisions = log.decisions;
     this.#log.level = log.level;
   }
 
@@ -258,7 +264,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     return this.#sink.close();
   }
 
-  #loaded(loaded: Loaded): void {
+  #loaded(loaded: LoadReport): void {
     this.#load = { current: loaded, failure: undefined };
     this.#metrics.loads.loaded(loaded);
     this.configured(loaded);
@@ -285,7 +291,14 @@ function createLog(level: LogOptions["level"], sink: LineSink, clock: () => numb
   return pino(options, sink);
 }
 
-function loadedFields({ revision, services, routes, issuers, warnings, durationMs }: Loaded): Record<string, unknown> {
+function loadedFields({
+  revision,
+  services,
+  routes,
+  issuers,
+  warnings,
+  durationMs,
+}: LoadReport): Record<string, unknown> {
   const fields = { revision, services, routes, issuers: issuers.length, duration_ms: Math.round(durationMs) };
   return warnings.length === 0 ? fields : { ...fields, warnings: texts(warnings) };
 }

@@ -108,7 +108,7 @@ export class CompiledPolicies implements Policies {
     if (known !== undefined && !match.preflight) return known;
     const decided = this.#judge(rule, subject, match, request);
     if (!rule.constant || match.preflight || subject.decisions === undefined) return decided;
-    const recurring = { ...decided, recurs: true };
+    const recurring = { ...decided, until: Math.min(subject.held.until, principal.expiresAt) };
     return this.subjects.remember(subject, rule, recurring) ? recurring : decided;
   }
 
@@ -195,6 +195,6 @@ function decision(
     scopes: reason === "scope-missing" ? rule.test.scopes : NOBODY,
     headers,
     shadow,
-    recurs: false,
+    until: 0,
   };
 }

@@ -121,7 +121,7 @@ test("it is read from a NOTIFY, and a HAProxy that does not send it is outdated"
   t.match(await ask("orders", { ...none, ticket: "Ticket robot" }), { verdict: "allow", subject: "robot" });
   t.match(await ask("orders", { ...none, badge: "porter" }), { verdict: "allow", subject: "porter" });
   const binary = { type: "binary", value: Buffer.from("porter") } as const;
-  t.match(await ask("orders", { ...none, badge: binary }), { verdict: "allow", subject: "porter" });
+  t.match(await ask("orders", { ...none, badge: binary }), { verdict: "deny", reason: "credential-missing" });
   const outdated = { verdict: "deny", reason: "haproxy-config-outdated" };
   t.match(await ask("orders", { ticket: "Ticket robot" }), outdated);
   t.match(await ask("orders", { authorization: "Bearer alice" }), outdated);

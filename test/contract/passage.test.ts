@@ -7,6 +7,8 @@ import { MOST_HEADERS } from "../../haproxy/contract.ts";
 import type { RenderInput } from "../../haproxy/input.ts";
 import { encodeFrame } from "../../protocol/encode.ts";
 import { FRAME_TYPE } from "../../protocol/spop.ts";
+import { ACCESS_FIELDS } from "../../records/access.ts";
+import type { Field } from "../../records/field.ts";
 import { startBackend } from "../support/backend.ts";
 import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
 import { freePort, type HaproxyBinary, haproxies, startHaproxy } from "../support/haproxy.ts";
@@ -236,7 +238,14 @@ for (const binary of haproxies()) {
     const lines = () => log.filter((line) => line.startsWith("{") && !line.includes("v1"));
     while (lines().length < 8) await new Promise((done) => setTimeout(done, 20));
     const entries = lines().map((line) => JSON.parse(line));
-    for (const entry of entries) t.strictSame(Object.keys(entry), LOG_FIELDS);
+    const types: Readonly<Record<string, Field>> = ACCESS_FIELDS;
+    for (const entry of entries) {
+      t.strictSame(Object.keys(entry), LOG_FIELDS);
+      const odd = Object.keys(entry).filter(
+        (name) => (typeof entry[name] === "number") !== (types[name]?.type === "number"),
+      );
+      t.strictSame(odd, [], "each is of the type that readers are told");
+    }
     t.notOk(log.some((line) => line.includes("s3cret")));
     t.strictSame(
       entries.slice(0, 5).map(({ path }) => path),

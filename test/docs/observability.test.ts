@@ -2,8 +2,11 @@ import { readFileSync } from "node:fs";
 import { test } from "tap";
 import { type AdminState, readiness, statusReport } from "../../agent/admin/status.ts";
 import { createTelemetry } from "../../agent/telemetry/telemetry.ts";
-import { LOG_FIELDS } from "../../haproxy/access-log.ts";
+import { logFormat } from "../../haproxy/access-log.ts";
 import { REASONS } from "../../policies/decision.ts";
+import { ACCESS_FIELDS } from "../../records/access.ts";
+import { DECISION_FIELDS } from "../../records/decision.ts";
+import type { Field } from "../../records/field.ts";
 import { type Family, parseExposition } from "../support/exposition.ts";
 import { decision, loaded, NOON, observation, recorded } from "../support/telemetry.ts";
 
@@ -64,7 +67,12 @@ test("every metric and reason that an expression names exists", async (t) => {
   for (const reason of reasons) t.ok(Object.hasOwn(REASONS, reason), reason);
 });
 
-test("every field of a decision line is in the docs, in its order, with its bound", async (t) => {
+/** The bound of each field, where it has one. */
+function bounds(fields: Readonly<Record<string, Field>>): (readonly [string, number | undefined])[] {
+  return Object.entries(fields).map(([name, { max }]) => [name, max]);
+}
+
+test("every field of a decision line is in the table of records and in the docs, in its order, with its bound", async (t) => {
   const { telemetry, lines } = recorded(t);
   const long = "x".repeat(5000);
   const shadow = { verdict: "deny", reason: "role-missing" } as const;
@@ -74,17 +82,22 @@ test("every field of a decision line is in the docs, in its order, with its boun
     typeof filled.principal
   >;
   telemetry.decided({ ...filled, principal, claim: long, decision: decision({ rule: long, shadow }) });
-  const [line = {}] = await lines();
-  const documented = table("field", "at most").map(([field, bound]) => [
-    names(field)[0],
-    bound === "" ? undefined : Number(bound),
-  ]);
+  telemetry.decided(observation({ principal: undefined }));
+  const [line = {}, least = {}] = await lines();
+  const written = Object.entries(line).map(([name, value]) => {
+    const cut = String(value).endsWith("…");
+    return [name, cut ? String(value).length : undefined];
+  });
+  const documented = table("field", "at most").map(([field, bound]) => {
+    return [names(field)[0], bound === "" ? undefined : Number(bound)];
+  });
+  t.strictSame(written, bounds(DECISION_FIELDS));
+  t.strictSame(documented, bounds(DECISION_FIELDS));
+  const fields: Readonly<Record<string, Field>> = DECISION_FIELDS;
+  for (const [name, value] of Object.entries(line)) t.equal(typeof value === "number", fields[name]?.type === "number");
   t.strictSame(
-    documented,
-    Object.entries(line).map(([field, value]) => [
-      field,
-      String(value).endsWith("…") ? String(value).length : undefined,
-    ]),
+    Object.keys(least),
+    Object.keys(fields).filter((name) => fields[name]?.optional !== true),
   );
 });
 
@@ -95,15 +108,23 @@ test("the example is a line as it is written", async (t) => {
   t.strictSame(Object.keys(JSON.parse(example)), Object.keys((await lines())[0] ?? {}));
 });
 
-test("what HAProxy's access log and the decision line have in common is named alike in both", async (t) => {
-  const { telemetry, lines } = recorded(t);
-  telemetry.decided(observation());
-  const decided = Object.keys((await lines())[0] ?? {});
-  const sentence = /name alike what both know: ([^.]+)\./.exec(text)?.[1];
+test("the access log is rendered with the fields of the table of records, those that a contract names among them", (t) => {
+  const rendered = (named: Parameters<typeof logFormat>[0]) =>
+    [...logFormat(named).matchAll(/"(\w+)":/g)].map(([, name]) => name);
+  const fields: Readonly<Record<string, Field>> = ACCESS_FIELDS;
+  t.strictSame(rendered(["subject", "issuer", "kind", "client", "actor"]), Object.keys(fields));
   t.strictSame(
-    names(sentence).sort(),
-    LOG_FIELDS.filter((field) => decided.includes(field) && field !== "time").sort(),
+    rendered(["subject"]),
+    Object.keys(fields).filter((name) => fields[name]?.optional !== true),
   );
+  t.end();
+});
+
+test("what HAProxy's access log and the decision line have in common is named alike in both", (t) => {
+  const sentence = /name alike what both know: ([^.]+)\./.exec(text)?.[1];
+  const always = Object.entries<Field>(ACCESS_FIELDS).filter(([, { optional }]) => optional !== true);
+  const common = always.map(([name]) => name).filter((name) => name in DECISION_FIELDS && name !== "time");
+  t.strictSame(names(sentence).sort(), common.sort());
   t.end();
 });
 

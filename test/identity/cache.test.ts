@@ -136,6 +136,21 @@ test("signature checks under way are bounded", async (t) => {
   t.equal(await judge(flood[1024] ?? ""), "signature-invalid", "and overload is not remembered");
 });
 
+test("for who may not wait nothing is begun; what is known is answered all the same", async (t) => {
+  const { identity, time, token, garbage, verify } = await running(t);
+  const [known, bad, fresh] = [await token({ sub: "known" }), await garbage(1), await token({ sub: "fresh" })];
+  await Promise.all([verify(known), verify(bad)]);
+  const turnedAway = { wanted: () => false };
+  const asked = (text: string) => identity.verify(text, time.now, turnedAway);
+  t.match(asked(known), { principal: { subject: "known" } });
+  t.match(asked(bad), { reason: "signature-invalid" });
+  t.same(asked(fresh), { principal: undefined, reason: "overloaded" });
+  const under = identity.verify(fresh, time.now);
+  t.ok(under instanceof Promise, "it was not begun");
+  t.same(asked(fresh), { principal: undefined, reason: "overloaded" }, "nor is one joined that is under way");
+  t.match(await under, { principal: { subject: "fresh" } });
+});
+
 test("a reload keeps the keys and identities of unchanged issuers, and nothing else", async (t) => {
   const [kept, changed] = [await startProvider({}), await startProvider({})];
   const issuers = [oidcIssuer(kept.issuer, { name: "kept" }), oidcIssuer(changed.issuer, { name: "changed" })];

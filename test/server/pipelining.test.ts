@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { join } from "node:path";
 import { test } from "tap";
+import type { Verification } from "../../agent/identity/identity.ts";
 import { largestAck } from "../../agent/server/pipelining.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
 import type { Decision } from "../../policies/decision.ts";
@@ -157,11 +158,11 @@ test("an answer that the negotiated frame cannot hold is a refusal", async (t) =
 });
 
 /** The same policies, which give one decision again and again. */
-function keeping(policies: Policies, recurs: boolean): Policies {
+function keeping(policies: Policies, until: number): Policies {
   let kept: Decision | undefined;
   const decide: Policies["decide"] = (match, principal, request) => {
     if (principal === undefined) return policies.decide(match, principal, request);
-    kept ??= { ...policies.decide(match, principal, request), recurs };
+    kept ??= { ...policies.decide(match, principal, request), until };
     return kept;
   };
   return { ...policies, decide };
@@ -170,7 +171,7 @@ function keeping(policies: Policies, recurs: boolean): Policies {
 test("an answer that one connection cannot carry is what it was on the next, whatever was answered between", async (t) => {
   const value = "x".repeat(1000);
   const policies = policiesOf(2000, value);
-  const { port } = await serverOf(t, keeping(policies, true));
+  const { port } = await serverOf(t, keeping(policies, Number.POSITIVE_INFINITY));
   const narrow = await clientOf(t, port, { maxFrameSize: 600 });
   t.match(valuesOf(await narrow.notify(messageOf())), { verdict: "deny", reason: "header-too-long" });
   for (let i = 0; i < 3; i++) await narrow.notify(messageOf({ authorization: null, id: "i".repeat(64) }));
@@ -239,24 +240,51 @@ test("a burst that takes several reads is answered as one: what came first has t
   await spop.close();
 });
 
-test("a burst on a connection without pipelining never fills the buffer: the oldest get the shortest refusal", async (t) => {
+test("a burst on a connection without pipelining never fills the buffer: the newest are refused", async (t) => {
   // HAProxy 3.2 assigns up to twenty requests to a connection before it knows that it may not pipeline them.
-  const { port, events } = await serverOf(t, policiesOf(2000, "x".repeat(1500)));
-  const spop = await clientOf(t, port, { maxFrameSize: K16 });
-  t.equal(spop.hello.capabilities, "");
+  const finish: (() => void)[] = [];
+  const slow = () => new Promise<Verification>((resolve) => finish.push(() => resolve({ principal: ALICE })));
+  const identity = identityOf({ alice: () => ({ principal: ALICE }), slow });
+  for (const authorization of ["Bearer alice", "Bearer slow"]) {
+    const { port, events } = await serverOf(t, policiesOf(2000, "x".repeat(1500)), identity, { deadline: 60_000 });
+    const spop = await clientOf(t, port, { maxFrameSize: K16 });
+    t.equal(spop.hello.capabilities, "");
+    const sizes = sizesOf(spop);
+    const ids = Array.from({ length: 17 }, (_, i) => ({ streamId: (1n << 32n) + BigInt(i), frameId: 1n }));
+    const answers = Promise.all(ids.map((id) => spop.answerTo(id)));
+    const payload = encodeMessages(messageOf({ authorization }));
+    spop.socket.write(Buffer.concat(ids.map((id) => encodeFrame(FRAME_TYPE.notify, payload, id))));
+    if (authorization === "Bearer slow") {
+      while (finish.length < ids.length) await new Promise(setImmediate);
+      for (const end of finish) end();
+    }
+    const verdicts = (await answers).map((answer) => valuesOf(answer).verdict);
+    const allowed = verdicts.filter((verdict) => verdict === "allow").length;
+    t.strictSame(verdicts, [...Array(allowed).fill("allow"), ...Array(17 - allowed).fill("deny")], "all are answered");
+    t.ok(allowed >= 8, `${allowed} are allowed`);
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    t.ok(total < K16 + 4, `${total} bytes`);
+    t.strictSame(
+      events.observations.map(({ decision }) => decision.reason),
+      [...Array(allowed).fill("allowed"), ...Array(17 - allowed).fill("overloaded")],
+      "and telemetry hears what was sent",
+    );
+  }
+});
+
+test("a burst that has no room for all refusals is answered as far as it goes, and never fills the buffer", async (t) => {
+  const { port, events } = await serverOf(t, policiesOf(2000, "x".repeat(100)));
+  const spop = await clientOf(t, port, { maxFrameSize: 600 });
   const sizes = sizesOf(spop);
-  const ids = Array.from({ length: 17 }, (_, i) => ({ streamId: (1n << 32n) + BigInt(i), frameId: 1n }));
-  const answers = Promise.all(ids.map((id) => spop.answerTo(id)));
-  spop.socket.write(Buffer.concat(ids.map((id) => encodeFrame(FRAME_TYPE.notify, encodeMessages(messageOf()), id))));
-  const verdicts = (await answers).map((answer) => valuesOf(answer).verdict);
-  const allowed = verdicts.filter((verdict) => verdict === "allow").length;
-  t.strictSame(verdicts, [...Array(17 - allowed).fill("deny"), ...Array(allowed).fill("allow")], "all are answered");
-  t.ok(allowed >= 8, `${allowed} are allowed`);
-  const total = sizes.reduce((sum, size) => sum + size, 0);
-  t.ok(total < K16 + 4, `${total} bytes`);
-  t.strictSame(
-    events.observations.map(({ decision }) => decision.reason),
-    [...Array(17 - allowed).fill("overloaded"), ...Array(allowed).fill("allowed")],
-    "and telemetry hears what was sent",
-  );
+  const ids = Array.from({ length: 20 }, (_, i) => ({ streamId: (1n << 32n) + BigInt(i), frameId: 1n }));
+  const answered = ids.map((id) => spop.answerTo(id).then(valuesOf, () => undefined));
+  const payload = encodeMessages(messageOf());
+  spop.socket.write(Buffer.concat(ids.map((id) => encodeFrame(FRAME_TYPE.notify, payload, id))));
+  t.match(await answered[0], { verdict: "allow" });
+  await spop.close();
+  const others = (await Promise.all(answered)).slice(1);
+  t.ok(others.every((answer) => answer === undefined || answer.verdict === "deny"));
+  const acks = sizes.slice(0, events.observations.length);
+  t.ok(acks.reduce((sum, size) => sum + size, 0) < 604, `${sizes}`);
+  t.equal(acks.length + events.unanswered, 20);
 });

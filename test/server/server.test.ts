@@ -22,6 +22,7 @@ import {
   Recorder,
   serverOf,
   snapshotOf,
+  startServer,
   valuesOf,
 } from "../support/agent.ts";
 
@@ -247,12 +248,18 @@ test("a slow verification is refused at the deadline, and others are answered me
   t.strictSame(events.bugs, ["deciding: Error: a bug", "deciding: Error: a bug"], "and telemetry hears of it");
 });
 
+/** A verification that never ends; as the real ones, it is not begun for who may not wait. */
+function endless(begun: (waiter: Waiter) => void = () => {}) {
+  return (waiter?: Waiter): Verification | Promise<Verification> => {
+    if (waiter?.wanted() === false) return { principal: undefined, reason: "overloaded" };
+    if (waiter !== undefined) begun(waiter);
+    return new Promise(() => {});
+  };
+}
+
 test("a verification is told when nobody waits for it any more: answered, overloaded, or HAProxy is gone", async (t) => {
   const waiters: Waiter[] = [];
-  const slow = (waiter?: Waiter) => {
-    if (waiter !== undefined) waiters.push(waiter);
-    return new Promise<Verification>(() => {});
-  };
+  const slow = endless((waiter) => waiters.push(waiter));
   const limits = { token: 8192, connections: 64, inFlight: 3, fetches: 1 };
   const { port, server } = await serverOf(t, policiesOf(), identityOf({ slow }), { deadline: 1_000, limits });
   const wanted = () => waiters.map((waiter) => waiter.wanted());
@@ -263,17 +270,17 @@ test("a verification is told when nobody waits for it any more: answered, overlo
   t.match(valuesOf((await staying?.notify(messageOf({ authorization: "Bearer slow" }))) ?? []), {
     reason: "overloaded",
   });
-  t.strictSame(wanted(), [true, true, true, false], "who is refused at once does not wait");
+  t.strictSame(wanted(), [true, true, true], "nothing is begun for who is refused at once");
   leaving?.socket.resetAndDestroy();
   ending?.socket.end();
   while (server.connections > 1) await new Promise(setImmediate);
-  t.strictSame(wanted().slice(1), [false, false, false], "nor does who is gone");
+  t.strictSame(wanted().slice(1), [false, false], "who is gone does not wait");
   t.match(valuesOf((await asked[0]) ?? []), { reason: "deadline-exceeded" });
-  t.strictSame(wanted(), [false, false, false, false], "nor who has been answered");
+  t.strictSame(wanted(), [false, false, false], "nor who has been answered");
 });
 
 test("requests past the limit in flight are refused at once", async (t) => {
-  const identity = identityOf({ slow: () => new Promise(() => {}) });
+  const identity = identityOf({ alice: () => ({ principal: ALICE }), slow: endless() });
   const { port } = await serverOf(t, policiesOf(), identity, {
     deadline: 60,
     limits: { token: 8192, connections: 64, inFlight: 2, fetches: 1 },
@@ -285,6 +292,76 @@ test("requests past the limit in flight are refused at once", async (t) => {
     "deadline-exceeded",
     "overloaded",
   ]);
+});
+
+test("an answer that cannot be written is a refusal, and leaves nothing in the one after it", async (t) => {
+  const policies = policiesOf();
+  const broken = { name: "x-auth-subject", value: 7 as unknown as string };
+  let headers = [broken];
+  const decide: typeof policies.decide = (...asked) => ({ ...policies.decide(...asked), headers });
+  const cold = () => new Promise<Verification>((resolve) => setImmediate(() => resolve({ principal: ALICE })));
+  const identity = identityOf({ alice: () => ({ principal: ALICE }), cold });
+  const { port, events } = await serverOf(t, { ...policies, decide }, identity);
+  const spop = await clientOf(t, port);
+  const refused = ["id", "reason", "rule", "revision", "status", "verdict"];
+  for (const authorization of ["Bearer alice", "Bearer cold"]) {
+    headers = [broken];
+    const answer = valuesOf(await spop.notify(messageOf({ authorization })));
+    t.match(answer, { verdict: "deny", reason: "agent-error", status: 503n });
+    t.strictSame(Object.keys(answer), refused);
+    headers = [];
+    const actions = await spop.notify(messageOf({ authorization }));
+    const names = actions.map(({ name }) => name);
+    t.strictSame(names, ["id", "reason", "rule", "revision", "subject", "backend", "verdict"]);
+  }
+  t.equal(events.bugs.length, 2);
+});
+
+test("a credential that is bound to a key proves nobody while no proof can be checked, warm or not", async (t) => {
+  const bound = { principal: ALICE, confirmation: { jkt: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" } };
+  const cold = () => new Promise<Verification>((resolve) => setImmediate(() => resolve(bound)));
+  const { port, events } = await serverOf(t, policiesOf(), identityOf({ warm: () => bound, cold }));
+  const spop = await clientOf(t, port);
+  for (const authorization of ["Bearer warm", "Bearer cold"]) {
+    const answer = valuesOf(await spop.notify(messageOf({ authorization })));
+    t.match(answer, { verdict: "deny", reason: "proof-missing", status: 401n }, authorization);
+    t.notOk("subject" in answer || "header_1" in answer || "backend" in answer);
+  }
+  await spop.close();
+  t.strictSame(
+    events.observations.map(({ principal }) => principal),
+    [undefined, undefined],
+  );
+});
+
+test("what was made of a decision is told again with it, but never past the instant that it names", async (t) => {
+  const now = { at: 1_000 };
+  let made = 0;
+  const policies = policiesOf();
+  const known = {
+    rule: "orders/read",
+    roles: [],
+    scopes: [],
+    shadow: undefined,
+    verdict: "allow",
+    reason: "allowed",
+  } as const;
+  const decision = {
+    ...known,
+    until: 2_000,
+    get headers() {
+      return [{ name: "x-auth-subject", value: `made ${++made}` }];
+    },
+  };
+  const { server, port } = await startServer(
+    snapshotOf({ ...policies, decide: () => decision }, IDENTITY),
+    () => now.at,
+  );
+  t.teardown(() => server.close());
+  const spop = await clientOf(t, port);
+  const told: unknown[] = [];
+  for (now.at of [1_000, 1_500, 1_999, 2_000, 2_001]) told.push(valuesOf(await spop.notify(messageOf())).header_1);
+  t.strictSame(told, ["made 1", "made 1", "made 1", "made 2", "made 3"]);
 });
 
 test("connections past the limit are turned away with a reason", async (t) => {

@@ -2,7 +2,7 @@ import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Test } from "tap";
-import type { Loaded, LogOptions, Observation } from "../../agent/telemetry/events.ts";
+import type { LoadReport, LogOptions, Observation } from "../../agent/telemetry/events.ts";
 import { createTelemetry, type Telemetry } from "../../agent/telemetry/telemetry.ts";
 import type { Decision } from "../../policies/decision.ts";
 import type { Principal } from "../../policies/principal.ts";
@@ -95,7 +95,7 @@ export function principal(changes: Partial<Principal> = {}): Principal {
   };
 }
 
-export function loaded(changes: Partial<Loaded> = {}): Loaded {
+export function loaded(changes: Partial<LoadReport> = {}): LoadReport {
   return {
     revision: "3f9a1c2d4e5f",
     loadedAt: NOON,

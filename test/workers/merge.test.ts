@@ -1,11 +1,11 @@
 import { test } from "tap";
-import type { JudgeState } from "../../agent/admin/status.ts";
+import type { ResponderState } from "../../agent/admin/status.ts";
 import { mergedState } from "../../agent/processes/workers/merge.ts";
 import { NOON } from "../support/telemetry.ts";
 
 const ISSUER = { name: "okta", issuer: "https://okta.test", failedAt: undefined, error: undefined };
 const UNUSED = [{ kid: "k", why: "it is not a key" }];
-const STATE: JudgeState = {
+const STATE: ResponderState = {
   issuers: [{ ...ISSUER, details: { keys: 2, unused_keys: [] }, identities: 50, succeededAt: NOON }],
   caches: { identities: { entries: 50, limit: 100 } },
   ...{ connections: 3, opened: 5, inFlight: 2, requests: 7 },

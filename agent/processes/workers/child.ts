@@ -1,6 +1,6 @@
-import cluster, { type Worker } from "node:cluster";
+import cluster, { type Worker as ClusterWorker } from "node:cluster";
 import { execArgv } from "node:process";
-import type { Answer, Asked, Order } from "./messages.ts";
+import type { Asked, Order, Reply } from "./messages.ts";
 
 /** A line feed. */
 const END = 10;
@@ -13,8 +13,8 @@ const END = 10;
 export class Child {
   /** How it ended, such as `code 70` or `signal SIGKILL`; settles once its last lines were read. */
   readonly ended: Promise<string>;
-  readonly #worker: Worker;
-  readonly #waiting = new Map<number, PromiseWithResolvers<Answer>>();
+  readonly #worker: ClusterWorker;
+  readonly #waiting = new Map<number, PromiseWithResolvers<Reply>>();
   #asked = 0;
   #over = false;
   #reason: string | undefined;
@@ -31,7 +31,7 @@ export class Child {
     const { process } = this.#worker;
     // A message that cannot be sent any more: `ended` tells.
     this.#worker.on("error", () => {});
-    this.#worker.on("message", (answer: Answer) => this.#answered(answer));
+    this.#worker.on("message", (reply: Reply) => this.#replied(reply));
     process.stdout?.on("data", (chunk: Buffer) => this.#read(chunk, lines));
     this.ended = new Promise((resolve) => {
       const over = (end: string) => {
@@ -57,15 +57,15 @@ export class Child {
   }
 
   /** @throws {Error} with the worker's own words where it could not, or when it ends first */
-  async ask(order: Order): Promise<Answer> {
+  async ask(order: Order): Promise<Reply> {
     if (this.#over) throw new Error("the worker has ended");
     const id = this.#asked++;
-    const waiting = Promise.withResolvers<Answer>();
+    const waiting = Promise.withResolvers<Reply>();
     this.#waiting.set(id, waiting);
     this.#worker.process.send({ id, order } satisfies Asked, () => {});
-    const answer = await waiting.promise;
-    if (answer.fault !== undefined) throw new Error(answer.fault);
-    return answer;
+    const reply = await waiting.promise;
+    if (reply.fault !== undefined) throw new Error(reply.fault);
+    return reply;
   }
 
   /** Ends it at once. @param reason told as its end, where the signal would say nothing */
@@ -74,10 +74,10 @@ export class Child {
     this.#worker.process.kill("SIGKILL");
   }
 
-  #answered(answer: Answer): void {
-    const waiting = this.#waiting.get(answer.id);
-    this.#waiting.delete(answer.id);
-    waiting?.resolve(answer);
+  #replied(reply: Reply): void {
+    const waiting = this.#waiting.get(reply.id);
+    this.#waiting.delete(reply.id);
+    waiting?.resolve(reply);
   }
 
   #read(chunk: Buffer, lines: (lines: Buffer) => void): void {

@@ -1,5 +1,5 @@
 import { AggregatorRegistry, type Registry } from "prom-client";
-import type { JudgeState, WorkerState } from "../../admin/status.ts";
+import type { ResponderState, WorkerState } from "../../admin/status.ts";
 import type { IssuerStatus } from "../../identity/identity.ts";
 import type { Detail } from "../../identity/issuer/issuer.ts";
 import type { MetricValues } from "../../telemetry/metrics/metrics.ts";
@@ -8,8 +8,8 @@ import type { MetricValues } from "../../telemetry/metrics/metrics.ts";
 const OWN = /^(?:process|nodejs|countersign_event_loop)_/;
 
 /** The state of several workers as if they were one; the log is the primary's own, but for lines that workers lost. */
-export function mergedState(states: readonly JudgeState[], log: JudgeState["log"]): JudgeState {
-  const sum = (of: (state: JudgeState) => number) => states.reduce((total, state) => total + of(state), 0);
+export function mergedState(states: readonly ResponderState[], log: ResponderState["log"]): ResponderState {
+  const sum = (of: (state: ResponderState) => number) => states.reduce((total, state) => total + of(state), 0);
   return {
     issuers: mergedIssuers(states.flatMap(({ issuers }) => issuers)),
     caches: mergedCaches(states),
@@ -52,7 +52,7 @@ function worseDetail(a: Detail | undefined, b: Detail): Detail {
   return b;
 }
 
-function mergedCaches(states: readonly JudgeState[]): JudgeState["caches"] {
+function mergedCaches(states: readonly ResponderState[]): ResponderState["caches"] {
   const merged: Record<string, { readonly entries: number; readonly limit: number }> = {};
   for (const { caches } of states) {
     for (const [name, { entries, limit }] of Object.entries(caches)) {

@@ -1,4 +1,4 @@
-import type { JudgeState } from "../../admin/status.ts";
+import type { ResponderState } from "../../admin/status.ts";
 import type { CheckedSet } from "../../loading/load.ts";
 import type { Address } from "../../net/address.ts";
 import type { MetricValues } from "../../telemetry/metrics/metrics.ts";
@@ -31,7 +31,7 @@ export interface Asked {
   readonly order: Order;
 }
 
-export interface Answer {
+export interface Reply {
   readonly id: number;
   /** Of the order of this name. */
   readonly report?: Report;
@@ -40,6 +40,6 @@ export interface Answer {
 }
 
 export interface Report {
-  readonly state: JudgeState;
+  readonly state: ResponderState;
   readonly metrics: readonly MetricValues[];
 }

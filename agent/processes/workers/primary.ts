@@ -8,7 +8,7 @@ import { Reloads } from "../../loading/reloads.ts";
 import { reportOf } from "../../loading/report.ts";
 import { addressesOf } from "../../net/addresses.ts";
 import { allOf } from "../../net/listen.ts";
-import type { Loaded as LoadReport } from "../../telemetry/events.ts";
+import type { LoadReport } from "../../telemetry/events.ts";
 import type { MetricValues } from "../../telemetry/metrics/metrics.ts";
 import { ServiceManager } from "../../telemetry/service-manager.ts";
 import { createTelemetry, type Telemetry } from "../../telemetry/telemetry.ts";

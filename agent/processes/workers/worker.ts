@@ -4,9 +4,9 @@ import { compileBeside } from "../../loading/reload.ts";
 import type { Telemetry } from "../../telemetry/telemetry.ts";
 import { endOnBug } from "../crash.ts";
 import { EXIT } from "../exit.ts";
-import { Judge } from "../judge.ts";
+import { Responder } from "../responder.ts";
 import type { Signals } from "../signals.ts";
-import type { Answer, Asked, Order } from "./messages.ts";
+import type { Asked, Order, Reply } from "./messages.ts";
 
 /**
  * One of several processes that answer HAProxy, as the primary orders it to. It reads no file of the configuration,
@@ -30,7 +30,7 @@ class Worker {
   readonly ended: Promise<void>;
   readonly #end: () => void;
   readonly #clock: () => number;
-  #judge: Promise<Judge> | undefined;
+  #responder: Promise<Responder> | undefined;
   #prepared: Snapshot | undefined;
 
   constructor(clock: () => number) {
@@ -41,64 +41,64 @@ class Worker {
   }
 
   async obey({ id, order }: Asked): Promise<void> {
-    const answer = await this.#done(order).then(
+    const reply = await this.#done(order).then(
       (more) => ({ id, ...more }),
       (error: unknown) => ({ id, fault: error instanceof Error ? error.message : String(error) }),
     );
-    if (process.connected) await new Promise((resolve) => process.send?.(answer satisfies Answer, resolve));
+    if (process.connected) await new Promise((resolve) => process.send?.(reply satisfies Reply, resolve));
     if (order.kind === "drain" || order.kind === "close") this.#end();
   }
 
   /** Tells of a bug, in the log or where there is none yet. */
   async crashed(error: unknown): Promise<void> {
-    const judge = await this.#judge?.catch(() => undefined);
-    if (judge !== undefined) await judge.crashed(error);
+    const responder = await this.#responder?.catch(() => undefined);
+    if (responder !== undefined) await responder.crashed(error);
     else process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
   }
 
-  async #done(order: Order): Promise<Omit<Answer, "id">> {
-    if (order.kind === "begin") this.#judge = this.#begun(order);
-    const judge = await this.#judge;
-    if (judge === undefined) throw new Error("not begun");
+  async #done(order: Order): Promise<Omit<Reply, "id">> {
+    if (order.kind === "begin") this.#responder = this.#begun(order);
+    const responder = await this.#responder;
+    if (responder === undefined) throw new Error("not begun");
     switch (order.kind) {
       case "begin":
         return {};
       case "ready":
-        await judge.ready();
+        await responder.ready();
         return {};
       case "prepare":
         // One that never came into force, because the others could not follow.
         this.#prepared?.identity.close();
         this.#prepared = undefined;
-        this.#prepared = await judge.prepare(await compileBeside(order.set, this.#clock));
+        this.#prepared = await responder.prepare(await compileBeside(order.set, this.#clock));
         return {};
       case "commit":
         if (this.#prepared === undefined) throw new Error("nothing was prepared");
-        judge.swap(this.#prepared);
-        judge.telemetry.configured(adjustable(this.#prepared.config));
+        responder.swap(this.#prepared);
+        responder.telemetry.configured(adjustable(this.#prepared.config));
         this.#prepared = undefined;
         return {};
       case "report":
-        return { report: { state: judge.state(), metrics: await judge.telemetry.metricValues() } };
+        return { report: { state: responder.state(), metrics: await responder.telemetry.metricValues() } };
       case "drain":
-        await judge.drain(order.limit);
-        return await this.#close(judge);
+        await responder.drain(order.limit);
+        return await this.#close(responder);
       case "close":
-        return await this.#close(judge);
+        return await this.#close(responder);
     }
   }
 
-  async #begun({ worker, set, addresses, joining }: Extract<Order, { kind: "begin" }>): Promise<Judge> {
-    const judge = new Judge(await compileBeside(set, this.#clock), this.#clock, worker);
-    judge.telemetry.configured(adjustable(set.config));
-    if (joining) await judge.ready();
-    await judge.listen(addresses);
-    return judge;
+  async #begun({ worker, set, addresses, joining }: Extract<Order, { kind: "begin" }>): Promise<Responder> {
+    const responder = new Responder(await compileBeside(set, this.#clock), this.#clock, worker);
+    responder.telemetry.configured(adjustable(set.config));
+    if (joining) await responder.ready();
+    await responder.listen(addresses);
+    return responder;
   }
 
-  async #close(judge: Judge): Promise<Omit<Answer, "id">> {
-    await judge.close();
-    await judge.telemetry.close();
+  async #close(responder: Responder): Promise<Omit<Reply, "id">> {
+    await responder.close();
+    await responder.telemetry.close();
     return {};
   }
 }

@@ -1,6 +1,6 @@
 import type { Registry } from "prom-client";
 import { REASONS, type Reason, type Verdict } from "../../../policies/decision.ts";
-import type { Observation } from "../events.ts";
+import type { DecisionSink, Observation } from "../events.ts";
 import { type Cell, DurationHistogram, type Durations, Tally } from "./cells.ts";
 
 /** HAProxy answers with these itself; the agent never decides them, so a zero here would tell nothing. */
@@ -17,7 +17,7 @@ const BOUNDS = [
 ];
 
 /** What was decided, and how long it took. */
-export class DecisionMetrics {
+export class DecisionMetrics implements DecisionSink {
   readonly #decisions: Record<Verdict, Map<Reason, Cell>>;
   readonly #warm: Durations;
   readonly #cold: Durations;

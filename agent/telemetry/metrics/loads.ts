@@ -1,5 +1,5 @@
 import { Gauge, type Registry } from "prom-client";
-import type { Loaded } from "../events.ts";
+import type { LoadReport } from "../events.ts";
 import { type Cell, Tally } from "./cells.ts";
 
 /** The loads of configuration and policies, the first one included. */
@@ -33,7 +33,7 @@ export class LoadMetrics {
     });
   }
 
-  loaded({ revision, loadedAt }: Loaded): void {
+  loaded({ revision, loadedAt }: LoadReport): void {
     this.#ok.count++;
     this.#successful.set(1);
     this.#succeeded.set(loadedAt / 1000);

@@ -1,5 +1,5 @@
 import { SPOP_ERRORS } from "../../protocol/errors.ts";
-import type { JudgeState } from "../admin/status.ts";
+import type { ResponderState } from "../admin/status.ts";
 import type { Snapshot } from "../answer/snapshot.ts";
 import { get } from "../http/fetch.ts";
 import { createIdentity, type Identity } from "../identity/identity.ts";
@@ -10,7 +10,7 @@ import { createTelemetry, type Telemetry } from "../telemetry/telemetry.ts";
 import { VERSION } from "./version.ts";
 
 /** What answers HAProxy: the snapshot in force, the connections, and what tells of both. One a process. */
-export class Judge {
+export class Responder {
   readonly telemetry: Telemetry;
   readonly #clock: () => number;
   readonly #server: SpopServer;
@@ -69,7 +69,7 @@ export class Judge {
   }
 
   /** What it is doing, as plain data. */
-  state(): JudgeState {
+  state(): ResponderState {
     const { identity } = this.#snapshot;
     return {
       issuers: identity.status(),
