@@ -48,7 +48,7 @@ class Demo {
 function copy(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), "countersign-demo-"));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  for (const name of ["agent", "demo", "haproxy", "policies", "protocol", "package.json"]) {
+  for (const name of ["agent", "demo", "haproxy", "linkerd", "policies", "protocol", "records", "package.json"]) {
     cpSync(join(REPOSITORY, name), join(folder, name), { recursive: true });
   }
   mkdirSync(join(folder, ".cache"));
