@@ -1,7 +1,7 @@
 import { LOGGED_PATH, logFormat } from "./access-log.ts";
 import { MESSAGE } from "./arguments.ts";
 import { clientHeaders } from "./client-headers.ts";
-import { sentKinds } from "./credentials.ts";
+import { ALL_CREDENTIALS, sentKinds } from "./credentials.ts";
 import { errorAnswer } from "./error-answers.ts";
 import { loggedVariables, type RenderInput } from "./input.ts";
 import type { OwnReason } from "./reasons.ts";
@@ -170,10 +170,15 @@ function passedOn({ scheme, uses }: RenderInput): readonly string[] {
     const variable = inTransaction(headerVariable(index + 1));
     return `http-request set-header ${name} %[var(${variable})] if { var(${variable}) -m found }`;
   });
-  const strips = new Set(sentKinds(uses.credentials).flatMap(({ strip = [] }) => strip));
+  const strips = new Map(
+    sentKinds(uses.credentials).flatMap(({ strip, argument }) => (strip === undefined ? [] : [[strip, argument]])),
+  );
   return [
-    "# Allowed: who it is, once, and no credential unless the policy forwards it.",
-    ...[...strips].map((strip) => `http-request ${strip} unless { var(${inTransaction("forward")}) -m bool }`),
+    "# Allowed: who it is, once, and no credential but the one that has proven it, where the policy forwards that.",
+    ...[...strips].map(
+      ([strip, argument]) =>
+        `http-request ${strip} unless { var(${inTransaction("forward")}) -m str ${argument} ${ALL_CREDENTIALS} }`,
+    ),
     `http-request set-header x-request-id %[var(${OWN.id})]`,
     "http-request set-header x-forwarded-for %[src]",
     `http-request set-header x-forwarded-proto ${scheme}`,
