@@ -70,7 +70,8 @@ function answerTo(
   const match = snapshot.policies.match(request.host, request.method, request.path, request.headers);
   if ("reason" in match) return refuse(request, snapshot, asker, match.reason, { rule: match.rule });
   const { route } = match;
-  if (!request.channel.serves(route)) return refuse(request, snapshot, asker, "haproxy-config-outdated", { match });
+  if (!request.channel.serves(route, snapshot))
+    return refuse(request, snapshot, asker, "haproxy-config-outdated", { match });
 
   const evidence = evidenceOf(request, snapshot, match);
   if (evidence.kind === "none") return decide(request, snapshot, match, undefined, now, asker);

@@ -156,7 +156,8 @@ haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: 
     const identity = createIdentity(config.issuers, { ...config, ...world });
     t.teardown(() => identity.close());
     await identity.ready();
-    const snapshot = { config, policies, identity, revision: policies.revision, loadedAt: 0 };
+    const meshIdentities = new Map<string, string>();
+    const snapshot = { config, policies, identity, meshIdentities, revision: policies.revision, loadedAt: 0 };
     const { server } = await startServer(snapshot, Date.now, spop);
     t.teardown(() => server.close());
     await startHaproxy(t, binary, { ...renderHaproxy(renderInputOf(config, policies)) }, front);

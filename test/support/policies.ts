@@ -17,6 +17,7 @@ export const ENVIRONMENT: PolicyEnvironment = {
   ],
   headers: OWNED_HEADERS,
   backends: [],
+  identitySuffix: "",
   now: NOON,
 };
 
