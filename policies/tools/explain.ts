@@ -1,12 +1,11 @@
 import { conjunctsOf, Work } from "../cel/conditions.ts";
-import type { CompiledService } from "../compile/service.ts";
 import { type Decision, type Reason, refusal, statusOf } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
 import type { Held, Role } from "../judging/roles.ts";
 import { conditionFault, Rule } from "../judging/rule.ts";
 import type { Site } from "../judging/site.ts";
 import type { Subject } from "../judging/subjects.ts";
-import type { Match, Refusal } from "../policies.ts";
+import type { Match, Refusal, Service } from "../policies.ts";
 import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
 import { normalizeHost } from "../routing/host.ts";
@@ -74,7 +73,7 @@ function explainHost(policies: CompiledPolicies, raw: string, steps: Step[]): Si
   const host = normalizeHost(raw);
   const site = host === undefined ? undefined : policies.hosts.find(host);
   if (site !== undefined) {
-    const names = site.services.map(({ service }) => service.name);
+    const names = site.services.map(({ name }) => name);
     const whose = names.length === 1 ? "is the service" : "is shared by the services";
     steps.push({ about: "host", outcome: "yes", text: `${host} ${whose} ${names.join(", ")}` });
     return site;
@@ -99,29 +98,29 @@ function explainRoutes(site: Site, request: PolicyRequest, match: Match | Refusa
 
 /** @returns those of other paths */
 function explainService(
-  { service, leniency, routes }: CompiledService,
+  { name, leniency, routes }: Service,
   { method, path }: PolicyRequest,
   match: Match | Refusal,
   steps: Step[],
 ): readonly Step[] {
   const ambiguity = ambiguityOf(path, leniency);
   if (ambiguity !== undefined) {
-    const text = `${service.name}: the path has ${ambiguity.found}; ${ambiguity.right}`;
+    const text = `${name}: the path has ${ambiguity.found}; ${ambiguity.right}`;
     steps.push({ about: "route", outcome: "no", text });
     return [];
   }
   const matched = "route" in match ? match.route : undefined;
   const others: Step[] = [];
-  for (const { rule, patterns } of routes) {
-    for (const { pattern } of patterns) {
-      const found = new RouteTable([{ pattern, value: rule }]).find(method, path, leniency);
-      const head = `${rule.rule}  ${pattern.text}`;
+  for (const route of routes) {
+    for (const pattern of route.patterns) {
+      const found = new RouteTable([{ pattern, value: route }]).find(method, path, leniency);
+      const head = `${route.rule}  ${pattern.text}`;
       if (!("reason" in found)) {
         const params = Object.entries(found.params).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
-        const less = rule === matched ? "" : ": another pattern is more specific";
+        const less = route === matched ? "" : ": another pattern is more specific";
         steps.push({
           about: "route",
-          outcome: rule === matched ? "yes" : "no",
+          outcome: route === matched ? "yes" : "no",
           text: `${head}${less}${params.length > 0 ? `  ${params.join(" ")}` : ""}`,
         });
       } else if (found.reason === "method-not-allowed")
