@@ -2,6 +2,7 @@ import { conjunctsOf, Work } from "../cel/conditions.ts";
 import type { CompiledService } from "../compile/service.ts";
 import { type Decision, type Reason, refusal, statusOf } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
+import { identityHeaders } from "../judging/headers.ts";
 import type { Held, Role } from "../judging/roles.ts";
 import { conditionFault, Rule } from "../judging/rule.ts";
 import type { Site } from "../judging/site.ts";
@@ -67,6 +68,7 @@ export function explain(policies: CompiledPolicies, request: PolicyRequest, who:
   if (subject !== undefined) explainRoles(route, subject, request.time, steps);
   if (subject !== undefined) explainScopes(route, subject, steps);
   explainCondition(route, subject, match, judged, steps);
+  if (decision.reason in HEADER_FAULTS) explainHeaders(route, subject, match, judged, steps);
   return concluded(steps, decision, route);
 }
 
@@ -250,6 +252,33 @@ function explainCondition(
     const fault = conditionFault({ ...test, when: part }, subject, match, request, new Work());
     const text = `${part.text}  ${fault === undefined ? "is true" : CONDITION_FAULTS[fault]}`;
     steps.push({ about: "condition", outcome: fault === undefined ? "yes" : "no", text });
+  }
+}
+
+const HEADER_FAULTS = {
+  "header-error": "fails, or gives what no header can hold",
+  "header-too-long": "is longer than its `max`",
+  "cost-exceeded": "takes too much work",
+  "claim-unknown": "cannot be told: it reads what is unknown of the principal",
+} as const;
+
+/** Each header that cannot be made. */
+function explainHeaders(
+  { headers }: Rule,
+  subject: Subject | undefined,
+  { params }: Match,
+  request: PolicyRequest,
+  steps: Step[],
+): void {
+  const input = { request, params, principal: subject?.principal, roles: subject?.held.names ?? [] };
+  for (const header of headers) {
+    const made = identityHeaders([header], input, new Work());
+    if (typeof made !== "string") continue;
+    steps.push({
+      about: "header",
+      outcome: "no",
+      text: `${header.name}: ${header.expression.text}  ${HEADER_FAULTS[made]}`,
+    });
   }
 }
 

@@ -329,7 +329,7 @@ const FAULTS: readonly Row[] = [
       '8:71: the header name "X-Auth-A"; lower-case letters, digits and `-` only, at most 64: HAProxy deletes others',
       '8:100: the header name "host"; another name: HAProxy, or a proxy after it, sets or reads this one itself',
       '8:125: the header name "x-forwarded-user"; another name: HAProxy, or a proxy after it, sets or reads this one itself',
-      "8:168: a value of type list<string>; a string, or null for no header; list() makes one of a list",
+      "8:168: a value of type list<string>; a string, or null for no header; list() makes one of a list, json() of any value",
     ],
   ],
   [
