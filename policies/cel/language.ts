@@ -34,6 +34,7 @@ export const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> 
     claims: "map<string, dyn>",
     client: "string",
     actor: "list<actor>",
+    arn: "string",
     authenticated_at: TIMESTAMP,
     expires_at: TIMESTAMP,
     bound: "string",

@@ -235,7 +235,7 @@ function warnOf(binding: Binding, places: BindingPlaces, findings: Findings): vo
     findings.warn(
       place,
       "a binding that can let nobody in",
-      "the services that use its role take no principal of its issuer or kind: remove it, or correct it",
+      "the services that use its role take no principal of its issuer, kind or account: remove it, or correct it",
     );
 }
 

@@ -120,7 +120,7 @@ function mustBePossible(role: Role, place: Place, { issuers, findings }: TestCon
   const takes = [...issuers].map((name) => `"${name}"`).join(", ");
   findings.fault(
     place,
-    `no principal of this service can have the role "${role.name}": its bindings are for other issuers or kinds`,
+    `no principal of this service can have the role "${role.name}": its bindings are for other issuers, kinds or accounts`,
     takes === "" ? "configure an issuer" : `a role with a binding for ${takes}, or more \`issuers\` at the service`,
   );
 }
