@@ -4,7 +4,7 @@ import { CompactSign } from "jose";
 import { type Test, test } from "tap";
 import { renderInputOf } from "../../agent/commands/render-input.ts";
 import { loadConfig } from "../../agent/config/load-config.ts";
-import { get } from "../../agent/http/fetch.ts";
+import { send } from "../../agent/http/fetch.ts";
 import { createIdentity } from "../../agent/identity/identity.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { load } from "../../agent/loading/load.ts";
@@ -152,7 +152,7 @@ haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: 
     const outcome = await load(join(folder, "countersign.yaml"), surroundings, known);
     if (outcome.loaded === undefined) throw new Error(outcome.faults.map(faultText).join("\n"));
     const { config, policies } = outcome.loaded;
-    const world = { fetch: get, clock: Date.now, events: new Told(), types: TYPES };
+    const world = { send, clock: Date.now, events: new Told(), types: TYPES };
     const identity = createIdentity(config.issuers, { ...config, ...world });
     t.teardown(() => identity.close());
     await identity.ready();
