@@ -78,6 +78,8 @@ export function allowActions(
     const start = HEADER_STARTS[(request.channel.headerNumbers.get(name) ?? 0) - 1];
     if (start !== undefined && value !== undefined) WRITER.setString(start, value);
   }
+  const meshIdentity = snapshot.meshIdentities.get(match.route.backend);
+  if (meshIdentity !== undefined) WRITER.setString(START.mesh_identity, meshIdentity);
   WRITER.setString(START.backend, match.route.backend);
   return end(decision);
 }
@@ -126,7 +128,7 @@ function end(decision: Decision): Uint8Array {
 function writePrincipal(decision: Decision, channel: Channel, principal: Principal | undefined): Reason | undefined {
   if (principal === undefined) return undefined;
   let untransportable: Reason | undefined;
-  for (const name of channel.contract.variables) {
+  for (const name of channel.principalVariables) {
     const value = variableValue(name, principal, decision);
     if ("value" in value) WRITER.setString(START[name], value.value);
     else untransportable ??= value.reason;

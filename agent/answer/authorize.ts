@@ -70,7 +70,7 @@ function answerTo(
   const match = snapshot.policies.match(request.host, request.method, request.path, request.headers);
   if ("reason" in match) return refuse(request, snapshot, asker, match.reason, { rule: match.rule });
   const { route } = match;
-  const taken = request.channel.taken(route);
+  const taken = request.channel.taken(route, snapshot);
   if (taken === "outdated") return refuse(request, snapshot, asker, "haproxy-config-outdated", { match });
 
   const evidence = evidenceOf(request, snapshot, match, taken);

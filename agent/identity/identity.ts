@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Reason } from "../../policies/decision.ts";
 import type { Config, IssuerConfig } from "../config/config.ts";
-import type { Get } from "../http/fetch.ts";
+import type { Send } from "../http/fetch.ts";
 import { Slots } from "../http/slots.ts";
 import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type Verification } from "./cache.ts";
 import { Held } from "./held.ts";
@@ -54,7 +54,7 @@ export interface Identity {
 export interface IdentityOptions {
   readonly cache: Config["cache"];
   readonly limits: Pick<Config["limits"], "token" | "fetches">;
-  readonly fetch: Get;
+  readonly send: Send;
   readonly clock: () => number;
   readonly events: IdentityEvents;
   /** Milliseconds that a token may wait for a fetch that is due; default: none does. */
@@ -98,7 +98,7 @@ class Issuers implements Identity {
   #closed = false;
 
   constructor(issuers: readonly IssuerConfig[], options: IdentityOptions) {
-    const { cache, limits, clock, events, fetch, deadline = 0, schedule = timer, types = ISSUER_TYPES } = options;
+    const { cache, limits, clock, events, send, deadline = 0, schedule = timer, types = ISSUER_TYPES } = options;
     const previous = options.previous instanceof Issuers ? options.previous : undefined;
     if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) throw new Error("two issuers with one URL");
     this.#largest = limits.token;
@@ -109,7 +109,7 @@ class Issuers implements Identity {
     const slots = before?.slots;
     this.#slots = slots !== undefined && slots.size === limits.fetches ? slots : new Slots(limits.fetches);
     this.#signatures = before?.signatures ?? new Signatures();
-    const world = { get: fetch, clock, schedule, slots: this.#slots, signatures: this.#signatures, events, deadline };
+    const world = { send, clock, schedule, slots: this.#slots, signatures: this.#signatures, events, deadline };
     this.#held = issuers.map((config) => heldFor(config, before?.held ?? [], types, world));
     this.#issuers = this.#held.map(({ issuer }) => issuer);
     const members = new Set(this.#issuers);

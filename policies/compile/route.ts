@@ -1,4 +1,4 @@
-import { compileHeaderRule, type HeaderRule, headerNameFault } from "../judging/headers.ts";
+import { DEFAULT_MAX, type HeaderRule, headerNameFault } from "../judging/headers.ts";
 import { Rule, type Test } from "../judging/rule.ts";
 import type { Service, Uses } from "../policies.ts";
 import { type Pattern, parsePattern } from "../routing/pattern.ts";
@@ -118,13 +118,13 @@ function compileHeaders(headers: Given<HeaderEntries> | undefined, context: Test
       typeof entry === "string"
         ? { value: entry, max: undefined, at: place }
         : { ...entry, max: entry.max, at: place.at("value") };
-    const rule = compileHeaderRule(name, value, max, context.owned);
-    if ("offset" in rule) {
-      context.findings.text(at, rule);
+    const expression = context.expressions.header(value);
+    if ("offset" in expression) {
+      context.findings.text(at, expression);
       return [];
     }
-    checkCaptures(rule.expression.uses, at, context);
-    return [rule];
+    checkCaptures(expression.uses, at, context);
+    return [{ name, expression, max: max ?? DEFAULT_MAX }];
   });
 }
 
