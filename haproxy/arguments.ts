@@ -42,9 +42,15 @@ export const ARGUMENTS: Readonly<Record<string, Argument>> = {
 
 /** By name; what several kinds share is told of the first. */
 function credentialArguments(): Readonly<Record<string, Argument>> {
-  const names = CREDENTIAL_KINDS.map(({ argument }) => argument);
-  const firsts = CREDENTIAL_KINDS.filter(({ argument }, index) => names.indexOf(argument) === index);
-  return Object.fromEntries(firsts.map((kind) => [kind.argument, kind]));
+  const byName: Record<string, Argument> = {};
+  for (const part of CREDENTIAL_KINDS.flatMap(partsOf)) byName[part.argument] ??= part;
+  return byName;
+}
+
+/** A kind's argument, and those of its conditions. */
+function partsOf(kind: CredentialKind): readonly (Argument & { readonly argument: string })[] {
+  const { sent, conditions = [] } = kind;
+  return [kind, ...conditions.map(({ argument, sample, meaning }) => ({ argument, sample, meaning, sent }))];
 }
 
 /** Name of the argument that carries a request header, `h_x-tenant`. */
@@ -55,7 +61,9 @@ export function headerArgument(header: string): `h_${string}` {
 /** The arguments of one generated SPOE message, in the order of the table, with their sample expressions. */
 export function argumentsOf(uses: ArgumentUses, contract: Contract): readonly { name: string; sample: string }[] {
   const sent: { name: string; sample: string }[] = [];
-  const credentials = sentKinds(uses.credentials).map(({ argument }) => argument);
+  const credentials = sentKinds(uses.credentials)
+    .flatMap(partsOf)
+    .map(({ argument }) => argument);
   for (const [name, argument] of Object.entries(ARGUMENTS)) {
     if (argument.sent === "where a policy reads it" && !uses.query) continue;
     if (argument.sent === "where an issuer takes it" && !credentials.includes(name)) continue;

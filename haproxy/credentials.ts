@@ -6,6 +6,10 @@ export interface CredentialKind {
   readonly argument: string;
   /** HAProxy's sample expression for it. */
   readonly sample: string;
+  /** Type of the sample's value; what comes with another one is not looked at. Default: `string` */
+  readonly type?: "string" | "binary";
+  /** What HAProxy says of it in other arguments: without all of this the value is no credential. */
+  readonly conditions?: readonly Condition[];
   /** `always`, or when an issuer of the policies takes it. The same holds for the rules about it. */
   readonly sent: "always" | "where an issuer takes it";
   /** One line for the documentation. */
@@ -21,6 +25,18 @@ export interface CredentialKind {
    * Without one the value is the credential, and there is nothing to challenge with.
    */
   readonly scheme?: string;
+}
+
+/** An argument beside a credential's that says whether it counts. */
+export interface Condition {
+  readonly argument: string;
+  /** A bool or an integer. */
+  readonly sample: string;
+  readonly meaning: string;
+  /** What it must be. */
+  readonly value: true | 0;
+  /** What the request offers where it is not that: nothing, or a credential that is refused. */
+  readonly otherwise: "none" | "malformed";
 }
 
 /**
@@ -44,6 +60,9 @@ const ROWS = [
 export type CredentialName = (typeof ROWS)[number]["name"];
 
 export const CREDENTIAL_KINDS: readonly (CredentialKind & { readonly name: CredentialName })[] = ROWS;
+
+/** What `forward` says where no credential was read: the backend gets all of them. */
+export const ALL_CREDENTIALS = "all";
 
 /** The kinds that HAProxy is rendered for. @param taken names of those that issuers take */
 export function sentKinds(taken: readonly string[]): readonly CredentialKind[] {

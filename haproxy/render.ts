@@ -13,9 +13,9 @@ export interface HaproxyFiles {
 }
 
 /** What the rendered HAProxy does with an answer: the variables go into its access log, the headers to the backend. */
-export function contractOf(input: Pick<RenderInput, "uses" | "logged">): Contract {
+export function contractOf(input: Pick<RenderInput, "uses" | "logged" | "backendVariables">): Contract {
   const headers = input.uses.identityHeaders.map(({ name }) => name);
-  return { version: 1, variables: loggedVariables(input), headers };
+  return { version: 1, variables: [...loggedVariables(input), ...(input.backendVariables ?? [])], headers };
 }
 
 /**

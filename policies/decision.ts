@@ -16,6 +16,7 @@ export const REASONS = {
   "path-ambiguous": 400,
   "method-invalid": 400,
   duplicate: 400,
+  "credential-in-query": 400,
 
   // Who is this? The credential is missing or does not prove anything.
   "credential-missing": 401,

@@ -1,4 +1,5 @@
 import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
+import { wholeIdentity } from "../../linkerd/identity.ts";
 import { type CheckedPolicies, compilePolicies, type PolicyEnvironment } from "../../policies/compile/compile.ts";
 import type { Fault } from "../../policies/fault.ts";
 import type { CompiledPolicies } from "../../policies/judging/compiled.ts";
@@ -98,5 +99,11 @@ export function policyEnvironment(config: Config, now: number): PolicyEnvironmen
   const issuers = config.issuers.map(({ name, audiences, credentials, kinds }) => {
     return { name, audiences, credentials, kinds };
   });
-  return { issuers, backends: Object.keys(config.haproxy.backends), headers: OWNED_HEADERS, now };
+  return {
+    issuers,
+    backends: Object.keys(config.haproxy.backends),
+    headers: OWNED_HEADERS,
+    identitySuffix: config.mesh === undefined ? "" : wholeIdentity("a.b", config.mesh).slice("a.b".length),
+    now,
+  };
 }
