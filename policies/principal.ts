@@ -32,7 +32,7 @@ export interface Principal {
   readonly client: string | undefined | Unknown;
   /** RFC 8693, section 4.1: the current actor first, then those before it. Empty where nobody acts for the subject. */
   readonly actor: readonly Actor[] | Unknown;
-  /** The AWS role or user, for an issuer that proves one. */
+  /** The AWS role, without its path, or user, for an issuer that proves one; see policies/arn.ts. */
   readonly arn: string | undefined;
   /** The SPIFFE id, for an issuer that proves one. */
   readonly uri: string | undefined;

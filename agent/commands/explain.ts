@@ -3,7 +3,7 @@ import { type Explanation, explain, type Step, type Who } from "../../policies/t
 import { parseRequestLine } from "../../policies/tools/request-line.ts";
 import { credentialFrom } from "../answer/credentials.ts";
 import { type ClaimsIssuer, type Config, hasClaims } from "../config/config.ts";
-import { get } from "../http/fetch.ts";
+import { send } from "../http/fetch.ts";
 import { parseObject } from "../http/json.ts";
 import { Pool } from "../identity/claims/pool.ts";
 import { claimPaths, principalOf } from "../identity/claims/principal.ts";
@@ -104,7 +104,7 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
   const events = { fetched: () => {}, unusable: () => {}, cache: () => {} };
   // The token was here before the keys are fetched: where its key is not among them, there is none.
   const now = clock();
-  const identity = createIdentity(issuers, { cache, limits, fetch: get, clock, events });
+  const identity = createIdentity(issuers, { cache, limits, send, clock, events });
   try {
     await identity.ready();
     const verification = credential.kind === "invalid" ? credential : await identity.verify(credential, now);

@@ -2,9 +2,10 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { isAbsolute, join, relative } from "node:path";
 import { parseHostPattern } from "../../policies/routing/hosts.ts";
-import { FetchError, get } from "../http/fetch.ts";
+import { send } from "../http/fetch.ts";
+import { FetchError } from "../http/fetch-error.ts";
 import { proxyOfEnvironment } from "../http/proxy.ts";
-import { discover } from "../identity/oidc/discovery.ts";
+import { discover, endpointOf } from "../identity/oidc/discovery.ts";
 import { type Loaded, load } from "../loading/load.ts";
 import { EXIT } from "../processes/exit.ts";
 import {
@@ -153,7 +154,8 @@ async function lookUp(issuer: string, { environment }: Context): Promise<void> {
   const abort = new AbortController();
   const limit = setTimeout(() => abort.abort(), LOOK_UP_LIMIT);
   try {
-    await discover(get, issuer, { signal: abort.signal, ca: undefined, proxy, maxSize: 1 << 20 });
+    const bounds = { signal: abort.signal, ca: undefined, proxy, maxSize: 1 << 20 };
+    endpointOf(await discover(send, issuer, bounds), "jwks_uri");
   } catch (error) {
     if (!(error instanceof FetchError)) throw error;
     throw new CommandError(

@@ -1,38 +1,34 @@
-import { type Bounds, FetchError, type Get, type Got, isLoopback } from "./fetch.ts";
+import { exchange } from "./exchange.ts";
+import { type Bounds, type HttpAnswer, isLoopback, type Send } from "./fetch.ts";
+import { failed } from "./fetch-error.ts";
 import { parseObject } from "./json.ts";
 
 const MOST_REDIRECTS = 3;
-const LARGEST_MESSAGE = 500;
 
 /**
  * A JSON object that a provider publishes: status 200, at most three redirects, each of them to an address that is
- * `permitted`, and one that can be read in one way only.
+ * `permitted`, and one that can be read in one way only. Whoever shows who it is (headers, a client certificate) is not
+ * sent elsewhere: then there are no redirects.
  *
- * It ends with the signal of `bounds`, whatever becomes of the GET.
+ * It ends with the signal of `bounds`, whatever becomes of the request.
  *
+ * @param headers of the request, by names in lower case
  * @throws {FetchError} whatever goes wrong
  */
-export async function getObject(get: Get, url: URL, bounds: Bounds): Promise<Record<string, unknown>> {
+export async function getObject(
+  send: Send,
+  url: URL,
+  bounds: Bounds,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Record<string, unknown>> {
+  const known = Object.keys(headers).length > 0 || bounds.client !== undefined;
   let at = url;
   for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
-    const got = await inTime(get(at, bounds), bounds.signal).catch((error: unknown) => {
-      throw failed(at, bounds.signal.aborted ? "no answer in time" : textOf(error));
-    });
-    if (got.status === 200) return parse(at, got.body);
-    if (!isRedirect(got.status)) throw failed(at, `status ${got.status} instead of 200`);
-    at = follow(at, got.location);
+    const answer = await exchange(send, at, bounds, { headers });
+    if (known || !isRedirect(answer.status)) return objectOf(at, answer);
+    at = follow(at, answer.headers.location);
   }
   throw failed(url, `more than ${MOST_REDIRECTS} redirects`);
-}
-
-/** The limit does not rest on what it limits: a GET that never settles is left. */
-function inTime(getting: Promise<Got>, signal: AbortSignal): Promise<Got> {
-  return new Promise((resolve, reject) => {
-    const leave = () => reject(new FetchError("no answer in time"));
-    if (signal.aborted) leave();
-    signal.addEventListener("abort", leave, { once: true });
-    getting.then(resolve, reject).finally(() => signal.removeEventListener("abort", leave));
-  });
 }
 
 function isRedirect(status: number): boolean {
@@ -55,7 +51,14 @@ export function permitted(to: URL, from: URL): boolean {
   return to.protocol === "http:" && isLoopback(to.hostname) && from.protocol === "http:";
 }
 
-function parse(url: URL, body: Buffer): Record<string, unknown> {
+/**
+ * The JSON object that an answer of status 200 holds, where it can be read in one way only.
+ *
+ * @param url where it was asked for
+ * @throws {FetchError} for another status or body
+ */
+export function objectOf(url: URL, { status, body }: Pick<HttpAnswer, "status" | "body">): Record<string, unknown> {
+  if (status !== 200) throw failed(url, `status ${status} instead of 200`);
   const document = parseObject(body);
   if (document !== undefined) return document;
   throw failed(
@@ -73,16 +76,4 @@ function isJson(body: Buffer): boolean {
   } catch {
     return false;
   }
-}
-
-/** A failure at an address, as text for logs and /status: no query, no control characters, bounded. */
-export function failed(url: URL, what: string): FetchError {
-  const text = `${url.origin}${url.pathname}: ${what}`;
-  return new FetchError(text.replace(/[^\x20-\x7e]/g, "?").slice(0, LARGEST_MESSAGE));
-}
-
-function textOf(error: unknown): string {
-  if (!(error instanceof Error)) return "failed";
-  const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
-  return error.message !== "" ? error.message : (code ?? error.name);
 }

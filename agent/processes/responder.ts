@@ -1,7 +1,8 @@
 import { SPOP_ERRORS } from "../../protocol/errors.ts";
 import type { ResponderState } from "../admin/status.ts";
+import { meshIdentities } from "../answer/mesh-identities.ts";
 import type { Snapshot } from "../answer/snapshot.ts";
-import { get } from "../http/fetch.ts";
+import { send } from "../http/fetch.ts";
 import { createIdentity, type Identity } from "../identity/identity.ts";
 import type { Loaded } from "../loading/load.ts";
 import type { Address } from "../net/address.ts";
@@ -102,8 +103,15 @@ export class Responder {
 
   #build({ config, policies }: Loaded, previous: Identity | undefined): Snapshot {
     const { cache, limits, issuers, deadline } = config;
-    const world = { fetch: get, clock: this.#clock, events: this.telemetry };
+    const world = { send, clock: this.#clock, events: this.telemetry };
     const identity = createIdentity(issuers, { ...world, cache, limits, deadline, previous });
-    return { config, policies, identity, revision: policies.revision, loadedAt: this.#clock() };
+    return {
+      config,
+      policies,
+      identity,
+      meshIdentities: meshIdentities(config, policies.services),
+      revision: policies.revision,
+      loadedAt: this.#clock(),
+    };
   }
 }

@@ -3,6 +3,7 @@ import { exactNumber } from "../number.ts";
 import { ADDRESS_FUNCTIONS, ADDRESS_METHODS } from "./addresses.ts";
 import { ExpressionFault, rightName } from "./fault.ts";
 import { STRICT } from "./functions.ts";
+import { HEADER_FUNCTIONS, mustSeparate } from "./header-values.ts";
 
 /** What conditions may call. The library has more: not of CEL, or not as CEL has it. */
 const GLOBAL = [
@@ -23,7 +24,7 @@ const MACROS = ["all", "exists", "exists_one", "filter", "map"];
 const ZONED = ["FullYear", "Month", "Date", "DayOfMonth", "DayOfWeek", "Hours", "Minutes", "Seconds", "Milliseconds"];
 const STRINGS = ["contains", "startsWith", "endsWith", "matches", "lowerAscii", "upperAscii", "split", "size"];
 const METHODS = [...STRINGS, ...MACROS, ...ADDRESS_METHODS, ...ZONED.map((part) => `get${part}`)];
-const HEADER_GLOBAL = [...GLOBAL, "list"];
+const HEADER_GLOBAL = [...GLOBAL, ...HEADER_FUNCTIONS];
 
 /** Most macros within each other. */
 const DEEPEST = 2;
@@ -31,7 +32,7 @@ const LARGEST = 2n ** 63n - 1n;
 /** The library drops these keys from a map without a word. */
 const DROPPED_KEYS = new Set(["__proto__", "constructor", "prototype"]);
 
-/** Where an expression stands: only a header's may call `list`. */
+/** Where an expression stands: only a header's may call what makes a header's value. */
 export type Use = "condition" | "header";
 
 /**
@@ -52,8 +53,9 @@ export function admit(node: ASTNode, use: Use, depth = 0): void {
 }
 
 function admitCall(call: [string, ASTNode[]], node: ASTNode, use: Use): void {
-  const [name] = call;
+  const [name, [, separator]] = call;
   mustBeOffered(node, name, use === "header" ? HEADER_GLOBAL : GLOBAL);
+  if (name === "list" && separator !== undefined) mustSeparate(separator);
   if (STRICT.has(name)) call[0] = `strict_${name}`;
 }
 

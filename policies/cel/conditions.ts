@@ -82,7 +82,7 @@ export function compileHeader(text: string, secret: readonly string[]): HeaderEx
     secret,
     "header",
     ["string", "null"],
-    "a string, or null for no header; list() makes one of a list",
+    "a string, or null for no header; list() makes one of a list, json() of any value",
   );
   if ("offset" in expression) return expression;
   const { run, uses } = expression;

@@ -65,8 +65,7 @@ export function registerFunctions(environment: Environment): Environment {
     .registerFunction("strict_size(map): int", sizeOf, sync)
     .registerFunction("string.strict_size(): int", sizeOf, sync)
     .registerFunction("list.strict_size(): int", sizeOf, sync)
-    .registerFunction("map.strict_size(): int", sizeOf, sync)
-    .registerFunction("list(list<string>): string", joined, sync);
+    .registerFunction("map.strict_size(): int", sizeOf, sync);
 }
 
 function sizeOf(value: unknown): bigint {
@@ -119,7 +118,7 @@ function textOfDouble(value: number): string {
 }
 
 /** Beyond this a double stands for several integers: it must not become the name of one of them. */
-function unrounded(value: number): number {
+export function unrounded(value: number): number {
   if (Math.abs(value) <= Number.MAX_SAFE_INTEGER) return value;
   throw new RangeError("the number may have been rounded");
 }
@@ -217,14 +216,4 @@ function split(text: string, separator: string): string[] {
   const parts = text.split(separator === "" ? /(?:)/u : separator, MOST_PARTS + 1);
   if (parts.length > MOST_PARTS) throw new RangeError(`split(): more than ${MOST_PARTS} parts`);
   return parts;
-}
-
-/** A member that holds a comma would read as two to whoever splits the header. */
-function joined(members: readonly unknown[]): string {
-  for (const member of members) {
-    if (typeof member !== "string") throw new TypeError("list(): a member is not a string");
-    spend(2 + member.length / 16);
-    if (member.includes(",")) throw new RangeError("list(): a member holds a comma");
-  }
-  return members.join(",");
 }

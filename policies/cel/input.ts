@@ -116,6 +116,10 @@ export class PrincipalView {
     return this.#actor;
   }
 
+  get arn(): string | undefined {
+    return this.#principal.arn;
+  }
+
   get authenticated_at(): Date | undefined {
     const at = known(this.#principal.authenticatedAt);
     return at === undefined ? undefined : new Date(at);

@@ -1,6 +1,7 @@
 import { Environment } from "@marcbachmann/cel-js";
 import { registerAddresses } from "./addresses.ts";
 import { registerFunctions } from "./functions.ts";
+import { registerHeaderValues } from "./header-values.ts";
 import { ActorView, PrincipalView, RequestView } from "./input.ts";
 import { registerLiterals } from "./literals.ts";
 import { registerMacros } from "./macros.ts";
@@ -33,6 +34,7 @@ export const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> 
     claims: "map<string, dyn>",
     client: "string",
     actor: "list<actor>",
+    arn: "string",
     authenticated_at: TIMESTAMP,
     expires_at: TIMESTAMP,
     bound: "string",
@@ -44,10 +46,12 @@ export const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> 
 export const LANGUAGE = registerLiterals(
   registerMacros(
     registerAddresses(
-      registerFunctions(
-        new Environment({
-          limits: { maxAstNodes: 1024, maxDepth: 48, maxListElements: 256, maxMapEntries: 256, maxCallArguments: 4 },
-        }),
+      registerHeaderValues(
+        registerFunctions(
+          new Environment({
+            limits: { maxAstNodes: 1024, maxDepth: 48, maxListElements: 256, maxMapEntries: 256, maxCallArguments: 4 },
+          }),
+        ),
       ),
     ),
   ),

@@ -1,3 +1,4 @@
+import { arnFault, provenArn, readArn } from "../arn.ts";
 import { claimPath, claimPathFault } from "../claim-path.ts";
 import { claimsOf } from "../judging/binding.ts";
 import { type WantedEntry, wantedFault } from "../judging/wanted.ts";
@@ -9,6 +10,7 @@ import type { BindingEntry } from "./policy-file.ts";
 export function checkWanted(entry: BindingEntry, place: Place, findings: Findings): void {
   for (const key of ["subject", "client", "actor", "group", "scope"] as const)
     checkValue(entry[key], place.at(key), findings);
+  if (entry.arn !== undefined) checkArn(entry.arn, place.at("arn"), findings);
   const claims = claimsOf(entry);
   const listed = Array.isArray(entry.claim);
   for (const [index, [path, value]] of claims.entries()) {
@@ -17,6 +19,33 @@ export function checkWanted(entry: BindingEntry, place: Place, findings: Finding
     checkValue(value, listed ? at.at("value") : at, findings);
     checkType(path, value, at, findings);
   }
+}
+
+/** A claim that its bearer chose gives nobody a role, nor takes it from anybody. */
+export function checkLabels(entry: BindingEntry, labels: ReadonlySet<string>, place: Place, findings: Findings): void {
+  for (const [index, [path]] of claimsOf(entry).entries()) {
+    const [name = ""] = claimPath(path).names;
+    if (!labels.has(name)) continue;
+    const at = Array.isArray(entry.claim) ? place.at("claim", index) : place.at("claim", String(path));
+    findings.fault(
+      at,
+      `the claim "${name}", which whoever asks has chosen`,
+      "what is proven: `arn`, `account` or another key",
+    );
+  }
+}
+
+/** AWS tells of a session neither its role's path nor, in its ARN, anything that its holder did not choose but the role. */
+function checkArn(text: string, place: Place, findings: Findings): void {
+  const fault = arnFault(text);
+  if (fault !== undefined) findings.fault(place, fault.found, fault.right);
+  const arn = readArn(text);
+  if (arn?.kind !== "role" || arn.path === "") return;
+  findings.warn(
+    place,
+    `the path "${arn.path}" of a role, which AWS does not tell and is not compared`,
+    `\`${provenArn(arn)}\`: no two roles of an account have one name`,
+  );
 }
 
 function checkValue(entry: WantedEntry | undefined, place: Place, findings: Findings): void {

@@ -8,6 +8,7 @@ import type { Uses } from "../policies.ts";
 import schema from "../policy-file.schema.json" with { type: "json" };
 import { readDocument } from "../source/document.ts";
 import { nearest, schemaFaults } from "../source/validate.ts";
+import { Expressions } from "./expressions.ts";
 import { Findings, Place, Placeless, type Source } from "./findings.ts";
 import { checkMeshes } from "./mesh.ts";
 import type { PolicyFile } from "./policy-file.ts";
@@ -29,6 +30,8 @@ export interface PolicyEnvironment {
   readonly backends: readonly string[];
   /** Those that are not the policies'. */
   readonly headers: OwnedHeaders;
+  /** What the mesh adds to an identity that is written short; empty where there is no mesh. */
+  readonly identitySuffix: string;
   /** Milliseconds since the epoch, for warnings about bindings that have ended. */
   readonly now: number;
 }
@@ -88,16 +91,19 @@ export function* compileChecked(
 function* compile(
   { revision, checked }: { readonly revision: string; readonly checked: boolean },
   readable: readonly Readable[],
-  { issuers, backends, headers: owned, now }: PolicyEnvironment,
+  { issuers, backends, headers: owned, identitySuffix, now }: PolicyEnvironment,
   findings: Findings,
 ): Generator<undefined, CompiledPolicies> {
   const { roles: roleEntries, services } = collect(readable, findings);
   const { roles, ordered, places } = compileRoles(roleEntries, issuers, now, findings);
   const usage = new Map<Role, Set<string>>();
   const used = (role: Role, by: ReadonlySet<string>) => usage.set(role, new Set([...(usage.get(role) ?? []), ...by]));
+  const expressions = new Expressions(owned);
   const compiled: CompiledService[] = [];
   for (const service of services) {
-    compiled.push(yield* compileService(service, { roles, issuers, owned, findings, used }));
+    compiled.push(
+      yield* compileService(service, { roles, issuers, owned, identitySuffix, expressions, findings, used }),
+    );
   }
   const hosts = yield* compileSites(compiled, findings, checked);
   const uses = unionOf(compiled);
@@ -105,7 +111,13 @@ function* compile(
   checkMeshes(compiled, findings);
   warnOfBackends(compiled, backends, findings);
   warnOfUselessBindings(ordered, usage, places, findings);
-  return new CompiledPolicies(revision, compiled, hosts, uses, new Roles(ordered));
+  return new CompiledPolicies(
+    revision,
+    compiled.map(({ service }) => service),
+    hosts,
+    uses,
+    new Roles(ordered),
+  );
 }
 
 interface Readable {
@@ -166,12 +178,15 @@ function unionOf(services: readonly CompiledService[]): Uses {
   const headers = new Map<string, number>();
   for (const { name, max } of all.flatMap(({ identityHeaders }) => identityHeaders))
     headers.set(name, Math.max(max, headers.get(name) ?? 0));
-  const preflight = services.some((service) => service.preflight) ? ["access-control-request-method", "origin"] : [];
+  const preflight = services.some(({ service }) => service.preflight)
+    ? ["access-control-request-method", "origin"]
+    : [];
   return {
     query: all.some(({ query }) => query),
     requestHeaders: [...new Set([...preflight, ...all.flatMap(({ requestHeaders }) => requestHeaders)])].sort(),
     identityHeaders: [...headers].map(([name, max]) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
     credentials: [...new Set(all.flatMap(({ credentials }) => credentials))].sort(),
+    proofs: [...new Set(all.flatMap(({ proofs }) => proofs))].sort(),
   };
 }
 
@@ -225,7 +240,7 @@ function warnOf(binding: Binding, places: BindingPlaces, findings: Findings): vo
     findings.warn(
       place,
       "a binding that can let nobody in",
-      "the services that use its role take no principal of its issuer or kind: remove it, or correct it",
+      "the services that use its role take no principal of its issuer, kind or account: remove it, or correct it",
     );
 }
 

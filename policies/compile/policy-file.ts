@@ -16,6 +16,9 @@ export interface BindingEntry {
   readonly kind?: Kind;
   readonly client?: string | WantedText;
   readonly actor?: string | WantedText;
+  readonly arn?: string;
+  readonly account?: string;
+  readonly permission_set?: string;
   /** By dotted path; or a list, for paths whose names hold dots. */
   readonly claim?:
     | Readonly<Record<string, WantedEntry>>

@@ -2,7 +2,7 @@ import type { PolicyIssuer } from "../judging/binding.ts";
 import { Binding } from "../judging/binding.ts";
 import { Role } from "../judging/roles.ts";
 import { nearest } from "../source/validate.ts";
-import { checkWanted } from "./binding.ts";
+import { checkLabels, checkWanted } from "./binding.ts";
 import { type Findings, named, type Place } from "./findings.ts";
 import type { BindingEntry } from "./policy-file.ts";
 
@@ -71,6 +71,8 @@ function checkBinding(
     );
   }
   checkWanted(entry, place, findings);
+  const possible = issuers.filter(({ name }) => issuer === undefined || name === issuer);
+  checkLabels(entry, new Set(possible.flatMap(({ labels = [] }) => labels)), place, findings);
   if (until === undefined) return;
   const time = Date.parse(until);
   if (Number.isNaN(time))

@@ -20,16 +20,15 @@ export interface ServicePlace {
 export interface CompiledService {
   readonly service: Service;
   readonly hosts: readonly { readonly host: string; readonly place: Place }[];
-  readonly leniency: PathLeniency;
   /** Where its `mesh` is, or would be. */
   readonly mesh: Place;
-  /** CORS preflights pass without being judged. */
-  readonly preflight: boolean;
   readonly routes: readonly CompiledRoute[];
 }
 
-export interface ServiceContext extends Pick<TestContext, "roles" | "owned" | "findings" | "used"> {
+export interface ServiceContext extends Pick<TestContext, "roles" | "owned" | "expressions" | "findings" | "used"> {
   readonly issuers: readonly PolicyIssuer[];
+  /** Of the environment. */
+  readonly identitySuffix: string;
 }
 
 /** Compiles one service with its routes, a route at each `next`. */
@@ -48,7 +47,7 @@ export function* compileService(
     audiences: entry.audiences ?? [],
     leniency: leniencyOf(entry),
     preflight: entry.preflight !== undefined,
-    mesh: compileMesh(entry, place, findings),
+    mesh: compileMesh(entry, place, context),
     routes: rules,
   };
   const defaults: RouteDefaults = {
@@ -56,7 +55,10 @@ export function* compileService(
     test: testParts(entry, place, undefined, true),
     headers: given(entry, "headers", place),
     forwardCredential: entry.forward_credential ?? false,
-    credentials: [...new Set(issuers.flatMap(({ credentials }) => credentials))].sort(),
+    evidence: {
+      credentials: [...new Set(issuers.flatMap(({ credentials }) => credentials))].sort(),
+      proofs: [...new Set(issuers.flatMap(({ proofs = [] }) => proofs))].sort(),
+    },
   };
   checkRouteNames(entry, place, findings);
   checkBackend(entry, place, findings);
@@ -73,9 +75,7 @@ export function* compileService(
   return {
     service,
     hosts: compileHosts(entry, place, findings),
-    leniency: service.leniency,
     mesh: place.at("mesh"),
-    preflight: service.preflight,
     routes,
   };
 }

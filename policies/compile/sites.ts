@@ -41,7 +41,8 @@ export function* compileSites(
     patterns += entries.length;
     if (patterns > MOST_PATTERNS) return tooMany(group, findings);
     if (!checked) checkConflicts(entries, findings);
-    const value = new Site(group.services, yield* RouteTable.built(entries));
+    const services = group.services.map(({ service }) => service);
+    const value = new Site(services, yield* RouteTable.built(entries));
     sites.push(...group.hosts.map((host) => ({ host, value })));
   }
   return new HostTable(sites);

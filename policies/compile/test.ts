@@ -1,9 +1,10 @@
-import { type Condition, compileCondition, type ExpressionUses } from "../cel/conditions.ts";
+import type { Condition, ExpressionUses } from "../cel/conditions.ts";
 import type { OwnedHeaders } from "../judging/headers.ts";
 import type { Role } from "../judging/roles.ts";
 import type { Test } from "../judging/rule.ts";
 import { meaningless } from "../judging/wanted.ts";
 import { signIn } from "../signs.ts";
+import type { Expressions } from "./expressions.ts";
 import type { Findings, Place } from "./findings.ts";
 import type { RuleEntry } from "./policy-file.ts";
 import { roleNamed } from "./roles.ts";
@@ -53,6 +54,7 @@ export interface TestContext {
   readonly captures: ReadonlySet<string>;
   /** Headers that are not the policies'. */
   readonly owned: OwnedHeaders;
+  readonly expressions: Expressions;
   readonly findings: Findings;
   /** The roles that the rule names, told so that useless bindings can be found. */
   readonly used: (role: Role, issuers: ReadonlySet<string>) => void;
@@ -118,13 +120,13 @@ function mustBePossible(role: Role, place: Place, { issuers, findings }: TestCon
   const takes = [...issuers].map((name) => `"${name}"`).join(", ");
   findings.fault(
     place,
-    `no principal of this service can have the role "${role.name}": its bindings are for other issuers or kinds`,
+    `no principal of this service can have the role "${role.name}": its bindings are for other issuers, kinds or accounts`,
     takes === "" ? "configure an issuer" : `a role with a binding for ${takes}, or more \`issuers\` at the service`,
   );
 }
 
 function compileWhen({ value, place }: Given<string>, context: TestContext): Condition | undefined {
-  const condition = compileCondition(value, context.owned.credentials);
+  const condition = context.expressions.condition(value);
   if ("offset" in condition) {
     context.findings.text(place, condition);
     return undefined;

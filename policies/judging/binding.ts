@@ -1,3 +1,4 @@
+import { type Arn, permissionSetOf, provenArn, readArn } from "../arn.ts";
 import { claimAt, claimPath } from "../claim-path.ts";
 import type { BindingEntry } from "../compile/policy-file.ts";
 import type { Kind, Principal } from "../principal.ts";
@@ -11,8 +12,20 @@ export interface PolicyIssuer {
   readonly audiences: readonly string[];
   /** Names of the kinds of credentials that it takes. */
   readonly credentials: readonly string[];
+  /** Names of the proofs beside them that it may ask for. Default: none. */
+  readonly proofs?: readonly string[] | undefined;
   /** The kinds its principals can have; undefined where a claim of theirs says it. */
   readonly kinds: readonly Kind[] | undefined;
+  /** Where the ARNs of its principals can be of; undefined where they have none. */
+  readonly arns?: Arns | undefined;
+  /** Claims of its principals that these have chosen themselves: they prove nothing. Default: none. */
+  readonly labels?: readonly string[];
+}
+
+/** Accounts of one AWS partition. */
+export interface Arns {
+  readonly partition: string;
+  readonly accounts: readonly string[];
 }
 
 /** One key of a binding, and whether a principal has what it asks for. */
@@ -63,9 +76,10 @@ export class Binding {
   findIssuers(all: readonly PolicyIssuer[]): void {
     const { issuer, kind } = this.entry;
     const possible = all.filter(
-      ({ name, kinds }) =>
+      ({ name, kinds, arns }) =>
         (issuer === undefined || name === issuer) &&
         (kind === undefined || kinds === undefined || kinds.includes(kind)) &&
+        canProve(arns, this.entry) &&
         (this.included === undefined || this.included.issuers.has(name)),
     );
     this.issuers = new Set(possible.map(({ name }) => name));
@@ -81,6 +95,14 @@ export function claimsOf({
 
 function isList(claim: NonNullable<BindingEntry["claim"]>): claim is Extract<typeof claim, readonly unknown[]> {
   return Array.isArray(claim);
+}
+
+/** Whether principals with ARNs of there can have what a binding asks for. */
+function canProve(arns: Arns | undefined, { arn, account, permission_set }: BindingEntry): boolean {
+  if ((arn ?? account ?? permission_set) === undefined) return true;
+  const wanted = arn === undefined ? undefined : readArn(arn);
+  if (arns === undefined || (wanted !== undefined && wanted.partition !== arns.partition)) return false;
+  return [account, wanted?.account].every((each) => each === undefined || arns.accounts.includes(each));
 }
 
 function isParty(wanted: Wanted, party: string | undefined | Unknown): Truth {
@@ -106,6 +128,7 @@ function checksOf(entry: BindingEntry): readonly Check[] {
     ...value("actor", entry.actor, (wanted, { actor }) =>
       isParty(wanted, actor instanceof Unknown ? actor : actor[0]?.subject),
     ),
+    ...arnChecks(entry),
     ...value("group", entry.group, (wanted, who) => wanted.isAmong(who.groups)),
     ...value("scope", entry.scope, (wanted, who) => wanted.isAmong(who.scopes)),
     ...claimsOf(entry).flatMap(([written, wantedValue]) => {
@@ -113,5 +136,22 @@ function checksOf(entry: BindingEntry): readonly Check[] {
       const holds = (wanted: Wanted, who: Principal) => wanted.isClaim(claimAt(who.claims, path), path.text);
       return value(`claim ${path.text}`, wantedValue, holds);
     }),
+  ];
+}
+
+function arnChecks({ arn, account, permission_set }: BindingEntry): readonly Check[] {
+  const named = arn === undefined ? undefined : readArn(arn);
+  const check = (key: string, wanted: string | undefined, of: (own: Arn) => string | undefined) => {
+    if (wanted === undefined) return [];
+    const holds = (who: Principal) => {
+      const own = who.arn === undefined ? undefined : readArn(who.arn);
+      return own !== undefined && of(own) === wanted;
+    };
+    return [{ key, wanted, holds }];
+  };
+  return [
+    ...check("arn", named === undefined ? arn : provenArn(named), provenArn),
+    ...check("account", account, (own) => own.account),
+    ...check("permission set", permission_set, permissionSetOf),
   ];
 }

@@ -1,5 +1,4 @@
 import { Work } from "../cel/conditions.ts";
-import type { CompiledService } from "../compile/service.ts";
 import type { Decision, IdentityHeader, Reason } from "../decision.ts";
 import type { Match, Policies, Refusal, Service, Uses } from "../policies.ts";
 import type { Principal } from "../principal.ts";
@@ -51,15 +50,9 @@ export class CompiledPolicies implements Policies {
   /** Of the decision that is being made; none waits for anything. */
   readonly #work = new Work();
 
-  constructor(
-    revision: string,
-    services: readonly CompiledService[],
-    hosts: HostTable<Site>,
-    uses: Uses,
-    roles: Roles,
-  ) {
+  constructor(revision: string, services: readonly Service[], hosts: HostTable<Site>, uses: Uses, roles: Roles) {
     this.revision = revision;
-    this.services = services.map(({ service }) => service);
+    this.services = services;
     this.hosts = hosts;
     this.uses = uses;
     this.subjects = new Subjects(roles);

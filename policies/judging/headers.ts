@@ -1,4 +1,4 @@
-import { compileHeader, type ExpressionInput, type HeaderExpression, type Work } from "../cel/conditions.ts";
+import type { ExpressionInput, HeaderExpression, Work } from "../cel/conditions.ts";
 import type { IdentityHeader } from "../decision.ts";
 import type { TextFault } from "../fault.ts";
 import { UnknownError } from "../unknown.ts";
@@ -33,17 +33,6 @@ export function headerNameFault(name: string, { reserved }: Pick<OwnedHeaders, "
   const owned = reserved.some((entry) => (entry.endsWith("*") ? name.startsWith(entry.slice(0, -1)) : name === entry));
   if (!owned) return undefined;
   return { offset: 0, found, right: "another name: HAProxy, or a proxy after it, sets or reads this one itself" };
-}
-
-/** The rule for one header, or what is wrong with its expression. */
-export function compileHeaderRule(
-  name: string,
-  value: string,
-  max: number | undefined,
-  { credentials }: OwnedHeaders,
-): HeaderRule | TextFault {
-  const expression = compileHeader(value, credentials);
-  return "offset" in expression ? expression : { name, expression, max: max ?? DEFAULT_MAX };
 }
 
 /**

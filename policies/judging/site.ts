@@ -1,5 +1,4 @@
-import type { CompiledService } from "../compile/service.ts";
-import type { Match, Refusal } from "../policies.ts";
+import type { Match, Refusal, Service } from "../policies.ts";
 import { type PathLeniency, STRICT, segmentsOf } from "../routing/path.ts";
 import type { Found, NotFound, RouteTable } from "../routing/routes.ts";
 import type { Rule } from "./rule.ts";
@@ -30,22 +29,22 @@ class FoundRoute implements Match {
  * wins whosever it is. What a service says of paths and preflights holds for its own routes.
  */
 export class Site {
-  readonly services: readonly CompiledService[];
+  readonly services: readonly Service[];
   readonly #table: RouteTable<Rule>;
   /** What any of the services lets pass: a path is refused before its route is known only where all of them refuse it. */
   readonly #leniency: PathLeniency;
   /** By its rules' service; undefined where all services let the same pass. */
-  readonly #own: ReadonlyMap<Rule["service"], PathLeniency> | undefined;
-  readonly #preflights: ReadonlySet<Rule["service"]>;
+  readonly #own: ReadonlyMap<Service, PathLeniency> | undefined;
+  readonly #preflights: ReadonlySet<Service>;
 
   /** @param table the routes of all the services */
-  constructor(services: readonly CompiledService[], table: RouteTable<Rule>) {
+  constructor(services: readonly Service[], table: RouteTable<Rule>) {
     this.services = services;
     this.#table = table;
     this.#leniency = unionOf(services);
     const alike = services.every(({ leniency }) => isAlike(leniency, this.#leniency));
-    this.#own = alike ? undefined : new Map(services.map(({ service, leniency }) => [service, leniency]));
-    this.#preflights = new Set(services.filter(({ preflight }) => preflight).map(({ service }) => service));
+    this.#own = alike ? undefined : new Map(services.map((service) => [service, service.leniency]));
+    this.#preflights = new Set(services.filter(({ preflight }) => preflight));
   }
 
   /** @param host as policies name it */
@@ -81,14 +80,14 @@ export class Site {
   #refusal({ reason }: NotFound, path: string): Refusal {
     const able =
       this.services.length === 1
-        ? this.services.map(({ service }) => service.name)
+        ? this.services.map(({ name }) => name)
         : this.#table.ofPath(path, this.#leniency).map(({ service }) => service.name);
     const [name = "", other] = new Set(able);
     return { reason, rule: other === undefined ? name : "" };
   }
 }
 
-function unionOf(services: readonly CompiledService[]): PathLeniency {
+function unionOf(services: readonly Service[]): PathLeniency {
   const keys = Object.keys(STRICT) as (keyof PathLeniency)[];
   const union = keys.map((key) => [key, services.some(({ leniency }) => leniency[key])]);
   return Object.fromEntries(union) as Record<keyof PathLeniency, boolean>;

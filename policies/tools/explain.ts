@@ -1,12 +1,12 @@
 import { conjunctsOf, Work } from "../cel/conditions.ts";
-import type { CompiledService } from "../compile/service.ts";
 import { type Decision, type Reason, refusal, statusOf } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
+import { identityHeaders } from "../judging/headers.ts";
 import type { Held, Role } from "../judging/roles.ts";
 import { conditionFault, Rule } from "../judging/rule.ts";
 import type { Site } from "../judging/site.ts";
 import type { Subject } from "../judging/subjects.ts";
-import type { Match, Refusal } from "../policies.ts";
+import type { Match, Refusal, Service } from "../policies.ts";
 import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
 import { normalizeHost } from "../routing/host.ts";
@@ -67,6 +67,7 @@ export function explain(policies: CompiledPolicies, request: PolicyRequest, who:
   if (subject !== undefined) explainRoles(route, subject, request.time, steps);
   if (subject !== undefined) explainScopes(route, subject, steps);
   explainCondition(route, subject, match, judged, steps);
+  if (decision.reason in HEADER_FAULTS) explainHeaders(route, subject, match, judged, steps);
   return concluded(steps, decision, route);
 }
 
@@ -74,7 +75,7 @@ function explainHost(policies: CompiledPolicies, raw: string, steps: Step[]): Si
   const host = normalizeHost(raw);
   const site = host === undefined ? undefined : policies.hosts.find(host);
   if (site !== undefined) {
-    const names = site.services.map(({ service }) => service.name);
+    const names = site.services.map(({ name }) => name);
     const whose = names.length === 1 ? "is the service" : "is shared by the services";
     steps.push({ about: "host", outcome: "yes", text: `${host} ${whose} ${names.join(", ")}` });
     return site;
@@ -99,29 +100,29 @@ function explainRoutes(site: Site, request: PolicyRequest, match: Match | Refusa
 
 /** @returns those of other paths */
 function explainService(
-  { service, leniency, routes }: CompiledService,
+  { name, leniency, routes }: Service,
   { method, path }: PolicyRequest,
   match: Match | Refusal,
   steps: Step[],
 ): readonly Step[] {
   const ambiguity = ambiguityOf(path, leniency);
   if (ambiguity !== undefined) {
-    const text = `${service.name}: the path has ${ambiguity.found}; ${ambiguity.right}`;
+    const text = `${name}: the path has ${ambiguity.found}; ${ambiguity.right}`;
     steps.push({ about: "route", outcome: "no", text });
     return [];
   }
   const matched = "route" in match ? match.route : undefined;
   const others: Step[] = [];
-  for (const { rule, patterns } of routes) {
-    for (const { pattern } of patterns) {
-      const found = new RouteTable([{ pattern, value: rule }]).find(method, path, leniency);
-      const head = `${rule.rule}  ${pattern.text}`;
+  for (const route of routes) {
+    for (const pattern of route.patterns) {
+      const found = new RouteTable([{ pattern, value: route }]).find(method, path, leniency);
+      const head = `${route.rule}  ${pattern.text}`;
       if (!("reason" in found)) {
         const params = Object.entries(found.params).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
-        const less = rule === matched ? "" : ": another pattern is more specific";
+        const less = route === matched ? "" : ": another pattern is more specific";
         steps.push({
           about: "route",
-          outcome: rule === matched ? "yes" : "no",
+          outcome: route === matched ? "yes" : "no",
           text: `${head}${less}${params.length > 0 ? `  ${params.join(" ")}` : ""}`,
         });
       } else if (found.reason === "method-not-allowed")
@@ -144,11 +145,11 @@ function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): 
     push("no", `does not prove anything: ${who.reason}`);
     for (const text of who.found ?? []) push("note", text);
   } else {
-    const { subject, issuer, kind, client, actor, groups, scopes, audiences } = who.principal;
+    const { subject, issuer, kind, client, actor, arn, groups, scopes, audiences } = who.principal;
     const kindText = kind instanceof Unknown ? `principal of an unknown kind (${kind.text})` : kind;
     push(
       "note",
-      `${kindText} ${JSON.stringify(subject)} of ${issuer}${clientText(client)}${actorText(actor)}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
+      `${kindText} ${JSON.stringify(subject)} of ${issuer}${clientText(client)}${actorText(actor)}${arnText(arn)}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
     );
     if (!service.issuers.has(issuer)) push("no", `the service takes principals of ${listed([...service.issuers])}`);
     if (service.audiences.length > 0 && !audiences.some((audience) => service.audiences.includes(audience)))
@@ -159,6 +160,10 @@ function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): 
 function clientText(client: Principal["client"]): string {
   if (client instanceof Unknown) return ` by an unknown client (${client.text})`;
   return client === undefined ? "" : ` by the client ${JSON.stringify(client)}`;
+}
+
+function arnText(arn: string | undefined): string {
+  return arn === undefined ? "" : `; ARN ${arn}`;
 }
 
 function actorText(actor: Principal["actor"]): string {
@@ -246,6 +251,33 @@ function explainCondition(
     const fault = conditionFault({ ...test, when: part }, subject, match, request, new Work());
     const text = `${part.text}  ${fault === undefined ? "is true" : CONDITION_FAULTS[fault]}`;
     steps.push({ about: "condition", outcome: fault === undefined ? "yes" : "no", text });
+  }
+}
+
+const HEADER_FAULTS = {
+  "header-error": "fails, or gives what no header can hold",
+  "header-too-long": "is longer than its `max`",
+  "cost-exceeded": "takes too much work",
+  "claim-unknown": "cannot be told: it reads what is unknown of the principal",
+} as const;
+
+/** Each header that cannot be made. */
+function explainHeaders(
+  { headers }: Rule,
+  subject: Subject | undefined,
+  { params }: Match,
+  request: PolicyRequest,
+  steps: Step[],
+): void {
+  const input = { request, params, principal: subject?.principal, roles: subject?.held.names ?? [] };
+  for (const header of headers) {
+    const made = identityHeaders([header], input, new Work());
+    if (typeof made !== "string") continue;
+    steps.push({
+      about: "header",
+      outcome: "no",
+      text: `${header.name}: ${header.expression.text}  ${HEADER_FAULTS[made]}`,
+    });
   }
 }
 

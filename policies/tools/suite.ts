@@ -32,6 +32,7 @@ interface PrincipalEntry {
   readonly claims?: Readonly<Record<string, unknown>>;
   readonly client?: string;
   readonly actor?: readonly string[];
+  readonly arn?: string;
   readonly unknown?: readonly ("kind" | "groups" | "scopes" | "client" | "actor" | "authenticated_at")[];
 }
 
@@ -174,7 +175,7 @@ function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: Policy
       "actor",
       actor.map((each) => ({ subject: each, issuer: undefined })),
     ),
-    arn: undefined,
+    arn: entry.arn,
     uri: undefined,
     authenticatedAt: unless("authenticated_at", undefined),
     expiresAt: now + 600_000,

@@ -271,6 +271,34 @@ test("explain says what is unknown, and why", async (t) => {
   t.match(write, "- decision    deny: claim-unknown (403)");
 });
 
+test("explain names the header that cannot be made", async (t) => {
+  const headers = `headers:
+      x-auth-groups: 'list(principal.groups, "; ")'
+      x-auth-name: { value: percent(principal.claims.name), max: 16 }
+      x-auth-subject: principal.subject
+      x-auth-user: 'json({"sub": principal.subject})'
+`;
+  const policy = POLICY.replace("headers: { x-auth-subject: principal.subject }\n", headers);
+  const request = "GET https://orders.example.com/v1/orders/42";
+  const explained = async (claims: object) => {
+    const cwd = folderOf(t, { ...FILES, "policies/orders.yaml": policy, "c.json": JSON.stringify(claims) });
+    return (await command(["explain", request, "--claims", "c.json", "--issuer", "idp"], { cwd })).out;
+  };
+  const claims = { sub: "alice", client_kind: "person", groups: ["Readers", "Staff"], name: "Zo\u00eb" };
+  const made = await explained(claims);
+  t.match(made, "x-auth-groups: Readers; Staff\n");
+  t.match(made, "x-auth-name: Zo%C3%AB\n");
+  t.match(made, 'x-auth-user: {"sub":"alice"}\n');
+  const refused = await explained({ ...claims, groups: ["Readers", "a;b"], name: "\u00eb\u00eb\u00eb" });
+  t.match(
+    refused,
+    '- header      x-auth-groups: list(principal.groups, "; ")  fails, or gives what no header can hold\n',
+  );
+  t.match(refused, "- header      x-auth-name: percent(principal.claims.name)  is longer than its `max`\n");
+  t.notMatch(refused, "- header      x-auth-subject");
+  t.match(refused, "- decision    deny: header-error (403)\n");
+});
+
 test("explain verifies a token by the issuer's keys, and never shows it", async (t) => {
   const provider = await startProvider({ alice: { kind: "person", groups: ["Readers"] } });
   t.teardown(() => provider.close());

@@ -1,10 +1,14 @@
 import { generateKeyPairSync } from "node:crypto";
 import dns from "node:dns";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Socket } from "node:net";
+import { text } from "node:stream/consumers";
+import { TLSSocket } from "node:tls";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { type Test, test } from "tap";
 import { getObject, permitted } from "../../agent/http/document.ts";
-import { get } from "../../agent/http/fetch.ts";
+import { exchange } from "../../agent/http/exchange.ts";
+import { send } from "../../agent/http/fetch.ts";
 import { type ForwardProxy, proxyFor, proxyOfEnvironment } from "../../agent/http/proxy.ts";
 import { type Behaviour, type Front, reply, startFront } from "../../demo/front.ts";
 import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
@@ -20,7 +24,7 @@ function bounds(changes: { signal?: AbortSignal; ca?: string; maxSize?: number; 
   return { signal: new AbortController().signal, ca: undefined, proxy: undefined, maxSize: 1000, ...changes };
 }
 
-const fetched = (front: Front, path = "/", changes = {}) => getObject(get, new URL(path, front.url), bounds(changes));
+const fetched = (front: Front, path = "/", changes = {}) => getObject(send, new URL(path, front.url), bounds(changes));
 
 test("a document is read within its bounds", async (t) => {
   const front = await startFront(reply({ a: 1 }));
@@ -170,7 +174,7 @@ test("a slow provider is left when the time is up", async (t) => {
   const address = server.address();
   const port = typeof address === "object" ? address?.port : 0;
   const abort = new AbortController();
-  const reading = getObject(get, new URL(`http://127.0.0.1:${port}/x?secret=1`), bounds({ signal: abort.signal }));
+  const reading = getObject(send, new URL(`http://127.0.0.1:${port}/x?secret=1`), bounds({ signal: abort.signal }));
   const closed = new Promise((resolve) => server.once("connection", (socket) => socket.once("close", resolve)));
   await new Promise<void>((resolve) =>
     server.once("connection", (socket) => socket.once("data", () => setImmediate(resolve))),
@@ -224,7 +228,7 @@ test("what comes before the answer is no answer", async (t) => {
     socket.write("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n");
     socket.end('HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{"a":1}');
   });
-  t.same(await getObject(get, new URL(provider.url), bounds()), { a: 1 });
+  t.same(await getObject(send, new URL(provider.url), bounds()), { a: 1 });
 });
 
 /** Asks a provider on TLS that does not answer, with one slot, and then again when it does. */
@@ -267,12 +271,12 @@ test("a GET that never settles is left when the time is up, and its slot is free
   const answers = async (url: URL) => {
     const issuer = url.origin;
     const body = JSON.stringify(url.pathname === "/jwks" ? { keys: [KEY] } : { issuer, jwks_uri: `${issuer}/jwks` });
-    return { status: 200, location: undefined, body: Buffer.from(body) };
+    return { status: 200, headers: {}, body: Buffer.from(body) };
   };
   const issuer = oidcIssuer("https://issuer.example", { keys: { ...oidcIssuer("").keys, timeout: 2_000 } });
   const { identity, time, told } = startIdentity([issuer], {
     fetches: 1,
-    get: (url) => (lost ? new Promise(() => {}) : answers(url)),
+    send: (url) => (lost ? new Promise(() => {}) : answers(url)),
   });
   t.teardown(() => identity.close());
   const failed = told.next("error");
@@ -511,5 +515,116 @@ test("a proxy that does not do its part is named, without its password, and ends
     await mended;
     t.match(identity.status(), [{ details: { keys: 1 }, error: undefined }], `after ${name}`);
     identity.close();
+  }
+});
+
+/** Tells what it was asked, as JSON. */
+async function echo(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { method, url, headers, socket } = request;
+  const shown = socket instanceof TLSSocket ? socket.getPeerCertificate().subject?.CN : undefined;
+  reply({ method, url, headers, body: await text(request), shown })(request, response);
+}
+
+test("a form is posted, with its client's credentials and nothing else of ours", async (t) => {
+  const front = await startFront(echo);
+  t.teardown(() => front.close());
+  const body = String(new URLSearchParams({ token: "a b&c=\u00e9" }));
+  const headers = { "content-type": "application/x-www-form-urlencoded", authorization: "Basic eA==", accept: "a/b" };
+  const answer = await exchange(send, new URL("/introspect?x=1", front.url), bounds(), {
+    method: "POST",
+    headers,
+    body,
+  });
+  t.equal(answer.status, 200);
+  const { host } = new URL(front.url);
+  t.strictSame(JSON.parse(String(answer.body)), {
+    method: "POST",
+    url: "/introspect?x=1",
+    headers: {
+      accept: "a/b",
+      "accept-encoding": "identity",
+      "user-agent": "countersign",
+      "content-type": "application/x-www-form-urlencoded",
+      authorization: "Basic eA==",
+      "content-length": String(body.length),
+      host,
+      connection: "close",
+    },
+    body,
+  });
+  await t.rejects(
+    exchange(send, new URL(front.url), bounds(), { headers: { authorization: "secret\r\nx: y" } }),
+    { name: "FetchError", message: /^(?!.*secret).*Invalid character/s },
+    "a header that would be two",
+  );
+});
+
+test("status and headers are passed through, and the body of the statuses that are asked for, within its bounds", async (t) => {
+  const front = await startFront(reply({}));
+  t.teardown(() => front.close());
+  const link = '<https://a.example/1>; rel="self", <https://a.example/2>; rel="next"';
+  front.behave((_request, response) => {
+    response.setHeader("link", link.split(", "));
+    response.writeHead(403, { "retry-after": "7", location: "/elsewhere" }).end("because");
+  });
+  const asked = (reads?: readonly number[], maxSize = 1000) =>
+    exchange(send, new URL(front.url), bounds({ maxSize }), reads === undefined ? {} : { reads });
+  t.match(await asked(), { status: 403, body: Buffer.alloc(0), headers: { link, "retry-after": "7" } });
+  t.same((await asked([200, 403])).body, Buffer.from("because"));
+  await t.rejects(asked([403], 6), { message: /larger than 6 bytes/ });
+  t.equal((await asked(undefined, 6)).status, 403, "what is not read has no size");
+  const hop = reply("", 302, { location: `${front.url}/2` });
+  front.behave(hop);
+  t.match(await asked(), { status: 302, headers: { location: `${front.url}/2` } }, "a redirect is an answer");
+  t.same(front.requests.slice(-1), ["/"]);
+});
+
+test("whoever shows who it is, is not sent elsewhere", async (t) => {
+  const other = await startFront(reply({ stolen: true }));
+  const front = await startFront(reply("", 302, { location: `${other.url}/` }));
+  t.teardown(() => Promise.all([front.close(), other.close()]));
+  const url = new URL(front.url);
+  t.same(await getObject(send, url, bounds()), { stolen: true });
+  const asked = other.requests.length;
+  const status = { message: /status 302 instead of 200/ };
+  await t.rejects(getObject(send, url, bounds(), { authorization: "Bearer x" }), status);
+  const client = { cert: SERVER_CERTIFICATE, key: SERVER_KEY };
+  await t.rejects(getObject(send, url, { ...bounds(), client }), status);
+  t.equal(other.requests.length, asked);
+});
+
+test("a certificate is shown to the server that asks for one, through a proxy too, and to no proxy", async (t) => {
+  const tls = { ...TLS, requestCert: true, rejectUnauthorized: false };
+  const front = await startFront(echo, { tls });
+  const port = Number(new URL(front.url).port);
+  const proxy = await startConnectProxy(undefined, port);
+  t.teardown(() => Promise.all([front.close(), proxy.close()]));
+  const client = { cert: SERVER_CERTIFICATE, key: SERVER_KEY };
+  const shown = async (changes: object) => {
+    const answer = await exchange(send, new URL(`https://localhost:${port}`), {
+      ...bounds({ ca: AUTHORITY }),
+      ...changes,
+    });
+    return JSON.parse(String(answer.body)).shown;
+  };
+  t.equal(await shown({}), undefined);
+  t.equal(await shown({ client }), "localhost");
+  t.equal(await shown({}), undefined, "not without being told to, whatever was shown before");
+  t.equal(await shown({ client, proxy: { url: `http://127.0.0.1:${proxy.port}`, except: [] } }), "localhost");
+  t.equal(proxy.tunnels.length, 1);
+  await t.rejects(shown({ client: { ...client, key: "no key" } }), { name: "FetchError" });
+});
+
+test("an exchange ends with its signal, and tells nothing of what was sent", async (t) => {
+  const front = await startFront(reply({}));
+  t.teardown(() => front.close());
+  front.behave("silent");
+  for (const sent of [send, () => new Promise<never>(() => {})]) {
+    const abort = new AbortController();
+    const request = { method: "POST", body: "token=secret", headers: { authorization: "secret" } } as const;
+    const asked = exchange(sent, new URL("/x?token=secret", front.url), bounds({ signal: abort.signal }), request);
+    if (sent === send) await front.arrival("/x?token=secret");
+    abort.abort();
+    await t.rejects(asked, { name: "FetchError", message: `${front.url}/x: no answer in time` });
   }
 });

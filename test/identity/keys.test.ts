@@ -1,6 +1,6 @@
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign as signBytes } from "node:crypto";
 import { type Test, test } from "tap";
-import type { Get } from "../../agent/http/fetch.ts";
+import type { Send } from "../../agent/http/fetch.ts";
 import { isRoca } from "../../agent/identity/jwt/roca.ts";
 import { type Behaviour, reply, startFront } from "../../demo/front.ts";
 import { startProvider } from "../../demo/provider.ts";
@@ -600,16 +600,16 @@ test("no more than `fetches` providers are asked at a time", async (t) => {
   let open = 0;
   let most = 0;
   const release: (() => void)[] = [];
-  const get: Get = async (url) => {
+  const send: Send = async (url) => {
     most = Math.max(most, ++open);
     await new Promise<void>((resolve) => release.push(resolve));
     open--;
     const issuer = url.origin;
     const document = url.pathname === "/jwks" ? { keys: [SOUND] } : { issuer, jwks_uri: `${issuer}/jwks` };
-    return { status: 200, location: undefined, body: Buffer.from(JSON.stringify(document)) };
+    return { status: 200, headers: {}, body: Buffer.from(JSON.stringify(document)) };
   };
   const issuers = Array.from({ length: 40 }, (_, i) => oidcIssuer(`https://i${i}.example`, { name: `i${i}` }));
-  const { identity } = startIdentity(issuers, { get });
+  const { identity } = startIdentity(issuers, { send });
   t.teardown(() => identity.close());
   let done = false;
   const ready = identity.ready().then(() => {

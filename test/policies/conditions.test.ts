@@ -658,6 +658,27 @@ test("headers are strings, or absent", (t) => {
     ["list(principal.claims.tenant)", "throws"],
     ["list(principal.claims.mixed)", "throws"],
     ["list(['a,b'])", "throws"],
+    ["list(principal.groups, ';')", "Orders Admins;staff"],
+    ["list(principal.groups, ', ')", "Orders Admins, staff"],
+    ["list(principal.claims.amr, ' ')", "pwd mfa"],
+    ["list(['a,b'], ' | ')", "a,b"],
+    ["list(principal.groups, ' ')", "throws"],
+    ["list(['a;b'], '; ')", "throws"],
+    ["list(principal.claims.tenant, ';')", "throws"],
+    ["json(principal.subject)", '"alice@example.com"'],
+    ["json(principal.groups)", '["Orders Admins","staff"]'],
+    ["json({'sub': dyn(principal.subject), 'level': principal.claims.level})", '{"sub":"alice@example.com","level":3}'],
+    ["json([dyn(null), dyn(true), dyn(9007199254740993), dyn(0.5)])", "[null,true,9007199254740993,0.5]"],
+    ["json(principal.claims.mixed)", '["a",1,null]'],
+    ["json(principal.claims.org)", '{"unit":{"name":"sales"}}'],
+    ["json('\"\\\\\\n\\u00fc\\U0001F600')", '"\\"\\\\\\n\\u00fc\\ud83d\\ude00"'],
+    ["json(principal.claims.missing)", "throws"],
+    ["json([dyn(request.time)])", "throws"],
+    ["base64('Zo\u00eb')", "Wm/Dqw=="],
+    ["base64(json(principal.groups))", "WyJPcmRlcnMgQWRtaW5zIiwic3RhZmYiXQ=="],
+    ["percent('Zo\u00eb O\\'Hara/50%~')", "Zo%C3%AB%20O%27Hara%2F50%25~"],
+    ["percent(principal.claims.level)", "throws"],
+    ["base64(principal.claims.amr)", "throws"],
   ];
   for (const [text, expected] of cases) {
     const header = compileHeader(text, SECRET);
@@ -670,5 +691,57 @@ test("headers are strings, or absent", (t) => {
     t.equal(fault.offset, 0, `${text}: the place`);
     t.match(fault.right, /a string, or null/, `${text}: what would be right`);
   }
+  t.end();
+});
+
+test("what makes a header's value is held to what can be read again", (t) => {
+  for (const [text, at, found, right] of [
+    ["list(principal.groups, '')", "''", /the separator ""/, /one mark/],
+    ["list(principal.groups, '--')", "'--'", /the separator "--"/, /one mark/],
+    ["list(principal.groups, 'and')", "'and'", /the separator "and"/, /one mark/],
+    ["list(principal.groups, '\\n')", "'\\n'", /the separator "\\n"/, /one mark/],
+    ["list(principal.groups, request.path)", "path", /only known for each request/, /written out/],
+    ["list(principal.groups, 1)", "1", /only known for each request/, /written out/],
+    ["json(principal)", "principal", /`principal` as a whole/, /one of its fields/],
+    ["json(request.headers)", "headers", /as a whole/, /request.headers\["x-tenant"\]/],
+    ["json(request.time)", "json", /no function for `json\(timestamp\)`/, /arguments/],
+    ["percent(principal.groups)", "percent", /no function for `percent\(list<string>\)`/, /arguments/],
+    ["bas64(principal.subject)", "bas64", /unknown function `bas64`/, /`base64`/],
+  ] as const) {
+    const fault = compileHeader(text, SECRET) as TextFault;
+    t.equal(fault.offset, text.lastIndexOf(at), `${text}: the place`);
+    t.match(fault.found, found, `${text}: what was found`);
+    t.match(fault.right, right, `${text}: what would be right`);
+  }
+  for (const name of ["json", "base64", "percent"]) {
+    t.match(compileCondition(`${name}("a") == "a"`, SECRET), { found: `unknown function \`${name}\`` });
+  }
+  t.end();
+});
+
+test("no value of a header takes long to make, however large or strange its claims are", (t) => {
+  const large = {
+    deep: JSON.parse(`${"[".repeat(40)}${"]".repeat(40)}`),
+    many: Array.from({ length: 60_000 }, () => 1),
+    keys: table(30_000),
+    long: "\u00fc".repeat(30_000),
+    lone: "\ud800",
+    rounded: 1e21,
+  };
+  const value = (text: string, claims: object = large) => {
+    const header = compileHeader(text, SECRET);
+    if ("offset" in header) throw new Error(`${text}: ${header.found}`);
+    return header.evaluate({ ...INPUT, principal: { ...PRINCIPAL, claims: claims as Principal["claims"] } });
+  };
+  for (const claim of ["deep", "many", "keys", "long", "lone", "rounded"])
+    t.throws(() => value(`json(${AT}.${claim})`), claim);
+  for (const text of [`percent(${AT}.long)`, `percent(${AT}.lone)`, `base64(${AT}.lone)`])
+    t.throws(() => value(text), text);
+  t.throws(() => value(`list(${AT}.keys.map(k, base64(${AT}.long)), ";")`), "again and again");
+  t.equal(
+    value(`json(${AT}.a)`, { a: { constructor: { a: 1 } } }),
+    '{"constructor":{"a":1}}',
+    "a map by whatever name",
+  );
   t.end();
 });

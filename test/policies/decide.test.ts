@@ -431,6 +431,7 @@ test("what is used is what HAProxy has to send and set", (t) => {
       { name: "x-auth-tenant", max: 256 },
     ],
     credentials: ["bearer"],
+    proofs: [],
   });
   const shadowed = policiesFrom(`
 services:
@@ -450,10 +451,11 @@ services:
     requestHeaders: ["x-tenant"],
     identityHeaders: [],
     credentials: ["bearer"],
+    proofs: [],
   });
   t.strictSame(
     shadowed.services[0]?.routes[0]?.needs,
-    { query: true, requestHeaders: [], identityHeaders: [], credentials: ["bearer"] },
+    { query: true, requestHeaders: [], identityHeaders: [], credentials: ["bearer"], proofs: [] },
     "a shadow cannot make a route need more",
   );
   t.end();
@@ -553,6 +555,55 @@ services:
   }
   const { headers } = decide(acted, "GET https://s.example.com/either", who.unknown);
   t.strictSame(headers, [{ name: "x-client", value: undefined }], "no client is null");
+  t.end();
+});
+
+test("who comes with an ARN is its role in any session, or its user with the path; and of its account alone", (t) => {
+  const policies = policiesFrom(`
+roles:
+  reporting: [{ issuer: aws, arn: "arn:aws:iam::123456789012:role/ci/reporting" }]
+  alice: [{ issuer: aws, arn: "arn:aws:iam::123456789012:user/staff/Alice" }]
+  account: [{ issuer: aws, account: "123456789012" }]
+  power: [{ issuer: aws, permission_set: Power_User }]
+  here: [{ issuer: aws, account: "123456789012", permission_set: Power_User }]
+services:
+  s:
+    hosts: [s.example.com]
+    issuers: [aws]
+    backend: s
+    headers: { x-arn: "has(principal.arn) ? dyn(principal.arn) : null", x-roles: list(principal.roles) }
+    routes:
+      - { name: r, match: [GET /r], allow: [authenticated] }
+`);
+  const sso = (name: string) => `role/AWSReservedSSO_${name}`;
+  for (const [arn, roles] of [
+    ["arn:aws:iam::123456789012:role/reporting", "account,reporting"],
+    ["arn:aws:iam::123456789012:role/Reporting", "account"],
+    ["arn:aws:iam::123456789012:role/ci/other/reporting", "account,reporting"],
+    ["arn:aws:iam::210987654321:role/reporting", ""],
+    ["arn:aws:iam::123456789012:user/reporting", "account"],
+    ["arn:aws:iam::123456789012:user/staff/Alice", "account,alice"],
+    ["arn:aws:iam::123456789012:user/Alice", "account"],
+    ["arn:aws:iam::123456789012:user/x/staff/Alice", "account"],
+    ["arn:aws-cn:iam::123456789012:role/reporting", "account"],
+    [`arn:aws:iam::123456789012:${sso("Power_User_e11aa594f712e1dc")}`, "account,here,power"],
+    [`arn:aws:iam::210987654321:${sso("Power_User_0123456789abcdef")}`, "power"],
+    [`arn:aws:iam::210987654321:${sso("Power_User_0123456789abcde")}`, ""],
+    [`arn:aws:iam::210987654321:${sso("Power_User_0123456789ABCDEF")}`, ""],
+    [`arn:aws:iam::210987654321:${sso("Power_User_x_0123456789abcdef")}`, ""],
+    [`arn:aws:iam::210987654321:${sso("Power_User")}`, ""],
+    ["arn:aws:iam::210987654321:role/xAWSReservedSSO_Power_User_0123456789abcdef", ""],
+    ["arn:aws:iam::210987654321:user/AWSReservedSSO_Power_User_0123456789abcdef", ""],
+    ["123456789012", ""],
+    [undefined, ""],
+  ] as const) {
+    const principal = principalFrom({ issuer: "aws", audiences: ["api://aws"], kind: "workload", arn });
+    const { headers } = decide(policies, "GET https://s.example.com/r", principal);
+    t.strictSame(
+      headers.map(({ value }) => value),
+      [arn, roles],
+    );
+  }
   t.end();
 });
 

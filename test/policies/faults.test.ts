@@ -15,6 +15,8 @@ const ONE = "allow: [authenticated], routes: [{ name: r, match: [GET /] }]";
 const NOT_FOR_ANYONE =
   "the credential is not read there: remove it, or allow roles or `authenticated`, with `optional: true` if need be";
 
+const ARN = "the ARN of a role or user, such as arn:aws:iam::123456789012:role/reporting";
+
 type Row = readonly [name: string, policy: string, faults: readonly string[]];
 
 const FAULTS: readonly Row[] = [
@@ -38,8 +40,55 @@ const FAULTS: readonly Row[] = [
   ],
   [
     "what a later version has",
-    "roles: { a: [{ issuer: aws, arn: x }], b: [{ issuer: aws, uri: x }] }",
-    ['1:29: "arn" is not in this version; leave it out', '1:59: "uri" is not in this version; leave it out'],
+    "roles: { b: [{ issuer: aws, uri: x }] }",
+    ['1:29: "uri" is not in this version; leave it out'],
+  ],
+  ...[
+    ["x", '"x"', ARN],
+    ["'arn:aws:iam::*:role/reporting'", '"arn:aws:iam::*:role/reporting"', ARN],
+    ["'arn:aws:iam::123456789012:role/*'", '"arn:aws:iam::123456789012:role/*"', ARN],
+    ["arn:aws:iam::123456789012:root", '"arn:aws:iam::123456789012:root"', ARN],
+    ["arn:aws:iam::12345678901:role/a", '"arn:aws:iam::12345678901:role/a"', ARN],
+    ["arn:aws:iam::123456789012:role/", '"arn:aws:iam::123456789012:role/"', ARN],
+    [
+      "arn:aws:sts::123456789012:assumed-role/reporting/i-1",
+      "the ARN of a session",
+      "the role, `arn:aws:iam::123456789012:role/reporting`: who takes it chooses the session's name",
+    ],
+  ].map(
+    ([arn, found, right]): Row => [
+      `an ARN that is nobody's: ${arn}`,
+      `roles: { a: [{ issuer: aws, arn: ${arn} }] }`,
+      [`1:34: ${found}; ${right}`],
+    ],
+  ),
+  [
+    "an account that is a number, or none, and a permission set that is a pattern",
+    "roles: { a: [{ account: 123456789012 }, { account: '12' }, { permission_set: 'Power*' }] }",
+    [
+      "1:25: the number 123456789012; the 12 digits of an AWS account, in quotes",
+      '1:52: the text "12"; the 12 digits of an AWS account, in quotes',
+      '1:78: the text "Power*"; the name of a permission set of AWS IAM Identity Center, letter by letter',
+    ],
+  ],
+  [
+    "a role by what its bearer chose",
+    "roles: { a: [{ issuer: aws, claim: { session_name: alice } }, { claim: [{ path: [session_name], value: a }] }], b: [{ issuer: okta, claim: { session_name: alice } }] }",
+    [52, 73].map(
+      (column) =>
+        `1:${column}: the claim "session_name", which whoever asks has chosen; what is proven: \`arn\`, \`account\` or another key`,
+    ),
+  ],
+  [
+    "ARNs that no principal of the issuer, or of any, can have",
+    service(
+      "    routes:\n      - { name: r, match: [GET /], allow: [abroad, elsewhere, none] }\n",
+      "roles: { abroad: [{ arn: 'arn:aws-cn:iam::123456789012:role/a' }], elsewhere: [{ issuer: aws, account: '000000000000' }], none: [{ issuer: okta, permission_set: Admin }] }\n",
+    ).replace("[okta]", "[okta, aws]"),
+    ["abroad", "elsewhere", "none"].map(
+      (name, i) =>
+        `9:${[44, 52, 63][i]}: no principal of this service can have the role "${name}": its bindings are for other issuers, kinds or accounts; a role with a binding for "okta", "aws", or more \`issuers\` at the service`,
+    ),
   ],
   [
     "a role with a reserved name",
@@ -190,14 +239,14 @@ const FAULTS: readonly Row[] = [
     "a role that nobody can have",
     route("{ name: r, match: [GET /], allow: [robot] }", "roles: { robot: [{ issuer: aws }] }\n"),
     [
-      '9:44: no principal of this service can have the role "robot": its bindings are for other issuers or kinds; a role with a binding for "okta", or more `issuers` at the service',
+      '9:44: no principal of this service can have the role "robot": its bindings are for other issuers, kinds or accounts; a role with a binding for "okta", or more `issuers` at the service',
     ],
   ],
   [
     "a role for a kind that no principal of the issuer has",
     "roles: { person: [{ issuer: aws, kind: person }] }\nservices: { s: { hosts: [h.example], issuers: [aws], backend: b, routes: [{ name: r, match: [GET /], allow: [person] }] } }",
     [
-      '2:110: no principal of this service can have the role "person": its bindings are for other issuers or kinds; a role with a binding for "aws", or more `issuers` at the service',
+      '2:110: no principal of this service can have the role "person": its bindings are for other issuers, kinds or accounts; a role with a binding for "aws", or more `issuers` at the service',
     ],
   ],
   [
@@ -280,7 +329,7 @@ const FAULTS: readonly Row[] = [
       '8:71: the header name "X-Auth-A"; lower-case letters, digits and `-` only, at most 64: HAProxy deletes others',
       '8:100: the header name "host"; another name: HAProxy, or a proxy after it, sets or reads this one itself',
       '8:125: the header name "x-forwarded-user"; another name: HAProxy, or a proxy after it, sets or reads this one itself',
-      "8:168: a value of type list<string>; a string, or null for no header; list() makes one of a list",
+      "8:168: a value of type list<string>; a string, or null for no header; list() makes one of a list, json() of any value",
     ],
   ],
   [
@@ -320,6 +369,13 @@ const FAULTS: readonly Row[] = [
 ];
 
 const WARNINGS: readonly Row[] = [
+  [
+    "a role's path, which AWS does not tell",
+    "roles: { a: [{ issuer: aws, arn: arn:aws:iam::123456789012:role/ci/deploy/reporting }, { issuer: aws, arn: arn:aws:iam::123456789012:user/ci/alice }] }",
+    [
+      '1:34: the path "ci/deploy/" of a role, which AWS does not tell and is not compared; `arn:aws:iam::123456789012:role/reporting`: no two roles of an account have one name',
+    ],
+  ],
   [
     "claims whose types cannot meet what they are compared with",
     'roles: { a: [{ issuer: okta, claim: { exp: "5", sub: 7, email_verified: "true", act: bot, iat: { prefix: a } } }, { issuer: okta, claim: [{ path: [sub], value: true }] }] }',
@@ -363,7 +419,7 @@ const WARNINGS: readonly Row[] = [
       "roles:\n  any:\n    - { issuer: okta }\n    - { issuer: aws }\n",
     ),
     [
-      "4:7: a binding that can let nobody in; the services that use its role take no principal of its issuer or kind: remove it, or correct it",
+      "4:7: a binding that can let nobody in; the services that use its role take no principal of its issuer, kind or account: remove it, or correct it",
     ],
   ],
   [

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect, createServer, type ListenOptions, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -72,27 +72,42 @@ function isRoot(): boolean {
   return process.getuid?.() === 0;
 }
 
-/** A port nobody listens on at the moment, and so many after it. */
+/** Below what Linux gives to outgoing connections (`net.ipv4.ip_local_port_range`). */
+const [FIRST_PORT, PORTS] = [12_000, 20_000];
+
+let nextPort = Math.floor(Math.random() * PORTS);
+
+/**
+ * A port that nobody listens on, and so many after it. They are this process's until it ends: test files run side by
+ * side, and two HAProxys that were given one port would share it in silence (SO_REUSEPORT).
+ */
 export async function freePort(more = 0): Promise<number> {
-  for (;;) {
-    const first = await bindable(0);
-    if (first === undefined) throw new Error("no port");
-    let last = first;
-    while (last < first + more && (await bindable(last + 1)) !== undefined) last++;
-    if (last === first + more) return first;
+  for (let tried = 0; tried < PORTS; tried++) {
+    const first = FIRST_PORT + (nextPort++ % PORTS);
+    let end = first;
+    while (end <= first + more && (await take(end))) end++;
+    if (end > first + more) {
+      nextPort += more;
+      return first;
+    }
   }
+  throw new Error("no port");
 }
 
-/** The port, 0 for any, where nobody listens on it. */
-async function bindable(port: number): Promise<number | undefined> {
-  if (port > 65_535) return undefined;
+/** Whether the port is free and, by a socket that has its name, of no other process's tests; it is held by that then. */
+async function take(port: number): Promise<boolean> {
+  const name = createServer().unref();
+  if (!(await listens(name, { path: `\0countersign-test-port-${port}` }))) return false;
   const server = createServer();
-  const bound = await new Promise<boolean>((done) => {
-    server.once("error", () => done(false)).listen(port, "127.0.0.1", () => done(true));
+  const free = await listens(server, { port, host: "127.0.0.1" });
+  await new Promise((done) => server.close(done));
+  return free;
+}
+
+function listens(server: Server, at: ListenOptions): Promise<boolean> {
+  return new Promise((done) => {
+    server.once("error", () => done(false)).listen(at, () => done(true));
   });
-  const address = server.address();
-  if (bound) await new Promise((done) => server.close(done));
-  return typeof address === "object" ? address?.port : undefined;
 }
 
 /** What `haproxy -c` says of these files: its exit status, and the lines of its warnings and errors. */

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import type { IssuerConfig } from "../../agent/config/config.ts";
-import { type Get, get } from "../../agent/http/fetch.ts";
+import { type Send, send } from "../../agent/http/fetch.ts";
 import { createIdentity, type Identity, type IdentityEvents } from "../../agent/identity/identity.ts";
 import type { IssuerTypes } from "../../agent/identity/issuer/issuer.ts";
 import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
@@ -32,7 +32,7 @@ export function oidcIssuer(issuer: string, changes: Partial<OidcIssuer> = {}): O
 
 export interface IdentitySetup {
   readonly time?: Clockwork;
-  readonly get?: Get;
+  readonly send?: Send;
   readonly previous?: Identity;
   readonly identities?: number;
   readonly lifetime?: number;
@@ -96,7 +96,7 @@ export function startIdentity(issuers: readonly (OidcIssuer | IssuerConfig)[], s
   const identity = createIdentity(issuers, {
     cache: { identities, lifetime, refusals },
     limits: { token: 8192, fetches },
-    fetch: setup.get ?? get,
+    send: setup.send ?? send,
     clock: time.clock,
     schedule: time.schedule,
     events: told,

@@ -9,14 +9,25 @@ import { parseRequestLine } from "../../policies/tools/request-line.ts";
 /** An instant for tests, in milliseconds since the epoch. */
 export const NOON = Date.UTC(2026, 10, 25, 12);
 
-/** Two issuers: `okta` with two audiences and kinds that its tokens say, `aws` with one audience and workloads only. */
+/**
+ * Two issuers: `okta` with two audiences and kinds that its tokens say, `aws` with one audience, workloads only, and two
+ * accounts.
+ */
 export const ENVIRONMENT: PolicyEnvironment = {
   issuers: [
     { name: "okta", audiences: ["api://orders", "api://files"], credentials: ["bearer"], kinds: undefined },
-    { name: "aws", audiences: ["api://aws"], credentials: ["bearer"], kinds: ["workload"] },
+    {
+      name: "aws",
+      audiences: ["api://aws"],
+      credentials: ["bearer"],
+      kinds: ["workload"],
+      arns: { partition: "aws", accounts: ["123456789012", "210987654321"] },
+      labels: ["session_name"],
+    },
   ],
   headers: OWNED_HEADERS,
   backends: [],
+  identitySuffix: "",
   now: NOON,
 };
 

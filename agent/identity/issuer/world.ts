@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import type { Get } from "../../http/fetch.ts";
+import type { Send } from "../../http/fetch.ts";
 import type { Slots } from "../../http/slots.ts";
 import type { IdentityEvents } from "./events.ts";
 
@@ -26,7 +26,8 @@ export interface SignatureChecks {
 
 /** What an issuer needs of the world. */
 export interface World {
-  readonly get: Get;
+  /** One request to a provider and its answer; see agent/http/exchange.ts and document.ts for what is made of it. */
+  readonly send: Send;
   /** Milliseconds since the epoch. */
   readonly clock: () => number;
   readonly schedule: Schedule;

@@ -1,4 +1,4 @@
-import { failed } from "../../http/document.ts";
+import { failed } from "../../http/fetch-error.ts";
 import { importKey, type Key, type Unused, unusedOf } from "../jwt/key.ts";
 
 /** What an issuer's JWKS holds for its tokens. */

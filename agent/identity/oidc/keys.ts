@@ -1,9 +1,10 @@
 import type { Reason } from "../../../policies/decision.ts";
 import { getObject } from "../../http/document.ts";
-import { type Bounds, FetchError } from "../../http/fetch.ts";
+import type { Bounds } from "../../http/fetch.ts";
+import { FetchError } from "../../http/fetch-error.ts";
 import type { World } from "../issuer/world.ts";
 import type { Key, Unused } from "../jwt/key.ts";
-import { discover } from "./discovery.ts";
+import { discover, endpointOf } from "./discovery.ts";
 import { type Jwks, mustBeUsable, readJwks } from "./jwks.ts";
 import type { OidcIssuer } from "./section.ts";
 
@@ -185,21 +186,25 @@ export class KeySet {
 
   async #load(): Promise<readonly Key[]> {
     if (this.#closed) return [];
-    const { get, schedule, clock } = this.#world;
-    const { issuer, ca, proxy, keys } = this.#issuer;
+    const { send, schedule, clock } = this.#world;
+    const { ca, proxy, keys } = this.#issuer;
     const abort = new AbortController();
     this.#abort = abort;
     const cancel = schedule(keys.timeout, () => abort.abort());
     const bounds: Bounds = { signal: abort.signal, ca, proxy, maxSize: keys.maxSize };
     try {
       const known = this.#failures === 0 && clock() - this.#discoveredAt < DISCOVERY_LIFETIME ? this.#jwks : undefined;
-      const url = known ?? (await this.#told("discovery", () => discover(get, issuer, bounds)));
+      const url = known ?? (await this.#told("discovery", () => this.#whereabouts(bounds)));
       if (known === undefined) this.#discoveredAt = clock();
       this.#jwks = url;
-      return await this.#told("jwks", async () => this.#read(url, await getObject(get, url, bounds)));
+      return await this.#told("jwks", async () => this.#read(url, await getObject(send, url, bounds)));
     } finally {
       cancel();
     }
+  }
+
+  async #whereabouts(bounds: Bounds): Promise<URL> {
+    return endpointOf(await discover(this.#world.send, this.#issuer.issuer, bounds), "jwks_uri");
   }
 
   async #told<T>(what: "discovery" | "jwks", task: () => Promise<T>): Promise<T> {

@@ -85,11 +85,11 @@ class Toy implements Issuer {
   }
 
   async #isOpen(desk: string): Promise<boolean> {
-    const { get, slots, schedule, clock } = this.#world;
+    const { send, slots, schedule, clock } = this.#world;
     const abort = new AbortController();
     const cancel = schedule(TIMEOUT, () => abort.abort());
     const bounds = { signal: abort.signal, ca: undefined, proxy: undefined, maxSize: 1024 };
-    const answer = await slots.run(() => getObject(get, new URL(desk), bounds)).catch(() => undefined);
+    const answer = await slots.run(() => getObject(send, new URL(desk), bounds)).catch(() => undefined);
     cancel();
     const open = answer?.open === true;
     if (open) this.#succeededAt = clock();
