@@ -116,7 +116,9 @@ const VALUES: Readonly<Record<string, number>> = {
 
 /** What the action does; undefined for one that is not known. */
 export function actionOf(name: string): Action | undefined {
-  const row = Object.hasOwn(TABLE, name) ? TABLE[name] : BY_PREFIX.find(([prefix]) => name.startsWith(prefix))?.slice(1);
+  const row = Object.hasOwn(TABLE, name)
+    ? TABLE[name]
+    : BY_PREFIX.find(([prefix]) => name.startsWith(prefix))?.slice(1);
   const [effect, words] = (row ?? []) as [Effect?, number?];
   return effect === undefined || words === undefined ? undefined : { effect, words };
 }

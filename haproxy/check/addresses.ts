@@ -31,7 +31,11 @@ function addressOf(text: string): Address {
 }
 
 /** The port stands behind the last colon; a server without one has the client's, moved by `+n` or `-n`. */
-function portOf(text: string): { readonly host: string; readonly port: number | undefined; readonly last: number | undefined } {
+function portOf(text: string): {
+  readonly host: string;
+  readonly port: number | undefined;
+  readonly last: number | undefined;
+} {
   const match = /^(.*):([+-]?[0-9]*)(?:-([0-9]+))?$/.exec(text);
   if (match === null) return { host: text, port: undefined, last: undefined };
   const [, host = "", port = "", last] = match;
@@ -47,7 +51,9 @@ function ipOf(host: string): string | undefined {
   const four = quad(mapped ?? host);
   if (four !== undefined) return four === "0.0.0.0" ? "any" : four.startsWith("127.") ? "loopback" : four;
   if (!/^[0-9a-f:]+(%.*)?$/i.test(host) || !host.includes(":")) return undefined;
-  const six = URL.canParse(`http://[${host}]/`) ? new URL(`http://[${host}]/`).hostname.slice(1, -1) : host.toLowerCase();
+  const six = URL.canParse(`http://[${host}]/`)
+    ? new URL(`http://[${host}]/`).hostname.slice(1, -1)
+    : host.toLowerCase();
   return six === "::1" ? "loopback" : six;
 }
 

@@ -87,9 +87,7 @@ export class Formulas {
       const done = known.get(node);
       if (done !== undefined) return done;
       const [top, low, high] = [this.#top(node), this.#low[node] ?? FALSE, this.#high[node] ?? FALSE];
-      const result = fixed.has(top)
-        ? walk(value ? high : low)
-        : this.choose(this.atom(top), walk(high), walk(low));
+      const result = fixed.has(top) ? walk(value ? high : low) : this.choose(this.atom(top), walk(high), walk(low));
       known.set(node, result);
       return result;
     };

@@ -18,13 +18,26 @@ export interface Blame {
  *
  * @param missing when a request gets through that must not
  */
-export function blameOf(missing: Formula, state: State, route: Statement, dropped: readonly Dropped[], evaluator: Evaluator): Blame {
+export function blameOf(
+  missing: Formula,
+  state: State,
+  route: Statement,
+  dropped: readonly Dropped[],
+  evaluator: Evaluator,
+): Blame {
   const { formulas } = evaluator;
   const model = formulas.model(missing) ?? new Map<number, boolean>();
   const holds = (formula: Formula) => formulas.holds(formula, model);
   const gates = state.steps.filter(({ effect, judges }) => effect === "ends" && judges);
-  const stop = state.steps.find((step, index) => step.effect === "stops" && holds(step.fires) && below(state.steps, index, gates));
-  if (stop !== undefined) return { statement: stop.statement, kind: "stopped", also: gates.slice(-1).map((gate) => noteOn(gate.statement, "the gate that it goes around")) };
+  const stop = state.steps.find(
+    (step, index) => step.effect === "stops" && holds(step.fires) && below(state.steps, index, gates),
+  );
+  if (stop !== undefined)
+    return {
+      statement: stop.statement,
+      kind: "stopped",
+      also: gates.slice(-1).map((gate) => noteOn(gate.statement, "the gate that it goes around")),
+    };
   const gate = gates.findLast((step) => judgesAnswer(step)) ?? gates.at(-1);
   if (gate === undefined) return without(route, dropped, state);
   const also = acls(gate, holds);
@@ -41,7 +54,14 @@ function below(steps: readonly Step[], index: number, gates: readonly Step[]): b
 }
 
 function judgesAnswer({ looked, judges }: Step): boolean {
-  return judges && (looked.length === 0 || looked.some(({ value, writer }) => value.kind === "answer" || writer !== undefined || (value.kind === "some" && value.origin !== "request")));
+  return (
+    judges &&
+    (looked.length === 0 ||
+      looked.some(
+        ({ value, writer }) =>
+          value.kind === "answer" || writer !== undefined || (value.kind === "some" && value.origin !== "request"),
+      ))
+  );
 }
 
 /** The `acl` lines that made the gate's condition what it is. */
@@ -62,7 +82,9 @@ function without(route: Statement, dropped: readonly Dropped[], state: State): B
   const asked = state.steps.findLastIndex(({ effect }) => effect === "asks");
   const refuses = state.steps.slice(asked).findLast(({ effect }) => effect === "ends");
   if (asked >= 0 && refuses !== undefined) return { statement: refuses.statement, kind: "weak", also: [] };
-  return { statement: state.changes.find(({ what }) => what === "destination")?.statement ?? route, kind: "nothing", also: [way] };
+  // Where a server has no address of its own, whoever sets the destination chooses it.
+  const aimed = state.steps.find(({ effect }) => effect === "destination")?.statement;
+  return { statement: aimed ?? route, kind: "nothing", also: [way] };
 }
 
 const RULES: ReadonlySet<string> = new Set(["http-request", "filter", "tcp-request"]);

@@ -117,10 +117,14 @@ export class Evaluator {
   #bound(test: Test, state: State): Evaluated | undefined {
     const [fetch, compared] = test.sample.calls;
     const zero = [...test.patterns].join(" ");
-    if (compared?.name !== "strcmp" || test.sample.calls.length !== 2 || test.file || test.flags.length > 0) return undefined;
+    if (compared?.name !== "strcmp" || test.sample.calls.length !== 2 || test.file || test.flags.length > 0)
+      return undefined;
     if ((zero !== "eq 0" && zero !== "0") || (test.match !== undefined && test.match !== "int")) return undefined;
     const [other = ""] = compared.values;
-    const own = fetch?.name === "var" ? casesOf(state, fetch.values[0] ?? "") : [{ when: TRUE, value: fixed(fetch), writer: undefined }];
+    const own =
+      fetch?.name === "var"
+        ? casesOf(state, fetch.values[0] ?? "")
+        : [{ when: TRUE, value: fixed(fetch), writer: undefined }];
     const both = [...own, ...casesOf(state, other)];
     if (!both.some(({ value }) => value.kind === "answer")) return undefined;
     const equal = own.flatMap((a) => casesOf(state, other).map((b) => this.#equal(a, b, state)));
@@ -131,7 +135,8 @@ export class Evaluator {
     const both = this.formulas.and(a.when, b.when);
     if (both === FALSE || a.value.kind === "unset" || b.value.kind === "unset") return FALSE;
     const [answer, other] = a.value.kind === "answer" ? [a.value, b.value] : [b.value, a.value];
-    const chance = (origin: Atom["origin"]) => this.formulas.and(both, this.atom(`${keyOf(answer)} is ${keyOf(other)}`, origin));
+    const chance = (origin: Atom["origin"]) =>
+      this.formulas.and(both, this.atom(`${keyOf(answer)} is ${keyOf(other)}`, origin));
     if (answer.kind !== "answer") return chance("request");
     if (other.kind === "text") return this.formulas.and(both, this.answerIs(answer.ask, answer.name, other.text));
     const id = asks.find(({ n }) => n === answer.ask)?.id;
@@ -161,17 +166,22 @@ export class Evaluator {
   #variable(test: Test, [name = "", fallback]: readonly string[], state: State): Evaluated {
     const cases = casesOf(state, name);
     const holds = this.formulas.any(cases.map((one) => this.formulas.and(one.when, this.#value(test, one, fallback))));
-    const judges = cases.some(({ value }) => value.kind === "answer" || (value.kind === "some" && value.origin !== "request"));
+    const judges = cases.some(
+      ({ value }) => value.kind === "answer" || (value.kind === "some" && value.origin !== "request"),
+    );
     const decided = cases.some(({ writer }) => writer !== undefined);
     return { holds, looked: cases, judges: judges || decided || cases.length > 1, tests: [] };
   }
 
   #value(test: Test, { value }: Case, fallback: string | undefined): Formula {
-    if (value.kind === "unset") return fallback === undefined ? FALSE : this.#known({ kind: "text", text: fallback }, test);
+    if (value.kind === "unset")
+      return fallback === undefined ? FALSE : this.#known({ kind: "text", text: fallback }, test);
     if (value.kind === "text" || value.kind === "flag") return this.#known(value, test);
     if (value.kind === "some") {
       const origin = value.origin === "derived" ? "derived" : "request";
-      return test.match === "found" ? this.atom(`${value.key} is there`, origin, test) : this.#each(test, origin, value.key);
+      return test.match === "found"
+        ? this.atom(`${value.key} is there`, origin, test)
+        : this.#each(test, origin, value.key);
     }
     const found = this.#found(value.ask, value.name);
     if (test.match === "found") return found;
@@ -202,9 +212,16 @@ export class Evaluator {
     const { sample } = test;
     const variables = readBy(sample);
     const looked = variables.flatMap((name) => casesOf(state, name));
-    const derived = looked.some(({ value }) => value.kind === "answer" || (value.kind === "some" && value.origin === "derived"));
+    const derived = looked.some(
+      ({ value }) => value.kind === "answer" || (value.kind === "some" && value.origin === "derived"),
+    );
     const moment = momentOf(sample, state) ?? `#${this.#unrepeated++}`;
-    return { ...NOTHING, holds: this.#each(test, derived ? "derived" : "request", `${sample.text} ${moment}`), looked, judges: derived };
+    return {
+      ...NOTHING,
+      holds: this.#each(test, derived ? "derived" : "request", `${sample.text} ${moment}`),
+      looked,
+      judges: derived,
+    };
   }
 
   /** The values that an expression can give, as a variable would hold them. */
@@ -227,7 +244,8 @@ export class Evaluator {
   /** Whose say the value of an expression is. */
   originOf(sample: Sample, state: State): Origin {
     const cases = readBy(sample).flatMap((name) => casesOf(state, name));
-    if (cases.some(({ value }) => value.kind === "answer" || (value.kind === "some" && value.origin === "derived"))) return "derived";
+    if (cases.some(({ value }) => value.kind === "answer" || (value.kind === "some" && value.origin === "derived")))
+      return "derived";
     return cases.some(({ value }) => value.kind === "some" && value.origin === "remembered") ? "remembered" : "request";
   }
 
@@ -241,7 +259,9 @@ export class Evaluator {
   /** That a rule has found servers in the backend that the sample names: `var(txn.p.backend),nbsrv gt 0`. */
   counted(sample: string, state: State): Formula {
     const counts = this.#atoms.flatMap(({ key, test, pattern }, number) =>
-      test?.sample.text === `${sample},nbsrv` && /^(?:gt 0|ge 1)$/.test(pattern ?? "") && key.includes(sample) ? [number] : [],
+      test?.sample.text === `${sample},nbsrv` && /^(?:gt 0|ge 1)$/.test(pattern ?? "") && key.includes(sample)
+        ? [number]
+        : [],
     );
     return state.asks.length === 0 ? FALSE : this.formulas.any(counts.map((number) => this.formulas.atom(number)));
   }
@@ -269,7 +289,12 @@ function fixed(fetch: Call | undefined): Case["value"] {
   return (fetch === undefined ? undefined : constantOf({ text: "", calls: [fetch] })) ?? unnamed(fetch?.name ?? "");
 }
 
-function unnamed(fetch: string): { readonly kind: "some"; readonly key: string; readonly expression: string; readonly origin: Origin } {
+function unnamed(fetch: string): {
+  readonly kind: "some";
+  readonly key: string;
+  readonly expression: string;
+  readonly origin: Origin;
+} {
   return { kind: "some", key: fetch, expression: fetch, origin: "request" };
 }
 

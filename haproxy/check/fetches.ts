@@ -1,14 +1,38 @@
-import { type Sample, readBy } from "./samples.ts";
+import { readBy, type Sample } from "./samples.ts";
 import { type State, versionOf } from "./state.ts";
 
 /** Fetches that give the same value until a rule changes the part of the request that they read. */
-const TARGET = /^(?:path|pathq|url|url_ip|url_port|base|base32|query|urlp|urlp_val|url32|capture\.req\.uri|baseq|req\.len)/;
+const TARGET =
+  /^(?:path|pathq|url|url_ip|url_port|base|base32|query|urlp|urlp_val|url32|capture\.req\.uri|baseq|req\.len)/;
 const STABLE =
   /^(?:always_true|always_false|str|int|bool|bin|meth|ipv4|ipv6|unique-id|hostname|src|src_port|src_is_local|dst|dst_port|dst_is_local|fc_|bc_|ssl_|method|req\.|req_|http_auth|http_first_req|capture\.|var$|env$|so_|fe_name|fe_id|be_name|be_id|wait_end|http_version|l[ae]_)/;
 /** Of those, the ones that the client does not choose. */
-const CONSTANT: ReadonlySet<string> = new Set(["always_true", "always_false", "str", "int", "bool", "bin", "meth", "ipv4", "ipv6", "env", "hostname", "fe_name", "fe_id", "be_name", "be_id", "so_id", "so_name", "uuid", "unique-id", "date", "rand"]);
+const CONSTANT: ReadonlySet<string> = new Set([
+  "always_true",
+  "always_false",
+  "str",
+  "int",
+  "bool",
+  "bin",
+  "meth",
+  "ipv4",
+  "ipv6",
+  "env",
+  "hostname",
+  "fe_name",
+  "fe_id",
+  "be_name",
+  "be_id",
+  "so_id",
+  "so_name",
+  "uuid",
+  "unique-id",
+  "date",
+  "rand",
+]);
 /** What the policies are told of, and may be routed by. */
-const JUDGED = /^(?:path|pathq|url|base|baseq|query|urlp|method|src|src_port|ssl_fc|req\.ssl_sni|ssl_fc_sni|dst_port|dst|fc_http_major|req\.ver|http_version)$/;
+const JUDGED =
+  /^(?:path|pathq|url|base|baseq|query|urlp|method|src|src_port|ssl_fc|req\.ssl_sni|ssl_fc_sni|dst_port|dst|fc_http_major|req\.ver|http_version)$/;
 
 /** The parts of the request that the sample reads; undefined where its value may be another each time. */
 function partsOf(sample: Sample): readonly string[] | undefined {
@@ -43,7 +67,12 @@ export function momentOf(sample: Sample, state: State): string | undefined {
 
 /** Whether a client has a say in it. */
 export function isClients({ calls: [fetch] }: Sample): boolean {
-  return fetch !== undefined && fetch.name !== "var" && !CONSTANT.has(fetch.name) && !/^(?:src|dst|ssl_fc|fc_|bc_|so_|nbsrv|be_|fe_)/.test(fetch.name);
+  return (
+    fetch !== undefined &&
+    fetch.name !== "var" &&
+    !CONSTANT.has(fetch.name) &&
+    !/^(?:src|dst|ssl_fc|fc_|bc_|so_|nbsrv|be_|fe_)/.test(fetch.name)
+  );
 }
 
 /** Whether the agent was told what the sample reads. @param told names of headers that a message carries */

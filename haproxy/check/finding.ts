@@ -1,4 +1,4 @@
-import { type Place, shown, type Statement } from "./where.ts";
+import { type Place, type Statement, shown } from "./where.ts";
 
 /**
  * `fault`: a request gets through without a verdict for it. `unproven`: nobody can say, because something was not
@@ -47,27 +47,49 @@ export function finding(
   rest: { readonly example?: string; readonly also?: readonly Note[] } = {},
 ): Finding {
   const also = (rest.also ?? []).filter(({ file, line }) => file !== place.file || line !== place.line);
-  return { level, code, ...placeOf(place), found: shown(found), right: shown(right), example: rest.example, also, when: [] };
+  return {
+    level,
+    code,
+    ...placeOf(place),
+    found: shown(found),
+    right: shown(right),
+    example: rest.example,
+    also,
+    when: [],
+  };
 }
 
 /**
  * The findings of all worlds as one list, in the order of the files. One that not every world has says in which it is
  * found.
  */
-export function merged(worlds: readonly { readonly described: readonly string[]; readonly findings: readonly Finding[] }[], files: readonly string[]): readonly Finding[] {
+export function merged(
+  worlds: readonly { readonly described: readonly string[]; readonly findings: readonly Finding[] }[],
+  files: readonly string[],
+): readonly Finding[] {
   const found = new Map<string, { readonly finding: Finding; readonly worlds: (readonly string[])[] }>();
   for (const { described, findings } of worlds) {
     for (const one of findings) {
-      const key = [one.level, one.code, one.file, one.line, one.column, one.found].join("\0");
-      const known = found.get(key) ?? { finding: one, worlds: [] };
-      if (!known.worlds.includes(described)) known.worlds.push(described);
-      found.set(key, known);
+      // One line to mend is one finding, however many backends it leads to.
+      const key = [one.level, one.code, one.file, one.line, one.column, one.right].join("\0");
+      const { finding: first, worlds: where } = found.get(key) ?? { finding: one, worlds: [] };
+      found.set(key, { finding: withNotes(first, one.also), worlds: [...new Set([...where, described])] });
     }
   }
   const order = (name: string) => (files.includes(name) ? files.indexOf(name) : files.length);
   return [...found.values()]
     .map(({ finding: one, worlds: where }) => ({ ...one, when: where.length === worlds.length ? [] : common(where) }))
-    .sort((a, b) => order(a.file) - order(b.file) || a.file.localeCompare(b.file) || a.line - b.line || a.column - b.column);
+    .sort(
+      (a, b) => order(a.file) - order(b.file) || a.file.localeCompare(b.file) || a.line - b.line || a.column - b.column,
+    );
+}
+
+const MOST_NOTES = 10;
+
+function withNotes(finding: Finding, notes: readonly Note[]): Finding {
+  const isNew = ({ file, line, note }: Note) =>
+    !finding.also.some((known) => known.file === file && known.line === line && known.note === note);
+  return { ...finding, also: [...finding.also, ...notes.filter(isNew)].slice(0, MOST_NOTES) };
 }
 
 /** What all of these worlds have in common. */

@@ -1,24 +1,22 @@
-import { actionOf, conditionAt, type Effect } from "./actions.ts";
+import { MESSAGE } from "../arguments.ts";
 import { NotUnderstood } from "./acls.ts";
+import { actionOf, conditionAt, type Effect } from "./actions.ts";
 import { FALSE, type Formula, TRUE } from "./bdd.ts";
 import type { Evaluated, Evaluator } from "./evaluate.ts";
 import { isClients } from "./fetches.ts";
-import { headerMatches, type HeaderRule, headerRuleOf } from "./header-rules.ts";
-import type { Proxy, Rule } from "./proxies.ts";
+import { type HeaderRule, headerMatches, headerRuleOf } from "./header-rules.ts";
+import type { ProxySection, Rule } from "./proxies.ts";
 import { isScripted, isVariable, type Sample, sampleOf, samplesIn, writtenBy } from "./samples.ts";
 import type { Engine } from "./spoe.ts";
 import { type Case, type Change, casesOf, type Hazard, type State, touched, UNSET, written } from "./state.ts";
 import { type Statement, texts } from "./where.ts";
-
-/** The one message that the agent answers. */
-export const JUDGED_MESSAGE = "authorize";
 
 /** What the rules are followed in. */
 export interface Surroundings {
   readonly evaluator: Evaluator;
   /** Names of all variables that the files speak of. */
   readonly variables: ReadonlySet<string>;
-  enginesOf(proxy: Proxy): readonly Engine[];
+  enginesOf(proxy: ProxySection): readonly Engine[];
 }
 
 /** Follows a request through lists of rules, in all the ways that it can go. */
@@ -34,7 +32,7 @@ export class Flow {
   }
 
   /** The state after the rules. @param at index of the action's word */
-  run(state: State, proxy: Proxy, rules: readonly Rule[], at: number): State {
+  run(state: State, proxy: ProxySection, rules: readonly Rule[], at: number): State {
     const list = this.#lists++;
     let current = state;
     let stopped: Formula = FALSE;
@@ -50,7 +48,7 @@ export class Flow {
   }
 
   /** Questions that an event asks, before the rules of its phase. */
-  event(state: State, proxy: Proxy, name: string): State {
+  event(state: State, proxy: ProxySection, name: string): State {
     let current = state;
     for (const engine of this.#around.enginesOf(proxy)) {
       const messages = engine.messages.filter(({ event }) => event === name).map((message) => message.name);
@@ -59,10 +57,22 @@ export class Flow {
     return current;
   }
 
-  #rule(state: State, proxy: Proxy, { statement, acls }: Rule, words: readonly string[], at: number, list: number): State {
+  #rule(
+    state: State,
+    proxy: ProxySection,
+    { statement, acls }: Rule,
+    words: readonly string[],
+    at: number,
+    list: number,
+  ): State {
     const action = actionOf(words[at] ?? "");
     if (action === undefined)
-      return hazard(state, { when: state.live, statement, kind: "unknown", what: `the action ${words[at]} is not known` });
+      return hazard(state, {
+        when: state.live,
+        statement,
+        kind: "unknown",
+        what: `the action ${words[at]} is not known`,
+      });
     const end = conditionAt(statement, at + 1, action.words);
     const own = words.slice(at, end);
     let current = this.#sideEffects(state, statement, own);
@@ -84,7 +94,14 @@ export class Flow {
     return { ...after, steps: [...after.steps, step] };
   }
 
-  #effect(state: State, proxy: Proxy, effect: Effect, own: readonly string[], fires: Formula, statement: Statement): State {
+  #effect(
+    state: State,
+    proxy: ProxySection,
+    effect: Effect,
+    own: readonly string[],
+    fires: Formula,
+    statement: Statement,
+  ): State {
     const { formulas } = this.#evaluator;
     const passed = { ...state, live: formulas.without(state.live, fires) };
     switch (effect) {
@@ -94,7 +111,12 @@ export class Flow {
         return passed;
       case "service":
         if (!own[1]?.startsWith("lua.")) return passed;
-        return hazard(passed, { when: fires, statement, kind: "script", what: "a Lua service may fetch from anywhere" });
+        return hazard(passed, {
+          when: fires,
+          statement,
+          kind: "script",
+          what: "a Lua service may fetch from anywhere",
+        });
       case "asks":
         return this.#group(state, proxy, own, fires, statement);
       case "writes":
@@ -133,7 +155,12 @@ export class Flow {
     let current = state;
     for (const name of samples.flatMap(writtenBy)) {
       const when = this.#evaluator.formulas.and(state.live, this.#evaluator.chance(`${name} is written`));
-      const value: Case["value"] = { kind: "some", key: `${name} by line ${writer.line}`, expression: "req.hdr", origin: "request" };
+      const value: Case["value"] = {
+        kind: "some",
+        key: `${name} by line ${writer.line}`,
+        expression: "req.hdr",
+        origin: "request",
+      };
       current = written(current, this.#evaluator.formulas, name, when, [{ when: TRUE, value, writer }]);
     }
     return current;
@@ -144,7 +171,13 @@ export class Flow {
     return hazard(state, { when: state.live, statement, kind: "script", what: "a Lua sample may write any variable" });
   }
 
-  #group(state: State, proxy: Proxy, [, name, group = ""]: readonly string[], fires: Formula, statement: Statement): State {
+  #group(
+    state: State,
+    proxy: ProxySection,
+    [, name, group = ""]: readonly string[],
+    fires: Formula,
+    statement: Statement,
+  ): State {
     const engine = this.#around.enginesOf(proxy).find((one) => one.name === name);
     const messages = engine?.groups.get(group);
     if (engine !== undefined && messages !== undefined) return this.#ask(state, engine, messages, fires, statement);
@@ -154,7 +187,7 @@ export class Flow {
 
   #ask(state: State, engine: Engine, names: readonly string[], fires: Formula, statement: Statement): State {
     const { formulas } = this.#evaluator;
-    const message = engine.messages.find(({ name }) => name === JUDGED_MESSAGE && names.includes(name));
+    const message = engine.messages.find(({ name }) => name === MESSAGE && names.includes(name));
     const n = this.#asks++;
     const answered = formulas.and(fires, this.#evaluator.atom(`question ${n} is answered`, "answer"));
     const sample = message?.args.find(({ name }) => name === "id")?.sample;
@@ -179,12 +212,17 @@ export class Flow {
   #write(state: State, own: readonly string[], fires: Formula, statement: Statement): State {
     const { formulas } = this.#evaluator;
     const match = /^(set-var-fmt|set-var|unset-var)[^(]*\(([^,)]*)(,[^)]*)?\)?/.exec(own[0] ?? "");
-    if (match === null) return hazard(state, { when: fires, statement, kind: "unknown", what: "a variable without a name" });
+    if (match === null)
+      return hazard(state, { when: fires, statement, kind: "unknown", what: "a variable without a name" });
     const [, kind, name = "", condition] = match;
     const when = condition === undefined ? fires : formulas.and(fires, this.#evaluator.chance(`${name} as it says`));
     const word = own[1] ?? "";
-    if (kind === "unset-var") return written(state, formulas, name, when, [{ when: TRUE, value: UNSET, writer: statement }]);
-    const values = kind === "set-var" ? this.#evaluator.values(own.slice(1).join(","), state, statement) : this.#format(word, state, statement);
+    if (kind === "unset-var")
+      return written(state, formulas, name, when, [{ when: TRUE, value: UNSET, writer: statement }]);
+    const values =
+      kind === "set-var"
+        ? this.#evaluator.values(own.slice(1).join(","), state, statement)
+        : this.#format(word, state, statement);
     return written(state, formulas, name, when, values);
   }
 
@@ -200,7 +238,8 @@ export class Flow {
   #rewrite(state: State, own: readonly string[], fires: Formula, statement: Statement): State {
     const [name = "", value = ""] = own;
     if (name === "set-method") return touched(this.#change(state, fires, statement, "method"), "method");
-    const same = (name === "set-uri" && value === "%[pathq]") || (/^set-pathq?$/.test(name) && value === `%[${name.slice(4)}]`);
+    const same =
+      (name === "set-uri" && value === "%[pathq]") || (/^set-pathq?$/.test(name) && value === `%[${name.slice(4)}]`);
     const after = touched(state, "target");
     if (same) return after;
     return this.#change(after, fires, statement, name === "set-query" ? "query" : "path");
@@ -228,7 +267,13 @@ export class Flow {
     return current;
   }
 
-  #dirt(name: string, dirt: State["headers"] extends ReadonlyMap<string, infer T> ? T : never, rule: HeaderRule, fires: Formula, cause: Statement | undefined) {
+  #dirt(
+    name: string,
+    dirt: State["headers"] extends ReadonlyMap<string, infer T> ? T : never,
+    rule: HeaderRule,
+    fires: Formula,
+    cause: Statement | undefined,
+  ) {
     const { formulas } = this.#evaluator;
     if (!headerMatches(rule, name)) return dirt;
     const kept = rule.replaces

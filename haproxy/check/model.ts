@@ -1,5 +1,5 @@
 import { dirname, isAbsolute, join } from "node:path";
-import type { Proxy } from "./proxies.ts";
+import type { ProxySection } from "./proxies.ts";
 import { proxiesOf } from "./proxies.ts";
 import { read, type SourceFile, type SyntaxFault } from "./reader.ts";
 import { type Section, sectionsOf } from "./sections.ts";
@@ -11,8 +11,8 @@ import type { World } from "./world.ts";
 export interface Model {
   readonly world: World;
   readonly sections: readonly Section[];
-  readonly proxies: readonly Proxy[];
-  readonly engines: ReadonlyMap<Proxy, readonly Engine[]>;
+  readonly proxies: readonly ProxySection[];
+  readonly engines: ReadonlyMap<ProxySection, readonly Engine[]>;
   readonly variables: ReadonlySet<string>;
   /** What HAProxy would not load. */
   readonly faults: readonly SyntaxFault[];
@@ -32,7 +32,7 @@ export function modelOf(files: readonly SourceFile[], readFile: ReadFile, world:
   const missing: SyntaxFault[] = [];
   const sections = sectionsOf(reading, faults);
   const proxies = proxiesOf(sections);
-  const engines = new Map<Proxy, readonly Engine[]>();
+  const engines = new Map<ProxySection, readonly Engine[]>();
   for (const proxy of proxies) {
     const filters = proxy.statements.filter(({ words }) => words[0]?.text === "filter" && words[1]?.text === "spoe");
     engines.set(
@@ -59,7 +59,9 @@ function spoeFile(filter: Statement, readFile: ReadFile): SourceFile | undefined
   const path = option(filter, "config");
   if (path === undefined || isUnknown(path)) return undefined;
   const beside = dirname(filter.file);
-  const places = isAbsolute(path) ? [path, join(beside, path.slice(path.lastIndexOf("/") + 1))] : [join(beside, path), path];
+  const places = isAbsolute(path)
+    ? [path, join(beside, path.slice(path.lastIndexOf("/") + 1))]
+    : [join(beside, path), path];
   for (const name of places) {
     const text = readFile(name);
     if (text !== undefined) return { name, text };
@@ -67,10 +69,15 @@ function spoeFile(filter: Statement, readFile: ReadFile): SourceFile | undefined
   return undefined;
 }
 
-function variablesOf(sections: readonly Section[], engines: ReadonlyMap<Proxy, readonly Engine[]>): ReadonlySet<string> {
+function variablesOf(
+  sections: readonly Section[],
+  engines: ReadonlyMap<ProxySection, readonly Engine[]>,
+): ReadonlySet<string> {
   const lines = sections.flatMap(({ statements }) => statements.flatMap((statement) => texts(statement)));
   const names = lines.flatMap((text) => text.match(VARIABLE) ?? []);
-  const errors = [...engines.values()].flat().flatMap(({ prefix, onError }) => (onError === undefined ? [] : [`txn.${prefix}.${onError}`]));
+  const errors = [...engines.values()]
+    .flat()
+    .flatMap(({ prefix, onError }) => (onError === undefined ? [] : [`txn.${prefix}.${onError}`]));
   const always = [...engines.values()].flat().flatMap(({ prefix }) => [`txn.${prefix}.verdict`, `txn.${prefix}.id`]);
   return new Set([...names, ...errors, ...always]);
 }

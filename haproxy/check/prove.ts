@@ -1,18 +1,18 @@
-import { type Blame, blameOf } from "./blame.ts";
 import { FALSE, type Formula, TRUE } from "./bdd.ts";
+import { type Blame, blameOf } from "./blame.ts";
 import type { Evaluator } from "./evaluate.ts";
 import { exampleOf } from "./example.ts";
 import { type Finding, finding, type Note, noteOn } from "./finding.ts";
-import type { Bind, Proxy } from "./proxies.ts";
-import { type Route, unjudgedChoice } from "./routes.ts";
+import type { Bind, ProxySection } from "./proxies.ts";
 import type { Dropped } from "./reader.ts";
+import { type Route, unjudgedChoice } from "./routes.ts";
 import type { Engine } from "./spoe.ts";
 import type { Ask, State } from "./state.ts";
 import { lineText, type Statement } from "./where.ts";
 
 /** One way of a request: where it comes in, the line that leads to the backend, and what is known when it gets there. */
 export interface Way {
-  readonly frontend: Proxy;
+  readonly frontend: ProxySection;
   readonly bind: Bind | undefined;
   readonly route: Route;
   /** After all rules of frontend and backend. */
@@ -58,10 +58,14 @@ function gateFinding(way: Way, missing: Formula, evaluator: Evaluator): Finding 
 function passesText(way: Way, { statement, kind }: Blame, missing: Formula, evaluator: Evaluator): string {
   const line = lineText(statement);
   const where = `backend ${way.route.target.name}`;
-  const unbound = way.state.asks.some((ask) => evaluator.formulas.implies(missing, evaluator.answerIs(ask.n, "verdict", "allow")));
+  const unbound = way.state.asks.some((ask) =>
+    evaluator.formulas.implies(missing, evaluator.answerIs(ask.n, "verdict", "allow")),
+  );
   if (unbound) return `"${line}" lets a request to ${where} on a verdict that need not be for this request`;
-  if (kind === "stopped") return `"${line}" ends the rules above the gate: a request goes to ${where} without a verdict`;
-  if (kind === "written") return `"${line}" writes what the gate believes: a request goes to ${where} without the agent's "allow"`;
+  if (kind === "stopped")
+    return `"${line}" ends the rules above the gate: a request goes to ${where} without a verdict`;
+  if (kind === "written")
+    return `"${line}" writes what the gate believes: a request goes to ${where} without the agent's "allow"`;
   if (kind === "dropped") return `"${line}" hides the gate: a request goes to ${where} without a verdict`;
   if (kind === "weak") return `"${line}" does not refuse every request to ${where} that the agent has not allowed`;
   return `"${line}" leads to ${where} without a verdict: no rule on the way asks for one`;
@@ -78,7 +82,8 @@ function allowed({ engine, state }: Way): string {
 function mending(way: Way, { kind, statement }: Blame): string {
   const deny = `http-request deny deny_status 403 unless ${allowed(way)}`;
   if (kind === "stopped") return `write it below the gate, or answer there: http-request return status 200`;
-  if (kind === "written") return `delete the line; only the agent writes its variables, and one of your own only under ${allowed(way)}`;
+  if (kind === "written")
+    return `delete the line; only the agent writes its variables, and one of your own only under ${allowed(way)}`;
   if (kind === "dropped") return `write the gate outside of the block: ${deny}`;
   if (kind === "weak" && statement.words[0]?.text === "http-request") return `write ${deny}`;
   const engine = way.engine?.name ?? "countersign";
@@ -86,7 +91,8 @@ function mending(way: Way, { kind, statement }: Blame): string {
 }
 
 function wayNotes({ frontend, bind, route }: Way): readonly Note[] {
-  const entrance = bind === undefined ? [] : [noteOn(bind.statement, `it comes in here, at ${frontend.kind} ${frontend.name}`)];
+  const entrance =
+    bind === undefined ? [] : [noteOn(bind.statement, `it comes in here, at ${frontend.kind} ${frontend.name}`)];
   return [...entrance, noteOn(route.statement, `and goes to backend ${route.target.name}`)];
 }
 
@@ -102,15 +108,21 @@ function changes(way: Way, evaluator: Evaluator): readonly Finding[] {
     const believed = judged ? TRUE : formulas.without(evaluator.allows(ask), later);
     const bad = formulas.all([state.live, when, believed]);
     if (bad === FALSE) return [];
-    const thing = what === "path" || what === "query" || what === "method" || what === "destination" ? `the ${what}` : `header ${what}`;
+    const thing =
+      what === "path" || what === "query" || what === "method" || what === "destination"
+        ? `the ${what}`
+        : `header ${what}`;
     return [
       finding(
         "fault",
         "rewrite",
         statement,
         `"${lineText(statement)}" changes ${thing} after the agent has judged it: backend ${way.route.target.name} gets another request than was allowed`,
-        `write it above the question, ${ask.statement.file}:${ask.statement.line}`,
-        { example: exampleOf(formulas.model(bad) ?? new Map(), evaluator, way.bind), also: [noteOn(ask.statement, "the question"), ...wayNotes(way)] },
+        "write it above the question, where the agent is told of it",
+        {
+          example: exampleOf(formulas.model(bad) ?? new Map(), evaluator, way.bind),
+          also: [noteOn(ask.statement, "the question"), ...wayNotes(way)],
+        },
       ),
     ];
   });
@@ -129,14 +141,21 @@ function identity(way: Way, judged: Formula, evaluator: Evaluator): readonly Fin
     return dirt.flatMap(({ when, cause }) => {
       const bad = formulas.and(judged, when);
       if (bad === FALSE) return [];
-      const statement = cause ?? remover(way.state, header, bad, evaluator) ?? writerOf(way.state, header) ?? way.route.statement;
-      const found = cause === undefined
-        ? `the client's own ${header} passes to backend ${way.route.target.name}: nothing deletes it on every way`
-        : `"${lineText(cause)}" lets the client say what ${header} is`;
+      const statement =
+        cause ?? remover(way.state, header, bad, evaluator) ?? writerOf(way.state, header) ?? way.route.statement;
+      const found =
+        cause === undefined
+          ? `the client's own ${header} passes to backend ${way.route.target.name}: nothing deletes it on every way`
+          : `"${lineText(cause)}" lets the client say what ${header} is`;
       const right = header.endsWith("*")
         ? `above the question: http-request del-header ${header.slice(0, -1)} -m beg`
         : `above the question, without a condition: http-request del-header ${header}`;
-      return [finding("fault", "identity", statement, found, right, { example: `${exampleOf(formulas.model(bad) ?? new Map(), evaluator, way.bind)} -H '${header.replace("*", "subject")}: admin'`, also: wayNotes(way) })];
+      return [
+        finding("fault", "identity", statement, found, right, {
+          example: `${exampleOf(formulas.model(bad) ?? new Map(), evaluator, way.bind)} -H '${header.replace("*", "subject")}: admin'`,
+          also: wayNotes(way),
+        }),
+      ];
     });
   });
 }
@@ -169,7 +188,8 @@ const REMEDIES = {
 function hazards(way: Way, passes: Formula, gate: Formula, evaluator: Evaluator): readonly Finding[] {
   const { formulas } = evaluator;
   return way.state.hazards.flatMap(({ when, statement, kind, what }) => {
-    const harmless = kind === "script" && statement.words.some(({ text }) => text === "use-service") && formulas.implies(when, gate);
+    const harmless =
+      kind === "script" && statement.words.some(({ text }) => text === "use-service") && formulas.implies(when, gate);
     if (when === FALSE || harmless) return [];
     const level = kind === "cache" || kind === "source" ? "fault" : "unproven";
     const line = lineText(statement);
@@ -194,12 +214,41 @@ function choice(way: Way, judged: Formula, evaluator: Evaluator): readonly Findi
   const prefix = way.engine?.prefix ?? "countersign";
   const right = `use_backend %[var(txn.${prefix}.backend)], and no default_backend`;
   if (route.leftover)
-    return [finding("fault", "choice", route.statement, `"${line}" gets what was allowed for a backend that is not there: it was not judged for backend ${route.target.name}`, "delete it, or let the gate ask { var(txn.PREFIX.backend),nbsrv gt 0 } as well".replace("PREFIX", prefix), { also })];
+    return [
+      finding(
+        "fault",
+        "choice",
+        route.statement,
+        `"${line}" gets what was allowed for a backend that is not there: it was not judged for backend ${route.target.name}`,
+        "delete it, or let the gate ask { var(txn.PREFIX.backend),nbsrv gt 0 } as well".replace("PREFIX", prefix),
+        { also },
+      ),
+    ];
   if (route.by === "verdict" || !several || way.judged) return [];
-  const told = new Set(way.state.asks.flatMap(({ message }) => message.args.map(({ name }) => name.replace(/^h_/, ""))));
+  const told = new Set(
+    way.state.asks.flatMap(({ message }) => message.args.map(({ name }) => name.replace(/^h_/, ""))),
+  );
   const clients = unjudgedChoice(route.statement, evaluator, route.when, told);
   if (clients === undefined && route.by === "map")
-    return [finding("warning", "choice", route.statement, `"${line}" chooses the backend by a file, not by the verdict`, right, { also })];
+    return [
+      finding(
+        "warning",
+        "choice",
+        route.statement,
+        `"${line}" chooses the backend by a file, not by the verdict`,
+        right,
+        { also },
+      ),
+    ];
   if (clients === undefined) return [];
-  return [finding("fault", "choice", route.statement, `"${line}" lets the client choose the backend by ${clients}, which the agent was not told`, right, { also })];
+  return [
+    finding(
+      "fault",
+      "choice",
+      route.statement,
+      `"${line}" lets the client choose the backend by ${clients}, which the agent was not told`,
+      right,
+      { also },
+    ),
+  ];
 }

@@ -21,7 +21,7 @@ export interface Server {
 }
 
 /** A frontend, backend or listen, with what it inherits. */
-export interface Proxy {
+export interface ProxySection {
   readonly kind: string;
   readonly name: string;
   readonly section: Section;
@@ -35,7 +35,7 @@ export interface Proxy {
 /** What a `defaults` cannot hand on. */
 const OWN: ReadonlySet<string> = new Set(["acl", "http-request", "tcp-request"]);
 
-export function proxiesOf(sections: readonly Section[]): readonly Proxy[] {
+export function proxiesOf(sections: readonly Section[]): readonly ProxySection[] {
   return sections.filter(isProxy).map((section) => {
     const own = section.statements;
     const statements = [...inherited(section.defaults).filter(({ words }) => !OWN.has(words[0]?.text ?? "")), ...own];
@@ -79,7 +79,7 @@ function serverOf(statement: Statement): Server {
 }
 
 /** The rules of one kind in the order in which a request meets them: those of the `defaults` first. */
-export function rulesOf({ section }: Proxy, ...keyword: readonly string[]): readonly Rule[] {
+export function rulesOf({ section }: ProxySection, ...keyword: readonly string[]): readonly Rule[] {
   const from = (part: Section): readonly Rule[] => {
     const acls = new Acls(part);
     const matches = ({ words }: Statement) => keyword.every((word, index) => words[index]?.text === word);
@@ -90,23 +90,24 @@ export function rulesOf({ section }: Proxy, ...keyword: readonly string[]): read
 }
 
 /** The last line of this keyword that counts. */
-export function lastOf({ statements }: Proxy, keyword: string): Statement | undefined {
+export function lastOf({ statements }: ProxySection, keyword: string): Statement | undefined {
   return statements.findLast(isWord(keyword));
 }
 
 /** The line that switches the option on; undefined where it is off. */
-export function optionOf({ statements }: Proxy, ...names: readonly string[]): Statement | undefined {
+export function optionOf({ statements }: ProxySection, ...names: readonly string[]): Statement | undefined {
   let found: Statement | undefined;
   for (const statement of statements) {
     const [first, second, third] = texts(statement);
     if (first === "option" && names.includes(second ?? "")) found = statement;
-    if ((first === "no" || first === "default") && second === "option" && names.includes(third ?? "")) found = undefined;
+    if ((first === "no" || first === "default") && second === "option" && names.includes(third ?? ""))
+      found = undefined;
   }
   return found;
 }
 
 /** `tcp` where no line says otherwise. */
-export function modeOf(proxy: Proxy): { readonly mode: string; readonly statement: Statement | undefined } {
+export function modeOf(proxy: ProxySection): { readonly mode: string; readonly statement: Statement | undefined } {
   const statement = lastOf(proxy, "mode");
   return { mode: statement?.words[1]?.text ?? "tcp", statement };
 }

@@ -103,9 +103,9 @@ class FileReader {
   #statement(line: number, words: readonly Word[]): void {
     const statement: Statement = { ...this.#place(line, words[0]?.column ?? 1), words };
     const keyword = words[0]?.text ?? "";
-    if (keyword.startsWith(".")) return this.#macro(keyword, statement);
     const dropping = this.#blocks.find(({ live }) => !live);
-    if (dropping !== undefined) this.#lines.push({ statement, by: dropping.by });
+    if (keyword.startsWith(".")) this.#macro(keyword, statement);
+    else if (dropping !== undefined) this.#lines.push({ statement, by: dropping.by });
     else {
       this.#environment(keyword, statement);
       this.#section = keyword;
@@ -118,28 +118,33 @@ class FileReader {
   }
 
   #macro(keyword: string, statement: Statement): void {
-    if (keyword === ".if") return this.#open(statement);
-    if (keyword === ".elif" || keyword === ".else" || keyword === ".endif") return this.#part(keyword, statement);
-    if (!this.#isLive()) return;
-    if (keyword === ".alert") this.#fault(statement, "this line ends HAProxy's start", "its block must not be read");
-    else if (!MESSAGES.has(keyword)) this.#fault(statement, `unknown word "${keyword}"`, "a macro is .if, .elif, .else, .endif, .notice …");
+    if (keyword === ".if") this.#open(statement);
+    else if (keyword === ".endif") this.#end(statement);
+    else if (keyword === ".elif" || keyword === ".else") this.#part(keyword, statement);
+    else if (!this.#isLive()) return;
+    else if (keyword === ".alert")
+      this.#fault(statement, "this line ends HAProxy's start", "its block must not be read");
+    else if (!MESSAGES.has(keyword))
+      this.#fault(statement, `unknown word "${keyword}"`, "a macro is .if, .elif, .else, .endif, .notice …");
   }
 
   #open(statement: Statement): void {
-    if (this.#blocks.length >= DEEPEST) return this.#fault(statement, "too many .if in each other", "at most 99");
+    if (this.#blocks.length >= DEEPEST) this.#fault(statement, "too many .if in each other", "at most 99");
     const reached = this.#isLive();
     const live = reached && this.#condition(statement);
     this.#blocks.push({ opened: statement, by: statement, live, taken: live || !reached, otherwise: false });
   }
 
-  #part(keyword: ".elif" | ".else" | ".endif", statement: Statement): void {
+  #end(statement: Statement): void {
+    if (this.#blocks.pop() === undefined) this.#fault(statement, ".endif without .if", "delete it, or write the .if");
+  }
+
+  #part(keyword: ".elif" | ".else", statement: Statement): void {
     const block = this.#blocks.at(-1);
-    if (block === undefined) return this.#fault(statement, `${keyword} without .if`, "delete it, or write the .if");
-    if (keyword === ".endif") {
-      this.#blocks.pop();
+    if (block === undefined || block.otherwise) {
+      this.#fault(statement, `${keyword} without .if`, "one .else at most, and last");
       return;
     }
-    if (block.otherwise) return this.#fault(statement, `${keyword} after .else`, "one .else, and last");
     block.otherwise = keyword === ".else";
     block.live = !block.taken && (block.otherwise || this.#condition(statement));
     block.by = statement;

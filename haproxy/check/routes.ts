@@ -1,16 +1,16 @@
-import { conditionAt } from "./actions.ts";
 import { NotUnderstood } from "./acls.ts";
+import { conditionAt } from "./actions.ts";
 import { FALSE, type Formula } from "./bdd.ts";
 import type { Evaluator } from "./evaluate.ts";
 import { isClients, isJudged } from "./fetches.ts";
-import { lastOf, type Proxy, rulesOf } from "./proxies.ts";
+import { lastOf, type ProxySection, rulesOf } from "./proxies.ts";
 import { samplesIn } from "./samples.ts";
 import { type Case, casesOf, type State } from "./state.ts";
 import { isUnknown, type Statement, texts } from "./where.ts";
 
 /** One way from a frontend to what answers. */
 export interface Route {
-  readonly target: Proxy;
+  readonly target: ProxySection;
   readonly when: Formula;
   /** The line that leads there. */
   readonly statement: Statement;
@@ -28,11 +28,11 @@ export interface Routing {
 
 /** Where a request goes after the frontend's rules. @param services the proxies that a verdict may name */
 export function routesOf(
-  frontend: Proxy,
+  frontend: ProxySection,
   state: State,
   evaluator: Evaluator,
-  proxies: readonly Proxy[],
-  services: readonly Proxy[],
+  proxies: readonly ProxySection[],
+  services: readonly ProxySection[],
 ): Routing {
   const { formulas } = evaluator;
   const routes: Route[] = [];
@@ -52,7 +52,9 @@ export function routesOf(
     const when = formulas.and(open, holds);
     const name = statement.words[1]?.text ?? "";
     const found = namedBy(name, state, proxies, services, evaluator, when);
-    routes.push(...found.targets.map((target) => ({ target, when: found.when, statement, by: found.by, leftover: false })));
+    routes.push(
+      ...found.targets.map((target) => ({ target, when: found.when, statement, by: found.by, leftover: false })),
+    );
     leftover = formulas.or(leftover, found.nobody);
     open = formulas.without(open, when);
   }
@@ -60,19 +62,37 @@ export function routesOf(
 }
 
 interface Named {
-  readonly targets: readonly Proxy[];
+  readonly targets: readonly ProxySection[];
   readonly by: Route["by"];
   readonly when: Formula;
   /** When the name is nobody's. */
   readonly nobody: Formula;
 }
 
-function namedBy(name: string, state: State, proxies: readonly Proxy[], services: readonly Proxy[], evaluator: Evaluator, when: Formula): Named {
+function namedBy(
+  name: string,
+  state: State,
+  proxies: readonly ProxySection[],
+  services: readonly ProxySection[],
+  evaluator: Evaluator,
+  when: Formula,
+): Named {
   const samples = samplesIn(name);
   if (samples.length === 0 && !isUnknown(name))
-    return { targets: proxies.filter((proxy) => isBackend(proxy) && proxy.name === name), by: "line", when, nobody: FALSE };
-  const answers = samples.flatMap((sample) => (sample.calls[0]?.name === "var" ? casesOf(state, sample.calls[0].values[0] ?? "") : []));
-  const asked = samples.length === 1 && name.startsWith("%[") && answers.length > 0 && answers.every(({ value }) => value.kind === "answer" || value.kind === "unset");
+    return {
+      targets: proxies.filter((proxy) => isBackend(proxy) && proxy.name === name),
+      by: "line",
+      when,
+      nobody: FALSE,
+    };
+  const answers = samples.flatMap((sample) =>
+    sample.calls[0]?.name === "var" ? casesOf(state, sample.calls[0].values[0] ?? "") : [],
+  );
+  const asked =
+    samples.length === 1 &&
+    name.startsWith("%[") &&
+    answers.length > 0 &&
+    answers.every(({ value }) => value.kind === "answer" || value.kind === "unset");
   const known = asked ? answers.map((answer) => available(name, answer, state, evaluator)) : [];
   const nobody = evaluator.formulas.without(when, evaluator.formulas.any(known));
   if (asked) return { targets: services, by: "verdict", when, nobody };
@@ -86,7 +106,13 @@ function available(name: string, { value, when }: Case, state: State, evaluator:
   return evaluator.formulas.and(when, evaluator.counted(name.slice(2, name.indexOf("]")), state));
 }
 
-function byDefault(frontend: Proxy, proxies: readonly Proxy[], open: Formula, leftover: Formula, evaluator: Evaluator): readonly Route[] {
+function byDefault(
+  frontend: ProxySection,
+  proxies: readonly ProxySection[],
+  open: Formula,
+  leftover: Formula,
+  evaluator: Evaluator,
+): readonly Route[] {
   const statement = lastOf(frontend, "default_backend");
   const name = statement?.words[1]?.text;
   const target = name === undefined ? frontend : proxies.find((proxy) => isBackend(proxy) && proxy.name === name);
@@ -100,16 +126,25 @@ function byDefault(frontend: Proxy, proxies: readonly Proxy[], open: Formula, le
   ];
 }
 
-export function isBackend({ kind }: Proxy): boolean {
+export function isBackend({ kind }: ProxySection): boolean {
   return kind === "backend" || kind === "listen";
 }
 
 /** Whether the line is chosen by what the client says and the agent was not told; the sample's text. */
-export function unjudgedChoice(statement: Statement, evaluator: Evaluator, when: Formula, told: ReadonlySet<string>): string | undefined {
-  const inName = samplesIn(statement.words[1]?.text ?? "").filter((sample) => isClients(sample) && !isJudged(sample, told));
+export function unjudgedChoice(
+  statement: Statement,
+  evaluator: Evaluator,
+  when: Formula,
+  told: ReadonlySet<string>,
+): string | undefined {
+  const inName = samplesIn(statement.words[1]?.text ?? "").filter(
+    (sample) => isClients(sample) && !isJudged(sample, told),
+  );
   const atoms = [...evaluator.formulas.atoms(when)].map((number) => evaluator.atomOf(number)?.test);
   const inTest = atoms.flatMap((test) =>
-    test !== undefined && test.statement === statement && isClients(test.sample) && !isJudged(test.sample, told) ? [test.sample] : [],
+    test !== undefined && test.statement === statement && isClients(test.sample) && !isJudged(test.sample, told)
+      ? [test.sample]
+      : [],
   );
   return [...inName, ...inTest][0]?.text;
 }

@@ -46,7 +46,8 @@ function valuesOf(text: string): { readonly list: readonly string[]; readonly le
     else if (sign === ",") {
       list.push(value);
       value = "";
-    } else if (sign === ")") return { list: value === "" && list.length === 0 ? [] : [...list, value], length: index + 1 };
+    } else if (sign === ")")
+      return { list: value === "" && list.length === 0 ? [] : [...list, value], length: index + 1 };
     else value += sign;
   }
   return undefined;

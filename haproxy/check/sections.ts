@@ -65,7 +65,12 @@ export function sectionsOf({ lines }: Reading, faults: SyntaxFault[]): readonly 
     const keyword = line.words[0]?.text ?? "";
     if (SECTION_WORDS.has(keyword)) sections.push(opened(line, sections, faults));
     else if (/^\[.*\]$/.test(keyword)) continue;
-    else if (current === undefined) faults.push({ ...at(line, 0), found: `"${keyword}" stands in no section`, right: "a section's name comes first" });
+    else if (current === undefined)
+      faults.push({
+        ...at(line, 0),
+        found: `"${keyword}" stands in no section`,
+        right: "a section's name comes first",
+      });
     else current.statements.push(line);
   }
   return sections;
@@ -78,7 +83,11 @@ function opened(head: Statement, before: readonly Section[], faults: SyntaxFault
   const known = before.filter((section) => section.kind === "defaults");
   const found = from === undefined ? undefined : known.findLast(({ name }) => name === from);
   if (from !== undefined && found === undefined)
-    faults.push({ ...at(head, 0), found: `no defaults "${from}" above`, right: "a defaults must stand above what inherits from it" });
+    faults.push({
+      ...at(head, 0),
+      found: `no defaults "${from}" above`,
+      right: "a defaults must stand above what inherits from it",
+    });
   const defaults = from !== undefined ? found : PROXIES.has(kind) ? known.at(-1) : undefined;
   return { kind, name: named ?? "", head, statements: [], dropped: [], defaults };
 }

@@ -1,5 +1,4 @@
-import { read, type SourceFile, type SyntaxFault } from "./reader.ts";
-import { isDropped } from "./reader.ts";
+import { isDropped, read, type SourceFile, type SyntaxFault } from "./reader.ts";
 import { at, type Statement, texts } from "./where.ts";
 import type { World } from "./world.ts";
 
@@ -45,12 +44,7 @@ interface Part {
 const PARTS: ReadonlySet<string> = new Set(["spoe-agent", "spoe-message", "spoe-group"]);
 
 /** Reads the sections of the engine's scope. @returns undefined where the scope has no agent */
-export function engineOf(
-  filter: Statement,
-  file: SourceFile,
-  world: World,
-  faults: SyntaxFault[],
-): Engine | undefined {
+export function engineOf(filter: Statement, file: SourceFile, world: World, faults: SyntaxFault[]): Engine | undefined {
   const scope = option(filter, "engine");
   const parts = partsOf(file, scope, world, faults);
   const agent = parts.find(({ kind }) => kind === "spoe-agent");
@@ -61,7 +55,9 @@ export function engineOf(
     agent.lines.filter(({ words }) => words[0]?.text === keyword).flatMap((line) => texts(line, 1));
   const named = parts.filter(({ kind }) => kind === "spoe-message");
   const ofEvents = new Set(listed("messages"));
-  const messages = named.map(messageOf).map((message) => (ofEvents.has(message.name) ? message : { ...message, event: undefined }));
+  const messages = named
+    .map(messageOf)
+    .map((message) => (ofEvents.has(message.name) ? message : { ...message, event: undefined }));
   const groups = parts.filter(({ kind, name }) => kind === "spoe-group" && listed("groups").includes(name));
   return {
     name: scope ?? agent.name,
@@ -72,7 +68,12 @@ export function engineOf(
     backend: value("use-backend")?.words[1]?.text,
     maxErrorRate: value("maxerrrate"),
     messages,
-    groups: new Map(groups.map(({ name, lines }) => [name, lines.flatMap((line) => (line.words[0]?.text === "messages" ? texts(line, 1) : []))])),
+    groups: new Map(
+      groups.map(({ name, lines }) => [
+        name,
+        lines.flatMap((line) => (line.words[0]?.text === "messages" ? texts(line, 1) : [])),
+      ]),
+    ),
   };
 }
 
@@ -97,7 +98,12 @@ function partsOf(file: SourceFile, scope: string | undefined, world: World, faul
     else if (current !== scope) continue;
     else if (PARTS.has(keyword)) parts.push({ kind: keyword, name, head: line, lines: [] });
     else if (parts.length > 0) parts.at(-1)?.lines.push(line);
-    else faults.push({ ...at(line, 0), found: `"${keyword}" stands in no section`, right: "spoe-agent, spoe-message or spoe-group comes first" });
+    else
+      faults.push({
+        ...at(line, 0),
+        found: `"${keyword}" stands in no section`,
+        right: "spoe-agent, spoe-message or spoe-group comes first",
+      });
   }
   return parts;
 }

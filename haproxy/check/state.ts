@@ -121,13 +121,7 @@ export function casesOf({ variables }: State, name: string): readonly Case[] {
 }
 
 /** The state after the variable was given the value, where `when` holds. */
-export function written(
-  state: State,
-  formulas: Formulas,
-  name: string,
-  when: Formula,
-  values: readonly Case[],
-): State {
+export function written(state: State, formulas: Formulas, name: string, when: Formula, values: readonly Case[]): State {
   const added = values.map((one) => ({ ...one, when: formulas.and(one.when, when) }));
   const kept = casesOf(state, name).map((one) => ({ ...one, when: formulas.without(one.when, when) }));
   const cases = [...added, ...kept].filter((one) => one.when !== FALSE);

@@ -185,11 +185,12 @@ class Tokenizer {
     if (!braced) return { name, list: false, fallback: undefined, end };
     const list = this.#text.startsWith("[*]", end);
     if (list) end += 3;
-    else if (this.#text[end] === "[") throw new Refused(end + 1, "[ that is not [*]", "${NAME[*]} is a list of words");
+    else if (this.#text[end] === "[")
+      throw new Refused(end + 1, "[ that is not [*]", "a list of words is written NAME[*]");
     const close = this.#text.indexOf("}", end);
     const fallback = this.#text[end] === "-" ? this.#text.slice(end + 1, close) : undefined;
     if (close < 0 || (fallback === undefined && close !== end))
-      throw new Refused(this.#at + 2, "unmatched brace", "write ${NAME}, or ${NAME-default}");
+      throw new Refused(this.#at + 2, "unmatched brace", "close the brace after the name, or after its -default");
     return { name, list, fallback, end: close + 1 };
   }
 }

@@ -1,7 +1,9 @@
+import { Acls, conditionOf, NotUnderstood } from "./acls.ts";
+import { actionOf, conditionAt } from "./actions.ts";
 import { type Finding, finding } from "./finding.ts";
 import type { Model } from "./model.ts";
-import { isProxy } from "./sections.ts";
-import { lineText } from "./where.ts";
+import { isProxy, type Section } from "./sections.ts";
+import { lineText, type Statement, texts } from "./where.ts";
 
 /** First words of lines of a proxy or a `defaults`, in some HAProxy from 2.6 to 3.5. */
 const KNOWN: ReadonlySet<string> = new Set(
@@ -18,7 +20,17 @@ const KNOWN: ReadonlySet<string> = new Set(
     "unique-id-format unique-id-header use-fcgi-app use-server use_backend",
   ].flatMap((line) => line.split(" ")),
 );
-const FILTERS: ReadonlySet<string> = new Set(["spoe", "cache", "compression", "comp-req", "comp-res", "trace", "bwlim-in", "bwlim-out", "fcgi-app"]);
+const FILTERS: ReadonlySet<string> = new Set([
+  "spoe",
+  "cache",
+  "compression",
+  "comp-req",
+  "comp-res",
+  "trace",
+  "bwlim-in",
+  "bwlim-out",
+  "fcgi-app",
+]);
 
 /** Lines whose meaning is not known: nothing that they could do is proven. */
 export function unknownLines({ sections }: Model): readonly Finding[] {
@@ -28,7 +40,42 @@ export function unknownLines({ sections }: Model): readonly Finding[] {
       const [keyword = "", second = ""] = statement.words.map(({ text }) => text);
       const known = KNOWN.has(keyword) && (keyword !== "filter" || FILTERS.has(second));
       if (known) return [];
-      return [finding("unproven", "unknown", statement, `"${lineText(statement)}" is not understood`, "see whether it can change what reaches a backend")];
+      return [
+        finding(
+          "unproven",
+          "unknown",
+          statement,
+          `"${lineText(statement)}" is not understood`,
+          "see whether it can change what reaches a backend",
+        ),
+      ];
     }),
   );
+}
+
+/** How many lines of the proxies nobody here understands, also where nothing is protected. */
+export function unreadLines(model: Model): number {
+  const rules = model.sections
+    .filter((section) => isProxy(section) || section.kind === "defaults")
+    .flatMap((section) => section.statements.filter((statement) => !isRead(statement, section)));
+  return unknownLines(model).length + rules.length;
+}
+
+const ACTION_AT: Readonly<Record<string, number>> = { "http-request": 1, use_backend: 0 };
+
+function isRead(statement: Statement, section: Section): boolean {
+  const words = texts(statement);
+  const keyword = words[0] ?? "";
+  const content = keyword === "tcp-request" && words[1] === "content";
+  const at = content ? 2 : ACTION_AT[keyword];
+  if (at === undefined) return true;
+  const action = at === 0 ? { words: 1 } : actionOf(words[at] ?? "");
+  if (action === undefined) return false;
+  try {
+    conditionOf(words.slice(conditionAt(statement, at + 1, action.words)), new Acls(section), statement);
+    return true;
+  } catch (error) {
+    if (error instanceof NotUnderstood) return false;
+    throw error;
+  }
 }

@@ -4,6 +4,10 @@ import { unknownValue } from "./where.ts";
 
 /** The HAProxys that a configuration may be read by where nobody says which. */
 const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"] as const;
+/** The version before each. */
+const OLDER_THAN = new Map<string, string>(
+  VERSIONS.slice(1).map((version, index) => [version, VERSIONS[index] ?? version]),
+);
 /** Most worlds that are looked at. */
 const MOST_WORLDS = 128;
 /** First words of lines in which a variable can only be an address, a name or a number. */
@@ -71,7 +75,9 @@ export class World implements Surroundings {
     const [release = "", development] = text.split("-dev");
     const asked = release.split(".").map(Number);
     const surely = this.#versions.filter((version) => this.#compare(version, asked, development !== undefined) >= 0);
-    const perhaps = this.#versions.filter((version) => this.#compare(version, asked, true) >= 0 || sameMinor(version, asked));
+    const perhaps = this.#versions.filter(
+      (version) => this.#compare(version, asked, true) >= 0 || sameMinor(version, asked),
+    );
     if (surely.length === this.#versions.length) return true;
     if (perhaps.length === 0) return false;
     const answer = this.decide(`version ${text}`, `HAProxy ${text} or later`, `HAProxy before ${text}`);
@@ -84,7 +90,8 @@ export class World implements Surroundings {
     if (name.startsWith(".")) return this.pseudo[name] ?? "";
     if (this.#environment.has(name)) return this.#environment.get(name);
     if (name === "HAPROXY_BRANCH") return this.idle ? "" : this.#branch();
-    if (this.idle || OF_HAPROXY.test(name) || (first !== undefined && PLAIN_LINES.has(first))) return unknownValue(name);
+    if (this.idle || OF_HAPROXY.test(name) || (first !== undefined && PLAIN_LINES.has(first)))
+      return unknownValue(name);
     return this.isSet(name) ? unknownValue(name) : undefined;
   }
 
@@ -125,7 +132,11 @@ export class World implements Surroundings {
     return VERSIONS.at(-1);
   }
 
-  #compare([major = 0, minor = 0, patch = 0]: readonly number[], asked: readonly number[], development: boolean): number {
+  #compare(
+    [major = 0, minor = 0, patch = 0]: readonly number[],
+    asked: readonly number[],
+    development: boolean,
+  ): number {
     const [askedMajor = 0, askedMinor = 0, askedPatch = 0] = asked;
     if (major !== askedMajor) return major - askedMajor;
     if (minor !== askedMinor) return minor - askedMinor;
@@ -139,7 +150,7 @@ function sameMinor([major, minor]: readonly number[], [askedMajor, askedMinor]: 
 }
 
 function previous(version: string): string {
-  return VERSIONS[VERSIONS.findIndex((known) => known === version) - 1] ?? version;
+  return OLDER_THAN.get(version) ?? version;
 }
 
 /** Calls `look` once for each world that the files can be read in. @throws TooLarge past a bound */
