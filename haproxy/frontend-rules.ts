@@ -1,7 +1,7 @@
 import { LOGGED_PATH, logFormat } from "./access-log.ts";
 import { MESSAGE } from "./arguments.ts";
 import { clientHeaders } from "./client-headers.ts";
-import { sentKinds } from "./credentials.ts";
+import { ALL_CREDENTIALS, sentKinds } from "./credentials.ts";
 import { errorAnswer } from "./error-answers.ts";
 import { loggedVariables, type RenderInput } from "./input.ts";
 import type { OwnReason } from "./reasons.ts";
@@ -72,6 +72,16 @@ function preparation(input: RenderInput, spoeFile: string): readonly string[] {
     `http-request set-var(${OWN.id}) uuid(),regsub(-,,g)`,
     "http-response del-header l5d- -m beg",
     "http-response del-header l5d_ -m beg",
+    ...handshake(input),
+  ];
+}
+
+/** Early data comes before the handshake's end, in which a client proves that it has its certificate's key. */
+function handshake({ uses }: RenderInput): readonly string[] {
+  if (!sentKinds(uses).some(({ name }) => name === "client-certificate")) return [];
+  return [
+    "# What came as early data may be somebody's repetition: it waits until the client has proven to have its key.",
+    "http-request wait-for-handshake",
   ];
 }
 
@@ -108,7 +118,7 @@ function target(): readonly string[] {
 /** What nobody can judge, because two readers would read two things. CONNECT and `OPTIONS *` have no path. */
 function unfitRequests({ uses }: RenderInput): readonly string[] {
   const counts = [
-    ...sentKinds(uses.credentials).flatMap(({ count = [] }) => count),
+    ...sentKinds(uses).flatMap(({ count = [] }) => count),
     "req.hdr_cnt(host)",
     ...uses.requestHeaders.map((name) => `req.fhdr_cnt(${name})`),
   ];
@@ -171,10 +181,15 @@ function refusals(): readonly string[] {
 function passedOn({ scheme, uses, backendVariables = [] }: RenderInput): readonly string[] {
   const headers = uses.identityHeaders.map(({ name }, index) => setHeader(name, headerVariable(index + 1)));
   const own = backendVariables.map((name) => setHeader(backendHeader(name)?.name ?? "", name));
-  const strips = new Set(sentKinds(uses.credentials).flatMap(({ strip = [] }) => strip));
+  const strips = new Map(
+    sentKinds(uses).flatMap(({ strip, argument }) => (strip === undefined ? [] : [[strip, argument]])),
+  );
   return [
-    "# Allowed: who it is, once, and no credential unless the policy forwards it.",
-    ...[...strips].map((strip) => `http-request ${strip} unless { var(${inTransaction("forward")}) -m bool }`),
+    "# Allowed: who it is, once, and no credential but the one that has proven it, where the policy forwards that.",
+    ...[...strips].map(
+      ([strip, argument]) =>
+        `http-request ${strip} unless { var(${inTransaction("forward")}) -m str ${argument} ${ALL_CREDENTIALS} }`,
+    ),
     `http-request set-header x-request-id %[var(${OWN.id})]`,
     "http-request set-header x-forwarded-for %[src]",
     `http-request set-header x-forwarded-proto ${scheme}`,

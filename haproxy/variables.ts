@@ -37,7 +37,10 @@ export const VARIABLES = {
   revision: { present: "always", meaning: "digest of the policies that decided" },
   status: { present: "when there is one", meaning: "400, 401, 403 or 503 of a refusal" },
   challenge: { present: "when there is one", meaning: "the whole WWW-Authenticate value of a refusal" },
-  forward: { present: "when there is one", meaning: "true: the backend gets the credential too" },
+  forward: {
+    present: "when there is one",
+    meaning: "the argument of the credential that the backend gets too, or `all`",
+  },
   backend: { present: "when there is one", meaning: "the HAProxy backend of an allowed request" },
   subject: { present: "named by the contract", meaning: "the principal's subject" },
   issuer: { present: "named by the contract", meaning: "name of the issuer that vouches for the principal" },

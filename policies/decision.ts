@@ -39,6 +39,8 @@ export const REASONS = {
   "claim-malformed": 401,
   "claim-not-accepted": 401,
   "proof-missing": 401,
+  "certificate-unsuitable": 401,
+  "certificate-revoked": 401,
 
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,
