@@ -7,14 +7,14 @@ import { checkNetwork } from "./networks.ts";
 import type { Section } from "./section.ts";
 
 /** Reads `credentials` of an issuer: where they stand, and from whom headers count. */
-export function readCredentials(issuer: Section): Required<Pick<IssuerConfig, "credentials" | "hops">> {
+export function readCredentials(issuer: Section): Pick<IssuerConfig, "credentials" | "hops"> {
   const places = issuer.value("credentials");
   const list = issuer.section("credentials");
   const hops: Record<string, readonly string[]> = {};
   const credentials = (Array.isArray(places) ? places : []).flatMap((place: unknown, index) =>
     place === "authorization" ? (["bearer"] as const) : placeOf(list.section(index), hops),
   );
-  return { credentials, hops };
+  return { credentials, ...(Object.keys(hops).length === 0 ? {} : { hops }) };
 }
 
 function placeOf(place: Section, hops: Record<string, readonly string[]>): readonly CredentialName[] {
@@ -29,17 +29,15 @@ function placeOf(place: Section, hops: Record<string, readonly string[]>): reado
   return kind === "subprotocol" || kind === "cookie" ? [`${kind}:${name}`] : [];
 }
 
+const ORIGIN = "`from: client`, or `from: [NETWORK]` of the hop that puts it there and takes away what clients send";
+
 /** What anybody may have written proves less than what a hop has that takes away everybody else's. */
 function inHeader(place: Section, name: string, hops: Record<string, readonly string[]>): CredentialName {
   checkHeader(place, name);
+  const from = place.value("from");
+  if (from === undefined) place.fault([], ORIGIN);
+  if (typeof from === "string") return `header:${name}`;
   const networks = place.texts("from");
-  if (networks.length === 0) {
-    place.fault(
-      [],
-      "`from: client`, or `from: [NETWORK]` of the hop that puts it there and takes away what clients send",
-    );
-  }
-  if (place.value("from") === "client") return `header:${name}`;
   for (const [index, network] of networks.entries()) checkNetwork(place, ["from", index], network);
   hops[name] = networks;
   return `hop:${name}`;

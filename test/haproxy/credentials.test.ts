@@ -37,7 +37,7 @@ async function stage(t: Test, binary: HaproxyBinary) {
   const { text, ...ports } = await configuration(`
 issuers:
   idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://orders], credentials: ${JSON.stringify(PLACES)} }
-haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: http, backends: { orders: ["127.0.0.1:${backend.port}"] } }
+haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: http, client: { from: x-forwarded-for, trusted: [127.0.0.1/32] }, backends: { orders: ["127.0.0.1:${backend.port}"] } }
 `);
   const folder = folderOf(t, { "countersign.yaml": text, "policies/orders.yaml": POLICY });
   await serve(t, folder, ports);
@@ -85,7 +85,8 @@ for (const binary of haproxies()) {
       );
       t.equal(await ask([field(alice), field(alice)]), "duplicate", `${name}, twice`);
     }
-    t.equal(await ask([`cf-access-jwt-assertion: ${alice}`]), "credential-missing", "a header of another hop is none");
+    const elsewhere = [`cf-access-jwt-assertion: ${alice}`, "x-forwarded-for: 192.0.2.9"];
+    t.equal(await ask(elsewhere), "credential-missing", "a header of another hop is none, whoever the client is");
     t.equal(await ask([`cf-access-jwt-assertion: ${alice}`], "/open"), "anonymous");
     t.notMatch(JSON.stringify(backend.received.at(-1)), alice, "and goes nowhere");
     for (const field of [
@@ -138,7 +139,7 @@ for (const binary of haproxies()) {
       "bearer.TOKEN, chat": ["chat"],
       "chat, bearer.TOKEN": ["chat"],
       "chat,bearer.TOKEN,v2": ["chat,v2"],
-      "chat , bearer.TOKEN , v2, xbearer.a": ["chat , v2, xbearer.a"],
+      "chat , bearer.TOKEN , v2, xbearer.a": ["chat ,v2, xbearer.a"],
     })();
     for (const list of [`bearer.${alice}, bearer.${alice}`, `bearer.${alice}, bearer.`, "bearer.", "bearer.a b"])
       t.equal(await ask([`sec-websocket-protocol: ${list}`], "/maybe"), "credential-malformed", list.slice(0, 12));
