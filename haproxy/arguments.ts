@@ -1,18 +1,16 @@
 import type { Contract } from "./contract.ts";
 import { contractText } from "./contract.ts";
-import { CREDENTIAL_KINDS, type CredentialKind, sentKinds } from "./credentials.ts";
+import { CREDENTIAL_KINDS, type CredentialKind, type CredentialUses, sentKinds } from "./credentials.ts";
 import { OWN } from "./variables.ts";
 
 /** The one SPOE message; the group that sends it has the same name. */
 export const MESSAGE = "authorize";
 
 /** What the policies read of a request beyond the arguments that are always sent. */
-export interface ArgumentUses {
+export interface ArgumentUses extends CredentialUses {
   readonly query: boolean;
   /** Lower-case names of the request headers that conditions read. */
   readonly requestHeaders: readonly string[];
-  /** Names of the kinds of credentials that issuers take. */
-  readonly credentials: readonly string[];
 }
 
 export interface Argument {
@@ -61,7 +59,7 @@ export function headerArgument(header: string): `h_${string}` {
 /** The arguments of one generated SPOE message, in the order of the table, with their sample expressions. */
 export function argumentsOf(uses: ArgumentUses, contract: Contract): readonly { name: string; sample: string }[] {
   const { contract: _, ...others } = ARGUMENTS;
-  const credentials = argumentsOfKinds(sentKinds(uses.credentials));
+  const credentials = argumentsOfKinds(sentKinds(uses));
   const fixed = Object.entries(others).filter(
     ([name, { sent }]) =>
       sent === "always" || (sent === "where a policy reads it" ? uses.query : Object.hasOwn(credentials, name)),

@@ -33,6 +33,10 @@ export interface CredentialKind {
   readonly scheme?: string;
   /** What the one member begins with, before a dot, that is the credential in a list with commas. */
   readonly member?: string;
+  /** Largest value in bytes of one that is no part of a request's head; HAProxy sends at most one byte more. */
+  readonly largest?: number;
+  /** As issuers name it where it is the proof of another credential (RFC 7800): then it is sent, too. */
+  readonly proof?: string;
 }
 
 /** An argument beside a credential's that says whether it counts. */
@@ -52,6 +56,16 @@ export interface Strip {
   readonly action: string;
   readonly condition?: string;
 }
+
+/** What kinds of credentials are read: names of kinds that issuers take, and of proofs that they ask for. */
+export interface CredentialUses {
+  readonly credentials: readonly string[];
+  /** Default: none. */
+  readonly proofs?: readonly string[];
+}
+
+/** Bytes of a client's certificate at most. Those of RSA with 4096 bits have some 2,000, those of P-256 less than 1,000. */
+export const LARGEST_CERTIFICATE = 4096;
 
 /**
  * The explicit before the ambient: what a client's program puts into a request, then what its browser, a hop or its
@@ -73,6 +87,36 @@ const ROWS = [
     strip: [{ action: "del-header authorization" }],
     headers: ["authorization"],
     scheme: "Bearer",
+  },
+  {
+    name: "client-certificate",
+    rank: "certificate",
+    argument: "cert",
+    sample: `ssl_c_der,bytes(0,${LARGEST_CERTIFICATE + 1})`,
+    type: "binary",
+    conditions: [
+      {
+        argument: "cert_used",
+        // Not ssl_fc_has_crt: that is false in a session that was resumed.
+        sample: "ssl_c_used",
+        meaning: "whether the client has shown a certificate, in this TLS session or the one that it resumes",
+        value: true,
+        otherwise: "none",
+      },
+      {
+        argument: "cert_verify",
+        // Not ssl_c_err: that is 0 in a session that was resumed.
+        sample: "ssl_c_verify",
+        meaning: "what HAProxy has against the certificate, 0 for nothing; without a certificate, too",
+        value: 0,
+        otherwise: "malformed",
+      },
+    ],
+    sent: "where an issuer takes it",
+    meaning: "the client's certificate in the TLS handshake, DER",
+    headers: [],
+    largest: LARGEST_CERTIFICATE,
+    proof: "certificate",
   },
 ] as const satisfies readonly CredentialKind[];
 
@@ -99,8 +143,10 @@ export function kindsOf(names: readonly string[]): readonly CredentialKind[] {
   );
 }
 
-/** The kinds that HAProxy is rendered for. @param taken names of those that issuers take */
-export function sentKinds(taken: readonly string[]): readonly CredentialKind[] {
-  const always = CREDENTIAL_KINDS.filter(({ sent }) => sent === "always").map(({ name }) => name);
-  return kindsOf([...always, ...taken]);
+/** The kinds that HAProxy is rendered for. */
+export function sentKinds({ credentials, proofs = [] }: CredentialUses): readonly CredentialKind[] {
+  const also = CREDENTIAL_KINDS.filter(
+    ({ sent, proof }) => sent === "always" || (proof !== undefined && proofs.includes(proof)),
+  );
+  return kindsOf([...also.map(({ name }) => name), ...credentials]);
 }

@@ -73,12 +73,22 @@ function preparation(input: RenderInput, spoeFile: string): readonly string[] {
     `http-request set-var(${OWN.id}) uuid(),regsub(-,,g)`,
     "http-response del-header l5d- -m beg",
     "http-response del-header l5d_ -m beg",
+    ...handshake(input),
+  ];
+}
+
+/** Early data comes before the handshake's end, in which a client proves that it has its certificate's key. */
+function handshake({ uses }: RenderInput): readonly string[] {
+  if (!sentKinds(uses).some(({ name }) => name === "client-certificate")) return [];
+  return [
+    "# What came as early data may be somebody's repetition: it waits until the client has proven to have its key.",
+    "http-request wait-for-handshake",
   ];
 }
 
 /** What only the hop before HAProxy says. `src` is still its address: whoever comes from elsewhere has not said it. */
 function hopHeaders({ uses, hops = {} }: RenderInput): readonly string[] {
-  const headers = sentKinds(uses.credentials).flatMap(({ hop = [] }) => hop);
+  const headers = sentKinds(uses).flatMap(({ hop = [] }) => hop);
   if (headers.length === 0) return [];
   return [
     "# What counts only from the hop that has put it there.",
@@ -120,7 +130,7 @@ function target(): readonly string[] {
 /** What nobody can judge, because two readers would read two things. CONNECT and `OPTIONS *` have no path. */
 function unfitRequests({ uses }: RenderInput): readonly string[] {
   const counts = [
-    ...sentKinds(uses.credentials).flatMap(({ count = [] }) => count),
+    ...sentKinds(uses).flatMap(({ count = [] }) => count),
     "req.hdr_cnt(host)",
     ...uses.requestHeaders.map((name) => `req.fhdr_cnt(${name})`),
   ];
@@ -183,9 +193,7 @@ function refusals(): readonly string[] {
 function passedOn({ scheme, uses, backendVariables = [] }: RenderInput): readonly string[] {
   const headers = uses.identityHeaders.map(({ name }, index) => setHeader(name, headerVariable(index + 1)));
   const own = backendVariables.map((name) => setHeader(backendHeader(name)?.name ?? "", name));
-  const strips = sentKinds(uses.credentials).flatMap(({ strip = [], argument }) =>
-    strip.map((each) => stripRule(each, argument)),
-  );
+  const strips = sentKinds(uses).flatMap(({ strip = [], argument }) => strip.map((each) => stripRule(each, argument)));
   return [
     "# Allowed: who it is, once, and no credential but the one that has proven it, where the policy forwards that.",
     ...new Set(strips),

@@ -1,5 +1,5 @@
 import { isHeaderName, MOST_HEADERS } from "./contract.ts";
-import { credentialKind } from "./credentials.ts";
+import { type CredentialUses, credentialKind } from "./credentials.ts";
 import { backendHeader, isPrincipalVariable, type VariableName } from "./variables.ts";
 
 /** What the files are rendered from; plain data, so that this room needs to know neither configuration nor policies. */
@@ -25,12 +25,10 @@ export interface RenderInput {
   /** The backends that policies name. */
   readonly backends: readonly Backend[];
   /** What the policies read of a request and promise a backend. */
-  readonly uses: {
+  readonly uses: CredentialUses & {
     readonly query: boolean;
     readonly requestHeaders: readonly string[];
     readonly identityHeaders: readonly { readonly name: string /** bytes */; readonly max: number }[];
-    /** Names of the kinds of credentials that issuers take. */
-    readonly credentials: readonly string[];
   };
   /** Networks of the hops whose word counts, by the request header that it stands in. Default: none */
   readonly hops?: Readonly<Record<string, readonly string[]>>;

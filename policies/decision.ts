@@ -38,6 +38,8 @@ export const REASONS = {
   "claim-missing": 401,
   "claim-malformed": 401,
   "proof-missing": 401,
+  "certificate-unsuitable": 401,
+  "certificate-revoked": 401,
 
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,

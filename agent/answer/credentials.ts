@@ -49,6 +49,8 @@ export interface Form {
   /** With what its typed value begins. */
   readonly type: number;
   readonly conditions: readonly (Condition & { readonly at: number })[];
+  /** Bytes of its value at most, whatever the limit of tokens. */
+  readonly largest: number;
   /** The scheme in lower and in upper case: both are it (RFC 9110, section 11.1). Empty where there is none. */
   readonly lower: Buffer;
   readonly upper: Buffer;
@@ -56,6 +58,16 @@ export interface Form {
   readonly like: RegExp | undefined;
   /** What the one member of a list begins with that is the credential. Empty where it is no list. */
   readonly member: Buffer;
+}
+
+/** How each proof is read that is sent, by the name that issuers have for it. @param positions as for `formsOf` */
+export function proofForms(positions: ReadonlyMap<string, number>): ReadonlyMap<string, Form> {
+  return new Map(
+    CREDENTIAL_KINDS.flatMap(({ name, proof }) => {
+      const [form] = proof === undefined ? [] : (formsOf([name], positions) ?? []);
+      return proof === undefined || form === undefined ? [] : [[proof, form] as const];
+    }),
+  );
 }
 
 /**
@@ -72,13 +84,15 @@ export function formsOf(kinds: readonly string[], positions: ReadonlyMap<string,
 }
 
 function formOf(kind: CredentialKind, positions: ReadonlyMap<string, number> = new Map()): Form {
-  const { name, rank, argument, type = "string", conditions = [], scheme = "", member } = kind;
+  const { name, rank, argument, type = "string", conditions = [], largest = Number.POSITIVE_INFINITY } = kind;
+  const { scheme = "", member } = kind;
   return {
     kind: name as CredentialName,
     rank,
     at: positions.get(argument) ?? -1,
     type: VALUE_TYPE[type],
     conditions: conditions.map((each) => ({ ...each, at: positions.get(each.argument) ?? -1 })),
+    largest,
     lower: Buffer.from(scheme.toLowerCase()),
     upper: Buffer.from(scheme.toUpperCase()),
     like: scheme === "" ? undefined : new RegExp(`^[^A-Za-z]*${scheme}`, "i"),
@@ -129,15 +143,20 @@ export function credentialFrom(kind: CredentialName, value: Buffer, limit: numbe
   return row === undefined ? NONE : within(formOf(row), value, 0, value.length, limit);
 }
 
-function read(form: Form, request: Offered, limit: number): Credential {
+/**
+ * What a request offers of one kind, as its credential or as the proof of another one.
+ *
+ * @param limit largest value in bytes, where the kind has none of its own
+ */
+export function read(form: Form, request: Offered, limit: number): Credential {
   const { bytes, offered } = request;
-  const found = placeOf(form.at, offered);
-  if (found < 0) return NONE;
-  const start = offered[found] as number;
-  if (bytes[start] !== form.type) return NONE;
   for (const condition of form.conditions) {
     if (!holds(condition, request)) return condition.otherwise === "none" ? NONE : MALFORMED;
   }
+  const found = placeOf(form.at, offered);
+  const start = offered[found] as number;
+  // HAProxy says that there is one, and could not send it: it is larger than a buffer.
+  if (found < 0 || bytes[start] !== form.type) return form.conditions.length > 0 ? MALFORMED : NONE;
   return within(form, bytes, contentStart(bytes, start), offered[found + 1] as number, limit);
 }
 
@@ -161,7 +180,7 @@ function within(form: Form, bytes: Buffer, start: number, end: number, limit: nu
   if (form.member.length > 0) return memberOf(form, bytes, start, end, limit);
   const token = form.like === undefined ? start : afterScheme(form, bytes, start, end);
   if (token < 0) return form.like?.test(bytes.toString("latin1", start, end)) ? MALFORMED : NONE;
-  if (end - token > limit) return TOO_LARGE;
+  if (end - token > limit || end - token > form.largest) return TOO_LARGE;
   if (end === token) return MALFORMED;
   return { kind: form.kind, bytes, start: token, end };
 }

@@ -81,6 +81,8 @@ export interface IssuerConfig {
   readonly credentials: readonly CredentialName[];
   /** Networks of the hops whose word counts, by the request header that they put a credential into. */
   readonly hops?: Readonly<Record<string, readonly string[]>>;
+  /** Names of the proofs beside them that it may ask for. Default: none. */
+  readonly proofs?: readonly string[];
   /**
    * What its credentials begin with, where that tells them from all others': `owns` of no other issuer is asked about
    * one. Empty text: it has whatever is neither a JWT nor another's. Undefined where `owns` alone tells them.

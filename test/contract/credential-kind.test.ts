@@ -52,6 +52,8 @@ import type { HaproxyBinary } from "../support/haproxy.ts";
     sent: "where an issuer takes it",
     meaning: "a seal",
     headers: ["x-seal"],
+    largest: 64,
+    proof: "sealed",
   },
   { ...(CREDENTIAL_KINDS[0] as CredentialKind), name: "pass", sent: "where an issuer takes it", scheme: "Pass" },
 );
@@ -72,6 +74,7 @@ const issuers = [
   { name: "door", audiences: ["a"], credentials: ["badge"], kinds: undefined },
   { name: "office", audiences: ["a"], credentials: ["seal"], kinds: undefined },
   { name: "gate", audiences: ["a"], credentials: ["bearer", "pass"], kinds: undefined },
+  { name: "vault", audiences: ["a"], credentials: ["bearer"], proofs: ["sealed"], kinds: undefined },
 ];
 const service = (name: string, taken: string, more = "", also = "") => `
   ${name}:
@@ -173,7 +176,9 @@ test("it is read from a NOTIFY, and a HAProxy that does not send it is outdated"
   const sealed = { ...none, seal, seal_used: used, seal_fault: sound };
   t.match(await ask("offices", sealed), { verdict: "allow", subject: "notary" });
   for (const [name, told, reason] of [
-    ["as a text", { seal: "notary" }, "credential-missing"],
+    ["as a text", { seal: "notary" }, "credential-malformed"],
+    ["that is there, and was too large to be sent", { seal: null }, "credential-malformed"],
+    ["of more bytes than one may have", { seal: { type: "binary", value: Buffer.alloc(65) } }, "token-too-large"],
     ["not used", { seal_used: { type: "bool", value: false } }, "credential-missing"],
     ["of which nobody says that it is used", { seal_used: null }, "credential-missing"],
     ["used, as a number says", { seal_used: { type: "int32", value: 1n } }, "credential-missing"],
@@ -191,6 +196,20 @@ test("it is read from a NOTIFY, and a HAProxy that does not send it is outdated"
   t.match(await ask("orders", { authorization: "Bearer alice" }), outdated);
   t.match(await ask("plain", { authorization: "Bearer alice" }), { verdict: "allow", subject: "alice" });
   t.match(await ask("plain", { ...none, authorization: undefined }), outdated);
+});
+
+test("a kind that is only a proof is sent too, and without it HAProxy is outdated", async (t) => {
+  const policies = policiesOf(`${OLD}${service("vaults", "[vault]")}`);
+  const rendered = renderHaproxy({ ...INPUT, uses: policies.uses })["countersign.spoe.conf"];
+  for (const argument of ["seal", "seal_used", "seal_fault"]) t.match(rendered, `args ${argument}=`);
+  const { port } = await serverOf(t, policies, IDENTITY);
+  const spop = await clientOf(t, port);
+  const ask = async (host: string, told: Parameters<typeof messageOf>[0]) =>
+    valuesOf(await spop.notify(messageOf({ host: `${host}.example.com`, path: "/read", ...told })));
+  const unsealed = { seal: null, seal_used: null, seal_fault: null };
+  t.match(await ask("vaults", unsealed), { verdict: "deny", reason: "issuer-not-accepted" });
+  t.match(await ask("vaults", { ...unsealed, seal_fault: undefined }), { reason: "haproxy-config-outdated" });
+  t.match(await ask("plain", {}), { verdict: "allow", subject: "alice" });
 });
 
 /** What a request offers, by the host it is for, and what becomes of it: who it is, or why not and with what challenge. */
