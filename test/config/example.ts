@@ -40,6 +40,12 @@ issuers:
       timeout: 2s
     ca: authority.pem
     proxy: http://agent:secret@proxy.example.com:3128
+    credentials:
+      - authorization
+      - { header: x-goog-iap-jwt-assertion, from: [35.191.0.0/16, "fd00::/8"] }
+      - { header: x-token, from: client }
+      - { subprotocol: bearer }
+      - { cookie: __Host-token }
 haproxy:
   version: "3.2"
   identity_prefix: x-id-

@@ -1,4 +1,5 @@
 import type { ClaimsIssuer } from "../../config/config.ts";
+import { readCredentials } from "../../config/credentials.ts";
 import { readKind } from "../../config/kinds.ts";
 import { readAudiences, readClaim } from "../../config/names.ts";
 import { readCa, readProxy } from "../../config/provider.ts";
@@ -43,7 +44,7 @@ export function readOidc(name: string, section: Section, environment: Environmen
     name,
     type: "oidc",
     issuer: section.text("issuer"),
-    credentials: ["bearer"],
+    ...readCredentials(section),
     audiences: readAudiences(section),
     kinds: kindClaim === undefined ? kinds : undefined,
     algorithms: section.texts("algorithms"),
