@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { type Explanation, explain, type Step, type Who } from "../../policies/tools/explain.ts";
 import { parseRequestLine } from "../../policies/tools/request-line.ts";
 import { credentialFrom } from "../answer/credentials.ts";
-import { type ClaimsIssuer, type Config, hasClaims } from "../config/config.ts";
+import { type ClaimsIssuer, type Config, hasClaims, type IssuerConfig } from "../config/config.ts";
 import { send } from "../http/fetch.ts";
 import { parseObject } from "../http/json.ts";
 import { Pool } from "../identity/claims/pool.ts";
@@ -97,6 +97,11 @@ function issuerNamed(name: string, { issuers }: Config): ClaimsIssuer {
   );
 }
 
+/** Where a token stands does not matter for what it says. */
+function asBearer(issuer: IssuerConfig): IssuerConfig {
+  return issuer.credentials.includes("bearer") ? issuer : { ...issuer, credentials: [...issuer.credentials, "bearer"] };
+}
+
 /** The token as the agent would take it from an Authorization header. */
 async function verified(token: string, { issuers, cache, limits }: Config, { clock }: Context): Promise<Who> {
   const header = Buffer.from(`Bearer ${token}`);
@@ -105,7 +110,7 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
   const events = { fetched: () => {}, unusable: () => {}, cache: () => {} };
   // The token was here before the keys are fetched: where its key is not among them, there is none.
   const now = clock();
-  const identity = createIdentity(issuers, { cache, limits, send, clock, events });
+  const identity = createIdentity(issuers.map(asBearer), { cache, limits, send, clock, events });
   try {
     await identity.ready();
     const verification = credential.kind === "invalid" ? credential : await identity.verify(credential, now);

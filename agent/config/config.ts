@@ -87,6 +87,8 @@ export interface IssuerConfig {
   readonly aliases?: readonly string[];
   /** Names of the kinds of credentials that it takes. */
   readonly credentials: readonly CredentialName[];
+  /** Networks of the hops whose word counts, by the request header that they put a credential into. */
+  readonly hops?: Readonly<Record<string, readonly string[]>>;
   /** Names of the proofs beside them that it may ask for. Default: none. */
   readonly proofs?: readonly string[];
   /**

@@ -38,7 +38,10 @@ export function readIssuers(
     }
     return [{ issuer, section }];
   });
-  for (const [index, one] of read.entries()) checkPrefixes(one, read.slice(0, index));
+  for (const [index, one] of read.entries()) {
+    checkPrefixes(one, read.slice(0, index));
+    checkOrigins(one, read.slice(0, index));
+  }
   return read.map(({ issuer }) => issuer);
 }
 
@@ -63,6 +66,31 @@ function checkPrefixes({ issuer, section }: Read, before: readonly Read[]): void
         : `a beginning of its own: that of the issuer at ${twin.section.place} begins so, or this one like that`;
     section.fault(section.keys().includes("prefix") ? ["prefix"] : [], right);
   }
+}
+
+/** HAProxy takes a header away from whom it does not count from before anybody knows whose credential it is. */
+function checkOrigins({ issuer, section }: Read, before: readonly Read[]): void {
+  for (const [index, kind] of issuer.credentials.entries()) {
+    const origin = originOf(issuer, kind);
+    if (origin === undefined) continue;
+    const twin = before.find((other) =>
+      other.issuer.credentials.some((each) => {
+        const theirs = originOf(other.issuer, each);
+        return theirs?.header === origin.header && theirs.from !== origin.from;
+      }),
+    );
+    if (twin === undefined) continue;
+    section.fault(
+      ["credentials", index],
+      `the same \`from\` for one header as the issuer at ${twin.section.place} has`,
+    );
+  }
+}
+
+function originOf({ hops = {} }: IssuerConfig, kind: string) {
+  const [, place, header = ""] = /^(header|hop):(.*)$/.exec(kind) ?? [];
+  if (place === undefined) return undefined;
+  return { header, from: place === "header" ? "client" : [...(hops[header] ?? [])].sort().join(" ") };
 }
 
 function areAlike(one: IssuerConfig, other: IssuerConfig, prefix: string): boolean {

@@ -42,6 +42,12 @@ issuers:
     proxy: http://agent:secret@proxy.example.com:3128
     require:
       token_use: access
+    credentials:
+      - authorization
+      - { header: x-goog-iap-jwt-assertion, from: [35.191.0.0/16, "fd00::/8"] }
+      - { header: x-token, from: client }
+      - { subprotocol: bearer }
+      - { cookie: __Host-token }
   cluster:
     type: oidc
     issuer: https://kubernetes.default.svc.cluster.local

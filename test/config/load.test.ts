@@ -66,7 +66,14 @@ test("a configuration with every key is taken as it says", (t) => {
         type: "oidc",
         issuer: "https://example.okta.com/oauth2/default",
         audiences: ["api://orders"],
-        credentials: ["bearer"],
+        credentials: [
+          "bearer",
+          "hop:x-goog-iap-jwt-assertion",
+          "header:x-token",
+          "subprotocol:bearer",
+          "cookie:__Host-token",
+        ],
+        hops: { "x-goog-iap-jwt-assertion": ["35.191.0.0/16", "fd00::/8"] },
         kinds: undefined,
         algorithms: ["RS256", "ES256"],
         claims: {

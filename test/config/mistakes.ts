@@ -8,11 +8,14 @@ const KIND_CLAIM =
 
 const LONG = "a".repeat(63);
 
+const PLACE =
+  "`authorization`, or `{ header: NAME, from: client }`, `{ header: NAME, from: [NETWORK] }`, `{ subprotocol: NAME }`, `{ cookie: NAME }`; never the query: logs and traces have it";
+
 type Mistake = readonly [from: string, to: string, ...faults: string[]];
 
 /**
  * What is changed in the configuration with every key, and the faults of it. The YAML is as somebody would mistype it.
- * Lines are counted from the one that is changed, so that a new key moves nobody else's.
+ * Lines are counted from the one that is changed, so that a new key moves nobody else's; `@KEY` is the first of a key.
  */
 const CHANGES: readonly Mistake[] = [
   [
@@ -753,7 +756,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "[https://accounts.google.com, accounts.google.com]",
     "[https://accounts.google.com, https://example.okta.com/oauth2/default]",
-    '+0:43: the text "https://example.okta.com/oauth2/default"; a URL of its own: that of the issuer at countersign.yaml:-36:3 is the same',
+    '+0:43: the text "https://example.okta.com/oauth2/default"; a URL of its own: that of the issuer at countersign.yaml:@okta:3 is the same',
   ],
   [
     "[https://accounts.google.com, accounts.google.com]",
@@ -804,12 +807,95 @@ const CHANGES: readonly Mistake[] = [
     "LOG:\n",
     '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, haproxy, mesh, deadline, cache, limits, log',
   ],
+  [
+    "- { subprotocol: bearer }",
+    "- { query: access_token }",
+    '+0:11: unknown key "query"; Known keys: header, from, subprotocol, cookie',
+  ],
+  ["- { subprotocol: bearer }", "- query", `+0:9: the text "query"; ${PLACE}`],
+  [
+    "- { subprotocol: bearer }",
+    "- { cookie: a, header: x-a }",
+    "+0:9: a mapping; one of `header`, `subprotocol` and `cookie`",
+  ],
+  ["- { subprotocol: bearer }", "- {}", "+0:9: an empty mapping; one of `header`, `subprotocol` and `cookie`"],
+  [
+    "- { subprotocol: bearer }",
+    "- { cookie: a, from: client }",
+    '+0:28: the text "client"; no `from` here: only of a header it is asked who wrote it',
+  ],
+  [
+    "- { subprotocol: bearer }",
+    "- authorization",
+    '+0:9: the text "authorization" twice in one list; each of them once',
+  ],
+  [
+    "- { subprotocol: bearer }",
+    "- { subprotocol: a.b }",
+    '+0:24: the text "a.b"; what the subprotocol begins with that is the credential, before a dot: letters, digits, `_` and `-`, at most 64, such as "bearer"',
+  ],
+  [
+    "cookie: __Host-token",
+    "cookie: a b",
+    '+0:19: the text "a b"; a cookie\'s name: letters, digits, `_` and `-`, at most 64, such as "__Host-token"',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: x-token",
+    "+0:9: a mapping; `from: client`, or `from: [NETWORK]` of the hop that puts it there and takes away what clients send",
+  ],
+  [
+    "header: x-token, from: client",
+    "header: authorization, from: client",
+    '+0:19: the text "authorization"; `authorization` in place of the mapping',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: content-type, from: client",
+    '+0:19: the text "content-type"; another name: HAProxy, or a proxy after it, sets or reads this one itself',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: true-client-ip, from: client",
+    '+0:19: the text "true-client-ip"; another header: HAProxy takes this one away from every request',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: X-Token, from: client",
+    '+0:19: the text "X-Token"; a request header\'s name: lower-case letters, digits and `-`, at most 64, such as "x-goog-iap-jwt-assertion"',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: x-token, from: anyone",
+    '+0:34: the text "anyone"; `client`, or a list of networks: those of the hop before HAProxy that puts it there, such as "client" or ["35.191.0.0/16","130.211.0.0/22"]',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: x-token, from: [10.0.0.0/33]",
+    '+0:35: the text "10.0.0.0/33"; a network such as 10.0.0.0/8 or fd00::/8',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: x-token, from: [0.0.0.0/0]",
+    '+0:35: the text "0.0.0.0/0"; the networks of your load balancers: this one is everybody\'s',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: x-id-token, from: client",
+    '@identity_prefix:20: the text "x-id-"; a prefix of your own, such as x-auth-: HAProxy removes all that begins so, x-id-token too',
+  ],
 ];
 
 /** The same with the lines of the file. */
 export const MISTAKES: readonly Mistake[] = CHANGES.map(([from, to, ...faults]) => {
-  const line = EVERY_KEY.slice(0, EVERY_KEY.indexOf(from)).split("\n").length;
+  const line = lineOf(from);
   const placed = (fault: string) =>
-    fault.replace(/(?<=^|countersign\.yaml:)[+-]\d+(?=:)/g, (distance) => String(line + Number(distance)));
+    fault
+      .replace(/(?<=^|countersign\.yaml:)[+-]\d+(?=:)/g, (distance) => String(line + Number(distance)))
+      .replace(/(?<=^|countersign\.yaml:)@(\w+)(?=:)/g, (_, key) => String(lineOf(` ${key}:`)));
   return [from, to, ...faults.map(placed)];
 });
+
+function lineOf(text: string): number {
+  return EVERY_KEY.slice(0, EVERY_KEY.indexOf(text)).split("\n").length;
+}

@@ -33,6 +33,7 @@ const BEYOND = [
   /not http:\/\/HOST/,
   /no `server_name`, and|leave it out, or `verify: required`/,
   /an identity whose whole name has/,
+  /; one of `header`|no `from` here|`from: client`, or|in place of the mapping|reads this one itself|takes this one away/,
 ];
 
 test("the published schema is one, and accepts what the agent does", (t) => {

@@ -123,13 +123,14 @@ test("so is what the pages of the providers say to write", (t) => {
 });
 
 test("the page's examples are configurations", (t) => {
-  const [whole = "", sources = "", kind = "", backends = ""] = [...page.matchAll(/```yaml\n(.*?)```/gs)].map(
-    ([, example]) => example,
-  );
+  const [whole = "", sources = "", credentials = "", kind = "", backends = ""] = [
+    ...page.matchAll(/```yaml\n(.*?)```/gs),
+  ].map(([, example]) => example);
   const own = /^ {2}backends:.*\n/m;
   t.match(whole, own);
   const examples = [
     whole.replace(/^ {4}audiences:.*\n/m, (line) => line + kind),
+    whole.replace(/^ {4}audiences:.*\n/m, (line) => line + credentials),
     whole.replace(own, backends.replace("haproxy:\n", "")),
     whole.replace(/^issuers:\n(?: .*\n)+/m, sources.replace(/(?<=: )\/\S+\/(token|ca)/g, "$1")),
   ];

@@ -1,4 +1,5 @@
 import type { ClaimsIssuer } from "../../config/config.ts";
+import { readCredentials } from "../../config/credentials.ts";
 import { readKind, readRequire } from "../../config/kinds.ts";
 import { readAudiences, readClaim } from "../../config/names.ts";
 import { readCa, readProxy } from "../../config/provider.ts";
@@ -47,7 +48,7 @@ export function readOidc(name: string, section: Section, environment: Environmen
     type: "oidc",
     issuer,
     ...(aliases.length > 0 && { aliases }),
-    credentials: ["bearer"],
+    ...readCredentials(section),
     audiences: readAudiences(section),
     kinds: kindClaim === undefined ? kinds : undefined,
     algorithms: section.texts("algorithms"),
