@@ -76,7 +76,7 @@ export class World implements Surroundings {
     const asked = release.split(".").map(Number);
     const surely = this.#versions.filter((version) => this.#compare(version, asked, development !== undefined) >= 0);
     const perhaps = this.#versions.filter(
-      (version) => this.#compare(version, asked, true) >= 0 || (!this.#exact && sameMinor(version, asked)),
+      (version) => surely.includes(version) || (!this.#exact && sameMinor(version, asked)),
     );
     if (surely.length === this.#versions.length) return true;
     if (perhaps.length === 0) return false;
@@ -85,7 +85,6 @@ export class World implements Surroundings {
     return answer;
   }
 
-  /** Whether it is known which minor versions read this, and what the newest is. */
   variable(name: string, first: string | undefined): string | undefined {
     if (name.startsWith(".")) return this.pseudo[name] ?? "";
     if (this.#environment.has(name)) return this.#environment.get(name);
