@@ -7,9 +7,10 @@ import { type Command, CommandError, type Context, type Options, UsageError } fr
 import { EXPLAIN } from "./explain.ts";
 import { GENERATE } from "./generate.ts";
 import { INIT } from "./init.ts";
+import { REPLAY } from "./logs/replay.ts";
+import { TRACE } from "./logs/trace.ts";
 import { SERVE } from "./serve.ts";
 import { TEST } from "./test.ts";
-import { TRACE } from "./trace/trace.ts";
 
 /** All commands by name. docs/commands.md describes each; a test holds both equal. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
@@ -20,6 +21,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   test: TEST,
   generate: GENERATE,
   trace: TRACE,
+  replay: REPLAY,
 };
 
 /** Runs what the command line says. @returns the exit code; nothing is thrown */
