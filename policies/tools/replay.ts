@@ -111,25 +111,29 @@ function compared({ verdict, reason, rule }: Recorded, found: Found | Refusal): 
 }
 
 function requestOf(recorded: Recorded["request"], missing: Set<string>): PolicyRequest {
-  const request = { ...recorded, headers: new Proxy({ ...recorded.headers }, headersOf(missing)) };
+  const request = { ...recorded, headers: new Proxy({ ...recorded.headers }, entriesOf("request.headers", missing)) };
   for (const name of ["query", "tls"] as const) {
     if (recorded[name] === undefined) unrecorded(request, name, `request.${name}`, missing);
   }
   return request as PolicyRequest;
 }
 
-/** A header that was not looked at then is not an absent one; null stands for one that was absent. */
-function headersOf(missing: Set<string>): ProxyHandler<Record<string, string>> {
-  const told = (headers: Readonly<Record<string, string | null>>, name: string | symbol): boolean => {
-    if (typeof name === "symbol" || name === "constructor") return false;
-    if (!Object.hasOwn(headers, name)) tell(`request.headers["${name}"]`, missing);
-    return headers[name] !== null;
+/** What tells of a token that claims are kept elsewhere: one that is recorded has none. */
+const OF_MAPPINGS: ReadonlySet<string | symbol> = new Set(["constructor", "_claim_names", "hasgroups"]);
+
+/** A header or claim that was not looked at then is not an absent one; null stands for one that was absent. */
+function entriesOf<T>(of: string, missing: Set<string>): ProxyHandler<Record<string, T>> {
+  const told = (entries: Readonly<Record<string, T | null>>, name: string | symbol): boolean => {
+    if (typeof name === "symbol") return false;
+    if (Object.hasOwn(entries, name)) return entries[name] !== null;
+    return OF_MAPPINGS.has(name) ? false : tell(`${of}["${name}"]`, missing);
   };
   return {
-    get: (headers, name) => (told(headers, name) ? headers[name as string] : undefined),
+    get: (entries, name) => (told(entries, name) ? entries[name as string] : undefined),
     has: told,
-    getOwnPropertyDescriptor: (headers, name) =>
-      told(headers, name) ? Object.getOwnPropertyDescriptor(headers, name) : undefined,
+    ownKeys: (entries) => Object.keys(entries).filter((name) => entries[name] !== null),
+    getOwnPropertyDescriptor: (entries, name) =>
+      told(entries, name) ? Object.getOwnPropertyDescriptor(entries, name) : undefined,
   };
 }
 
@@ -143,7 +147,7 @@ function principalOf(recorded: RecordedPrincipal, missing: Set<string>): Princip
     actor: actor === null ? UNKNOWN : (actor ?? []).map((each) => ({ subject: each, issuer: undefined })),
     groups: recorded.groups ?? UNKNOWN,
     scopes: recorded.scopes ?? UNKNOWN,
-    claims: claims ?? ALL_ELSEWHERE,
+    claims: claims === undefined ? ALL_ELSEWHERE : new Proxy({ ...claims }, entriesOf("principal.claims", missing)),
     arn: arn ?? undefined,
     uri: uri ?? undefined,
     authenticatedAt: authenticatedAt ?? undefined,

@@ -124,6 +124,7 @@ function judged(set: CompiledPolicies, asked: PolicyRequest, who: Principal | un
 function recorded(asked: PolicyRequest, who: Principal | undefined, was: Judged, whole: boolean): Recorded {
   const { method, host, path, src, time, query, tls, headers } = asked;
   const rest = whole ? { query, tls, headers: { "x-other": null as unknown as string, ...headers } } : {};
+  const claims = { tenant: null, repository: null, ...who?.claims };
   const { issuer = "", subject = "" } = who ?? {};
   const basic = { issuer, subject, kind: who?.kind as "person", client: undefined, actor: undefined };
   return {
@@ -131,7 +132,7 @@ function recorded(asked: PolicyRequest, who: Principal | undefined, was: Judged,
     reason: was.reason,
     rule: was.rule,
     request: { method, host, path, src, time, ...rest },
-    principal: who === undefined ? undefined : whole ? ({ ...who, ...basic } as Recorded["principal"]) : basic,
+    principal: who === undefined ? undefined : whole ? ({ ...who, ...basic, claims } as Recorded["principal"]) : basic,
   };
 }
 

@@ -112,18 +112,37 @@ function differenceText({ host, method, path, change, what }: Difference): strin
 
 /** What a line tells. */
 function recordedOf(record: DecisionRecord, at: number): Recorded {
-  const { verdict, reason, rule, method, host, path, src, issuer, subject, client, actor } = record;
+  const { verdict, reason, rule, method, host, path, src, issuer, subject, client, actor, replay = {} } = record;
+  const { tls, headers, authenticated_at: authenticatedAt, expires_at: expiresAt, ...own } = replay;
   const kind = record.kind === "unknown" || record.kind === undefined ? null : (record.kind as Kind);
   return {
     verdict,
     reason,
     rule,
-    request: { method, host, path, src, time: at },
+    request: given({ method, host, path, src, time: at, tls, headers }),
     principal:
       issuer === undefined || subject === undefined
         ? undefined
-        : { issuer, subject, kind, client, actor: actor === undefined ? undefined : actor === null ? null : [actor] },
+        : given({
+            ...own,
+            issuer,
+            subject,
+            kind,
+            client,
+            actor: actor === null ? null : actorsOf(actor),
+            authenticatedAt,
+            expiresAt,
+          }),
   };
+}
+
+function actorsOf(actor: string | undefined): readonly string[] | undefined {
+  return actor === undefined ? undefined : [actor];
+}
+
+/** Without what is undefined: it was not recorded. What a log says otherwise than the agent writes it fits no policy. */
+function given<T>(entries: Readonly<Record<string, unknown>>): T {
+  return Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined)) as T;
 }
 
 interface Group {
