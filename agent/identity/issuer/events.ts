@@ -1,7 +1,7 @@
 /** What the identity part tells about itself, for metrics and the log. */
 export interface IdentityEvents {
   /**
-   * A document of a provider was asked for.
+   * A provider was asked for a document, or for what it knows of a credential.
    *
    * @param issuer the issuer's name in the configuration
    * @param durationMs milliseconds
@@ -9,7 +9,7 @@ export interface IdentityEvents {
    */
   fetched(
     issuer: string,
-    what: "discovery" | "jwks",
+    what: "discovery" | "jwks" | "sts",
     outcome: "ok" | "error",
     durationMs: number,
     error?: string,

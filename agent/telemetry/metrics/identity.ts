@@ -3,7 +3,7 @@ import type { IdentityEvents } from "../../identity/issuer/events.ts";
 import { type Cell, Tally } from "./cells.ts";
 
 const BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
-const DOCUMENTS = ["discovery", "jwks"] as const;
+const DOCUMENTS = ["discovery", "jwks", "sts"] as const;
 const OUTCOMES = ["ok", "error"] as const;
 // Issuers come from the configuration; the number only makes certain that the series are bounded.
 const MOST_ISSUERS = 1000;
