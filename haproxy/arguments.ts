@@ -1,18 +1,16 @@
 import type { Contract } from "./contract.ts";
 import { contractText } from "./contract.ts";
-import { CREDENTIAL_KINDS, type CredentialKind, sentKinds } from "./credentials.ts";
+import { CREDENTIAL_KINDS, type CredentialKind, type CredentialUses, sentKinds } from "./credentials.ts";
 import { OWN } from "./variables.ts";
 
 /** The one SPOE message; the group that sends it has the same name. */
 export const MESSAGE = "authorize";
 
 /** What the policies read of a request beyond the arguments that are always sent. */
-export interface ArgumentUses {
+export interface ArgumentUses extends CredentialUses {
   readonly query: boolean;
   /** Lower-case names of the request headers that conditions read. */
   readonly requestHeaders: readonly string[];
-  /** Names of the kinds of credentials that issuers take. */
-  readonly credentials: readonly string[];
 }
 
 export interface Argument {
@@ -42,9 +40,15 @@ export const ARGUMENTS: Readonly<Record<string, Argument>> = {
 
 /** By name; what several kinds share is told of the first. */
 function credentialArguments(): Readonly<Record<string, Argument>> {
-  const names = CREDENTIAL_KINDS.map(({ argument }) => argument);
-  const firsts = CREDENTIAL_KINDS.filter(({ argument }, index) => names.indexOf(argument) === index);
-  return Object.fromEntries(firsts.map((kind) => [kind.argument, kind]));
+  const byName: Record<string, Argument> = {};
+  for (const part of CREDENTIAL_KINDS.flatMap(partsOf)) byName[part.argument] ??= part;
+  return byName;
+}
+
+/** A kind's argument, and those of its conditions. */
+function partsOf(kind: CredentialKind): readonly (Argument & { readonly argument: string })[] {
+  const { sent, conditions = [] } = kind;
+  return [kind, ...conditions.map(({ argument, sample, meaning }) => ({ argument, sample, meaning, sent }))];
 }
 
 /** Name of the argument that carries a request header, `h_x-tenant`. */
@@ -55,7 +59,9 @@ export function headerArgument(header: string): `h_${string}` {
 /** The arguments of one generated SPOE message, in the order of the table, with their sample expressions. */
 export function argumentsOf(uses: ArgumentUses, contract: Contract): readonly { name: string; sample: string }[] {
   const sent: { name: string; sample: string }[] = [];
-  const credentials = sentKinds(uses.credentials).map(({ argument }) => argument);
+  const credentials = sentKinds(uses)
+    .flatMap(partsOf)
+    .map(({ argument }) => argument);
   for (const [name, argument] of Object.entries(ARGUMENTS)) {
     if (argument.sent === "where a policy reads it" && !uses.query) continue;
     if (argument.sent === "where an issuer takes it" && !credentials.includes(name)) continue;

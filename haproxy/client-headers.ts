@@ -58,7 +58,13 @@ export const NOT_THE_CLIENTS = [
   "proxy*",
 ] as const;
 
-const TRACEPARENT = "'^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'";
+/** W3C Trace Context, section 3.2.2: version 00, and ids that are not all zeros. */
+const TRACEPARENT = [
+  "{ req.fhdr(traceparent) -m reg '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' }",
+  `!{ req.fhdr(traceparent) -m beg 00-${"0".repeat(32)} }`,
+  `!{ req.fhdr(traceparent) -m sub -- -${"0".repeat(16)}- }`,
+  "!{ req.fhdr_cnt(traceparent) gt 1 }",
+].join(" ");
 
 /** Deletes what a client may not say. @param identityHeaders those that policies set, in lower case */
 export function clientHeaders(identityPrefix: string, identityHeaders: readonly string[]): readonly string[] {
@@ -70,7 +76,7 @@ export function clientHeaders(identityPrefix: string, identityHeaders: readonly 
     "# What a client may not say: who it is, where it comes from, what it meant to ask.",
     ...[...names, ...NOT_THE_CLIENTS].map((name) => `http-request del-header ${name.replace("*", " -m beg")}`),
     "# A malformed traceparent ends the request in a Linkerd proxy that traces; a tracestate says nothing without one.",
-    `http-request del-header traceparent unless { req.fhdr(traceparent) -m reg ${TRACEPARENT} } !{ req.fhdr_cnt(traceparent) gt 1 }`,
+    `http-request del-header traceparent unless ${TRACEPARENT}`,
     "http-request del-header tracestate unless { req.fhdr(traceparent) -m found }",
   ];
 }

@@ -1,4 +1,4 @@
-import { isPrincipalVariable, type VariableName } from "./variables.ts";
+import { isContractVariable, VARIABLES, type VariableName } from "./variables.ts";
 
 /**
  * What one HAProxy was rendered to use of an answer. It travels with every request, so the agent knows what the
@@ -6,7 +6,7 @@ import { isPrincipalVariable, type VariableName } from "./variables.ts";
  */
 export interface Contract {
   readonly version: 1;
-  /** The principal variables that HAProxy reads, such as `subject`. */
+  /** The variables that HAProxy reads only where it was rendered to, such as `subject`. */
   readonly variables: readonly VariableName[];
   /** The identity headers that HAProxy sets, in lower case: the first one from `header_1`, and so on. */
   readonly headers: readonly string[];
@@ -15,8 +15,9 @@ export interface Contract {
 /** Most headers: their variables are named by number, and an ACK has to hold them all. */
 export const MOST_HEADERS = 64;
 const LONGEST_HEADER = 64;
+const ALL_VARIABLES = Object.keys(VARIABLES).join(":").length;
 /** Longest contract in characters, all headers at their longest. An honest one has a few hundred; HAProxy takes 8000. */
-const LARGEST_CONTRACT = 64 + MOST_HEADERS * (":h_".length + LONGEST_HEADER);
+const LARGEST_CONTRACT = "1:".length + ALL_VARIABLES + MOST_HEADERS * (":h_".length + LONGEST_HEADER);
 
 const HEADER_NAME = new RegExp(`^[a-z0-9-]{1,${LONGEST_HEADER}}$`);
 
@@ -45,7 +46,7 @@ export function parseContract(text: string): Contract | undefined {
   const variables = first < 0 ? names : names.slice(0, first);
   const entries = first < 0 ? [] : names.slice(first);
   if (entries.length > MOST_HEADERS) return undefined;
-  if (!variables.every(isPrincipalVariable)) return undefined;
+  if (!variables.every(isContractVariable)) return undefined;
   if (!entries.every((entry) => entry.startsWith("h_") && isHeaderName(entry.slice(2)))) return undefined;
   return { version: 1, variables, headers: entries.map((entry) => entry.slice(2)) };
 }

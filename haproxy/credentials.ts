@@ -6,6 +6,10 @@ export interface CredentialKind {
   readonly argument: string;
   /** HAProxy's sample expression for it. */
   readonly sample: string;
+  /** Type of the sample's value; what comes with another one is not looked at. Default: `string` */
+  readonly type?: "string" | "binary";
+  /** What HAProxy says of it in other arguments: without all of this the value is no credential. */
+  readonly conditions?: readonly Condition[];
   /** `always`, or when an issuer of the policies takes it. The same holds for the rules about it. */
   readonly sent: "always" | "where an issuer takes it";
   /** One line for the documentation. */
@@ -21,7 +25,33 @@ export interface CredentialKind {
    * Without one the value is the credential, and there is nothing to challenge with.
    */
   readonly scheme?: string;
+  /** Largest value in bytes of one that is no part of a request's head; HAProxy sends at most one byte more. */
+  readonly largest?: number;
+  /** As issuers name it where it is the proof of another credential (RFC 7800): then it is sent, too. */
+  readonly proof?: string;
 }
+
+/** An argument beside a credential's that says whether it counts. */
+export interface Condition {
+  readonly argument: string;
+  /** A bool or an integer. */
+  readonly sample: string;
+  readonly meaning: string;
+  /** What it must be. */
+  readonly value: true | 0;
+  /** What the request offers where it is not that: nothing, or a credential that is refused. */
+  readonly otherwise: "none" | "malformed";
+}
+
+/** What kinds of credentials are read: names of kinds that issuers take, and of proofs that they ask for. */
+export interface CredentialUses {
+  readonly credentials: readonly string[];
+  /** Default: none. */
+  readonly proofs?: readonly string[];
+}
+
+/** Bytes of a client's certificate at most. Those of RSA with 4096 bits have some 2,000, those of P-256 less than 1,000. */
+export const LARGEST_CERTIFICATE = 4096;
 
 /**
  * All kinds of credentials, the explicit before the ambient: of those that a request offers the first is taken, and the
@@ -39,15 +69,50 @@ const ROWS = [
     headers: ["authorization"],
     scheme: "Bearer",
   },
+  {
+    name: "client-certificate",
+    argument: "cert",
+    sample: `ssl_c_der,bytes(0,${LARGEST_CERTIFICATE + 1})`,
+    type: "binary",
+    conditions: [
+      {
+        argument: "cert_used",
+        // Not ssl_fc_has_crt: that is false in a session that was resumed.
+        sample: "ssl_c_used",
+        meaning: "whether the client has shown a certificate, in this TLS session or the one that it resumes",
+        value: true,
+        otherwise: "none",
+      },
+      {
+        argument: "cert_verify",
+        // Not ssl_c_err: that is 0 in a session that was resumed.
+        sample: "ssl_c_verify",
+        meaning: "what HAProxy has against the certificate, 0 for nothing; without a certificate, too",
+        value: 0,
+        otherwise: "malformed",
+      },
+    ],
+    sent: "where an issuer takes it",
+    meaning: "the client's certificate in the TLS handshake, DER",
+    headers: [],
+    largest: LARGEST_CERTIFICATE,
+    proof: "certificate",
+  },
 ] as const satisfies readonly CredentialKind[];
 
 export type CredentialName = (typeof ROWS)[number]["name"];
 
 export const CREDENTIAL_KINDS: readonly (CredentialKind & { readonly name: CredentialName })[] = ROWS;
 
-/** The kinds that HAProxy is rendered for. @param taken names of those that issuers take */
-export function sentKinds(taken: readonly string[]): readonly CredentialKind[] {
-  return CREDENTIAL_KINDS.filter(({ name, sent }) => sent === "always" || taken.includes(name));
+/** What `forward` says where no credential was read: the backend gets all of them. */
+export const ALL_CREDENTIALS = "all";
+
+/** The kinds that HAProxy is rendered for. */
+export function sentKinds({ credentials, proofs = [] }: CredentialUses): readonly CredentialKind[] {
+  return CREDENTIAL_KINDS.filter(
+    ({ name, sent, proof }) =>
+      sent === "always" || credentials.includes(name) || (proof !== undefined && proofs.includes(proof)),
+  );
 }
 
 /** The row of this name; undefined where there is none. */

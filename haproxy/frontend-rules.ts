@@ -1,13 +1,13 @@
 import { LOGGED_PATH, logFormat } from "./access-log.ts";
 import { MESSAGE } from "./arguments.ts";
 import { clientHeaders } from "./client-headers.ts";
-import { sentKinds } from "./credentials.ts";
+import { ALL_CREDENTIALS, sentKinds } from "./credentials.ts";
 import { errorAnswer } from "./error-answers.ts";
 import { loggedVariables, type RenderInput } from "./input.ts";
 import type { OwnReason } from "./reasons.ts";
 import { since } from "./since.ts";
 import { ENGINE } from "./spoe-file.ts";
-import { headerVariable, inTransaction, OWN, VARIABLE_PREFIX } from "./variables.ts";
+import { backendHeader, headerVariable, inTransaction, OWN, VARIABLE_PREFIX } from "./variables.ts";
 
 /** Load balancers between the client and HAProxy that are followed in X-Forwarded-For, from the right. */
 const HOPS = 4;
@@ -71,6 +71,17 @@ function preparation(input: RenderInput, spoeFile: string): readonly string[] {
     "http-request strict-mode on",
     `http-request set-var(${OWN.id}) uuid(),regsub(-,,g)`,
     "http-response del-header l5d- -m beg",
+    "http-response del-header l5d_ -m beg",
+    ...handshake(input),
+  ];
+}
+
+/** Early data comes before the handshake's end, in which a client proves that it has its certificate's key. */
+function handshake({ uses }: RenderInput): readonly string[] {
+  if (!sentKinds(uses).some(({ name }) => name === "client-certificate")) return [];
+  return [
+    "# What came as early data may be somebody's repetition: it waits until the client has proven to have its key.",
+    "http-request wait-for-handshake",
   ];
 }
 
@@ -107,17 +118,19 @@ function target(): readonly string[] {
 /** What nobody can judge, because two readers would read two things. CONNECT and `OPTIONS *` have no path. */
 function unfitRequests({ uses }: RenderInput): readonly string[] {
   const counts = [
-    ...sentKinds(uses.credentials).flatMap(({ count = [] }) => count),
+    ...sentKinds(uses).flatMap(({ count = [] }) => count),
     "req.hdr_cnt(host)",
     ...uses.requestHeaders.map((name) => `req.fhdr_cnt(${name})`),
   ];
   const unfit = `!{ var(${OWN.fit}) -m bool }`;
   return [
-    "# 400: a header that is judged came twice, or there is no path to judge.",
+    "# 400: a header that is judged came twice, there is no path to judge, or a token is where logs and traces have it.",
     "acl countersign_html req.fhdr(accept) -m beg -i text/html",
     ...[...new Set(counts)].map((sample) => `acl countersign_duplicate ${sample} gt 1`),
-    `http-request set-var(${OWN.fit}) bool(true) if !countersign_duplicate { path -m beg / }`,
+    "acl countersign_told url_param(access_token) -m found",
+    `http-request set-var(${OWN.fit}) bool(true) if !countersign_duplicate !countersign_told { path -m beg / }`,
     own("path-ambiguous", unfit),
+    own("credential-in-query", `${unfit} countersign_told`),
     own("duplicate", `${unfit} countersign_duplicate`),
     ...deny(400, unfit),
   ];
@@ -165,21 +178,31 @@ function refusals(): readonly string[] {
   ];
 }
 
-function passedOn({ scheme, uses }: RenderInput): readonly string[] {
-  const headers = uses.identityHeaders.map(({ name }, index) => {
-    const variable = inTransaction(headerVariable(index + 1));
-    return `http-request set-header ${name} %[var(${variable})] if { var(${variable}) -m found }`;
-  });
-  const strips = new Set(sentKinds(uses.credentials).flatMap(({ strip = [] }) => strip));
+function passedOn({ scheme, uses, backendVariables = [] }: RenderInput): readonly string[] {
+  const headers = uses.identityHeaders.map(({ name }, index) => setHeader(name, headerVariable(index + 1)));
+  const own = backendVariables.map((name) => setHeader(backendHeader(name)?.name ?? "", name));
+  const strips = new Map(
+    sentKinds(uses).flatMap(({ strip, argument }) => (strip === undefined ? [] : [[strip, argument]])),
+  );
   return [
-    "# Allowed: who it is, once, and no credential unless the policy forwards it.",
-    ...[...strips].map((strip) => `http-request ${strip} unless { var(${inTransaction("forward")}) -m bool }`),
+    "# Allowed: who it is, once, and no credential but the one that has proven it, where the policy forwards that.",
+    ...[...strips].map(
+      ([strip, argument]) =>
+        `http-request ${strip} unless { var(${inTransaction("forward")}) -m str ${argument} ${ALL_CREDENTIALS} }`,
+    ),
     `http-request set-header x-request-id %[var(${OWN.id})]`,
     "http-request set-header x-forwarded-for %[src]",
     `http-request set-header x-forwarded-proto ${scheme}`,
+    `http-request set-header traceparent 00-%[var(${OWN.id})]-%[uuid(),regsub(-,,g),bytes(0,16)]-01 unless { req.fhdr(traceparent) -m found }`,
+    ...own,
     ...headers,
     `use_backend %[var(${BACKEND})]`,
   ];
+}
+
+function setHeader(name: string, from: Parameters<typeof inTransaction>[0]): string {
+  const variable = inTransaction(from);
+  return `http-request set-header ${name} %[var(${variable})] if { var(${variable}) -m found }`;
 }
 
 /** A reason of HAProxy's own takes the place of the agent's. */

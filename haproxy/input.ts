@@ -1,6 +1,6 @@
 import { isHeaderName, MOST_HEADERS } from "./contract.ts";
-import { credentialKind } from "./credentials.ts";
-import { isPrincipalVariable, type VariableName } from "./variables.ts";
+import { type CredentialUses, credentialKind } from "./credentials.ts";
+import { backendHeader, isPrincipalVariable, type VariableName } from "./variables.ts";
 
 /** What the files are rendered from; plain data, so that this room needs to know neither configuration nor policies. */
 export interface RenderInput {
@@ -25,15 +25,15 @@ export interface RenderInput {
   /** The backends that policies name. */
   readonly backends: readonly Backend[];
   /** What the policies read of a request and promise a backend. */
-  readonly uses: {
+  readonly uses: CredentialUses & {
     readonly query: boolean;
     readonly requestHeaders: readonly string[];
     readonly identityHeaders: readonly { readonly name: string /** bytes */; readonly max: number }[];
-    /** Names of the kinds of credentials that issuers take. */
-    readonly credentials: readonly string[];
   };
   /** What the access log tells of a principal beside its subject. Default: nothing */
   readonly logged?: readonly VariableName[];
+  /** Variables from which it sets headers of its own for backends, such as `mesh_identity`. Default: none */
+  readonly backendVariables?: readonly VariableName[];
   /** Largest ACK that the agent can write for this contract, in bytes. */
   readonly largestAck: number;
 }
@@ -122,6 +122,12 @@ export function checkInput(input: RenderInput): void {
   demand(isCount(input.deadline), "deadline", input.deadline);
   demand(isCount(input.largestAck), "largestAck", input.largestAck);
   demand((input.logged ?? []).every(isPrincipalVariable), "logged", input.logged);
+  const { backendVariables = [] } = input;
+  demand(
+    backendVariables.every((name) => backendHeader(name) !== undefined),
+    "backendVariables",
+    backendVariables,
+  );
   checkHeaders(input.uses);
   const { credentials } = input.uses;
   demand(

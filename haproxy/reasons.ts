@@ -5,6 +5,7 @@
 export const OWN_REASONS = {
   duplicate: 400,
   "path-ambiguous": 400,
+  "credential-in-query": 400,
   "agent-unavailable": 503,
   "verdict-unbound": 503,
   "backend-unavailable": 503,

@@ -15,12 +15,18 @@ export const OWN = {
 } as const;
 
 /** When the agent sets a variable: in every answer, where the answer has such a value, or where the contract names it too. */
-export type Presence = "always" | "when there is one" | "named by the contract";
+export type Presence =
+  | "always"
+  | "when there is one"
+  | "named by the contract"
+  | "named by the contract, when there is one";
 
 export interface Variable {
   readonly present: Presence;
   /** One line for the documentation. */
   readonly meaning: string;
+  /** The request header that HAProxy sets from it, in lower case, and its largest value in bytes. */
+  readonly header?: { readonly name: string; readonly max: number };
 }
 
 /** What the agent answers. All of it lives in HAProxy's `txn` scope, so that it ends with the request it is about. */
@@ -31,7 +37,10 @@ export const VARIABLES = {
   revision: { present: "always", meaning: "digest of the policies that decided" },
   status: { present: "when there is one", meaning: "400, 401, 403 or 503 of a refusal" },
   challenge: { present: "when there is one", meaning: "the whole WWW-Authenticate value of a refusal" },
-  forward: { present: "when there is one", meaning: "true: the backend gets the credential too" },
+  forward: {
+    present: "when there is one",
+    meaning: "the argument of the credential that the backend gets too, or `all`",
+  },
   backend: { present: "when there is one", meaning: "the HAProxy backend of an allowed request" },
   subject: { present: "named by the contract", meaning: "the principal's subject" },
   issuer: { present: "named by the contract", meaning: "name of the issuer that vouches for the principal" },
@@ -41,6 +50,12 @@ export const VARIABLES = {
   groups: { present: "named by the contract", meaning: "the principal's groups, joined by commas" },
   roles: { present: "named by the contract", meaning: "the principal's roles in these policies, joined by commas" },
   scopes: { present: "named by the contract", meaning: "the principal's scopes, joined by commas" },
+  mesh_identity: {
+    present: "named by the contract, when there is one",
+    meaning: "the mesh identity that the backend's pods must have, for Linkerd's proxy beside HAProxy",
+    // A DNS name.
+    header: { name: "l5d-require-id", max: 253 },
+  },
   verdict: {
     present: "always",
     meaning:
@@ -50,9 +65,24 @@ export const VARIABLES = {
 
 export type VariableName = keyof typeof VARIABLES;
 
-/** Whether a contract may name the variable. */
+/** Whether it is one that tells of the principal. */
 export function isPrincipalVariable(name: string): name is VariableName {
-  return Object.hasOwn(VARIABLES, name) && VARIABLES[name as VariableName].present === "named by the contract";
+  return isVariable(name) && VARIABLES[name].present === "named by the contract";
+}
+
+/** The header that HAProxy sets from it whatever policies say; undefined where it sets none. */
+export function backendHeader(name: string): Variable["header"] {
+  const variable: Variable | undefined = isVariable(name) ? VARIABLES[name] : undefined;
+  return variable?.header;
+}
+
+/** Whether a contract may name the variable. */
+export function isContractVariable(name: string): name is VariableName {
+  return isPrincipalVariable(name) || backendHeader(name) !== undefined;
+}
+
+function isVariable(name: string): name is VariableName {
+  return Object.hasOwn(VARIABLES, name);
 }
 
 /** The variable that carries the n-th identity header of the contract, counted from 1. */

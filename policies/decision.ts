@@ -16,6 +16,7 @@ export const REASONS = {
   "path-ambiguous": 400,
   "method-invalid": 400,
   duplicate: 400,
+  "credential-in-query": 400,
 
   // Who is this? The credential is missing or does not prove anything.
   "credential-missing": 401,
@@ -38,6 +39,8 @@ export const REASONS = {
   "claim-missing": 401,
   "claim-malformed": 401,
   "proof-missing": 401,
+  "certificate-unsuitable": 401,
+  "certificate-revoked": 401,
 
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,

@@ -1,4 +1,5 @@
 import { MOST_HEADERS } from "../../haproxy/contract.ts";
+import { ALL_CREDENTIALS, credentialKind } from "../../haproxy/credentials.ts";
 import { headerVariable, VARIABLES, type VariableName } from "../../haproxy/variables.ts";
 import { type Decision, type Reason, statusOf } from "../../policies/decision.ts";
 import type { Match } from "../../policies/policies.ts";
@@ -24,7 +25,6 @@ const HEADER_STARTS = Array.from({ length: MOST_HEADERS }, (_, i) =>
 const whole = (name: VariableName, value: Parameters<typeof encodeValue>[0]) =>
   Buffer.concat([START[name], encodeValue(value)]);
 
-const FORWARD = whole("forward", { type: "bool", value: true });
 const STATUS = {
   // A verdict other than allow with a reason to allow would be a bug; HAProxy is then told 503.
   200: whole("status", { type: "int64", value: 503n }),
@@ -72,15 +72,27 @@ export function allowActions(
   begin(decision, snapshot);
   const untransportable = writePrincipal(decision, request.channel, principal);
   if (untransportable !== undefined) return untransportable;
-  // What was ignored as a credential is not passed on as one: only what has proven somebody, or is not ours to read.
-  const read = principal !== undefined || match.route.access === "anyone";
-  if (match.route.forwardCredential && read) WRITER.append(FORWARD);
+  const forwarded = match.route.forwardCredential ? forwardedCredential(request, match, principal) : undefined;
+  if (forwarded !== undefined) WRITER.setString(START.forward, forwarded);
   for (const { name, value } of decision.headers) {
     const start = HEADER_STARTS[(request.channel.headerNumbers.get(name) ?? 0) - 1];
     if (start !== undefined && value !== undefined) WRITER.setString(start, value);
   }
+  const meshIdentity = snapshot.meshIdentities.get(match.route.backend);
+  if (meshIdentity !== undefined) WRITER.setString(START.mesh_identity, meshIdentity);
   WRITER.setString(START.backend, match.route.backend);
   return end(decision);
+}
+
+/** What was ignored as a credential is not passed on as one: only what has proven somebody, or is not ours to read. */
+function forwardedCredential(
+  { credential }: AuthorizeRequest,
+  { route }: Match,
+  principal: Principal | undefined,
+): string | undefined {
+  if (route.access === "anyone") return ALL_CREDENTIALS;
+  if (principal === undefined || credential === undefined) return undefined;
+  return credentialKind(credential)?.argument;
 }
 
 /** All that follows the id in the ACK of a refusal, the verdict last. */
@@ -116,7 +128,7 @@ function end(decision: Decision): Uint8Array {
 function writePrincipal(decision: Decision, channel: Channel, principal: Principal | undefined): Reason | undefined {
   if (principal === undefined) return undefined;
   let untransportable: Reason | undefined;
-  for (const name of channel.contract.variables) {
+  for (const name of channel.principalVariables) {
     const value = variableValue(name, principal, decision);
     if ("value" in value) WRITER.setString(START[name], value.value);
     else untransportable ??= value.reason;

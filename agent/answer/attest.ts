@@ -8,6 +8,8 @@ import type { Snapshot } from "./snapshot.ts";
 
 interface Kept {
   readonly channel: Channel;
+  /** One principal may be proven in several ways, and the backend gets the credential that has proven it. */
+  readonly credential: AuthorizeRequest["credential"];
   readonly actions: Uint8Array;
 }
 
@@ -32,11 +34,11 @@ export function attest(
   const { until = 0 } = decision;
   if (request.time >= until) return allowActions(decision, request, snapshot, match, principal);
   const kept = KEPT.get(decision);
-  if (kept?.channel === request.channel) return kept.actions;
+  if (kept?.channel === request.channel && kept.credential === request.credential) return kept.actions;
   const made = allowActions(decision, request, snapshot, match, principal);
   if (typeof made === "string") return made;
   // A copy, which keeps nothing else in memory.
   const actions = new Uint8Array(made);
-  KEPT.set(decision, { channel: request.channel, actions });
+  KEPT.set(decision, { channel: request.channel, credential: request.credential, actions });
   return actions;
 }

@@ -14,7 +14,7 @@ import type { Principal } from "../../policies/principal.ts";
 import type { Verification } from "../identity/identity.ts";
 import { ackSize, refusalActions } from "./actions.ts";
 import { attest } from "./attest.ts";
-import { type Credential, credentialOf } from "./credentials.ts";
+import { type Credential, credentialOf, type Form } from "./credentials.ts";
 import type { AuthorizeRequest } from "./request.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Asker } from "./waiting.ts";
@@ -70,12 +70,14 @@ function answerTo(
   const match = snapshot.policies.match(request.host, request.method, request.path, request.headers);
   if ("reason" in match) return refuse(request, snapshot, asker, match.reason, { rule: match.rule });
   const { route } = match;
-  if (!request.channel.serves(route)) return refuse(request, snapshot, asker, "haproxy-config-outdated", { match });
+  const taken = request.channel.taken(route, snapshot);
+  if (taken === "outdated") return refuse(request, snapshot, asker, "haproxy-config-outdated", { match });
 
-  const evidence = evidenceOf(request, snapshot, match);
+  const evidence = evidenceOf(request, snapshot, match, taken);
   if (evidence.kind === "none") return decide(request, snapshot, match, undefined, now, asker);
   if (evidence.kind === "invalid") return refuse(request, snapshot, asker, evidence.reason, { match });
 
+  request.credential = evidence.kind;
   request.wanted = asker.admits;
   const identified = snapshot.identity.verify(evidence, now, request);
   if (!(identified instanceof Promise)) return conclude(request, snapshot, match, identified, now, asker);
@@ -89,9 +91,9 @@ function answerTo(
 const UNREAD: Credential = { kind: "none" };
 
 /** The one credential; where the route asks nobody who they are, none is read. */
-function evidenceOf(request: AuthorizeRequest, snapshot: Snapshot, match: Match): Credential {
+function evidenceOf(request: AuthorizeRequest, snapshot: Snapshot, match: Match, taken: readonly Form[]): Credential {
   if (match.route.access === "anyone" || match.preflight) return UNREAD;
-  return credentialOf(request, match.route.needs.credentials, snapshot.config.limits.token);
+  return credentialOf(request, taken, snapshot.config.limits.token);
 }
 
 function concludeSafely(...parts: Parameters<typeof conclude>): Answer {

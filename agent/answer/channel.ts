@@ -1,6 +1,8 @@
 import { type Contract, contractText } from "../../haproxy/contract.ts";
-import { credentialKind } from "../../haproxy/credentials.ts";
+import { isPrincipalVariable, type VariableName } from "../../haproxy/variables.ts";
 import type { Route } from "../../policies/policies.ts";
+import { type Form, formsOf, proofForms } from "./credentials.ts";
+import type { Snapshot } from "./snapshot.ts";
 
 /** Channels that are kept for all connections: a running HAProxy has one, and during its reload there are two. */
 const MOST_CHANNELS = 64;
@@ -14,8 +16,13 @@ export class Channel {
   readonly contract: Contract;
   /** Number of each identity header in the contract, counted from 1: its value travels in `header_<n>`. */
   readonly headerNumbers: ReadonlyMap<string, number>;
-  readonly #arguments: ReadonlySet<string>;
-  readonly #served = new WeakMap<Route, boolean>();
+  /** Of the contract's variables those that tell of the principal. */
+  readonly principalVariables: readonly VariableName[];
+  /** How each proof is read that is sent, by its name. */
+  readonly proofs: ReadonlyMap<string, Form>;
+  /** By name, where each stands in a message. */
+  readonly #arguments: ReadonlyMap<string, number>;
+  readonly #taken = new WeakMap<Route, readonly Form[] | "outdated">();
 
   static readonly #known = new Map<string, Channel>();
 
@@ -31,29 +38,33 @@ export class Channel {
   }
 
   /** @param names the names of all arguments in the NOTIFY; NULL ones are configured too, and count */
-  constructor(contract: Contract, names: Iterable<string>) {
+  constructor(contract: Contract, names: readonly string[]) {
     this.contract = contract;
-    this.#arguments = new Set(names);
+    this.principalVariables = contract.variables.filter(isPrincipalVariable);
+    this.#arguments = new Map(names.map((name, index) => [name, index]));
+    this.proofs = proofForms(this.#arguments);
     this.headerNumbers = new Map(contract.headers.map((name, index) => [name, index + 1]));
   }
 
-  /** Whether HAProxy sends all that the route reads and sets all the headers that it promises its backend. */
-  serves(route: Route): boolean {
-    const known = this.#served.get(route);
+  /**
+   * How the credentials that a route takes are read here; `outdated` where HAProxy does not send all that the route
+   * reads, or set all the headers that it promises its backend. A credential that is not sent would look like none.
+   *
+   * @param snapshot the one that the route is of
+   */
+  taken(route: Route, { meshIdentities }: Pick<Snapshot, "meshIdentities">): readonly Form[] | "outdated" {
+    const known = this.#taken.get(route);
     if (known !== undefined) return known;
     const { needs } = route;
+    const forms = formsOf(needs.credentials, this.#arguments);
     const serves =
       (!needs.query || this.#arguments.has("query")) &&
-      needs.credentials.every((name) => this.#carries(name)) &&
+      needs.proofs.every((name) => this.proofs.has(name)) &&
       needs.requestHeaders.every((name) => this.#arguments.has(`h_${name}`)) &&
-      needs.identityHeaders.every(({ name }) => this.headerNumbers.has(name));
-    this.#served.set(route, serves);
-    return serves;
-  }
-
-  /** Whether a credential of this kind would be seen: one that is not sent looks like none. */
-  #carries(name: string): boolean {
-    const kind = credentialKind(name);
-    return kind !== undefined && this.#arguments.has(kind.argument);
+      needs.identityHeaders.every(({ name }) => this.headerNumbers.has(name)) &&
+      (!meshIdentities.has(route.backend) || this.contract.variables.includes("mesh_identity"));
+    const taken = serves && forms !== undefined ? forms : "outdated";
+    this.#taken.set(route, taken);
+    return taken;
   }
 }

@@ -1,5 +1,6 @@
 import { MESSAGE } from "../../haproxy/arguments.ts";
 import { parseContract } from "../../haproxy/contract.ts";
+import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Reason } from "../../policies/decision.ts";
 import type { PolicyRequest } from "../../policies/request.ts";
 import type { NotifyCursor } from "../../protocol/decode.ts";
@@ -8,7 +9,7 @@ import type { Frame } from "../../protocol/frame-decoder.ts";
 import { BOOL_TRUE, VALUE_TYPE } from "../../protocol/spop.ts";
 import { addressText, contentStart } from "../../protocol/value.ts";
 import { Channel } from "./channel.ts";
-import { CREDENTIAL_ARGUMENTS, NOTHING_OFFERED } from "./credentials.ts";
+import { isCredentialArgument, NOTHING_OFFERED } from "./credentials.ts";
 import { Texts } from "./texts.ts";
 
 /** Largest request id in bytes; HAProxy's unique-id as generated has 32. It bounds the ACK. */
@@ -44,8 +45,10 @@ export class AuthorizeRequest implements PolicyRequest {
   idEnd = 0;
   srcStart = 0;
   srcEnd = 0;
-  /** Of the credentials that it offers, as credentials.ts reads them. */
-  positions: readonly number[] = NOTHING_OFFERED;
+  /** Where the credentials lie that it offers, as credentials.ts reads them. */
+  offered: readonly number[] = NOTHING_OFFERED;
+  /** The kind of the one that was taken. */
+  credential: CredentialName | undefined;
   /** Whether it can still be answered, for work that takes longer than this turn. */
   wanted: () => boolean = ALWAYS;
 
@@ -74,7 +77,7 @@ export class AuthorizeRequest implements PolicyRequest {
     this.srcStart = 0;
     this.srcEnd = this.idStart = src.length;
     this.idEnd = this.bytes.length;
-    this.positions = NOTHING_OFFERED;
+    this.offered = NOTHING_OFFERED;
   }
 }
 
@@ -139,7 +142,7 @@ export class RequestReader {
     const known = this.#arguments[index];
     if (known !== undefined && this.#cursor.nameIs(known.bytes)) return known;
     const name = this.#cursor.name();
-    const sent = { name, bytes: Buffer.from(name, "latin1"), read: readerOf(name) };
+    const sent = { name, bytes: Buffer.from(name, "latin1"), read: readerOf(name, index) };
     this.#arguments[index] = sent;
     this.#channel = undefined;
     return sent;
@@ -190,12 +193,12 @@ const READERS: ReadonlyMap<string, ReadArgument> = new Map<string, ReadArgument>
   ["host", readHost],
   ["path", readPath],
   ["query", readQuery],
-  ...CREDENTIAL_ARGUMENTS.map((name, index) => [name, credentialReader(2 * index)] as const),
 ]);
 
-/** Arguments of other names are not ours, and skipped. */
-function readerOf(name: string): ReadArgument {
+/** Arguments of other names are not ours, and skipped. @param index where it stands in the message */
+function readerOf(name: string, index: number): ReadArgument {
   if (name.startsWith(HEADER)) return headerReader(name.slice(HEADER.length));
+  if (isCredentialArgument(name)) return credentialReader(index);
   return READERS.get(name) ?? (() => {});
 }
 
@@ -234,14 +237,12 @@ function readQuery(request: AuthorizeRequest, cursor: NotifyCursor): void {
   request.query = textOf(cursor);
 }
 
-/** @param at where its positions stand among all */
-function credentialReader(at: number): ReadArgument {
+function credentialReader(index: number): ReadArgument {
   return (request, { bytes, valueStart, valueEnd }) => {
-    if (bytes[valueStart] !== VALUE_TYPE.string) return;
-    const positions = request.positions.slice();
-    positions[at] = contentStart(bytes, valueStart);
-    positions[at + 1] = valueEnd;
-    request.positions = positions;
+    if (bytes[valueStart] === VALUE_TYPE.null) return;
+    const { offered } = request;
+    request.offered =
+      offered === NOTHING_OFFERED ? [index, valueStart, valueEnd] : [...offered, index, valueStart, valueEnd];
   };
 }
 

@@ -10,6 +10,8 @@ export interface Snapshot {
   readonly config: Config;
   readonly policies: Policies;
   readonly identity: Identity;
+  /** Whom the pods behind a backend have to be in the mesh, by the backend's name. */
+  readonly meshIdentities: ReadonlyMap<string, string>;
   /** Digest of the policies, sent with every answer. */
   readonly revision: string;
   /** Milliseconds since the epoch. */

@@ -66,7 +66,7 @@ function summaryOf({ config, policies }: Loaded): Summary {
     services: policies.services.length,
     routes: policies.services.reduce((sum, { routes }) => sum + routes.length, 0),
     issuers: config.issuers.length,
-    bufsize: buffersFor(input.largestAck, input.uses.identityHeaders).bufsize,
+    bufsize: buffersFor(input.largestAck, input.uses).bufsize,
     external_backends: input.backends.filter(({ servers }) => servers.length === 0).map(({ name }) => name),
   };
 }
@@ -79,7 +79,7 @@ function summaryText(file: string, summary: Summary): string {
       : `Your own haproxy.cfg has to have these backends, for which haproxy.backends has no servers: ${external.join(", ")}.\n`;
   const buffers =
     bufsize > DEFAULT_BUFSIZE
-      ? `HAProxy needs tune.bufsize ${bufsize} for these identity headers; the generated file has it.\n`
+      ? `HAProxy needs tune.bufsize ${bufsize} for these policies; the generated file has it.\n`
       : "";
   return `${file}: fine. Revision ${revision}, services: ${services}, routes: ${routes}, issuers: ${issuers}.\n${own}${buffers}`;
 }

@@ -1,6 +1,8 @@
 import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf } from "../../haproxy/render.ts";
+import type { VariableName } from "../../haproxy/variables.ts";
 import type { Policies } from "../../policies/policies.ts";
+import { meshIdentities } from "../answer/mesh-identities.ts";
 import type { Config } from "../config/config.ts";
 import { haproxyAddress } from "../net/address.ts";
 import { allAddresses } from "../net/addresses.ts";
@@ -9,6 +11,7 @@ import { largestAck } from "../server/pipelining.ts";
 /** What HAProxy's files are rendered from. */
 export function renderInputOf(config: Config, policies: Policies): RenderInput {
   const { version, identityPrefix, bind, client, scheme, accessLog: logged, backends } = config.haproxy;
+  const backendVariables = backendVariablesOf(config, policies);
   const names = new Set([
     ...Object.keys(backends),
     ...policies.services.flatMap(({ routes }) => routes.map(({ backend }) => backend)),
@@ -26,6 +29,12 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
       .map((name) => ({ servers: [], ...(Object.hasOwn(backends, name) ? backends[name] : {}), name })),
     uses: policies.uses,
     logged,
-    largestAck: largestAck(policies, contractOf({ uses: policies.uses, logged })),
+    backendVariables,
+    largestAck: largestAck(policies, contractOf({ uses: policies.uses, logged, backendVariables })),
   };
+}
+
+/** What HAProxy tells backends of an answer, whatever headers policies name. */
+function backendVariablesOf(config: Config, { services }: Policies): readonly VariableName[] {
+  return meshIdentities(config, services).size > 0 ? ["mesh_identity"] : [];
 }

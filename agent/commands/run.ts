@@ -9,6 +9,7 @@ import { GENERATE } from "./generate.ts";
 import { INIT } from "./init.ts";
 import { SERVE } from "./serve.ts";
 import { TEST } from "./test.ts";
+import { TRACE } from "./trace/trace.ts";
 
 /** All commands by name. docs/commands.md describes each; a test holds both equal. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
@@ -18,6 +19,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   explain: EXPLAIN,
   test: TEST,
   generate: GENERATE,
+  trace: TRACE,
 };
 
 /** Runs what the command line says. @returns the exit code; nothing is thrown */

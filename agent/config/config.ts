@@ -79,6 +79,13 @@ export interface IssuerConfig {
   readonly issuer: string;
   /** Names of the kinds of credentials that it takes. */
   readonly credentials: readonly CredentialName[];
+  /** Names of the proofs beside them that it may ask for. Default: none. */
+  readonly proofs?: readonly string[];
+  /**
+   * What its credentials begin with, where that tells them from all others': `owns` of no other issuer is asked about
+   * one. Empty text: it has whatever is neither a JWT nor another's. Undefined where `owns` alone tells them.
+   */
+  readonly prefixes?: readonly string[];
   /** Whom its credentials can be meant for, and what its principals can be; undefined where only claims tell. */
   readonly audiences: readonly string[];
   readonly kinds: readonly Kind[] | undefined;

@@ -23,15 +23,47 @@ export function readIssuers(
   readers: IssuerReaders,
 ): readonly IssuerConfig[] {
   const first = new Map<string, Section>();
-  return issuers.keys().flatMap((name) => {
+  const read: Read[] = issuers.keys().flatMap((name) => {
     const section = issuers.section(name);
     const type = section.text("type");
     const issuer = Object.hasOwn(readers, type) ? readers[type]?.read(name, section, environment) : undefined;
     if (issuer === undefined) return [];
     const before = first.get(issuer.issuer);
-    if (issuer.issuer === "") return [issuer];
+    if (issuer.issuer === "") return [{ issuer, section }];
     if (before === undefined) first.set(issuer.issuer, section);
     else section.fault(["issuer"], `a URL of its own: that of the issuer at ${before.place} is the same`);
-    return [issuer];
+    return [{ issuer, section }];
   });
+  for (const [index, one] of read.entries()) checkPrefixes(one, read.slice(0, index));
+  return read.map(({ issuer }) => issuer);
+}
+
+/** How every JWT begins: base64url of `{"`. */
+const JWT = "ey";
+
+interface Read {
+  readonly issuer: IssuerConfig;
+  readonly section: Section;
+}
+
+/** A credential that begins as two issuers' do would be nobody's. */
+function checkPrefixes({ issuer, section }: Read, before: readonly Read[]): void {
+  for (const prefix of issuer.prefixes ?? []) {
+    const isJwts = prefix !== "" && (prefix.startsWith(JWT) || JWT.startsWith(prefix));
+    if (isJwts) section.fault(["prefix"], `another beginning: every JWT begins with ${JWT}`);
+    const twin = before.find((other) => areAlike(issuer, other.issuer, prefix));
+    if (twin === undefined) continue;
+    const right =
+      prefix === ""
+        ? `a prefix: the issuer at ${twin.section.place} has none either, and takes whatever is nobody else's`
+        : `a beginning of its own: that of the issuer at ${twin.section.place} begins so, or this one like that`;
+    section.fault(section.keys().includes("prefix") ? ["prefix"] : [], right);
+  }
+}
+
+function areAlike(one: IssuerConfig, other: IssuerConfig, prefix: string): boolean {
+  if (!one.credentials.some((kind) => other.credentials.includes(kind))) return false;
+  const others = other.prefixes ?? [];
+  if (prefix === "") return others.includes("");
+  return others.some((each) => each !== "" && (each.startsWith(prefix) || prefix.startsWith(each)));
 }

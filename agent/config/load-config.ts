@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, resolve } from "node:path";
+import { wholeIdentity } from "../../linkerd/identity.ts";
 import type { Fault } from "../../policies/fault.ts";
 import { readDocument } from "../../policies/source/document.ts";
 import type { Schema } from "../../policies/source/schema.ts";
@@ -20,6 +21,8 @@ const CONFIG_VARIABLE = "COUNTERSIGN_CONFIG";
 
 const LARGEST = 1 << 20;
 const MOST_WORKERS = 64;
+/** RFC 1035, section 2.3.4, as a text. */
+const LONGEST_IDENTITY = 253;
 
 /** A configuration, or all that is wrong with it; and every file that was read for it, to be watched. */
 export type LoadedConfig = { readonly files: readonly string[] } & (
@@ -100,12 +103,18 @@ function readConfig(file: string, root: Section, environment: Environment, reade
 
 function readMesh(root: Section): MeshConfig | undefined {
   if (!root.keys().includes("mesh")) return undefined;
-  const mesh = root.section("mesh");
-  return {
-    trustDomain: mesh.text("trust_domain"),
-    controlPlane: mesh.text("control_plane"),
-    identity: mesh.text("identity"),
+  const section = root.section("mesh");
+  const mesh = {
+    trustDomain: section.text("trust_domain"),
+    controlPlane: section.text("control_plane"),
+    identity: section.text("identity"),
   };
+  const whole = wholeIdentity(mesh.identity, mesh);
+  if (whole.length > LONGEST_IDENTITY) {
+    const right = `at most ${LONGEST_IDENTITY}, with control plane and trust domain: Linkerd ignores a longer one`;
+    section.fault(["identity"], right, `an identity whose whole name has ${whole.length} characters`);
+  }
+  return mesh;
 }
 
 function readWorkers(root: Section): number {

@@ -1,4 +1,3 @@
-import { hash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Reason } from "../../policies/decision.ts";
@@ -9,15 +8,16 @@ import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type V
 import { Held } from "./held.ts";
 import { InFlight, type Waiter } from "./in-flight.ts";
 import type { IdentityEvents } from "./issuer/events.ts";
-import type { Evidence } from "./issuer/evidence.ts";
 import type { Finding, Issuer, IssuerReport, IssuerTypes, KeyView } from "./issuer/issuer.ts";
 import type { Schedule, World } from "./issuer/world.ts";
 import { Signatures } from "./jwt/signatures.ts";
-import { bearerText, parseToken, type TokenBytes } from "./jwt/token.ts";
+import type { TokenBytes } from "./jwt/token.ts";
+import { digestOf, evidenceOf, type Offered } from "./offered.ts";
+import { ownerOf } from "./owner.ts";
 import { RecentTokens } from "./recent.ts";
 import { ISSUER_TYPES } from "./types.ts";
 
-export type { IdentityEvents, Verification, Waiter };
+export type { IdentityEvents, Offered, Verification, Waiter };
 
 /** What one issuer is doing, for /status. */
 export interface IssuerStatus extends IssuerReport {
@@ -25,9 +25,6 @@ export interface IssuerStatus extends IssuerReport {
   /** As in its configuration: of JWTs the `iss`. */
   readonly issuer: string;
 }
-
-/** A credential where it lies in bytes that were read; those of a text are bearer tokens. */
-export type Offered = ({ readonly kind: CredentialName } & TokenBytes) | string;
 
 /** All issuers of one snapshot and what has been proven by them. */
 export interface Identity {
@@ -214,14 +211,10 @@ class Issuers implements Identity {
     now: number,
     waiter: Waiter,
   ): Verification | Promise<Verification> {
-    const text = typeof offered === "string" ? offered : bearerText(offered);
-    if (text === undefined) return refused("credential-malformed");
-    const evidence = { kind, text, token: parseToken(text) };
-    const [issuer, other] = this.#issuers.filter(
-      (each) => each.config.credentials.includes(kind) && each.owns(evidence),
-    );
-    if (issuer === undefined) return unowned(evidence);
-    if (other !== undefined) throw new Error("two issuers call one credential their own");
+    const evidence = evidenceOf(offered);
+    if (evidence === undefined) return refused("credential-malformed");
+    const issuer = ownerOf(this.#issuers, evidence);
+    if ("reason" in issuer) return refused(issuer.reason, issuer.claim);
     const { version } = issuer;
     const waiters = [waiter];
     const found = issuer.verify(evidence, now, () => waiters.some(({ wanted }) => wanted()));
@@ -267,19 +260,6 @@ function created(config: IssuerConfig, types: IssuerTypes, world: World): Issuer
   const type = Object.hasOwn(types, config.type) ? types[config.type] : undefined;
   if (type === undefined) throw new Error(`no type of issuers: ${config.type}`);
   return type.create(config, world);
-}
-
-/** Why a credential is no issuer's: what it is as a JWT says most about it. */
-function unowned({ token }: Evidence): Verification {
-  if (typeof token === "string") return refused(token);
-  const { iss } = token.claims;
-  if (typeof iss !== "string") return refused(iss === undefined ? "claim-missing" : "claim-malformed", "iss");
-  return refused("issuer-unknown", "iss");
-}
-
-function digestOf(offered: Offered): string {
-  const input = typeof offered === "string" ? offered : offered.bytes.subarray(offered.start, offered.end);
-  return hash("sha256", input, "binary");
 }
 
 function refused(reason: Reason, claim?: string): Verification {

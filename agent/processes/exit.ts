@@ -4,6 +4,8 @@ export const EXIT = {
   /** What `check` or `test` looked at is bad. */
   bad: 1,
   usage: 64,
+  /** A file that the command line names cannot be read. */
+  noInput: 66,
   /** Node is too old; main.ts says it, where this file cannot be read yet. */
   unavailable: 69,
   bug: 70,

@@ -1,5 +1,6 @@
 import { SPOP_ERRORS } from "../../protocol/errors.ts";
 import type { ResponderState } from "../admin/status.ts";
+import { meshIdentities } from "../answer/mesh-identities.ts";
 import type { Snapshot } from "../answer/snapshot.ts";
 import { send } from "../http/fetch.ts";
 import { createIdentity, type Identity } from "../identity/identity.ts";
@@ -104,6 +105,13 @@ export class Responder {
     const { cache, limits, issuers, deadline } = config;
     const world = { send, clock: this.#clock, events: this.telemetry };
     const identity = createIdentity(issuers, { ...world, cache, limits, deadline, previous });
-    return { config, policies, identity, revision: policies.revision, loadedAt: this.#clock() };
+    return {
+      config,
+      policies,
+      identity,
+      meshIdentities: meshIdentities(config, policies.services),
+      revision: policies.revision,
+      loadedAt: this.#clock(),
+    };
   }
 }

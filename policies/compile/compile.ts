@@ -30,6 +30,8 @@ export interface PolicyEnvironment {
   readonly backends: readonly string[];
   /** Those that are not the policies'. */
   readonly headers: OwnedHeaders;
+  /** What the mesh adds to an identity that is written short; empty where there is no mesh. */
+  readonly identitySuffix: string;
   /** Milliseconds since the epoch, for warnings about bindings that have ended. */
   readonly now: number;
 }
@@ -89,7 +91,7 @@ export function* compileChecked(
 function* compile(
   { revision, checked }: { readonly revision: string; readonly checked: boolean },
   readable: readonly Readable[],
-  { issuers, backends, headers: owned, now }: PolicyEnvironment,
+  { issuers, backends, headers: owned, identitySuffix, now }: PolicyEnvironment,
   findings: Findings,
 ): Generator<undefined, CompiledPolicies> {
   const { roles: roleEntries, services } = collect(readable, findings);
@@ -99,7 +101,9 @@ function* compile(
   const expressions = new Expressions(owned);
   const compiled: CompiledService[] = [];
   for (const service of services) {
-    compiled.push(yield* compileService(service, { roles, issuers, owned, expressions, findings, used }));
+    compiled.push(
+      yield* compileService(service, { roles, issuers, owned, identitySuffix, expressions, findings, used }),
+    );
   }
   const hosts = yield* compileSites(compiled, findings, checked);
   const uses = unionOf(compiled);
@@ -182,6 +186,7 @@ function unionOf(services: readonly CompiledService[]): Uses {
     requestHeaders: [...new Set([...preflight, ...all.flatMap(({ requestHeaders }) => requestHeaders)])].sort(),
     identityHeaders: [...headers].map(([name, max]) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
     credentials: [...new Set(all.flatMap(({ credentials }) => credentials))].sort(),
+    proofs: [...new Set(all.flatMap(({ proofs }) => proofs))].sort(),
   };
 }
 

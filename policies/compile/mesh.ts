@@ -2,10 +2,17 @@ import { readNetwork } from "../ip-address.ts";
 import type { Mesh, Route } from "../policies.ts";
 import type { Findings, Place } from "./findings.ts";
 import type { MeshEntry, ServiceEntry } from "./policy-file.ts";
-import type { CompiledService } from "./service.ts";
+import type { CompiledService, ServiceContext } from "./service.ts";
+
+/** RFC 1035, section 2.3.4, as a text. */
+const LONGEST_IDENTITY = 253;
 
 /** The meshed Service behind a service's own backend; undefined where there is none. */
-export function compileMesh({ mesh, backend }: ServiceEntry, service: Place, findings: Findings): Mesh | undefined {
+export function compileMesh(
+  { mesh, backend }: ServiceEntry,
+  service: Place,
+  { identitySuffix, findings }: Pick<ServiceContext, "identitySuffix" | "findings">,
+): Mesh | undefined {
   if (mesh === undefined) return undefined;
   const place = service.at("mesh");
   if (backend === undefined) {
@@ -15,6 +22,8 @@ export function compileMesh({ mesh, backend }: ServiceEntry, service: Place, fin
   const { routes = true, protocol = "HTTP/1", probes = [], also = [] } = mesh;
   checkProtocol({ ...mesh, protocol, routes }, place, findings);
   for (const [index, network] of probes.entries()) checkNetwork(network, place.at("probes", index), findings);
+  checkIdentity(mesh.identity, identitySuffix, place.at("identity"), findings);
+  for (const [index, name] of also.entries()) checkIdentity(name, identitySuffix, place.at("also", index), findings);
   return { ...mesh, backend: backend ?? "", protocol, routes, probes, also };
 }
 
@@ -31,6 +40,18 @@ function checkProtocol({ protocol, routes, probes }: MeshEntry, place: Place, fi
       "leave it out: for a whole Server they could ask anything, and Linkerd lets the pods' HTTP probes pass by itself";
     findings.key(place.at("probes"), "`probes` with `routes: false`", right);
   }
+}
+
+/** Linkerd looks for no identity where the name is none that DNS has. */
+function checkIdentity(identity: string, suffix: string, place: Place, findings: Findings): void {
+  const whole = /[.].*[.]|:/.test(identity) ? identity : identity + suffix;
+  if (whole.length <= LONGEST_IDENTITY) return;
+  const found = `an identity whose whole name has ${whole.length} characters`;
+  findings.fault(
+    place,
+    found,
+    `at most ${LONGEST_IDENTITY}, the mesh's own part included: Linkerd ignores a longer one`,
+  );
 }
 
 function checkNetwork(text: string, place: Place, findings: Findings): void {

@@ -6,14 +6,18 @@ import type { Place } from "./findings.ts";
 import type { HeaderEntries, RouteEntry } from "./policy-file.ts";
 import { checkCaptures, compileTest, type Given, given, type TestContext, type TestParts, testParts } from "./test.ts";
 
+type Evidence = Pick<Uses, "credentials" | "proofs">;
+
+const UNREAD: Evidence = { credentials: [], proofs: [] };
+
 /** What a route inherits of its service. */
 export interface RouteDefaults {
   readonly backend: Given<string> | undefined;
   readonly test: TestParts;
   readonly headers: Given<HeaderEntries> | undefined;
   readonly forwardCredential: boolean;
-  /** Names of the kinds of credentials that the service's issuers take, sorted. */
-  readonly credentials: readonly string[];
+  /** What the service's issuers read of who asks. */
+  readonly evidence: Evidence;
 }
 
 export interface CompiledRoute {
@@ -62,7 +66,7 @@ export function compileRoute(
       ? undefined
       : compileTest(testParts(entry.shadow, place.at("shadow"), parts, false), whole);
   checkRoute(entry, place, { access, test, parts }, whole);
-  const credentials = access === "anyone" ? [] : defaults.credentials;
+  const evidence = access === "anyone" ? UNREAD : defaults.evidence;
   const rule = new Rule({
     name: entry.name,
     service,
@@ -70,7 +74,7 @@ export function compileRoute(
     backend: backend?.value ?? "",
     access,
     forwardCredential: entry.forward_credential ?? defaults.forwardCredential,
-    needs: usesOf([test], headers, credentials),
+    needs: usesOf([test], headers, evidence),
     test,
     shadow,
     headers,
@@ -79,7 +83,7 @@ export function compileRoute(
     rule,
     patterns,
     backend,
-    uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers, credentials),
+    uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers, evidence),
   };
 }
 
@@ -162,7 +166,7 @@ function checkRoute(
   }
 }
 
-function usesOf(tests: readonly Test[], headers: readonly HeaderRule[], credentials: readonly string[]): Uses {
+function usesOf(tests: readonly Test[], headers: readonly HeaderRule[], evidence: Evidence): Uses {
   const read = [
     ...tests.flatMap(({ when }) => (when === undefined ? [] : [when.uses])),
     ...headers.map(({ expression }) => expression.uses),
@@ -171,6 +175,6 @@ function usesOf(tests: readonly Test[], headers: readonly HeaderRule[], credenti
     query: read.some(({ query }) => query),
     requestHeaders: [...new Set(read.flatMap((uses) => uses.headers))].sort(),
     identityHeaders: headers.map(({ name, max }) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
-    credentials,
+    ...evidence,
   };
 }

@@ -27,6 +27,8 @@ export interface CompiledService {
 
 export interface ServiceContext extends Pick<TestContext, "roles" | "owned" | "expressions" | "findings" | "used"> {
   readonly issuers: readonly PolicyIssuer[];
+  /** Of the environment. */
+  readonly identitySuffix: string;
 }
 
 /** Compiles one service with its routes, a route at each `next`. */
@@ -45,7 +47,7 @@ export function* compileService(
     audiences: entry.audiences ?? [],
     leniency: leniencyOf(entry),
     preflight: entry.preflight !== undefined,
-    mesh: compileMesh(entry, place, findings),
+    mesh: compileMesh(entry, place, context),
     routes: rules,
   };
   const defaults: RouteDefaults = {
@@ -53,7 +55,10 @@ export function* compileService(
     test: testParts(entry, place, undefined, true),
     headers: given(entry, "headers", place),
     forwardCredential: entry.forward_credential ?? false,
-    credentials: [...new Set(issuers.flatMap(({ credentials }) => credentials))].sort(),
+    evidence: {
+      credentials: [...new Set(issuers.flatMap(({ credentials }) => credentials))].sort(),
+      proofs: [...new Set(issuers.flatMap(({ proofs = [] }) => proofs))].sort(),
+    },
   };
   checkRouteNames(entry, place, findings);
   checkBackend(entry, place, findings);

@@ -6,6 +6,8 @@ const CLAIMS_TELL = "+0:11: a mapping; one word for those whom `claims.kind` doe
 const KIND_CLAIM =
   "a text, a number, true or false; or `{ prefix: TEXT }`, `{ suffix: TEXT }`, `{ equals: TEXT }`, `{ present: false }`";
 
+const LONG = "a".repeat(63);
+
 type Mistake = readonly [from: string, to: string, ...faults: string[]];
 
 /**
@@ -692,6 +694,11 @@ const CHANGES: readonly Mistake[] = [
         `+0:13: the text ${JSON.stringify(value)}; HAProxy's mesh identity: \`ACCOUNT.NAMESPACE\` of its service account, \`ACCOUNT.NAMESPACE.serviceaccount.identity.…\`, or a SPIFFE id; in lower case, without wildcard, address, or dot at the end: Linkerd ignores what it cannot read, such as "haproxy.ingress"`,
       ] as const,
   ),
+  [
+    "trust_domain: mesh.example\n  control_plane: linkerd-control\n  identity: proxy.front",
+    `trust_domain: ${LONG}.${LONG.slice(27)}\n  identity: ${LONG}.${LONG}`,
+    "+1:13: an identity whose whole name has 260 characters; at most 253, with control plane and trust domain: Linkerd ignores a longer one",
+  ],
   ["log:\n", "assertion: { issuer: a }\nlog:\n", '+0:1: "assertion" is not in this version; leave it out'],
   [
     "log:\n",

@@ -5,19 +5,26 @@ import { CREDENTIAL_KINDS } from "../../haproxy/credentials.ts";
 import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
 import { OWN_REASONS } from "../../haproxy/reasons.ts";
 import { contractOf, renderHaproxy } from "../../haproxy/render.ts";
-import { headerVariable, inTransaction, isPrincipalVariable, VARIABLES } from "../../haproxy/variables.ts";
+import {
+  backendHeader,
+  headerVariable,
+  inTransaction,
+  isContractVariable,
+  VARIABLES,
+  type VariableName,
+} from "../../haproxy/variables.ts";
 import { REASONS } from "../../policies/decision.ts";
 import { headerNameFault, MOST_HEADERS as MOST_IN_POLICIES } from "../../policies/judging/headers.ts";
 import { INPUT } from "../support/rendered.ts";
 
-const PRINCIPAL = Object.keys(VARIABLES).filter(isPrincipalVariable);
+const NAMEABLE = Object.keys(VARIABLES).filter(isContractVariable);
 const LONGEST = Array.from({ length: MOST_HEADERS }, (_, n) => `${n}-`.padEnd(64, "x"));
 
 const CONTRACTS: readonly Contract[] = [
   { version: 1, variables: [], headers: [] },
   { version: 1, variables: ["subject"], headers: ["x-auth-subject", "x-auth-roles"] },
   { version: 1, variables: [], headers: ["subject"] },
-  { version: 1, variables: PRINCIPAL, headers: LONGEST },
+  { version: 1, variables: NAMEABLE, headers: LONGEST },
 ];
 
 test("a contract is read as it was written, the largest too", (t) => {
@@ -106,6 +113,14 @@ test("HAProxy sends what policies read, and no more", (t) => {
     sent(true, ["x-tenant", "origin"]).filter((argument) => !sent(false, []).includes(argument)),
     ["query=query", "h_x-tenant=req.fhdr(x-tenant)", "h_origin=req.fhdr(origin)"],
   );
+  const certificate = ["cert=ssl_c_der,bytes(0,4097)", "cert_used=ssl_c_used", "cert_verify=ssl_c_verify"];
+  const all = (credentials: string[], proofs?: string[]) =>
+    argumentsOf({ query: false, requestHeaders: [], credentials, ...(proofs && { proofs }) }, contractOf(INPUT))
+      .map(({ name, sample }) => `${name}=${sample}`)
+      .filter((argument) => !sent(false, []).includes(argument));
+  t.strictSame(all(["bearer", "client-certificate"]), certificate, "a certificate, as a credential");
+  t.strictSame(all(["bearer"], ["certificate"]), certificate, "or as a token's proof");
+  t.strictSame(all(["bearer"], ["another"]), []);
   t.end();
 });
 
@@ -127,7 +142,9 @@ test("policies may name the headers that HAProxy can set, and none that its rule
   for (const name of ["x-auth-subject", "a", "x".repeat(64), "x".repeat(65), "", "X-Auth", "x_auth", "x-auth\n", "é"]) {
     t.equal(headerNameFault(name, OWNED_HEADERS) === undefined, isHeaderName(name), JSON.stringify(name));
   }
-  const rules = renderHaproxy({ ...INPUT, uses: { ...INPUT.uses, identityHeaders: [] } })["haproxy.cfg"];
+  const backendVariables = Object.keys(VARIABLES).filter((name) => backendHeader(name) !== undefined);
+  const uses = { ...INPUT.uses, identityHeaders: [] };
+  const rules = renderHaproxy({ ...INPUT, uses, backendVariables: backendVariables as VariableName[] })["haproxy.cfg"];
   const set = [...rules.matchAll(/http-request set-header (\S+)/g)].map(([, name = ""]) => name);
   t.ok(set.length > 3);
   for (const name of [...set, "authorization", "host", "traceparent"]) t.ok(headerNameFault(name, OWNED_HEADERS), name);

@@ -18,6 +18,7 @@ import { actions, startRogue } from "../support/rogue.ts";
 
 const HOST = "host: orders.example.com";
 const VALUE = "v".repeat(250);
+const MESH_IDENTITY = "orders.shop.serviceaccount.identity.linkerd.cluster.local";
 
 /** HAProxy with an agent that allows everything: what is left to see is what HAProxy makes of a request. */
 async function stage(t: Test, binary: HaproxyBinary, changes: Partial<RenderInput> = {}, bindWords = "") {
@@ -29,7 +30,14 @@ async function stage(t: Test, binary: HaproxyBinary, changes: Partial<RenderInpu
       ["client", "assistants"],
       ["actor", '"pl\\anner"'],
     ] as const;
-    const list = [["id", asked.id], ["backend", "orders"], ...who, ...headers, ["verdict", "allow"]] as const;
+    const list = [
+      ["id", asked.id],
+      ["backend", "orders"],
+      ["mesh_identity", MESH_IDENTITY],
+      ...who,
+      ...headers,
+      ["verdict", "allow"],
+    ] as const;
     socket.write(encodeFrame(FRAME_TYPE.ack, actions(list), asked));
   });
   const backend = await startBackend(t);
@@ -71,6 +79,21 @@ const FORWARDED: readonly (readonly [lines: readonly string[], client: string])[
   [["6.6.6.6, 10.0.0.1, unknown"], "127.0.0.1"],
 ];
 
+const ZEROS = "0".repeat(32);
+/** Values of `traceparent` that are none (W3C Trace Context, section 3.2.2), or not one; an empty one ends a request in a Linkerd proxy. */
+const NO_TRACES: readonly (readonly string[])[] = [
+  [],
+  ["00-"],
+  ["00-0123456789abcdef0123456789abcdef-0123456789abcdef-"],
+  ["00-0123456789abcdef0123456789abcdef-0123456789abcdef-1"],
+  ["00-0123456789ABCDEF0123456789abcdef-0123456789abcdef-01"],
+  ["01-0123456789abcdef0123456789abcdef-0123456789abcdef-01"],
+  [`00-${ZEROS}-0123456789abcdef-01`],
+  [`00-0123456789abcdef0123456789abcdef-${ZEROS.slice(16)}-01`],
+  Array(2).fill("00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"),
+  [Array(2).fill("00-0123456789abcdef0123456789abcdef-0123456789abcdef-01").join()],
+];
+
 /** Headers by which a client could speak for a proxy, or ask for something else than was judged. */
 const SPOOFED = [
   "Forwarded: for=6.6.6.6",
@@ -102,6 +125,8 @@ const SPOOFED = [
   "Proxy-Connection: x-auth-subject",
   "Proxy-Authorization: Bearer alice",
   "l5d-dst-override: evil:80",
+  "L5D-Require-Id: evil",
+  "L5d_Client_Id: evil",
   "X-Auth-Roles: admin",
   "X-Auth: admin",
   "X-Forward-For: 6.6.6.6",
@@ -179,9 +204,11 @@ for (const binary of haproxies()) {
     const { backend, open } = await stage(t, binary);
     const connection = await open();
     await allowed(() => connection.request(LINE, [HOST, "accept: */*", ...SPOOFED]));
+    const [made = ""] = backend.last("traceparent");
     t.strictSame(backend.received[0]?.headers.map(([name, value]) => `${name}: ${value}`).sort(), [
       "accept: */*",
       HOST,
+      `traceparent: ${made}`,
       `x-auth-subject: ${VALUE}`,
       "x-forwarded-for: 127.0.0.1",
       "x-forwarded-proto: http",
@@ -198,10 +225,42 @@ for (const binary of haproxies()) {
     t.strictSame(backend.last("traceparent"), [trace]);
     t.strictSame(backend.last("tracestate"), ["a=1", "b=2"]);
     t.strictSame(backend.last("baggage"), []);
-    for (const broken of [[], ["traceparent: 00-"], [sent[0], sent[0]], [`traceparent: ${trace},${trace}`]]) {
-      await connection.request(LINE, [HOST, ...broken.flatMap((field) => field ?? []), ...sent.slice(1)]);
-      t.strictSame([backend.last("traceparent"), backend.last("tracestate")], [[], []], String(broken));
+    for (const broken of NO_TRACES) {
+      await connection.request(LINE, [HOST, ...broken.map((value) => `traceparent: ${value}`), ...sent.slice(1)]);
+      const [id = ""] = backend.last("x-request-id");
+      const [made = "", ...more] = backend.last("traceparent");
+      t.match(made, new RegExp(`^00-${id}-(?!0{16})[0-9a-f]{16}-01$`), `begun here in place of ${broken}`);
+      t.strictSame([more, backend.last("tracestate")], [[], []], String(broken));
     }
+  });
+
+  test(`HAProxy ${binary.version}: a backend in the mesh has to be who the verdict says`, async (t) => {
+    const { backend, open } = await stage(t, binary, { backendVariables: ["mesh_identity"] });
+    const connection = await open();
+    const spoofed = ["l5d-require-id: evil", "L5D-Require-Id: evil"];
+    await allowed(() => connection.request(LINE, [HOST, ...spoofed]));
+    t.strictSame(backend.last("l5d-require-id"), [MESH_IDENTITY]);
+    const { headers } = await connection.request(LINE, [HOST]);
+    t.notOk(
+      Object.keys(headers).some((name) => name.startsWith("l5d")),
+      "and its proxy's own headers stay inside",
+    );
+  });
+
+  test(`HAProxy ${binary.version}: an access token in the query goes nowhere`, async (t) => {
+    const { backend, log, open } = await stage(t, binary);
+    const connection = await open();
+    await allowed(() => connection.request(LINE, [HOST]));
+    const before = backend.received.length;
+    for (const query of ["access_token=s3cret", "a=1&access_token=s3cret&b=2", "access_token=a&access_token=b"]) {
+      const { status, body } = await connection.request(`GET /v1/orders?${query} HTTP/1.1`, [HOST]);
+      t.strictSame([status, JSON.parse(body).reason], [400, "credential-in-query"], query);
+    }
+    t.equal(backend.received.length, before);
+    for (const query of ["token_access=1", "q=access_token", "x_access_token=1"]) {
+      t.match(await connection.request(`GET /v1/orders?${query} HTTP/1.1`, [HOST]), { status: 200 }, query);
+    }
+    t.notOk(log.some((line) => line.includes("s3cret")));
   });
 
   test(`HAProxy ${binary.version}: a WebSocket opens with its identity, and no other upgrade does`, async (t) => {

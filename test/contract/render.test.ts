@@ -63,6 +63,8 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
     ],
   },
   "no identity header": { uses: { query: true, requestHeaders: [], identityHeaders: [], credentials: [] } },
+  "clients with certificates": { uses: { ...INPUT.uses, credentials: ["bearer", "client-certificate"] } },
+  "a mesh": { backendVariables: ["mesh_identity"] },
   "all headers there may be": {
     uses: {
       query: true,
@@ -226,6 +228,8 @@ const UNFIT: readonly (readonly [name: string, input: Partial<RenderInput>])[] =
   ["backends", { backends: [{ name: "orders", servers: ["a:80"], check: { interval: 0, fall: 1, rise: 1 } }] }],
   // Any certificate of the authority would do.
   ["backends", { backends: [{ name: "orders", servers: ["10.0.0.7:443"], tls: { verify: "required" } }] }],
+  ["logged", { logged: ["mesh_identity"] }],
+  ["backendVariables", { backendVariables: ["subject"] }],
   ["deadline", { deadline: 0 }],
   ["deadline", { deadline: Number.NaN }],
   ["deadline", { deadline: 0.5 }],

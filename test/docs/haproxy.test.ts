@@ -74,7 +74,7 @@ test("every header that never passes is in the security model, and no other", (t
 
 const FORMS: readonly Partial<RenderInput>[] = [
   { version: "2.6" },
-  { version: "3.5" },
+  { version: "3.5", backendVariables: ["mesh_identity"] },
   { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8"] } },
   { client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] } },
   { backends: [{ name: "orders", servers: ["orders.shop:80"] }] },

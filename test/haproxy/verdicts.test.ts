@@ -91,7 +91,6 @@ for (const binary of BINARIES) {
       "x-original-url",
       "x-http-method-override",
       "x-b3-traceid",
-      "traceparent",
     ]) {
       t.notOk(names.includes(name), `${name} does not arrive`);
     }
@@ -99,6 +98,7 @@ for (const binary of BINARIES) {
     t.notOk(backend.last("connection").some((value) => value.includes("x-auth")));
     t.strictSame(backend.last("x-forwarded-for"), ["127.0.0.1"]);
     t.match(backend.last("x-request-id"), [/^[0-9a-f]{32}$/]);
+    t.match(backend.last("traceparent"), [/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/], "a whole one instead");
     t.notOk("l5d-proxy-error" in answer.headers);
   });
 

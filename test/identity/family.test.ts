@@ -6,11 +6,12 @@ import { renderInputOf } from "../../agent/commands/render-input.ts";
 import { loadConfig } from "../../agent/config/load-config.ts";
 import { send } from "../../agent/http/fetch.ts";
 import { createIdentity } from "../../agent/identity/identity.ts";
+import type { Evidence } from "../../agent/identity/issuer/evidence.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { load } from "../../agent/loading/load.ts";
 import { reply, startFront } from "../../demo/front.ts";
 import { startProvider } from "../../demo/provider.ts";
-import type { CredentialName } from "../../haproxy/credentials.ts";
+import { CREDENTIAL_KINDS, type CredentialKind, type CredentialName } from "../../haproxy/credentials.ts";
 import { renderHaproxy } from "../../haproxy/render.ts";
 import { faultText } from "../../policies/fault.ts";
 import { SHORTEST } from "../config/example.ts";
@@ -156,7 +157,8 @@ haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: 
     const identity = createIdentity(config.issuers, { ...config, ...world });
     t.teardown(() => identity.close());
     await identity.ready();
-    const snapshot = { config, policies, identity, revision: policies.revision, loadedAt: 0 };
+    const meshIdentities = new Map<string, string>();
+    const snapshot = { config, policies, identity, meshIdentities, revision: policies.revision, loadedAt: 0 };
     const { server } = await startServer(snapshot, Date.now, spop);
     t.teardown(() => server.close());
     await startHaproxy(t, binary, { ...renderHaproxy(renderInputOf(config, policies)) }, front);
@@ -224,6 +226,19 @@ test("the section of each type is held to its own schema, and each mistake is to
     t.ok(good.includes(from), from);
     t.strictSame(faults(line(good.replace(from, to))), [expected], to);
   }
+  const two = (one: string, other: string) =>
+    faults(
+      `issuers: { a: ${toy(one)}, b: ${toy(other)}, c: { type: oidc, issuer: "https://a.example", audiences: [a] } }`,
+    );
+  const toy = (prefix: string) => `{ type: toy, prefix: ${prefix}, audiences: [a], tokens: {} }`;
+  t.strictSame(two("one_", "two_"), ["toy", "toy", "oidc"]);
+  const alike = `a beginning of its own: that of the issuer at ${folder}/countersign.yaml:3:12 begins so, or this one like that`;
+  t.strictSame(two("one_", "one_two_"), [`3:96: the text "one_two_"; ${alike}`]);
+  t.strictSame(two("one_two_", "one_"), [`3:100: the text "one_"; ${alike}`]);
+  t.strictSame(two("ey_", "e"), [
+    '3:36: the text "ey_"; another beginning: every JWT begins with ey',
+    '3:95: the text "e"; another beginning: every JWT begins with ey',
+  ]);
   t.end();
 });
 
@@ -238,6 +253,78 @@ test("a credential of one kind is never taken for one of another, known or not",
   t.match(as(other), { principal: { subject: "alice" } });
   t.equal(as(other), as(other), "and once more, now that it is known");
   t.match(as("bearer"), { principal: undefined, reason: "token-malformed" });
+});
+
+test("a credential whose value is binary is shown as it came, and never read as a text", async (t) => {
+  const rows = CREDENTIAL_KINDS as CredentialKind[];
+  const row = { argument: "seal", sample: "s", sent: "where an issuer takes it", meaning: "", headers: [] } as const;
+  rows.push({ ...row, name: "seal", type: "binary" });
+  t.teardown(() => rows.pop());
+  const { issuer } = await toySubject(false)(t, { now: Date.now() });
+  const seen: Evidence[] = [];
+  const verify = (evidence: Evidence) => {
+    seen.push(evidence);
+    return { reason: "token-expired" } as const;
+  };
+  const owns = ({ bytes }: Evidence) => bytes[0] === 0x30;
+  const create = (...args: Parameters<typeof TOY.create>) => Object.assign(TOY.create(...args), { owns, verify });
+  const seals = { ...issuer, credentials: ["seal" as CredentialName] };
+  const { identity, time } = startIdentity([seals], { types: { toy: { ...TOY, create } } });
+  t.teardown(() => identity.close());
+  const ask = (bytes: Buffer) =>
+    identity.verify({ kind: "seal" as CredentialName, bytes, start: 1, end: bytes.length }, time.now);
+  const bytes = Buffer.from([1, 0x30, 0, 255, 10]);
+  t.match(ask(bytes), { reason: "token-expired" });
+  bytes.fill(0);
+  t.match(seen, [{ kind: "seal", text: "", bytes: Buffer.from([0x30, 0, 255, 10]), token: "token-malformed" }]);
+  t.match(ask(Buffer.from([1, 0x31])), { reason: "issuer-unknown" });
+});
+
+test("of those who take one kind the form chooses who judges, and nobody judges after them", async (t) => {
+  const provider = await startProvider({});
+  t.teardown(() => provider.close());
+  const { issuer } = await toySubject(false)(t, { now: Date.now() });
+  const asked: string[] = [];
+  const create: typeof TOY.create = (config, world) =>
+    Object.assign(TOY.create(config, world), {
+      owns: () => true,
+      verify: ({ text }: Evidence) => {
+        asked.push(`${config.name} ${text}`);
+        return { reason: "token-expired" } as const;
+      },
+    });
+  const types = { ...ISSUER_TYPES, toy: { ...TOY, create } };
+  const named = { ...issuer, name: "keys", issuer: "keys", prefixes: ["key_", "old_"] };
+  const formless = { ...issuer, name: "rest", issuer: "rest", prefixes: [""] };
+  const { identity, judge } = startIdentity([formless, named, oidcIssuer(provider.issuer)], { types });
+  t.teardown(() => identity.close());
+  await identity.ready();
+  const foreign = await provider.sign({ iss: "https://elsewhere.example" });
+  const [head = "", body = "", signature = ""] = foreign.split(".");
+  for (const [token, reason, owner] of [
+    ["key_1", "token-expired", "keys"],
+    ["key_a.b.c", "token-expired", "keys"],
+    ["old_1", "token-expired", "keys"],
+    ["Key_1", "token-expired", "rest"],
+    ["opaque", "token-expired", "rest"],
+    ["opaque.two", "token-expired", "rest"],
+    // A JWT is one, good or not, and of nobody else.
+    [foreign, "issuer-unknown"],
+    [`${head}.${body}`, "token-malformed"],
+    [head, "token-malformed"],
+    [`${head}.${body}.`, "token-malformed"],
+    [`${head}.${body}.${signature}=`, "token-malformed"],
+    [`${head}.${body}.${signature}.`, "token-malformed"],
+    [`${head}.a.b.c.d`, "token-encrypted"],
+    ["a.b.c", "token-malformed"],
+  ] as const) {
+    asked.length = 0;
+    t.equal(await judge(token), reason, token);
+    t.strictSame(asked, owner === undefined ? [] : [`${owner} ${token}`], token);
+  }
+  const alone = startIdentity([named], { types });
+  t.teardown(() => alone.identity.close());
+  t.equal(await alone.judge("opaque"), "issuer-unknown", "where nobody takes JWTs it is no broken one");
 });
 
 test("a credential that two issuers call their own proves nobody", async (t) => {

@@ -96,6 +96,16 @@ test("an identity that Linkerd would silently ignore, or never find, is a fault 
   t.end();
 });
 
+test("an identity whose whole name is too long for DNS is a fault: Linkerd would not check it", (t) => {
+  const account = (length: number) => MESH.replace("orders.shop", `${"a".repeat(length)}.${"n".repeat(63)}`);
+  const environment = { identitySuffix: `.serviceaccount.identity.linkerd.${"t".repeat(63)}.${"u".repeat(32)}` };
+  const found = (length: number) => findingsOf(policy({ mesh: account(length) }), environment).faults;
+  t.strictSame(found(59), []);
+  t.match(found(61), [/^p\.yaml:4:\d+: an identity whose whole name has 254 characters; at most 253/]);
+  t.strictSame(findingsOf(policy({ mesh: account(63) })).faults, [], "where no mesh is configured nothing is known");
+  t.end();
+});
+
 const SAME = "the first is at p.yaml:4:5";
 const FAULTS: readonly (readonly [name: string, services: readonly Written[], faults: readonly string[]])[] = [
   [

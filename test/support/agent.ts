@@ -1,4 +1,5 @@
 import type { Test } from "tap";
+import { meshIdentities } from "../../agent/answer/mesh-identities.ts";
 import type { Snapshot } from "../../agent/answer/snapshot.ts";
 import type { Config } from "../../agent/config/config.ts";
 import type { Identity, Verification, Waiter } from "../../agent/identity/identity.ts";
@@ -57,7 +58,7 @@ export const ALICE: Principal = {
 /** Policies of one route, as plain values: what they decide is not what is tested here. */
 export function policiesOf(max = 256, value?: string): Policies {
   const identityHeaders = [{ name: "x-auth-subject", max }];
-  const needs = { query: false, requestHeaders: [], identityHeaders, credentials: ["bearer"] };
+  const needs = { query: false, requestHeaders: [], identityHeaders, credentials: ["bearer"], proofs: [] };
   const service = {
     name: "orders",
     hosts: [],
@@ -150,7 +151,15 @@ export function identityOf(table: Readonly<Record<string, Verify>>): Identity {
 }
 
 export function snapshotOf(policies: Policies, identity: Identity, config: Partial<Config> = {}): Snapshot {
-  return { config: { ...CONFIG, ...config }, policies, identity, revision: policies.revision, loadedAt: 0 };
+  const whole = { ...CONFIG, ...config };
+  return {
+    config: whole,
+    policies,
+    identity,
+    meshIdentities: meshIdentities(whole, policies.services),
+    revision: policies.revision,
+    loadedAt: 0,
+  };
 }
 
 export interface Running {

@@ -27,6 +27,7 @@ export const ENVIRONMENT: PolicyEnvironment = {
   ],
   headers: OWNED_HEADERS,
   backends: [],
+  identitySuffix: "",
   now: NOON,
 };
 

@@ -15,8 +15,10 @@ export interface Token {
 /** A credential as issuers are shown it: read once for all of them, and nothing in it proven. */
 export interface Evidence {
   readonly kind: CredentialName;
-  /** As it came, in ASCII. */
+  /** As it came, in ASCII; empty for a kind whose value is binary. */
   readonly text: string;
-  /** What it is as a JWT, or why it is none. */
+  /** As it came, of a kind whose value is binary; empty for all others. */
+  readonly bytes: Buffer;
+  /** What the text is as a JWT, or why it is none; found when it is asked for. */
   readonly token: Token | Reason;
 }

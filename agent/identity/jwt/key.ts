@@ -118,8 +118,8 @@ function algorithmsOf({ kty, crv }: JsonWebKey): readonly string[] {
   return algorithm === undefined ? [] : [algorithm];
 }
 
-/** An exponent of 1 (or an even one) would make every signature forgeable. */
-function weaknessOf({ kty, n = "", e = "" }: JsonWebKey): string | undefined {
+/** Why an RSA key is too weak. An exponent of 1 (or an even one) would make every signature forgeable. */
+export function weaknessOf({ kty, n = "", e = "" }: JsonWebKey): string | undefined {
   if (kty !== "RSA") return undefined;
   const modulus = Buffer.from(n, "base64url");
   const bits = bitsOf(modulus);

@@ -18,6 +18,9 @@ export function bearerText({ bytes, start, end }: TokenBytes): string | undefine
   return B64TOKEN.test(text) ? text : undefined;
 }
 
+/** How base64url of JSON's first two characters, `{"`, begins. */
+const JWT_START = "ey";
+
 const LARGEST_KID = 1024;
 const BASE64URL = /^[\w-]+$/;
 // The last character of a segment whose length leaves a rest of 2 or 3 carries 4 or 2 bits that must be zero
@@ -44,6 +47,15 @@ export function parseToken(text: string): Token | Reason {
   if (claims === undefined) return "token-malformed";
   if (typeof header === "string") return header;
   return signature === "" ? "token-malformed" : { text, ...header, claims };
+}
+
+/**
+ * Whether a text looks as JWTs do, good or not: it begins like one, or has as many dots as one that is signed or
+ * encrypted. Whatever does is a JWT and nothing else, so that a bad one is never taken for a token of another form.
+ */
+export function hasJwtForm(text: string): boolean {
+  const segments = text.split(".", 6).length;
+  return text.startsWith(JWT_START) || segments === 3 || segments === 5;
 }
 
 /** The part of a token's header that anything is concluded from. */

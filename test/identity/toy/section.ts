@@ -34,6 +34,7 @@ export function readToy(name: string, section: Section): ToyIssuer {
     type: "toy",
     issuer,
     credentials: ["bearer"],
+    prefixes: [issuer],
     audiences: readAudiences(section),
     kinds: ["workload"],
     tokens: Object.fromEntries(grants),
@@ -70,7 +71,7 @@ const SECTION = {
   required: ["type", "prefix", "audiences", "tokens"],
   properties: {
     type: { description: "`toy`: a fixed table of opaque tokens", enum: ["toy"] },
-    prefix: { description: "what its tokens begin with, such as toy_", type: "string", pattern: "^[a-z]+_$" },
+    prefix: { description: "what its tokens begin with, such as toy_", type: "string", pattern: "^[a-z_]+$" },
     audiences: { type: "array", items: { type: "string" } },
     tokens: { type: "object", additionalProperties: GRANT },
     desk: { type: "string" },
