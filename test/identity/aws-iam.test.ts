@@ -20,10 +20,10 @@ function issuerOf({ proxy, ca }: Sts, changes: Partial<AwsIamIssuer> = {}): AwsI
     type: "aws-iam",
     issuer: "arn:aws:sts",
     credentials: ["bearer"],
+    prefixes: ["k8s-aws-v1."],
     audiences: ["ingress.example.com"],
     kinds: ["workload", "person"],
-    partition: "aws",
-    accounts: [ACCOUNT],
+    arns: { partition: "aws", accounts: [ACCOUNT] },
     endpoints: endpointsOf(["us-west-2"], ["regional"]),
     serverId: { header: "x-k8s-aws-id", value: "ingress.example.com" },
     maxAge: 900_000,
@@ -99,7 +99,7 @@ async function subjectOf(t: Test, time: Clockwork): Promise<Subject> {
       ],
       again: async () => {},
     },
-    revoke: async () => ({ ...issuer, accounts: ["210987654321"] }),
+    revoke: async () => ({ ...issuer, arns: { partition: "aws", accounts: ["210987654321"] } }),
   };
 }
 
@@ -154,12 +154,12 @@ test("what the real `aws eks get-token` prints is taken, from every address that
     dualstack: "proven",
     "dualstack-fips": "proven",
     "endpoint-override": "proven",
-    "fips-gov": "token-malformed",
-    "dualstack-cn": "token-malformed",
-    cn: "token-malformed",
-    gov: "token-malformed",
-    iso: "token-malformed",
-    eusc: "token-malformed",
+    "fips-gov": "issuer-unknown",
+    "dualstack-cn": "issuer-unknown",
+    cn: "issuer-unknown",
+    gov: "issuer-unknown",
+    iso: "issuer-unknown",
+    eusc: "issuer-unknown",
     "made-up-region": "issuer-unknown",
     "endpoint-env": "token-malformed",
   });
@@ -526,7 +526,7 @@ test("whom STS names is a role, whatever its session is called, a person of Iden
 });
 
 test("two roles of one name are two, and an account that is not listed is nobody's", async (t) => {
-  const { verify, sts, token } = await stage(t, { accounts: [ACCOUNT, "210987654321"] });
+  const { verify, sts, token } = await stage(t, { arns: { partition: "aws", accounts: [ACCOUNT, "210987654321"] } });
   const holder = (account: string) => ({
     account,
     arn: `arn:aws:sts::${account}:assumed-role/app/s`,

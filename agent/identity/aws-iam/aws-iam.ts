@@ -5,7 +5,7 @@ import type { Basis, Finding, Issuer, IssuerReport, IssuerType, Unproven } from 
 import type { World } from "../issuer/world.ts";
 import { type Answer, type Caller, READ_STATUSES, readAnswer } from "./answer.ts";
 import { principalOf } from "./caller.ts";
-import { isPresignedFor, type Presigned, readPresigned, timesFault } from "./presigned.ts";
+import { PREFIX, type Presigned, readPresigned, timesFault } from "./presigned.ts";
 import { Rate } from "./rate.ts";
 import { type AwsIamIssuer, readAwsIam } from "./section.ts";
 
@@ -48,7 +48,7 @@ class AwsIamVerifier implements Issuer {
   }
 
   owns({ text }: Evidence): boolean {
-    return isPresignedFor(this.config.partition, text);
+    return text.startsWith(PREFIX);
   }
 
   /** Everything that can be told without STS is told before it is asked. */
@@ -74,7 +74,7 @@ class AwsIamVerifier implements Issuer {
       succeededAt: this.#succeededAt,
       failedAt: this.#failedAt,
       error: this.#error,
-      details: { accounts: this.config.accounts.length, endpoints: Object.keys(this.config.endpoints).length },
+      details: { accounts: this.config.arns.accounts.length, endpoints: Object.keys(this.config.endpoints).length },
     };
   }
 

@@ -38,8 +38,8 @@ export function principalOf(
   if (party === undefined) return { error: "the answer names nobody" };
   const { arn, id, session } = party;
   if (arn.account !== caller.account) return { error: "the answer names two accounts" };
-  if (arn.partition !== issuer.partition) return { error: "the answer names another partition" };
-  if (!issuer.accounts.includes(arn.account)) return { reason: "identity-not-accepted", claim: "Account" };
+  if (arn.partition !== issuer.arns.partition) return { error: "the answer names another partition" };
+  if (!issuer.arns.accounts.includes(arn.account)) return { reason: "identity-not-accepted", claim: "Account" };
   const permissionSet = permissionSetOf(arn);
   const claims = {
     arn: caller.arn,

@@ -34,12 +34,6 @@ export function partitionOf(region: string): string | undefined {
   return PARTITIONS.find(({ regions }) => regions.test(region))?.name;
 }
 
-/** The partition that a host of STS is in, whoever calls it so: that of its region, and `aws` for whatever has none. */
-export function partitionOfHost(host: string): string {
-  const [, region = ""] = /^sts(?:-fips)?\.([a-z0-9-]+)\./.exec(host) ?? [];
-  return partitionOf(region) ?? "aws";
-}
-
 /** The host of STS for a region; undefined where there is none of that kind. */
 export function hostOf(region: string, kind: EndpointKind): string | undefined {
   const found = PARTITIONS.find(({ regions }) => regions.test(region));

@@ -1,5 +1,5 @@
 import type { Refusal } from "../issuer/refusal.ts";
-import { type Endpoints, partitionOfHost } from "./endpoints.ts";
+import type { Endpoints } from "./endpoints.ts";
 
 /** How the tokens begin that `aws eks get-token` and aws-iam-authenticator make. */
 export const PREFIX = "k8s-aws-v1.";
@@ -26,8 +26,6 @@ const LONGEST = 4096;
 // take upper case, `:443`, `user@`, a tab in the host, `\` and many more for what is meant here.
 const REQUEST = /^https:\/\/([a-z0-9.-]{1,253})\/\?([\w.~%=&-]+)$/;
 const ESCAPED = /^(?:[\w.~-]|%[2-7][0-9A-F])*$/;
-/** The one spelling of a request's start, whoever is asked. */
-const HOST = /^https:\/\/([a-z0-9.-]{1,253})\//;
 
 /** Every parameter that a request may have, each exactly once. STS knows others, and reads names in more ways than one. */
 const PARAMETERS: Readonly<Record<string, RegExp>> = {
@@ -44,13 +42,6 @@ const PARAMETERS: Readonly<Record<string, RegExp>> = {
 };
 /** Only temporary credentials have one. */
 const OPTIONAL = "X-Amz-Security-Token";
-
-/** Whether a credential is a token of this form for a partition: what names no region is for `aws`. */
-export function isPresignedFor(partition: string, text: string): boolean {
-  if (!text.startsWith(PREFIX)) return false;
-  const [, host = ""] = HOST.exec(Buffer.from(text.slice(PREFIX.length), "base64url").toString("latin1")) ?? [];
-  return partitionOfHost(host) === partition;
-}
 
 /**
  * Takes a token apart, and refuses whatever is not exactly a request that may be sent. It asks nobody, and says nothing

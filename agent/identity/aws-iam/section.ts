@@ -1,14 +1,16 @@
+import type { Arns } from "../../../policies/judging/binding.ts";
 import type { IssuerConfig } from "../../config/config.ts";
 import { readCa, readProxy } from "../../config/provider.ts";
 import type { Section } from "../../config/section.ts";
 import type { Environment } from "../../config/substitute.ts";
+import { LABELS } from "./caller.ts";
 import { type EndpointKind, type Endpoints, endpointsOf, hostOf, partitionOf } from "./endpoints.ts";
+import { PREFIX } from "./presigned.ts";
 
 /** Roles and users of AWS accounts, who sign a GetCallerIdentity request for us to send to STS. */
 export interface AwsIamIssuer extends IssuerConfig {
   readonly type: "aws-iam";
-  readonly partition: string;
-  readonly accounts: readonly string[];
+  readonly arns: Arns;
   readonly endpoints: Endpoints;
   /** What each request must be signed for: the header in lower case, and its value, which is the issuer's audience. */
   readonly serverId: { readonly header: string; readonly value: string };
@@ -37,10 +39,11 @@ export function readAwsIam(name: string, section: Section, environment: Environm
     type: "aws-iam",
     issuer: partition === undefined ? "" : `arn:${partition}:sts`,
     credentials: ["bearer"],
+    prefixes: [PREFIX],
     audiences: [value],
     kinds: ["workload", "person"],
-    partition: partition ?? "",
-    accounts: section.texts("accounts"),
+    arns: { partition: partition ?? "", accounts: section.texts("accounts") },
+    labels: LABELS,
     endpoints: endpointsOf(regions, kinds),
     serverId: { header: section.text("server_id_header"), value },
     maxAge: section.milliseconds("max_age"),
