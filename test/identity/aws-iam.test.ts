@@ -1,9 +1,13 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { type Test, test } from "tap";
 import { endpointsOf, hostOf, partitionOf } from "../../agent/identity/aws-iam/endpoints.ts";
 import type { AwsIamIssuer } from "../../agent/identity/aws-iam/section.ts";
 import { reply } from "../../demo/front.ts";
+import { Files, SHORTEST } from "../config/example.ts";
 import { Clockwork } from "../support/clockwork.ts";
 import { startIdentity } from "../support/identity.ts";
+import { command, folderOf } from "../support/serve.ts";
 import { type Choice, KEY, presign, type Recorded, SESSION_KEY, type Sts, startSts, tokenOf } from "../support/sts.ts";
 import RECORDED from "../vectors/aws/eks-get-token.json" with { type: "json" };
 import VECTORS from "../vectors/aws/sigv4.json" with { type: "json" };
@@ -644,7 +648,7 @@ test("STS is asked for no more tokens at a time than it may be, and for one only
 test("hosts of STS are those that AWS's own clients ask", (t) => {
   const hosts = (region: string) =>
     (["regional", "dualstack", "fips", "dualstack-fips"] as const).map((kind) => hostOf(region, kind));
-  // As botocore 1.44.8 has them.
+  // As botocore has them.
   const known = {
     "us-west-2": [
       "sts.us-west-2.amazonaws.com",
@@ -715,4 +719,160 @@ test("hosts of STS are those that AWS's own clients ask", (t) => {
     "sts.amazonaws.com": "us-east-1",
   });
   t.end();
+});
+
+const SECTION = `{ type: aws-iam, accounts: ["${ACCOUNT}"], regions: [eu-central-1, us-west-2], endpoints: [regional, fips], server_id: ingress.example.com, server_id_header: x-ours, max_age: 5m, clock_tolerance: 10s, sts: { rate: 20, strangers: 100, timeout: 1s }, ca: authority.pem, proxy: none }`;
+
+const SERVER_ID_RIGHT =
+  'the name of this very ingress, which clients sign: letters, digits, `.`, `_`, `:` and `-`, at most 128. Not that of an EKS cluster, which would take the same tokens, such as "ingress.example.com"';
+
+/** What is changed in a section with every key, and what is told of it, without its place. */
+const MISTAKES: readonly (readonly [from: string, to: string, ...faults: string[]])[] = [
+  [
+    `accounts: ["${ACCOUNT}"], `,
+    "",
+    'no "accounts" here; a list of the AWS accounts whose roles and users are taken; anybody in the world has one of some account, such as ["123456789012"]',
+  ],
+  [`["${ACCOUNT}"]`, `[${ACCOUNT}]`, "the number 123456789012; the 12 digits of an AWS account, in quotes"],
+  [
+    `["${ACCOUNT}"]`,
+    "[]",
+    'an empty list; a list of the AWS accounts whose roles and users are taken; anybody in the world has one of some account, such as ["123456789012"]',
+  ],
+  [`["${ACCOUNT}"]`, '["1234-5678-9012"]', 'the text "1234-5678-9012"; the 12 digits of an AWS account, in quotes'],
+  ["us-west-2", "us-west", 'the text "us-west"; the name of an AWS region, such as eu-central-1'],
+  ["us-west-2", "'*'", 'the text "*"; the name of an AWS region, such as eu-central-1'],
+  [
+    "us-west-2",
+    "cn-north-1",
+    'the text "cn-north-1" of the partition aws-cn; regions of one partition, here aws: an issuer of its own for the accounts of another',
+  ],
+  ["eu-central-1, us-west-2", "eu-isoe-west-1"],
+  [
+    "eu-central-1, us-west-2], endpoints: [regional, fips]",
+    "eu-isoe-west-1], endpoints: [regional, dualstack]",
+    'the text "dualstack"; an address that STS has: in eu-isoe-west-1 there is none of this kind',
+  ],
+  [
+    "eu-central-1, us-west-2], endpoints: [regional, fips]",
+    "cn-north-1], endpoints: [global]",
+    'the text "global"; an address that STS has: in cn-north-1 there is none of this kind',
+  ],
+  ["[regional, fips]", "[regional, ipv6]", 'the text "ipv6"; one of regional, fips, dualstack, dualstack-fips, global'],
+  [
+    "server_id: ingress.example.com",
+    "server_id: https://ingress.example.com",
+    `the text "https://ingress.example.com"; ${SERVER_ID_RIGHT}`,
+  ],
+  ["server_id: ingress.example.com, ", "", `no "server_id" here; ${SERVER_ID_RIGHT}`],
+  [
+    "x-ours",
+    "x-amz-ours",
+    'the text "x-amz-ours"; the header that clients sign with it, in lower case, beginning with `x-` and not with `x-amz-`, such as "x-k8s-aws-id"',
+  ],
+  [
+    "x-ours",
+    "authorization",
+    'the text "authorization"; the header that clients sign with it, in lower case, beginning with `x-` and not with `x-amz-`, such as "x-k8s-aws-id"',
+  ],
+  ["max_age: 5m", "max_age: 1h", 'the text "1h"; from 1m to 15m'],
+  ["clock_tolerance: 10s", "clock_tolerance: 1h", 'the text "1h"; from 0s to 5m'],
+  ["rate: 20", "rate: 0", "the number 0; a whole number from 1 to 10000: requests a second for one access key"],
+  [
+    "strangers: 100",
+    "strangers: many",
+    'the text "many"; a whole number from 1 to 10000: requests a second for all access keys together that have proven nobody yet',
+  ],
+  ["timeout: 1s", "timeout: 1m", 'the text "1m"; from 100ms to 10s'],
+  [
+    "timeout: 1s",
+    "timeouts: 1s",
+    'unknown key "timeouts"; did you mean "timeout"? Known keys: rate, strangers, timeout',
+  ],
+  ["authority.pem", "none.pem", "a file that cannot be read"],
+  [
+    "proxy: none",
+    "proxy: x",
+    "an address that is not http://HOST:PORT; `environment`, `none`, or a proxy's address, such as http://proxy.example.com:3128",
+  ],
+  [
+    "proxy: none",
+    "issuer: https://sts.amazonaws.com",
+    'unknown key "issuer"; Known keys: type, accounts, regions, endpoints, server_id, server_id_header, max_age, clock_tolerance, sts, ca, proxy',
+  ],
+];
+
+test("each mistake in its section is told, and its defaults are as documented", (t) => {
+  const files = new Files(t.testdir());
+  const whole = (section: string) => SHORTEST.replace(/^issuers: .*$/m, `issuers: { aws: ${section} }`);
+  for (const [from, to, ...faults] of MISTAKES) {
+    t.ok(SECTION.includes(from), from);
+    const told = files.faults(whole(SECTION.replace(from, to))).map((fault) => fault.replace(/^\d+:\d+: /, ""));
+    t.match(told, faults, to);
+    t.equal(told.length, faults.length, to);
+  }
+  const loaded = files.load(
+    whole(`{ type: aws-iam, accounts: ["${ACCOUNT}"], regions: [us-west-2], server_id: here, proxy: none }`),
+  );
+  t.match("config" in loaded ? loaded.config.issuers : loaded.faults, [
+    {
+      ...issuerOf({ proxy: { port: 0 }, ca: "" } as Sts),
+      audiences: ["here"],
+      serverId: { header: "x-k8s-aws-id", value: "here" },
+      sts: { rate: 10, strangers: 50, timeout: 2_000 },
+      ca: undefined,
+      proxy: undefined,
+    },
+  ]);
+  const twice = SHORTEST.replace(/^issuers: .*$/m, `issuers: { aws: ${SECTION}, more: ${SECTION} }`);
+  t.equal(files.faults(twice).length, 2, "one issuer takes all of them");
+  t.end();
+});
+
+test("explain says of a refused token what was found and what was expected, and shows nothing that proves", async (t) => {
+  const sts = await startSts(t, Date.now);
+  sts.keys.set(KEY.id, { key: KEY, holder: "root" });
+  const section = SECTION.replace("proxy: none", `proxy: "http://127.0.0.1:${sts.proxy.port}"`).replace(
+    "x-ours",
+    "x-k8s-aws-id",
+  );
+  const cwd = folderOf(t, {
+    "countersign.yaml": `listen: { spop: [127.0.0.1:9000] }\npolicies: ./policies\nissuers: { aws: ${section} }\nhaproxy: { bind: ["*:80"], scheme: http }\n`,
+    "policies/p.yaml":
+      "services: { s: { hosts: [s.example.com], backend: s, allow: [authenticated], routes: [{ name: r, match: [GET /] }] } }\n",
+    "authority.pem": sts.ca,
+  });
+  const token = (changes: Partial<Choice> = {}) => tokenOf(presign({ at: Date.now(), ...changes }));
+  for (const [refused, reason, found] of [
+    [
+      token({ host: "sts.eu-west-1.amazonaws.com" }),
+      "issuer-unknown",
+      /its host is "sts\.eu-west-1\.amazonaws\.com"; `regions` and `endpoints` of aws: sts\.eu-central-1\.amazonaws\.com, sts-fips/,
+    ],
+    [
+      token({ headers: {} }),
+      "audience-not-accepted",
+      /X-Amz-SignedHeaders is "host"; expected: .*`x-k8s-aws-id: ingress\.example\.com`, as `aws eks get-token --cluster-name ingress/,
+    ],
+    [token({ parameters: { "X-Amz-Expires": undefined } }), "token-malformed", /X-Amz-Expires is absent/],
+    [
+      token({ parameters: { "X-Amz-Security-Token": "hunter 2" } }),
+      "token-malformed",
+      /X-Amz-Security-Token is not as it must be/,
+    ],
+    [
+      token({ at: Date.now() - 400_000 }),
+      "token-expired",
+      /it was signed at "\d{8}T\d{6}Z"; `max_age` is 300 s, `clock_tolerance` 10 s/,
+    ],
+    [token({ method: "POST" }), "signature-invalid", /STS says that it is signed otherwise; expected: a GET/],
+    [token({ key: { ...KEY, id: "AKIAI44QH8DHBEXAMPLE" } }), "key-unknown", /STS does not know its access key/],
+    [token(), "identity-not-accepted", /of the root user of an account/],
+  ] as const) {
+    writeFileSync(join(cwd, "token"), refused);
+    const { out } = await command(["explain", "GET https://s.example.com/", "--token-file", "token"], { cwd });
+    t.match(out, `does not prove anything: ${reason}\n`);
+    t.match(out, found);
+    t.notMatch(out, /hunter|AKIA|Signature=|k8s-aws-v1/);
+  }
 });

@@ -26,6 +26,11 @@ export interface AwsIamIssuer extends IssuerConfig {
   readonly proxy: { readonly url: string; readonly except: readonly string[] } | undefined;
 }
 
+/** Whether an issuer's configuration is that of AWS accounts. */
+export function isAwsIam(issuer: { readonly type: string }): issuer is AwsIamIssuer {
+  return issuer.type === "aws-iam";
+}
+
 /** Reads the section of an issuer of this type. */
 export function readAwsIam(name: string, section: Section, environment: Environment): AwsIamIssuer {
   const regions = section.texts("regions");

@@ -31,13 +31,13 @@ export class IdentityMetrics {
     const registers = [registry];
     this.#fetches = new Counter({
       name: "countersign_issuer_fetches_total",
-      help: "Documents that an issuer was asked for.",
+      help: "What an issuer was asked for.",
       labelNames: ["issuer", "what", "outcome"] as const,
       registers,
     });
     this.#durations = new Histogram({
       name: "countersign_issuer_fetch_duration_seconds",
-      help: "Until an issuer's document was there, or was given up.",
+      help: "Until an issuer's answer was there, or was given up.",
       labelNames: ["issuer", "what"] as const,
       buckets: BOUNDS,
       registers,
