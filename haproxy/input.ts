@@ -30,6 +30,8 @@ export interface RenderInput {
     readonly requestHeaders: readonly string[];
     readonly identityHeaders: readonly { readonly name: string /** bytes */; readonly max: number }[];
   };
+  /** Networks of the hops whose word counts, by the request header that it stands in. Default: none */
+  readonly hops?: Readonly<Record<string, readonly string[]>>;
   /** What the access log tells of a principal beside its subject. Default: nothing */
   readonly logged?: readonly VariableName[];
   /** Variables from which it sets headers of its own for backends, such as `mesh_identity`. Default: none */
@@ -129,14 +131,19 @@ export function checkInput(input: RenderInput): void {
     backendVariables,
   );
   checkHeaders(input.uses);
-  const { credentials } = input.uses;
-  demand(
-    credentials.every((name) => credentialKind(name) !== undefined),
-    "uses.credentials",
-    credentials,
-  );
+  checkCredentials(input);
   for (const backend of backends) checkBackend(backend);
   demand(areDistinct(backends), "backends", "a name twice");
+}
+
+function checkCredentials({ uses: { credentials }, hops = {} }: RenderInput): void {
+  for (const name of credentials) {
+    const kind = credentialKind(name);
+    demand(kind !== undefined, "uses.credentials", credentials);
+    if (kind?.hop === undefined) continue;
+    const networks = Object.hasOwn(hops, kind.hop) ? (hops[kind.hop] ?? []) : [];
+    demand(isList(networks) && networks.every((network) => NETWORK.test(network)), "hops", [kind.hop, networks]);
+  }
 }
 
 function checkBackend({ name, servers, proto, tls, check }: Backend): void {

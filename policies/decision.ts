@@ -38,6 +38,7 @@ export const REASONS = {
   "identity-not-accepted": 401,
   "claim-missing": 401,
   "claim-malformed": 401,
+  "claim-not-accepted": 401,
   "proof-missing": 401,
   "certificate-unsuitable": 401,
   "certificate-revoked": 401,

@@ -4,7 +4,9 @@ import {
   type CredentialKind,
   type CredentialName,
   credentialKind,
+  kindsOf,
 } from "../../haproxy/credentials.ts";
+import { isPlacedArgument } from "../../haproxy/places.ts";
 import type { Reason } from "../../policies/decision.ts";
 import { BOOL_TRUE, VALUE_TYPE } from "../../protocol/spop.ts";
 import { contentStart } from "../../protocol/value.ts";
@@ -19,12 +21,13 @@ export type Credential =
 const NONE: Credential = { kind: "none" };
 const MALFORMED: Credential = { kind: "invalid", reason: "credential-malformed" };
 const TOO_LARGE: Credential = { kind: "invalid", reason: "token-too-large" };
+const TWO: Credential = { kind: "invalid", reason: "duplicate" };
 
 /** Whether an argument carries a credential, or says something of one. */
 export function isCredentialArgument(name: string): boolean {
-  return CREDENTIAL_KINDS.some(
-    ({ argument, conditions = [] }) => argument === name || conditions.some((each) => each.argument === name),
-  );
+  const isOf = ({ argument, conditions = [] }: CredentialKind) =>
+    argument === name || conditions.some((each) => each.argument === name);
+  return isPlacedArgument(name) || CREDENTIAL_KINDS.some(isOf);
 }
 
 /** What a request has in such arguments. */
@@ -40,6 +43,7 @@ export const NOTHING_OFFERED: readonly number[] = [];
 /** How the credentials of a kind are read from the messages of one HAProxy. */
 export interface Form {
   readonly kind: CredentialName;
+  readonly rank: CredentialKind["rank"];
   /** Which argument of a message it is; negative where it is none. */
   readonly at: number;
   /** With what its typed value begins. */
@@ -52,6 +56,8 @@ export interface Form {
   readonly upper: Buffer;
   /** What a program less strict than this one might still read as the scheme. */
   readonly like: RegExp | undefined;
+  /** What the one member of a list begins with that is the credential. Empty where it is no list. */
+  readonly member: Buffer;
 }
 
 /** How each proof is read that is sent, by the name that issuers have for it. @param positions as for `formsOf` */
@@ -73,17 +79,16 @@ export function proofForms(positions: ReadonlyMap<string, number>): ReadonlyMap<
  */
 export function formsOf(kinds: readonly string[], positions: ReadonlyMap<string, number>): readonly Form[] | undefined {
   if (kinds.some((name) => credentialKind(name) === undefined)) return undefined;
-  const forms = CREDENTIAL_KINDS.filter(({ name }) => kinds.includes(name)).map((kind) => formOf(kind, positions));
+  const forms = kindsOf(kinds).map((kind) => formOf(kind, positions));
   return forms.some(({ at, conditions }) => at < 0 || conditions.some((each) => each.at < 0)) ? undefined : forms;
 }
 
-function formOf(
-  kind: CredentialKind & { readonly name: CredentialName },
-  positions: ReadonlyMap<string, number> = new Map(),
-): Form {
-  const { name, argument, type = "string", conditions = [], largest = Number.POSITIVE_INFINITY, scheme = "" } = kind;
+function formOf(kind: CredentialKind, positions: ReadonlyMap<string, number> = new Map()): Form {
+  const { name, rank, argument, type = "string", conditions = [], largest = Number.POSITIVE_INFINITY } = kind;
+  const { scheme = "", member } = kind;
   return {
-    kind: name,
+    kind: name as CredentialName,
+    rank,
     at: positions.get(argument) ?? -1,
     type: VALUE_TYPE[type],
     conditions: conditions.map((each) => ({ ...each, at: positions.get(each.argument) ?? -1 })),
@@ -91,6 +96,7 @@ function formOf(
     lower: Buffer.from(scheme.toLowerCase()),
     upper: Buffer.from(scheme.toUpperCase()),
     like: scheme === "" ? undefined : new RegExp(`^[^A-Za-z]*${scheme}`, "i"),
+    member: Buffer.from(member === undefined ? "" : `${member}.`),
   };
 }
 
@@ -98,7 +104,7 @@ const SPACE = 0x20;
 const INTEGERS: readonly number[] = [VALUE_TYPE.int32, VALUE_TYPE.uint32, VALUE_TYPE.int64, VALUE_TYPE.uint64];
 
 /**
- * The one credential of a request: the first in the order of the table that it offers.
+ * The one credential of a request: the first that it offers in the order of their ranks.
  *
  * A kind that is not taken here is ignored, and so is a scheme of none (Basic, say), as if the header were not there:
  * the request is then refused for want of a credential, or passes where none is needed. What begins like a scheme and is
@@ -111,16 +117,29 @@ const INTEGERS: readonly number[] = [VALUE_TYPE.int32, VALUE_TYPE.uint32, VALUE_
  * @param limit largest token in bytes
  */
 export function credentialOf(request: Offered, forms: readonly Form[], limit: number): Credential {
-  for (const form of forms) {
+  for (let i = 0; i < forms.length; i++) {
+    const form = forms[i] as Form;
     const credential = read(form, request, limit);
-    if (credential !== NONE) return credential;
+    if (credential === NONE) continue;
+    return hasAnother(forms, i, request, limit) ? TWO : credential;
   }
   return NONE;
 }
 
+/** Whether another kind of the same rank is offered: then two say who it is, neither of them more than the other. */
+function hasAnother(forms: readonly Form[], at: number, request: Offered, limit: number): boolean {
+  const { rank } = forms[at] as Form;
+  for (let i = at + 1; i < forms.length; i++) {
+    const form = forms[i] as Form;
+    if (form.rank !== rank) return false;
+    if (read(form, request, limit) !== NONE) return true;
+  }
+  return false;
+}
+
 /** A whole value as a credential of one kind, on which there are no conditions. */
 export function credentialFrom(kind: CredentialName, value: Buffer, limit: number): Credential {
-  const row = CREDENTIAL_KINDS.find(({ name }) => name === kind);
+  const row = credentialKind(kind);
   return row === undefined ? NONE : within(formOf(row), value, 0, value.length, limit);
 }
 
@@ -158,11 +177,40 @@ function holds({ at, value }: Form["conditions"][number], { bytes, offered }: Of
 
 function within(form: Form, bytes: Buffer, start: number, end: number, limit: number): Credential {
   if (start === end) return NONE;
+  if (form.member.length > 0) return memberOf(form, bytes, start, end, limit);
   const token = form.like === undefined ? start : afterScheme(form, bytes, start, end);
   if (token < 0) return form.like?.test(bytes.toString("latin1", start, end)) ? MALFORMED : NONE;
   if (end - token > limit || end - token > form.largest) return TOO_LARGE;
   if (end === token) return MALFORMED;
   return { kind: form.kind, bytes, start: token, end };
+}
+
+const COMMA = 0x2c;
+const TAB = 0x09;
+
+/** The one member of a list that is the credential; the others are not its own. */
+function memberOf({ kind, member }: Form, bytes: Buffer, start: number, end: number, limit: number): Credential {
+  let found: Credential = NONE;
+  for (let from = start; from < end; ) {
+    const comma = bytes.indexOf(COMMA, from);
+    const next = comma < 0 || comma > end ? end : comma;
+    const [first, last] = trimmed(bytes, from, next);
+    from = next + 1;
+    const token = first + member.length;
+    if (token > last || member.compare(bytes, first, token) !== 0) continue;
+    if (found !== NONE || token === last) return MALFORMED;
+    found = last - token > limit ? TOO_LARGE : { kind, bytes, start: token, end: last };
+  }
+  return found;
+}
+
+/** Start and end without blanks around. */
+function trimmed(bytes: Buffer, start: number, end: number): readonly [start: number, end: number] {
+  const isBlank = (at: number) => bytes[at] === SPACE || bytes[at] === TAB;
+  let [first, last] = [start, end];
+  while (first < last && isBlank(first)) first++;
+  while (first < last && isBlank(last - 1)) last--;
+  return [first, last];
 }
 
 /** Where the credential begins behind its scheme and spaces; negative where the value does not begin so. */

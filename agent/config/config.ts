@@ -66,10 +66,16 @@ export type WrittenPath = string | readonly string[];
 export type ClaimPlace = ClaimSource | { readonly first: readonly ClaimSource[] };
 export type ClaimSource = WrittenPath | { readonly keysOf: WrittenPath };
 
+/** A claim, and what it has to be. */
+export interface WantedClaim {
+  readonly path: string;
+  readonly wanted: WantedEntry | { readonly present: boolean };
+}
+
 /** One way of telling a kind by the form of a token: all of these claims must be so. */
 export interface KindRule {
   readonly kind: Kind;
-  readonly claims: readonly { readonly path: string; readonly wanted: WantedEntry | { readonly present: boolean } }[];
+  readonly claims: readonly WantedClaim[];
 }
 
 /** What an issuer is, whatever its type; a type adds its own. Plain data. */
@@ -78,8 +84,12 @@ export interface IssuerConfig {
   readonly type: string;
   /** What tells its credentials from all others', as for people: of JWTs the `iss`, byte for byte. Each has its own. */
   readonly issuer: string;
+  /** How else it is written. */
+  readonly aliases?: readonly string[];
   /** Names of the kinds of credentials that it takes. */
   readonly credentials: readonly CredentialName[];
+  /** Networks of the hops whose word counts, by the request header that they put a credential into. */
+  readonly hops?: Readonly<Record<string, readonly string[]>>;
   /** Names of the proofs beside them that it may ask for. Default: none. */
   readonly proofs?: readonly string[];
   /**
@@ -105,7 +115,11 @@ export interface ClaimsIssuer extends IssuerConfig {
     readonly scopes: ClaimPlace;
     readonly kind: ClaimPlace | undefined;
     readonly client: ClaimPlace | undefined;
+    /** Whom a credential is meant for. */
+    readonly audience: ClaimPlace;
   };
+  /** What else of its claims a credential must have. */
+  readonly require: readonly WantedClaim[];
   /** What a principal is where neither a claim nor a rule says it. */
   readonly kind: Kind;
   readonly kindRules: readonly KindRule[];
@@ -115,4 +129,9 @@ export interface ClaimsIssuer extends IssuerConfig {
 /** Whether an issuer's principals are described by claims. */
 export function hasClaims(issuer: IssuerConfig): issuer is ClaimsIssuer {
   return "claims" in issuer;
+}
+
+/** All that an issuer is called by its credentials. */
+export function spellingsOf({ issuer, aliases = [] }: Pick<IssuerConfig, "issuer" | "aliases">): readonly string[] {
+  return [issuer, ...aliases];
 }

@@ -1,4 +1,4 @@
-import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
+import { ownedHeaders } from "../../haproxy/owned-headers.ts";
 import { wholeIdentity } from "../../linkerd/identity.ts";
 import { type CheckedPolicies, compilePolicies, type PolicyEnvironment } from "../../policies/compile/compile.ts";
 import type { Fault } from "../../policies/fault.ts";
@@ -102,7 +102,7 @@ export function policyEnvironment(config: Config, now: number): PolicyEnvironmen
   return {
     issuers,
     backends: Object.keys(config.haproxy.backends),
-    headers: OWNED_HEADERS,
+    headers: ownedHeaders(issuers.flatMap(({ credentials }) => credentials)),
     identitySuffix: config.mesh === undefined ? "" : wholeIdentity("a.b", config.mesh).slice("a.b".length),
     now,
   };
