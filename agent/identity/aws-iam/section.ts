@@ -1,5 +1,6 @@
 import type { Arns } from "../../../policies/judging/binding.ts";
 import type { IssuerConfig } from "../../config/config.ts";
+import { readCredentials } from "../../config/credentials.ts";
 import { readCa, readProxy } from "../../config/provider.ts";
 import type { Section } from "../../config/section.ts";
 import type { Environment } from "../../config/substitute.ts";
@@ -43,7 +44,7 @@ export function readAwsIam(name: string, section: Section, environment: Environm
     name,
     type: "aws-iam",
     issuer: partition === undefined ? "" : `arn:${partition}:sts`,
-    credentials: ["bearer"],
+    ...readCredentials(section),
     prefixes: [PREFIX],
     audiences: [value],
     kinds: ["workload", "person"],
