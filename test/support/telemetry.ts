@@ -23,7 +23,7 @@ export function recorded(
     version: "1.2.3",
     log: { level: "info", decisions: "all", destination: "stdout", ...log },
     errorCodes: ["frame-too-large", "invalid-frame"],
-    gauges: { connections: () => 3, inFlight: () => 2, cached: () => 50 },
+    gauges: { connections: () => 3, inFlight: () => 2, cached: () => 50, lastUses: () => [] },
     clock: () => now.at,
     process: false,
     fd: openSync(file, "w"),
