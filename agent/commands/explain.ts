@@ -7,6 +7,7 @@ import { send } from "../http/fetch.ts";
 import { parseObject } from "../http/json.ts";
 import { Pool } from "../identity/claims/pool.ts";
 import { claimPaths, principalOf } from "../identity/claims/principal.ts";
+import { sourcesOf } from "../identity/claims/sources.ts";
 import { createIdentity } from "../identity/identity.ts";
 import { EXIT } from "../processes/exit.ts";
 import {
@@ -129,11 +130,17 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
 function taken(file: string, issuer: ClaimsIssuer, { clock }: Context): Who {
   const claims = parsed(file);
   const exp = Math.floor(clock() / 1000) + 600;
-  const whole = { exp, aud: issuer.audiences, ...claims };
+  const whole = { exp, ...audienceOf(issuer), ...claims };
   const principal = principalOf(whole, issuer, claimPaths(issuer), new Pool());
   if (!("reason" in principal)) return { principal };
   const { reason, claim } = principal;
   return { reason, found: claim === undefined ? [] : [claimReport(whole, claim, issuer)] };
+}
+
+/** As the issuer's tokens have it, for claims that do not say whom they are meant for. */
+function audienceOf({ claims, audiences }: ClaimsIssuer): Readonly<Record<string, unknown>> {
+  const [name = "aud", ...below] = sourcesOf(claims.audience)[0]?.path.names ?? [];
+  return { [name]: below.reduceRight<unknown>((value, step) => ({ [step]: value }), audiences) };
 }
 
 function parsed(file: string): Record<string, unknown> {

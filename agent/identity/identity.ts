@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Reason } from "../../policies/decision.ts";
-import type { Config, IssuerConfig } from "../config/config.ts";
+import { type Config, type IssuerConfig, spellingsOf } from "../config/config.ts";
 import type { Send } from "../http/fetch.ts";
 import { Slots } from "../http/slots.ts";
 import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type Verification } from "./cache.ts";
@@ -100,7 +100,8 @@ class Issuers implements Identity {
   constructor(issuers: readonly IssuerConfig[], options: IdentityOptions) {
     const { cache, limits, clock, events, send, deadline = 0, schedule = timer, types = ISSUER_TYPES } = options;
     const previous = options.previous instanceof Issuers ? options.previous : undefined;
-    if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) throw new Error("two issuers with one URL");
+    const spellings = issuers.flatMap(spellingsOf);
+    if (new Set(spellings).size < spellings.length) throw new Error("two issuers with one URL");
     this.#largest = limits.token;
     this.#events = events;
     this.#clock = clock;

@@ -245,7 +245,9 @@ function keysOf(text: string): readonly Key[] {
     while ((path.at(-1)?.indent ?? -1) >= blanks.length) path.pop();
     if (dash !== "") path.push({ indent: blanks.length, step: 0 });
     path.push({ indent, step: key });
-    if (["okta", "orders", "legacy", "files"].includes(key)) return [];
+    if (["okta", "cluster", "google", "closed", "token_use", "orders", "legacy", "files"].includes(key)) return [];
+    // The other issuers are there for what the first one cannot have as well.
+    if (["type", "issuer", "audiences"].includes(key) && path[1]?.step !== "okta") return [];
     return [
       { line: index + 1, column: indent + 1, key, path: path.map(({ step }) => step), leaf: !line.endsWith(":") },
     ];

@@ -23,6 +23,8 @@ const BEYOND = [
   /a URL without|https: whoever stands/,
   /at least as long as/,
   /whole URL, as its tokens have it/,
+  /the text "[^"]*"; the URL that its tokens have|a URL of its own|a SPIFFE trust domain|a trust domain does not say/,
+  /an address such as|an address without|an address, or `false`|keys come from one place|beside `file`/,
   /signs of patterns/,
   /are taken as they are/,
   /a prefix of your own/,

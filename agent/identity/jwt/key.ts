@@ -86,9 +86,12 @@ function read(key: JsonWebKey): KeyObject | undefined {
   }
 }
 
+/** What a key for signatures may have as `use`; the latter in a SPIFFE bundle (SPIFFE JWT-SVID, appendix A). */
+const FOR_SIGNATURES: ReadonlySet<unknown> = new Set([undefined, "sig", "jwt-svid"]);
+
 /** RFC 7517, sections 4.2 and 4.3. */
 function isForVerifying({ use, key_ops }: Record<string, unknown>): boolean {
-  if (use !== undefined && use !== "sig") return false;
+  if (!FOR_SIGNATURES.has(use)) return false;
   return key_ops === undefined || (Array.isArray(key_ops) && key_ops.includes("verify"));
 }
 
