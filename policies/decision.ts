@@ -21,6 +21,8 @@ export const REASONS = {
   // Who is this? The credential is missing or does not prove anything.
   "credential-missing": 401,
   "credential-malformed": 401,
+  "credential-revoked": 401,
+  "api-key-unknown": 401,
   "token-malformed": 401,
   "token-too-large": 401,
   "token-encrypted": 401,
