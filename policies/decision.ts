@@ -21,6 +21,8 @@ export const REASONS = {
   // Who is this? The credential is missing or does not prove anything.
   "credential-missing": 401,
   "credential-malformed": 401,
+  "credential-revoked": 401,
+  "api-key-unknown": 401,
   "token-malformed": 401,
   "token-too-large": 401,
   "token-encrypted": 401,
@@ -35,6 +37,7 @@ export const REASONS = {
   "issuer-unknown": 401,
   "issuer-not-accepted": 401,
   "audience-not-accepted": 401,
+  "identity-not-accepted": 401,
   "claim-missing": 401,
   "claim-malformed": 401,
   "claim-not-accepted": 401,

@@ -7,6 +7,7 @@ import { type Command, CommandError, type Context, type Options, UsageError } fr
 import { EXPLAIN } from "./explain.ts";
 import { GENERATE } from "./generate.ts";
 import { INIT } from "./init.ts";
+import { KEYS } from "./keys/keys.ts";
 import { REPLAY } from "./logs/replay.ts";
 import { TRACE } from "./logs/trace.ts";
 import { SERVE } from "./serve.ts";
@@ -22,6 +23,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   generate: GENERATE,
   trace: TRACE,
   replay: REPLAY,
+  keys: KEYS,
 };
 
 /** Runs what the command line says. @returns the exit code; nothing is thrown */

@@ -125,15 +125,13 @@ class Issuers implements Identity {
     const kind = isText ? "bearer" : offered.kind;
     const recent = isText ? undefined : this.#recent.find(offered);
     if (recent !== undefined && recent.kind === kind && this.#identities.holds(recent, now)) {
-      this.#events.cache("hit");
-      return recent;
+      return this.#used(recent, now);
     }
     const digest = digestOf(offered);
     const identity = this.#identities.find(kind, digest, now);
     if (identity !== undefined) {
       if (!isText) this.#keep(offered, identity);
-      this.#events.cache("hit");
-      return identity;
+      return this.#used(identity, now);
     }
     const refusal = this.#refusals.find(kind, digest, now);
     if (refusal !== undefined) {
@@ -143,6 +141,13 @@ class Issuers implements Identity {
     this.#events.cache("miss");
     if (!waiter.wanted()) return refused("overloaded");
     return this.#inFlight.join(kind, digest, waiter) ?? this.#begin(offered, kind, digest, now, waiter);
+  }
+
+  #used(identity: CachedIdentity, now: number): CachedIdentity {
+    const { basis } = identity;
+    if (basis.usedAt !== undefined) basis.usedAt = now;
+    this.#events.cache("hit");
+    return identity;
   }
 
   async ready(): Promise<void> {
@@ -240,6 +245,7 @@ class Issuers implements Identity {
       const { principal, confirmation, basis } = finding;
       const identity = { kind, digest, principal, confirmation, issuer, basis, verifiedAt: at };
       this.#identities.add(identity);
+      if (basis.usedAt !== undefined) basis.usedAt = at;
       return identity;
     }
     const verification = refused(finding.reason, finding.claim);

@@ -132,7 +132,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     }
     const held = this.#throttle.pass(kind, this.#clock());
     if (held === undefined) return;
-    const message = "the issuer cannot be asked: known keys stay in use, tokens signed with others are refused";
+    const message = "the issuer cannot be asked: what is known stays in use, tokens that need more are refused";
     this.#log.warn({ ...fields, error: plainText(error, LONGEST), ...also(held) }, message);
   }
 
