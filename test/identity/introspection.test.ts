@@ -297,6 +297,11 @@ test("introspection: each thing that an answer says of a token is checked", asyn
     "token-not-access",
     "but what says that it is none",
   );
+  const cnf = { jkt: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" };
+  const bound = await answering(t, { proofs: ["dpop"], unbound: "refuse" });
+  const said = { ...good, iss: bound.issuer.issuer, cnf };
+  t.equal(await bound.judge(reply(said)), "proven", "where a proof of having the key is taken");
+  t.equal(await bound.judge(reply({ ...said, cnf: undefined })), "token-unbound", "and one has to be bound");
 });
 
 test("introspection: what is no answer never lets anybody in", async (t) => {
@@ -719,7 +724,7 @@ test("introspection: each mistake of its section is told where it is", (t) => {
     [
       "answers:",
       "token_types: [JWT]\n    answers:",
-      '14:5: unknown key "token_types"; Known keys: type, issuer, discovery, credentials, audiences, require, algorithms, claims, kind, clock_tolerance, keys, ca, proxy, tokens, token_prefix, endpoint, client, answers, untyped, lifetime, timeout, max_size, concurrency',
+      '14:5: unknown key "token_types"; Known keys: type, issuer, discovery, credentials, audiences, require, algorithms, claims, kind, clock_tolerance, keys, ca, proxy, proofs, unbound, tokens, token_prefix, endpoint, client, answers, untyped, lifetime, timeout, max_size, concurrency',
     ],
   ] as const) {
     t.ok(SECTION.includes(from), from);
