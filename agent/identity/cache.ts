@@ -3,6 +3,7 @@ import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Principal } from "../../policies/principal.ts";
 import type { Basis, Confirmation, Issuer } from "./issuer/issuer.ts";
 import type { Refusal } from "./issuer/refusal.ts";
+import type { Revocations } from "./revocations.ts";
 
 /** What verifying a credential came to. Whoever has a confirmation is proven only once it is, too: with every request. */
 export type Verification =
@@ -21,6 +22,8 @@ export interface CachedIdentity {
   readonly basis: Basis;
   /** Milliseconds since the epoch. */
   readonly verifiedAt: number;
+  /** The list of what was taken back that has not held it. */
+  cleared: Revocations;
 }
 
 interface CachedRefusal {
@@ -66,11 +69,19 @@ export class IdentityCache {
   #store: Store;
   readonly #lifetime: number;
   readonly #issuers: ReadonlySet<Issuer>;
+  readonly #revocations: Revocations;
 
   /** @param lifetime milliseconds */
-  constructor(size: number, lifetime: number, issuers: ReadonlySet<Issuer>, previous?: IdentityCache) {
+  constructor(
+    size: number,
+    lifetime: number,
+    issuers: ReadonlySet<Issuer>,
+    revocations: Revocations,
+    previous?: IdentityCache,
+  ) {
     this.#lifetime = lifetime;
     this.#issuers = issuers;
+    this.#revocations = revocations;
     this.#store = previous === undefined ? newStore(size) : previous.#resized(size);
   }
 
@@ -78,7 +89,7 @@ export class IdentityCache {
     const key = keyOf(digest);
     const found = this.#store.get(key);
     if (found === undefined || found.digest !== digest || found.kind !== kind) return undefined;
-    if (isOver(found, now)) {
+    if (isOver(found, now) || this.#isRevoked(found)) {
       this.#store.delete(key);
       return undefined;
     }
@@ -89,7 +100,15 @@ export class IdentityCache {
   holds(identity: CachedIdentity, now: number): boolean {
     // A clock that was set back must not prolong a lifetime.
     const young = Math.abs(now - identity.verifiedAt) < this.#lifetime;
-    return young && !isOver(identity, now) && this.#issuers.has(identity.issuer);
+    return young && !isOver(identity, now) && this.#issuers.has(identity.issuer) && !this.#isRevoked(identity);
+  }
+
+  /** Each is held against a list once. */
+  #isRevoked(identity: CachedIdentity): boolean {
+    if (identity.cleared === this.#revocations) return false;
+    if (this.#revocations.has(identity.principal, identity.basis)) return true;
+    identity.cleared = this.#revocations;
+    return false;
   }
 
   add(identity: CachedIdentity): void {

@@ -107,9 +107,9 @@ export class Responder {
   }
 
   #build({ config, policies }: Loaded, previous: Identity | undefined): Snapshot {
-    const { cache, limits, issuers, deadline } = config;
+    const { cache, limits, issuers, revoked, deadline } = config;
     const world = { send, clock: this.#clock, events: this.telemetry };
-    const identity = createIdentity(issuers, { ...world, cache, limits, deadline, previous });
+    const identity = createIdentity(issuers, { ...world, cache, limits, revoked, deadline, previous });
     return {
       config,
       policies,

@@ -117,6 +117,7 @@ mesh:
   trust_domain: mesh.example
   control_plane: linkerd-control
   identity: proxy.front
+revoked: revoked.yaml
 `;
 
 /** A JWKS of one key. */
@@ -151,6 +152,7 @@ export class Files {
     this.directory = directory;
     mkdirSync(directory, { recursive: true });
     this.write("authority.pem", AUTHORITY);
+    this.write("revoked.yaml", "revoked: []\n");
     this.write("token", "eyJ.eyJ.sig\n");
     this.write("keys.json", KEYS);
     this.write("no-keys.json", '{"keys":[]}');

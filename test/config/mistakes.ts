@@ -808,7 +808,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "log:\n",
     "LOG:\n",
-    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, haproxy, mesh, deadline, cache, limits, log',
+    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, revoked, haproxy, mesh, deadline, cache, limits, log',
   ],
   [
     "- { subprotocol: bearer }",
@@ -886,6 +886,11 @@ const CHANGES: readonly Mistake[] = [
     "header: x-token, from: client",
     "header: x-id-token, from: client",
     '@identity_prefix:20: the text "x-id-"; a prefix of your own, such as x-auth-: HAProxy removes all that begins so, x-id-token too',
+  ],
+  [
+    "revoked: revoked.yaml",
+    "revoked: absent.yaml",
+    '+0:10: the text "absent.yaml" names a file that cannot be read: there is no such file; a file with `revoked: []`, a list of what was taken back',
   ],
 ];
 
