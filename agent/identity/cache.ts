@@ -27,6 +27,8 @@ export interface CachedIdentity {
   readonly basis: Basis;
   /** Milliseconds since the epoch. */
   readonly verifiedAt: number;
+  /** Milliseconds that it may answer after that, by its issuer; the cache has a bound of its own. */
+  readonly lifetime: number;
   /** The list of what was taken back that has not held it. */
   cleared: Revocations;
 }
@@ -104,7 +106,8 @@ export class IdentityCache {
   /** Whether an identity that was found here before still answers. */
   holds(identity: CachedIdentity, now: number): boolean {
     // A clock that was set back must not prolong a lifetime.
-    const young = Math.abs(now - identity.verifiedAt) < this.#lifetime;
+    const age = Math.abs(now - identity.verifiedAt);
+    const young = age < this.#lifetime && age < identity.lifetime;
     return young && !isOver(identity, now) && this.#issuers.has(identity.issuer) && !this.#isRevoked(identity);
   }
 

@@ -274,9 +274,9 @@ class Issuers implements Identity {
       return this.#settle(kind, digest, issuer, version, { reason: "credential-revoked", lasting: true });
     }
     if ("principal" in finding) {
-      const { principal, confirmation, basis } = finding;
+      const { principal, confirmation, basis, lifetime = Number.MAX_SAFE_INTEGER } = finding;
       const cleared = this.#revocations;
-      const identity = { kind, digest, principal, confirmation, issuer, basis, verifiedAt: at, cleared };
+      const identity = { kind, digest, principal, confirmation, issuer, basis, verifiedAt: at, lifetime, cleared };
       this.#identities.add(identity);
       if (basis.usedAt !== undefined) basis.usedAt = at;
       return identity;

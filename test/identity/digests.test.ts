@@ -25,7 +25,7 @@ test("two credentials whose digests begin alike are never taken for each other",
   const issuer = { version: 1 } as Parts["issuer"];
   const principal = { subject: "alice", expiresAt: 1_000 } as Parts["principal"];
   const basis = { until: 1_000, identities: 0 };
-  const rest = { principal, confirmation: undefined, issuer, basis, verifiedAt: 0, cleared: NOTHING };
+  const rest = { principal, confirmation: undefined, issuer, basis, verifiedAt: 0, lifetime: 1e9, cleared: NOTHING };
   const identity = (digest: string): Parts => ({ kind: "bearer", digest, ...rest });
 
   const identities = new IdentityCache(10, 1_000, new Set([issuer]), NOTHING);
@@ -68,6 +68,7 @@ test("the same text as two kinds of credential is two credentials", (t) => {
     issuer,
     basis: { until: 1_000, identities: 0 },
     verifiedAt: 0,
+    lifetime: 1e9,
     cleared: NOTHING,
   };
   const identities = new IdentityCache(10, 1_000, new Set([issuer]), NOTHING);
