@@ -4,12 +4,13 @@ import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { type Test, test } from "tap";
+import { type AwsKey, type Choice, KEY, presign, SESSION_KEY, tokenOf } from "../../demo/sigv4.ts";
 import { startBackend } from "../support/backend.ts";
 import { freePort, type HaproxyBinary, haproxies, minorOf, startHaproxy } from "../support/haproxy.ts";
 import { RawClient } from "../support/http.ts";
 import { configuration, countersign, folderOf, serve } from "../support/serve.ts";
 import { generated } from "../support/stage.ts";
-import { type AwsKey, type Choice, KEY, presign, SESSION_KEY, type Sts, startSts, tokenOf } from "../support/sts.ts";
+import { type Sts, startSts } from "../support/sts.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const CLI = join(ROOT, ".cache/awscli/1.46.3");
