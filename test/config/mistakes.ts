@@ -7,7 +7,7 @@ const KIND_CLAIM =
   "a text, a number, true or false; or `{ prefix: TEXT }`, `{ suffix: TEXT }`, `{ equals: TEXT }`, `{ present: false }`";
 
 const TYPES =
-  "`oidc`: JWT access tokens of an OpenID Connect provider; `aws-iam`: AWS roles, by requests that they have signed; `api-key`: keys that this agent knows";
+  "`oidc`: JWT access tokens of an OpenID Connect provider; `introspection`: tokens that their authorization server is asked about; `aws-iam`: AWS roles, by requests that they have signed; `api-key`: keys that this agent knows";
 
 const LONG = "a".repeat(63);
 
@@ -144,7 +144,7 @@ const CHANGES: readonly Mistake[] = [
     '+0:3: the key "my okta"; a name of letters, digits, `_`, `.` and `-`, at most 64 characters',
   ],
   ["type: oidc", "type: saml", `+0:11: the text "saml"; ${TYPES}`],
-  ["type: oidc", "type: introspection", `+0:11: the text "introspection" is not in this version; ${TYPES}`],
+  ["type: oidc", "type: session", `+0:11: the text "session" is not in this version; ${TYPES}`],
   [
     "type: oidc",
     "okta: true",
