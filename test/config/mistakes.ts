@@ -662,7 +662,11 @@ const CHANGES: readonly Mistake[] = [
     "level: trace",
     '+0:10: the text "trace"; `debug`, `info`, `warn` or `error`: the least that is written; decisions are written at any',
   ],
-  ["decisions: refused", "decisions: none", '+0:14: the text "none"; `all`, or `refused` for those only'],
+  [
+    "decisions: refused",
+    "decisions: none",
+    '+0:14: the text "none"; `all`; `refused` for those only; or `replayable`: all, with what policies read of each',
+  ],
   ["destination: stderr", "destination: syslog", '+0:16: the text "syslog"; `stdout` or `stderr`'],
   ["workers: 2", "workers: 0", `+0:10: the number 0; ${WORKERS}`],
   ["workers: 2", "workers: 1.5", `+0:10: the number 1.5; ${WORKERS}`],
