@@ -105,7 +105,6 @@ class Introspection implements Issuer {
     if (fault !== undefined) return { ...fault, lasting: fault.reason !== "token-not-yet-valid" };
     const principal = principalOf(claims, this.config, this.#paths, this.#pool);
     if ("reason" in principal) return { ...principal, lasting: true };
-    // That it is taken has been seen with the other claims.
     const confirmation = confirmationOf(claims.cnf, this.config);
     if (confirmation !== undefined && "reason" in confirmation) return confirmation;
     return { principal, basis: this.#basis, confirmation, lifetime: this.config.lifetime - Math.abs(now - begun) };
