@@ -702,7 +702,12 @@ const CHANGES: readonly Mistake[] = [
     `trust_domain: ${LONG}.${LONG.slice(27)}\n  identity: ${LONG}.${LONG}`,
     "+1:13: an identity whose whole name has 260 characters; at most 253, with control plane and trust domain: Linkerd ignores a longer one",
   ],
-  ["token_use: access", "token_use: [access]", `+0:18: a list; ${KIND_CLAIM}`],
+  [
+    "token_use: access",
+    "token_use: []",
+    `+0:18: an empty list; ${KIND_CLAIM}; or a list of these, of which one is enough`,
+  ],
+  ["token_use: access", "token_use: [[access]]", `+0:19: a list; ${KIND_CLAIM}`],
   [
     "token_use: access",
     '"token.*": access',
