@@ -35,6 +35,7 @@ export const REASONS = {
   "issuer-unknown": 401,
   "issuer-not-accepted": 401,
   "audience-not-accepted": 401,
+  "identity-not-accepted": 401,
   "claim-missing": 401,
   "claim-malformed": 401,
   "claim-not-accepted": 401,

@@ -10,6 +10,7 @@ import type { Refusal } from "../identity/issuer/refusal.ts";
 import { isCanonical } from "../identity/jwt/token.ts";
 import { isOidc, type OidcIssuer } from "../identity/oidc/section.ts";
 import { plainText } from "../telemetry/safe-text.ts";
+import { awsReport, isAws } from "./aws-report.ts";
 import { adviceFor, type Topic } from "./providers.ts";
 
 /** A token that proves nobody, and what it was held against. */
@@ -46,6 +47,7 @@ const GRAPH: ReadonlySet<unknown> = new Set(["00000003-0000-0000-c000-0000000000
  * Of claims other than `iss` and `aud` and of dates only the type is told, so that the report can be passed on.
  */
 export function reportOf(refused: Refused): readonly string[] {
+  if (isAws(refused.text)) return awsReport(refused).map((line) => plainText(line, 2 * LONGEST));
   const [head = "", body = ""] = refused.text.split(".");
   const [header, claims] = [membersOf(head), membersOf(body)];
   const issuer = refused.issuers

@@ -1,5 +1,6 @@
 import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Backend } from "../../haproxy/input.ts";
+import type { Arns } from "../../policies/judging/binding.ts";
 import type { WantedEntry } from "../../policies/judging/wanted.ts";
 import type { Kind } from "../../policies/principal.ts";
 import type { Address } from "../net/address.ts";
@@ -100,6 +101,10 @@ export interface IssuerConfig {
   /** Whom its credentials can be meant for, and what its principals can be; undefined where only claims tell. */
   readonly audiences: readonly string[];
   readonly kinds: readonly Kind[] | undefined;
+  /** Where the ARNs of its principals can be of; undefined where they have none. */
+  readonly arns?: Arns;
+  /** Claims of its principals that these have chosen themselves. Default: none. */
+  readonly labels?: readonly string[];
 }
 
 /** An issuer whose principals are described by claims. */

@@ -1,5 +1,6 @@
+import { AWS_IAM } from "./aws-iam/aws-iam.ts";
 import type { IssuerTypes } from "./issuer/issuer.ts";
 import { OIDC } from "./oidc/oidc.ts";
 
 /** Every type of issuers that a configuration may name. docs/architecture.md says how one is added. */
-export const ISSUER_TYPES: IssuerTypes = { oidc: OIDC };
+export const ISSUER_TYPES: IssuerTypes = { oidc: OIDC, "aws-iam": AWS_IAM };

@@ -96,8 +96,8 @@ function failed(faults: readonly Fault[], warnings: readonly Fault[]): Failed {
 
 /** What the policies are held against. */
 export function policyEnvironment(config: Config, now: number): PolicyEnvironment {
-  const issuers = config.issuers.map(({ name, audiences, credentials, proofs, kinds }) => {
-    return { name, audiences, credentials, proofs, kinds };
+  const issuers = config.issuers.map(({ name, audiences, credentials, proofs, kinds, arns, labels = [] }) => {
+    return { name, audiences, credentials, proofs, kinds, arns, labels };
   });
   return {
     issuers,

@@ -6,6 +6,9 @@ const CLAIMS_TELL = "+0:11: a mapping; one word for those whom `claims.kind` doe
 const KIND_CLAIM =
   "a text, a number, true or false; or `{ prefix: TEXT }`, `{ suffix: TEXT }`, `{ equals: TEXT }`, `{ present: false }`";
 
+const TYPES =
+  "`oidc`: JWT access tokens of an OpenID Connect provider; `aws-iam`: AWS roles, by requests that they have signed";
+
 const LONG = "a".repeat(63);
 
 const PLACE =
@@ -140,16 +143,12 @@ const CHANGES: readonly Mistake[] = [
     "  my okta:\n",
     '+0:3: the key "my okta"; a name of letters, digits, `_`, `.` and `-`, at most 64 characters',
   ],
-  ["type: oidc", "type: saml", '+0:11: the text "saml"; `oidc`: JWT access tokens of an OpenID Connect provider'],
-  [
-    "type: oidc",
-    "type: introspection",
-    '+0:11: the text "introspection" is not in this version; `oidc`: JWT access tokens of an OpenID Connect provider',
-  ],
+  ["type: oidc", "type: saml", `+0:11: the text "saml"; ${TYPES}`],
+  ["type: oidc", "type: introspection", `+0:11: the text "introspection" is not in this version; ${TYPES}`],
   [
     "type: oidc",
     "okta: true",
-    '-1:3: no "type" here; `oidc`: JWT access tokens of an OpenID Connect provider',
+    `-1:3: no "type" here; ${TYPES}`,
     '+0:5: "okta" is not in this version; name what its tokens have with `claims`',
   ],
   [

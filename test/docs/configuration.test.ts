@@ -65,10 +65,17 @@ test("each value has the range, or is one of the names, that the page says", (t)
 test("the ends of each range are accepted, and nothing beyond", (t) => {
   const files = new Files(t.testdir());
   const faults = (key: string, value: string) => {
-    const named = key.replace("issuers.NAME.", "issuers.okta.").replace("backends.NAME.", "backends.files.");
+    const { issuer, awsIam } = schema.definitions;
+    const [, , own = ""] = key.split(".");
+    const isAws = Object.hasOwn(awsIam.properties, own) && !Object.hasOwn(issuer.properties, own);
+    const named = key
+      .replace("issuers.NAME.", isAws ? "issuers.aws." : "issuers.okta.")
+      .replace("backends.NAME.", "backends.files.");
     const steps = named.replace("[]", ".0").split(".");
     const document = parse(SHORTEST);
     document.haproxy.backends = { files: { servers: [{ address: "files.shop:80" }] } };
+    if (isAws)
+      document.issuers.aws = { type: "aws-iam", accounts: ["123456789012"], regions: ["us-west-2"], server_id: "a" };
     const inner = steps.slice(0, -1).reduce((outer, step) => {
       outer[step] ??= {};
       return outer[step];
@@ -151,6 +158,9 @@ interface Key {
 
 /** The keys of a schema as the page writes them: `issuers.NAME.type`, `listen.spop[].mode`. */
 function keysOf(schemaOrReference: Schema, prefix: string): readonly (readonly [string, Key])[] {
+  const { then, else: otherwise } = schemaOrReference;
+  // What several forms have, the last one describes.
+  if (then !== undefined && otherwise !== undefined) return [...keysOf(then, prefix), ...keysOf(otherwise, prefix)];
   const own: Schema & { readonly required?: readonly string[] } = resolved(schemaOrReference, schema as Schema);
   const { properties = {}, additionalProperties, items, required = [] } = own;
   const named = Object.entries(properties).flatMap(([name, child]) => {

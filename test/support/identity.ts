@@ -67,7 +67,7 @@ export class Told implements IdentityEvents {
   readonly all: string[] = [];
   readonly #waiting = new Set<{ what: string; resolve: () => void }>();
 
-  fetched(_issuer: string, what: "discovery" | "jwks", outcome: "ok" | "error"): void {
+  fetched(_issuer: string, what: Parameters<IdentityEvents["fetched"]>[1], outcome: "ok" | "error"): void {
     this.#tell(`${what} ${outcome}`);
   }
 
