@@ -25,7 +25,8 @@ function textOf(settings: readonly Setting[]): string {
 
 /** As YAML may have it on one line. */
 function written(value: unknown): string {
-  if (typeof value === "string") return /^(?![\d.]+$)[A-Za-z0-9][\w./:+-]*$/.test(value) ? value : JSON.stringify(value);
+  if (typeof value === "string")
+    return /^(?![\d.]+$)[A-Za-z0-9][\w./:+-]*$/.test(value) ? value : JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(written).join(", ")}]`;
   if (typeof value !== "object" || value === null) return String(value);
   const members = Object.entries(value).map(([key, member]) => `${key}: ${written(member)}`);

@@ -49,6 +49,7 @@ issuers:
       - { subprotocol: bearer }
       - { cookie: __Host-token }
   cluster:
+    preset: kubernetes
     type: oidc
     issuer: https://kubernetes.default.svc.cluster.local
     audiences: [api://orders]
