@@ -9,6 +9,7 @@ import { Pool } from "../identity/claims/pool.ts";
 import { claimPaths, principalOf } from "../identity/claims/principal.ts";
 import { sourcesOf } from "../identity/claims/sources.ts";
 import { createIdentity } from "../identity/identity.ts";
+import { UNHEARD } from "../identity/issuer/events.ts";
 import { EXIT } from "../processes/exit.ts";
 import {
   CONFIG_OPTION,
@@ -118,16 +119,13 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
   const header = Buffer.from(`Bearer ${token}`);
   const credential = credentialFrom("bearer", header, limits.token);
   if (credential.kind === "none") return undefined;
-  const events = { fetched: () => {}, unusable: () => {}, cache: () => {} };
   // The token was here before the keys are fetched: where its key is not among them, there is none.
   const now = clock();
-  const identity = createIdentity(issuers.map(asBearer), { cache, limits, send, clock, events });
+  const identity = createIdentity(issuers.map(asBearer), { cache, limits, send, clock, events: UNHEARD });
   try {
     await identity.ready();
     const verification = credential.kind === "invalid" ? credential : await identity.verify(credential, now);
-    if ("principal" in verification && verification.principal !== undefined) {
-      return verification.confirmation === undefined ? verification : { reason: "proof-missing", found: [] };
-    }
+    if ("principal" in verification && verification.principal !== undefined) return verification;
     const keysOf = (issuer: string) => identity.keysOf(issuer);
     const errorOf = (issuer: string) => identity.status().find((each) => each.issuer === issuer)?.error;
     const refused = { text: token, refusal: verification, issuers, keysOf, errorOf, limit: limits.token, now };

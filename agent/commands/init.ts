@@ -6,6 +6,7 @@ import type { Config } from "../config/config.ts";
 import { PRESETS } from "../config/presets.ts";
 import { send } from "../http/fetch.ts";
 import { createIdentity } from "../identity/identity.ts";
+import { UNHEARD } from "../identity/issuer/events.ts";
 import { type Loaded, load } from "../loading/load.ts";
 import { EXIT } from "../processes/exit.ts";
 import {
@@ -171,8 +172,7 @@ function listenerOf(socket: string | undefined, chroot: string | undefined, grou
 
 /** Asks the issuer for its keys. @throws CommandError that says why they cannot be had */
 async function lookUp({ issuers, cache, limits }: Config, { clock }: Context): Promise<void> {
-  const events = { fetched: () => {}, unusable: () => {}, cache: () => {} };
-  const identity = createIdentity(issuers, { cache, limits, send, clock, events });
+  const identity = createIdentity(issuers, { cache, limits, send, clock, events: UNHEARD });
   try {
     await identity.ready();
     const [error] = identity.status().flatMap((status) => status.error ?? []);

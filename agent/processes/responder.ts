@@ -3,12 +3,16 @@ import type { ResponderState } from "../admin/status.ts";
 import { meshIdentities } from "../answer/mesh-identities.ts";
 import type { Snapshot } from "../answer/snapshot.ts";
 import { send } from "../http/fetch.ts";
-import { createIdentity, type Identity } from "../identity/identity.ts";
+import { createIdentity, type Identity, type IssuerStatus } from "../identity/identity.ts";
 import type { Loaded } from "../loading/load.ts";
 import type { Address } from "../net/address.ts";
 import { SpopServer } from "../server/spop-server.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/telemetry.ts";
 import { VERSION } from "./version.ts";
+
+function usesOf({ name: issuer, lastUses = {} }: IssuerStatus) {
+  return Object.entries(lastUses).map(([key, at]) => ({ issuer, key, at }));
+}
 
 /** What answers HAProxy: the snapshot in force, the connections, and what tells of both. One a process. */
 export class Responder {
@@ -28,6 +32,7 @@ export class Responder {
         connections: () => this.#server.connections,
         inFlight: () => this.#server.inFlight,
         cached: () => this.#snapshot.identity.caches().identities.entries,
+        lastUses: () => this.#snapshot.identity.status().flatMap(usesOf),
       },
       clock,
       process: true,
@@ -102,9 +107,9 @@ export class Responder {
   }
 
   #build({ config, policies }: Loaded, previous: Identity | undefined): Snapshot {
-    const { cache, limits, issuers, deadline } = config;
+    const { cache, limits, issuers, deadline, dpop } = config;
     const world = { send, clock: this.#clock, events: this.telemetry };
-    const identity = createIdentity(issuers, { ...world, cache, limits, deadline, previous });
+    const identity = createIdentity(issuers, { ...world, cache, limits, dpop, deadline, previous });
     return {
       config,
       policies,

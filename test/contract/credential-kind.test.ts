@@ -101,7 +101,7 @@ const NEW = [
 const policiesOf = (text: string) => policiesFrom(text, { issuers });
 
 /** Who a credential is of; only what stands behind a scheme is asked for. */
-const TWIN = principalFrom({ subject: "twin" });
+const TWIN = principalFrom({ subject: "twin", expiresAt: Date.now() + 600_000 });
 const IDENTITY = identityOf({
   twin: () => ({ principal: TWIN }),
   alice: () => ({ principal: principalFrom({ subject: "alice" }) }),
