@@ -19,6 +19,15 @@ const rows = [...page.matchAll(/^\| `([a-z_.[\]A-Z]+)` \|.*$/gm)].map(([row, key
 });
 const keys = new Map(keysOf(schema as Schema, ""));
 
+/** The least that an issuer of each type has to say, but for `oidc`, which the example's is of. */
+const FORMS: Readonly<Record<string, object>> = {
+  awsIam: { type: "aws-iam", accounts: ["123456789012"], regions: ["us-west-2"], server_id: "a" },
+  introspection: {
+    ...{ type: "introspection", issuer: "https://example.com", audiences: ["orders"] },
+    client: { id: "a", secret: "b" },
+  },
+};
+
 test("every key of the schema is on the page, and no other", (t) => {
   const known = [...keys].filter(([, { later }]) => !later).map(([key]) => key);
   // Of `kind`, one kind is described for all. The long form of `listen.admin` is that of `listen.spop`, those of claims are that of `groups`, and said to be; what `require` wants is said for `kind`.
@@ -67,17 +76,11 @@ test("each value has the range, or is one of the names, that the page says", (t)
 test("the ends of each range are accepted, and nothing beyond", (t) => {
   const files = new Files(t.testdir());
   const faults = (key: string, value: string) => {
-    const { issuer, awsIam } = schema.definitions;
-    const [, , own = ""] = key.split(".");
-    const isAws = Object.hasOwn(awsIam.properties, own) && !Object.hasOwn(issuer.properties, own);
-    const named = key
-      .replace("issuers.NAME.", isAws ? "issuers.aws." : "issuers.okta.")
-      .replace("backends.NAME.", "backends.files.");
+    const named = key.replace("issuers.NAME.", "issuers.okta.").replace("backends.NAME.", "backends.files.");
     const steps = named.replace("[]", ".0").split(".");
     const document = parse(SHORTEST);
+    document.issuers.okta = structuredClone(ownForm(key)) ?? document.issuers.okta;
     document.haproxy.backends = { files: { servers: [{ address: "files.shop:80" }] } };
-    if (isAws)
-      document.issuers.aws = { type: "aws-iam", accounts: ["123456789012"], regions: ["us-west-2"], server_id: "a" };
     const inner = steps.slice(0, -1).reduce((outer, step) => {
       outer[step] ??= {};
       return outer[step];
@@ -120,10 +123,15 @@ test("what a later version will have is on the page, and nothing else is", (t) =
 test("so is what the pages of the identities say to write", (t) => {
   const folder = new URL("../../docs/identities/", import.meta.url);
   const files = new Files(t.testdir());
-  files.write("ca.crt", AUTHORITY);
-  files.write("api-keys.yaml", "keys: {}\n");
+  const contents: Readonly<Record<string, string>> = { "ca.crt": AUTHORITY, "api-keys.yaml": "keys: {}\n" };
+  /** What is mounted somewhere is a file beside the configuration here. */
+  const mounted = (path: string) => {
+    const name = path.slice(path.lastIndexOf("/") + 1);
+    files.write(name, contents[name] ?? "secret\n");
+    return name;
+  };
   for (const name of readdirSync(folder)) {
-    const text = readFileSync(new URL(name, folder), "utf8").replace(/(?<=: )\/(?:var\/)?run\/\S+\/(?=[\w.-]+$)/gm, "");
+    const text = readFileSync(new URL(name, folder), "utf8").replace(/(?:\/var)?\/run\/[\w./-]+/g, mounted);
     let config: Config | undefined;
     for (const [, block = ""] of text.matchAll(/```yaml\n(.*?)```/gs)) {
       if (block.startsWith("issuers:")) {
@@ -180,6 +188,14 @@ test("the page's examples are configurations", (t) => {
 });
 
 type Demanding = Schema & { readonly required?: readonly string[] };
+
+/** The form of the type that has a key which `oidc` has not. */
+function ownForm(key: string): object | undefined {
+  const [issuers, , own = ""] = key.split(".");
+  const definitions: Readonly<Record<string, Schema>> = schema.definitions as Schema["definitions"] & object;
+  const has = (name: string) => Object.hasOwn(definitions[name]?.properties ?? {}, own);
+  return issuers !== "issuers" || has("issuer") ? undefined : FORMS[Object.keys(FORMS).find(has) ?? ""];
+}
 
 interface Key {
   readonly schema: ConfigSchema;
