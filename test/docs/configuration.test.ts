@@ -167,7 +167,7 @@ test("every page of the identities is in their table, and every preset in its ow
 });
 
 test("the page's examples are configurations", (t) => {
-  const [whole = "", sources = "", credentials = "", kind = "", backends = ""] = [
+  const [whole = "", sources = "", credentials = "", kind = "", , backends = ""] = [
     ...page.matchAll(/```yaml\n(.*?)```/gs),
   ].map(([, example]) => example);
   const own = /^ {2}backends:.*\n/m;
