@@ -1,4 +1,5 @@
 import { buffersFor, DEFAULT_BUFSIZE } from "../../haproxy/buffers.ts";
+import { addedHeaders } from "../../haproxy/input.ts";
 import type { Fault } from "../../policies/fault.ts";
 import { type Loaded, load } from "../loading/load.ts";
 import { EXIT } from "../processes/exit.ts";
@@ -66,7 +67,7 @@ function summaryOf({ config, policies }: Loaded): Summary {
     services: policies.services.length,
     routes: policies.services.reduce((sum, { routes }) => sum + routes.length, 0),
     issuers: config.issuers.length,
-    bufsize: buffersFor(input.largestAck, input.uses.identityHeaders).bufsize,
+    bufsize: buffersFor(input.largestAck, addedHeaders(input)).bufsize,
     external_backends: input.backends.filter(({ servers }) => servers.length === 0).map(({ name }) => name),
   };
 }

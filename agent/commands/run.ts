@@ -7,6 +7,7 @@ import { type Command, CommandError, type Context, type Options, UsageError } fr
 import { EXPLAIN } from "./explain.ts";
 import { GENERATE } from "./generate.ts";
 import { INIT } from "./init.ts";
+import { KEYS } from "./keys.ts";
 import { SERVE } from "./serve.ts";
 import { TEST } from "./test.ts";
 
@@ -18,6 +19,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   explain: EXPLAIN,
   test: TEST,
   generate: GENERATE,
+  keys: KEYS,
 };
 
 /** Runs what the command line says. @returns the exit code; nothing is thrown */

@@ -6,6 +6,7 @@ import type { Fault } from "../../policies/fault.ts";
 import { readDocument } from "../../policies/source/document.ts";
 import type { Schema } from "../../policies/source/schema.ts";
 import { schemaFaults } from "../../policies/source/validate.ts";
+import { readAssertion } from "./assertion.ts";
 import PUBLISHED from "./config.schema.json" with { type: "json" };
 import type { Config, MeshConfig } from "./config.ts";
 import { readHaproxy } from "./haproxy.ts";
@@ -81,6 +82,7 @@ function readConfig(file: string, root: Section, environment: Environment, reade
     issuers: readIssuers(root.section("issuers"), environment, readers),
     haproxy: readHaproxy(root.section("haproxy")),
     mesh: readMesh(root),
+    assertion: readAssertion(root, file),
     deadline: root.milliseconds("deadline"),
     cache: {
       identities: cache.number("identities"),

@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ringText, rotated } from "../../agent/assertion/rotate.ts";
 import { type LoadedConfig, loadConfig } from "../../agent/config/load-config.ts";
 import { isOidc, type OidcIssuer } from "../../agent/identity/oidc/section.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
@@ -15,6 +16,7 @@ export const EVERY_KEY = `listen:
       group: haproxy
       haproxy: unix@/countersign/spop.sock
   admin: "[::1]:9901"
+  web: 127.0.0.1:8902
 policies: ./policies
 issuers:
   okta:
@@ -88,7 +90,15 @@ mesh:
   trust_domain: mesh.example
   control_plane: linkerd-control
   identity: proxy.front
+assertion:
+  issuer: https://api.example.com
+  keys: assertion-keys.json
+  lifetime: 30s
+  claims: [groups, act]
 `;
+
+/** A key ring of one key. */
+export const RING = ringText(rotated([], { now: 0, after: 0, algorithm: "ES256" }));
 
 /** The shortest configuration: what it does not say has its default. */
 export const SHORTEST = `listen: { spop: [127.0.0.1:9000] }
@@ -117,6 +127,7 @@ export class Files {
     this.directory = directory;
     mkdirSync(directory, { recursive: true });
     this.write("authority.pem", AUTHORITY);
+    this.write("assertion-keys.json", RING);
   }
 
   write(name: string, content: string | Uint8Array): string {

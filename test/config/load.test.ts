@@ -4,6 +4,7 @@ import { getCACertificates } from "node:tls";
 import { test } from "tap";
 import { renderInputOf } from "../../agent/commands/render-input.ts";
 import type { Config } from "../../agent/config/config.ts";
+import { parseRing, type RingKey } from "../../agent/config/key-ring.ts";
 import { CONFIG_PLACES, configFile, loadConfig } from "../../agent/config/load-config.ts";
 import { ALGORITHMS } from "../../agent/identity/jwt/signature.ts";
 import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
@@ -11,7 +12,7 @@ import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { allAddresses } from "../../agent/net/addresses.ts";
 import { policiesOf } from "../support/agent.ts";
 import { AUTHORITY } from "../support/certificates.ts";
-import { EVERY_KEY, env, Files, file, oidcIssuersOf, SHORTEST } from "./example.ts";
+import { EVERY_KEY, env, Files, file, oidcIssuersOf, RING, SHORTEST } from "./example.ts";
 
 type OidcConfig = Omit<Config, "issuers"> & { readonly issuers: readonly OidcIssuer[] };
 
@@ -25,6 +26,7 @@ test("a configuration with every key is taken as it says", (t) => {
         { path: "/run/countersign/spop.sock", mode: 0o600, group: "haproxy", haproxyPath: "/countersign/spop.sock" },
       ],
       admin: { host: "::1", port: 9901 },
+      web: { host: "127.0.0.1", port: 8902 },
     },
     workers: 2,
     policies: [join(files.directory, "policies")],
@@ -72,6 +74,13 @@ test("a configuration with every key is taken as it says", (t) => {
       },
     },
     mesh: { trustDomain: "mesh.example", controlPlane: "linkerd-control", identity: "proxy.front" },
+    assertion: {
+      issuer: "https://api.example.com",
+      lifetime: 30_000,
+      claims: ["groups", "act"],
+      keys: join(files.directory, "assertion-keys.json"),
+      ring: parseRing(RING) as readonly RingKey[],
+    },
     deadline: 250,
     cache: { identities: 5000, lifetime: 60_000, refusals: 500 },
     limits: { token: 4096, connections: 16, inFlight: 100, fetches: 4 },
@@ -80,7 +89,7 @@ test("a configuration with every key is taken as it says", (t) => {
   t.strictSame(files.load(EVERY_KEY), {
     config: expected,
     warnings: [],
-    files: [expected.file, join(files.directory, "authority.pem")],
+    files: [expected.file, join(files.directory, "authority.pem"), join(files.directory, "assertion-keys.json")],
   });
   t.end();
 });
@@ -116,7 +125,7 @@ test("what a configuration does not say has the documented default", (t) => {
   if (!("config" in loaded)) throw new Error("refused");
   t.strictSame(loaded.config, {
     file: join(files.directory, "countersign.yaml"),
-    listen: { spop: [{ host: "127.0.0.1", port: 9000 }], admin: undefined },
+    listen: { spop: [{ host: "127.0.0.1", port: 9000 }], admin: undefined, web: undefined },
     workers: 1,
     policies: [join(files.directory, "a.yaml"), join(files.directory, "b")],
     issuers: [
@@ -155,6 +164,7 @@ test("what a configuration does not say has the documented default", (t) => {
       backends: {},
     },
     mesh: undefined,
+    assertion: undefined,
     deadline: 400,
     cache: { identities: 100_000, lifetime: 300_000, refusals: 10_000 },
     limits: { token: 8192, connections: 4096, inFlight: 10_000, fetches: 16 },

@@ -30,7 +30,7 @@ const BEYOND = [
   /a port from 1 to/,
   /not http:\/\/HOST/,
   /no `server_name`, and|leave it out, or `verify: required`/,
-  /an identity whose whole name has/,
+  /an identity whose whole name has|the file of a key ring/,
 ];
 
 test("the published schema is one, and accepts what the agent does", (t) => {

@@ -18,10 +18,10 @@ const keys = new Map(keysOf(schema as Schema, ""));
 
 test("every key of the schema is on the page, and no other", (t) => {
   const known = [...keys].filter(([, { later }]) => !later).map(([key]) => key);
-  // Of `kind`, one kind is described for all. The long form of `listen.admin` is that of `listen.spop`, those of claims are that of `groups`, and said to be.
+  // Of `kind`, one kind is described for all. The long forms of `listen.admin` and `listen.web` are that of `listen.spop`, those of claims are that of `groups`, and said to be.
   const documented = known.filter(
     (key) =>
-      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^listen\.admin\.|\.claims\.(?:subject|scopes|kind|client)\./.test(
+      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^listen\.(?:admin|web)\.|\.claims\.(?:subject|scopes|kind|client)\./.test(
         key,
       ),
   );
@@ -67,6 +67,7 @@ test("the ends of each range are accepted, and nothing beyond", (t) => {
     const named = key.replace("issuers.NAME.", "issuers.okta.").replace("backends.NAME.", "backends.files.");
     const steps = named.replace("[]", ".0").split(".");
     const document = parse(SHORTEST);
+    if (named.startsWith("assertion.")) document.assertion = { issuer: "https://a", keys: "assertion-keys.json" };
     document.haproxy.backends = { files: { servers: [{ address: "files.shop:80" }] } };
     const inner = steps.slice(0, -1).reduce((outer, step) => {
       outer[step] ??= {};

@@ -39,6 +39,8 @@ export interface Stage {
  * The whole way, all of it real: provider, agent process, HAProxy with the generated files, backend.
  *
  * @param more lines of the configuration
+ * @param listen more of its `listen`, `, KEY: ADDRESS`
+ * @param files more of its folder
  */
 export async function stage(
   t: Test,
@@ -46,17 +48,22 @@ export async function stage(
   policy = POLICY,
   parties: Readonly<Record<string, Party>> = {},
   more = "",
+  listen = "",
+  files: Readonly<Record<string, string>> = {},
 ): Promise<Stage> {
   const provider = await startProvider({ alice: { kind: "person" }, ...parties });
   t.teardown(() => provider.close());
   const backend = await startBackend(t);
   const front = await freePort();
-  const { text, ...ports } = await configuration(`
+  const { text, ...ports } = await configuration(
+    `
 issuers:
   idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://orders], keys: { cooldown: 1s } }
 haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: http, backends: { orders: ["127.0.0.1:${backend.port}"] } }
-${more}`);
-  const folder = folderOf(t, { "countersign.yaml": text, "policies/orders.yaml": policy });
+${more}`,
+    listen,
+  );
+  const folder = folderOf(t, { "countersign.yaml": text, "policies/orders.yaml": policy, ...files });
   const served = await serve(t, folder, ports);
   await startHaproxy(t, binary, await generated(folder), front);
   const client = await RawClient.open(front);
