@@ -1,18 +1,16 @@
 import type { Contract } from "./contract.ts";
 import { contractText } from "./contract.ts";
-import { CREDENTIAL_KINDS, type CredentialKind, sentKinds } from "./credentials.ts";
+import { CREDENTIAL_KINDS, type CredentialKind, type CredentialUses, sentKinds } from "./credentials.ts";
 import { OWN } from "./variables.ts";
 
 /** The one SPOE message; the group that sends it has the same name. */
 export const MESSAGE = "authorize";
 
 /** What the policies read of a request beyond the arguments that are always sent. */
-export interface ArgumentUses {
+export interface ArgumentUses extends CredentialUses {
   readonly query: boolean;
   /** Lower-case names of the request headers that conditions read. */
   readonly requestHeaders: readonly string[];
-  /** Names of the kinds of credentials that issuers take. */
-  readonly credentials: readonly string[];
 }
 
 export interface Argument {
@@ -36,14 +34,14 @@ export const ARGUMENTS: Readonly<Record<string, Argument>> = {
   host: { sample: "req.fhdr(host)", sent: "always", meaning: "the Host header or :authority, as it came" },
   path: { sample: "path", sent: "always", meaning: "the path as it is forwarded, without query" },
   query: { sample: "query", sent: "where a policy reads it", meaning: "the query without `?`" },
-  ...credentialArguments(),
+  ...argumentsOfKinds(CREDENTIAL_KINDS),
   contract: { sample: "str(...)", sent: "always", meaning: "what this HAProxy does with the answer" },
 };
 
 /** By name; what several kinds share is told of the first. */
-function credentialArguments(): Readonly<Record<string, Argument>> {
+function argumentsOfKinds(kinds: readonly CredentialKind[]): Readonly<Record<string, Argument>> {
   const byName: Record<string, Argument> = {};
-  for (const part of CREDENTIAL_KINDS.flatMap(partsOf)) byName[part.argument] ??= part;
+  for (const part of kinds.flatMap(partsOf)) byName[part.argument] ??= part;
   return byName;
 }
 
@@ -60,17 +58,15 @@ export function headerArgument(header: string): `h_${string}` {
 
 /** The arguments of one generated SPOE message, in the order of the table, with their sample expressions. */
 export function argumentsOf(uses: ArgumentUses, contract: Contract): readonly { name: string; sample: string }[] {
-  const sent: { name: string; sample: string }[] = [];
-  const credentials = sentKinds(uses.credentials)
-    .flatMap(partsOf)
-    .map(({ argument }) => argument);
-  for (const [name, argument] of Object.entries(ARGUMENTS)) {
-    if (argument.sent === "where a policy reads it" && !uses.query) continue;
-    if (argument.sent === "where an issuer takes it" && !credentials.includes(name)) continue;
-    sent.push({ name, sample: name === "contract" ? `str(${contractText(contract)})` : argument.sample });
-  }
-  for (const header of uses.requestHeaders) {
-    sent.push({ name: headerArgument(header), sample: `req.fhdr(${header})` });
-  }
-  return sent;
+  const { contract: _, ...others } = ARGUMENTS;
+  const credentials = argumentsOfKinds(sentKinds(uses));
+  const fixed = Object.entries(others).filter(
+    ([name, { sent }]) =>
+      sent === "always" || (sent === "where a policy reads it" ? uses.query : Object.hasOwn(credentials, name)),
+  );
+  return [
+    ...Object.entries({ ...Object.fromEntries(fixed), ...credentials }).map(([name, { sample }]) => ({ name, sample })),
+    { name: "contract", sample: `str(${contractText(contract)})` },
+    ...uses.requestHeaders.map((header) => ({ name: headerArgument(header), sample: `req.fhdr(${header})` })),
+  ];
 }

@@ -1,3 +1,5 @@
+import { type CredentialUses, sentKinds } from "./credentials.ts";
+
 /** HAProxy's defaults in bytes; both may be raised and are never lowered. */
 export const DEFAULT_BUFSIZE = 16384;
 export const DEFAULT_MAXREWRITE = 1024;
@@ -26,14 +28,18 @@ export interface Buffers {
  * tune.bufsize bytes of ACKs can be read at once (docs/haproxy-contract.md), so 20 of the largest stay below it. And at least
  * three quarters of a buffer stay for the headers of the client.
  *
+ * A question must fit into a buffer, too, or HAProxy does not ask it. What it repeats of the request's head leaves
+ * tune.maxrewrite free; so that has room for what is no part of that head.
+ *
  * @param largestAck bytes
  */
 export function buffersFor(
   largestAck: number,
-  identityHeaders: readonly { readonly name: string; readonly max: number }[],
+  uses: CredentialUses & { readonly identityHeaders: readonly { readonly name: string; readonly max: number }[] },
 ): Buffers {
-  const added = identityHeaders.reduce((sum, { name, max }) => sum + name.length + max + HEADER_OVERHEAD, 0);
-  const maxrewrite = Math.ceil((DEFAULT_MAXREWRITE + added) / 1024) * 1024;
+  const added = uses.identityHeaders.reduce((sum, { name, max }) => sum + name.length + max + HEADER_OVERHEAD, 0);
+  const asked = sentKinds(uses).reduce((sum, { largest = 0 }) => sum + largest, 0);
+  const maxrewrite = Math.ceil((DEFAULT_MAXREWRITE + Math.max(added, asked)) / 1024) * 1024;
   let bufsize = DEFAULT_BUFSIZE;
   while (bufsize <= FRAMES_IN_FLIGHT * largestAck || bufsize < 4 * maxrewrite) bufsize *= 2;
   return { bufsize, maxrewrite };

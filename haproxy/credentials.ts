@@ -1,7 +1,11 @@
+import { type PlaceName, placedKind } from "./places.ts";
+
 /** A way in which a request can say who sends it. */
 export interface CredentialKind {
   /** As issuers name it. */
   readonly name: string;
+  /** How much it is said on purpose: of two that a request offers, the one whose word comes first in RANKS is taken. */
+  readonly rank: (typeof RANKS)[number];
   /** Name of the argument that carries it; kinds told apart by their scheme share one. */
   readonly argument: string;
   /** HAProxy's sample expression for it. */
@@ -16,15 +20,23 @@ export interface CredentialKind {
   readonly meaning: string;
   /** Counts how often it came, where it can come more than once: two of one kind are a 400. */
   readonly count?: string;
-  /** The action that keeps it from a backend, where it could come there. */
-  readonly strip?: string;
+  /** What keeps it from a backend, where it could come there. */
+  readonly strip?: readonly Strip[];
   /** Request headers that it stands in, in lower case: no policy sets them, and no expression reads them. */
   readonly headers: readonly string[];
+  /** The one of them that counts only from the hop before HAProxy, whose networks the configuration names. */
+  readonly hop?: string;
   /**
    * The authentication scheme (RFC 9110, section 11.1) that its value begins with, and that a refusal challenges with.
    * Without one the value is the credential, and there is nothing to challenge with.
    */
   readonly scheme?: string;
+  /** What the one member begins with, before a dot, that is the credential in a list with commas. */
+  readonly member?: string;
+  /** Largest value in bytes of one that is no part of a request's head; HAProxy sends at most one byte more. */
+  readonly largest?: number;
+  /** As issuers name it where it is the proof of another credential (RFC 7800): then it is sent, too. */
+  readonly proof?: string;
 }
 
 /** An argument beside a credential's that says whether it counts. */
@@ -39,37 +51,102 @@ export interface Condition {
   readonly otherwise: "none" | "malformed";
 }
 
+/** An action of HAProxy's on an allowed request, and when it is done; default: always. */
+export interface Strip {
+  readonly action: string;
+  readonly condition?: string;
+}
+
+/** What kinds of credentials are read: names of kinds that issuers take, and of proofs that they ask for. */
+export interface CredentialUses {
+  readonly credentials: readonly string[];
+  /** Default: none. */
+  readonly proofs?: readonly string[];
+}
+
+/** Bytes of a client's certificate at most. Those of RSA with 4096 bits have some 2,000, those of P-256 less than 1,000. */
+export const LARGEST_CERTIFICATE = 4096;
+
 /**
- * All kinds of credentials, the explicit before the ambient: of those that a request offers the first is taken, and the
- * others are not looked at. A row is all that HAProxy's files, the request reader, the channel and the challenge need.
+ * The explicit before the ambient: what a client's program puts into a request, then what its browser, a hop or its
+ * connection adds to all of them. Of two ranks the first is taken, and the other one is not looked at; two kinds of one
+ * rank leave open who is meant, and are a 400.
  */
+export const RANKS = ["authorization", "header", "subprotocol", "hop", "cookie", "certificate"] as const;
+
+/** All kinds of credentials whose place is always the same; places.ts has those that the configuration places. */
 const ROWS = [
   {
     name: "bearer",
+    rank: "authorization",
     argument: "authorization",
     sample: "req.fhdr(authorization)",
     sent: "always",
     meaning: "the Authorization header",
     count: "req.fhdr_cnt(authorization)",
-    strip: "del-header authorization",
+    strip: [{ action: "del-header authorization" }],
     headers: ["authorization"],
     scheme: "Bearer",
   },
+  {
+    name: "client-certificate",
+    rank: "certificate",
+    argument: "cert",
+    sample: `ssl_c_der,bytes(0,${LARGEST_CERTIFICATE + 1})`,
+    type: "binary",
+    conditions: [
+      {
+        argument: "cert_used",
+        // Not ssl_fc_has_crt: that is false in a session that was resumed.
+        sample: "ssl_c_used",
+        meaning: "whether the client has shown a certificate, in this TLS session or the one that it resumes",
+        value: true,
+        otherwise: "none",
+      },
+      {
+        argument: "cert_verify",
+        // Not ssl_c_err: that is 0 in a session that was resumed.
+        sample: "ssl_c_verify",
+        meaning: "what HAProxy has against the certificate, 0 for nothing; without a certificate, too",
+        value: 0,
+        otherwise: "malformed",
+      },
+    ],
+    sent: "where an issuer takes it",
+    meaning: "the client's certificate in the TLS handshake, DER",
+    headers: [],
+    largest: LARGEST_CERTIFICATE,
+    proof: "certificate",
+  },
 ] as const satisfies readonly CredentialKind[];
 
-export type CredentialName = (typeof ROWS)[number]["name"];
+/** Of a row, or of a place with its name there: `header:x-api-key`. */
+export type CredentialName = (typeof ROWS)[number]["name"] | `${PlaceName}:${string}`;
 
 export const CREDENTIAL_KINDS: readonly (CredentialKind & { readonly name: CredentialName })[] = ROWS;
 
 /** What `forward` says where no credential was read: the backend gets all of them. */
 export const ALL_CREDENTIALS = "all";
 
-/** The kinds that HAProxy is rendered for. @param taken names of those that issuers take */
-export function sentKinds(taken: readonly string[]): readonly CredentialKind[] {
-  return CREDENTIAL_KINDS.filter(({ name, sent }) => sent === "always" || taken.includes(name));
+/** The kind of this name; undefined where there is none. */
+export function credentialKind(name: string): CredentialKind | undefined {
+  return CREDENTIAL_KINDS.find((kind) => kind.name === name) ?? placedKind(name);
 }
 
-/** The row of this name; undefined where there is none. */
-export function credentialKind(name: string): CredentialKind | undefined {
-  return CREDENTIAL_KINDS.find((kind) => kind.name === name);
+/** The kinds of these names, those first that are taken before others. Names of none are left out. */
+export function kindsOf(names: readonly string[]): readonly CredentialKind[] {
+  const kinds = [...new Set(names)].flatMap((name) => credentialKind(name) ?? []);
+  const order = CREDENTIAL_KINDS.map(({ name }) => name as string);
+  const place = ({ name }: CredentialKind) => order.indexOf(name);
+  return kinds.sort(
+    (a, b) => RANKS.indexOf(a.rank) - RANKS.indexOf(b.rank) || place(a) - place(b) || (a.name < b.name ? -1 : 1),
+  );
+}
+
+/** The kinds that HAProxy is rendered for. */
+export function sentKinds({ credentials, proofs = [] }: CredentialUses): readonly CredentialKind[] {
+  const also = CREDENTIAL_KINDS.filter(
+    ({ sent, proof }) => sent === "always" || (proof !== undefined && proofs.includes(proof)),
+  );
+  return kindsOf([...also.map(({ name }) => name), ...credentials]);
 }

@@ -1,7 +1,7 @@
 import { LOGGED_PATH, logFormat } from "./access-log.ts";
 import { MESSAGE } from "./arguments.ts";
 import { clientHeaders } from "./client-headers.ts";
-import { ALL_CREDENTIALS, sentKinds } from "./credentials.ts";
+import { ALL_CREDENTIALS, type Strip, sentKinds } from "./credentials.ts";
 import { errorAnswer } from "./error-answers.ts";
 import { addedHeaders, loggedVariables, type RenderInput, WEB_BACKEND, WEB_PATH } from "./input.ts";
 import type { OwnReason } from "./reasons.ts";
@@ -30,6 +30,7 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
   return [
     ...preparation(input, spoeFile),
     "",
+    ...hopHeaders(input),
     ...clientAddress(input),
     ...target(),
     "",
@@ -74,6 +75,27 @@ function preparation(input: RenderInput, spoeFile: string): readonly string[] {
     `http-request set-var(${OWN.id}) uuid(),regsub(-,,g)`,
     "http-response del-header l5d- -m beg",
     "http-response del-header l5d_ -m beg",
+    ...handshake(input),
+  ];
+}
+
+/** Early data comes before the handshake's end, in which a client proves that it has its certificate's key. */
+function handshake({ uses }: RenderInput): readonly string[] {
+  if (!sentKinds(uses).some(({ name }) => name === "client-certificate")) return [];
+  return [
+    "# What came as early data may be somebody's repetition: it waits until the client has proven to have its key.",
+    "http-request wait-for-handshake",
+  ];
+}
+
+/** What only the hop before HAProxy says. `src` is still its address: whoever comes from elsewhere has not said it. */
+function hopHeaders({ uses, hops = {} }: RenderInput): readonly string[] {
+  const headers = sentKinds(uses).flatMap(({ hop = [] }) => hop);
+  if (headers.length === 0) return [];
+  return [
+    "# What counts only from the hop that has put it there.",
+    ...headers.map((name) => `http-request del-header ${name} unless { src ${hops[name]?.join(" ")} }`),
+    "",
   ];
 }
 
@@ -110,7 +132,7 @@ function target(): readonly string[] {
 /** What nobody can judge, because two readers would read two things. CONNECT and `OPTIONS *` have no path. */
 function unfitRequests({ uses }: RenderInput): readonly string[] {
   const counts = [
-    ...sentKinds(uses.credentials).flatMap(({ count = [] }) => count),
+    ...sentKinds(uses).flatMap(({ count = [] }) => count),
     "req.hdr_cnt(host)",
     ...uses.requestHeaders.map((name) => `req.fhdr_cnt(${name})`),
   ];
@@ -185,15 +207,10 @@ function refusals(): readonly string[] {
 function passedOn({ scheme, uses, webAddress, backendVariables = [] }: RenderInput): readonly string[] {
   const headers = uses.identityHeaders.map(({ name }, index) => setHeader(name, headerVariable(index + 1)));
   const own = backendVariables.map((name) => setHeader(backendHeader(name)?.name ?? "", name));
-  const strips = new Map(
-    sentKinds(uses.credentials).flatMap(({ strip, argument }) => (strip === undefined ? [] : [[strip, argument]])),
-  );
+  const strips = sentKinds(uses).flatMap(({ strip = [], argument }) => strip.map((each) => stripRule(each, argument)));
   return [
     "# Allowed: who it is, once, and no credential but the one that has proven it, where the policy forwards that.",
-    ...[...strips].map(
-      ([strip, argument]) =>
-        `http-request ${strip} unless { var(${inTransaction("forward")}) -m str ${argument} ${ALL_CREDENTIALS} }`,
-    ),
+    ...new Set(strips),
     `http-request set-header x-request-id %[var(${OWN.id})]`,
     "http-request set-header x-forwarded-for %[src]",
     `http-request set-header x-forwarded-proto ${scheme}`,
@@ -213,6 +230,12 @@ function setHeader(name: string, from: Parameters<typeof inTransaction>[0]): str
 /** A reason of HAProxy's own takes the place of the agent's. */
 function own(reason: OwnReason, condition: string): string {
   return `http-request set-var(${REASON}) str(${reason}) if ${condition}`;
+}
+
+/** @param argument of the kind whose credential it strips */
+function stripRule({ action, condition }: Strip, argument: string): string {
+  const forwarded = `{ var(${inTransaction("forward")}) -m str ${argument} ${ALL_CREDENTIALS} }`;
+  return `http-request ${action} ${condition === undefined ? "unless " : `if ${condition} !`}${forwarded}`;
 }
 
 function deny(status: 400 | 401 | 403 | 503, condition: string): readonly string[] {

@@ -1,5 +1,5 @@
 import { isHeaderName, MOST_HEADERS } from "./contract.ts";
-import { credentialKind } from "./credentials.ts";
+import { type CredentialUses, credentialKind } from "./credentials.ts";
 import { backendHeader, isPrincipalVariable, type VariableName } from "./variables.ts";
 
 /** What the files are rendered from; plain data, so that this room needs to know neither configuration nor policies. */
@@ -27,13 +27,13 @@ export interface RenderInput {
   /** The backends that policies name. */
   readonly backends: readonly Backend[];
   /** What the policies read of a request and promise a backend. */
-  readonly uses: {
+  readonly uses: CredentialUses & {
     readonly query: boolean;
     readonly requestHeaders: readonly string[];
     readonly identityHeaders: readonly { readonly name: string /** bytes */; readonly max: number }[];
-    /** Names of the kinds of credentials that issuers take. */
-    readonly credentials: readonly string[];
   };
+  /** Networks of the hops whose word counts, by the request header that it stands in. Default: none */
+  readonly hops?: Readonly<Record<string, readonly string[]>>;
   /** What the access log tells of a principal beside its subject. Default: nothing */
   readonly logged?: readonly VariableName[];
   /** Variables from which it sets headers of its own for backends, such as `mesh_identity`. Default: none */
@@ -90,6 +90,11 @@ export function addedHeaders({ uses, backendVariables = [] }: Pick<RenderInput, 
   return [...uses.identityHeaders, ...backendVariables.flatMap((name) => backendHeader(name) ?? [])];
 }
 
+/** What policies and answers together need of a buffer. */
+export function addedUses(input: Pick<RenderInput, "uses" | "backendVariables">): RenderInput["uses"] {
+  return { ...input.uses, identityHeaders: addedHeaders(input) };
+}
+
 /** The agent's backend in haproxy.cfg. */
 export const AGENT_BACKEND = "countersign-agent";
 /** The backend of its own pages, and how their paths begin. */
@@ -142,14 +147,19 @@ export function checkInput(input: RenderInput): void {
     backendVariables,
   );
   checkHeaders(input.uses);
-  const { credentials } = input.uses;
-  demand(
-    credentials.every((name) => credentialKind(name) !== undefined),
-    "uses.credentials",
-    credentials,
-  );
+  checkCredentials(input);
   for (const backend of backends) checkBackend(backend);
   demand(areDistinct(backends), "backends", "a name twice");
+}
+
+function checkCredentials({ uses: { credentials }, hops = {} }: RenderInput): void {
+  for (const name of credentials) {
+    const kind = credentialKind(name);
+    demand(kind !== undefined, "uses.credentials", credentials);
+    if (kind?.hop === undefined) continue;
+    const networks = Object.hasOwn(hops, kind.hop) ? (hops[kind.hop] ?? []) : [];
+    demand(isList(networks) && networks.every((network) => NETWORK.test(network)), "hops", [kind.hop, networks]);
+  }
 }
 
 function checkBackend({ name, servers, proto, tls, check }: Backend): void {

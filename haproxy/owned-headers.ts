@@ -1,4 +1,4 @@
-import { CREDENTIAL_KINDS } from "./credentials.ts";
+import { CREDENTIAL_KINDS, kindsOf } from "./credentials.ts";
 
 const CREDENTIALS = CREDENTIAL_KINDS.flatMap(({ headers }) => headers);
 
@@ -40,3 +40,12 @@ export const OWNED_HEADERS = {
   /** What proves who somebody is: no expression reads it. */
   credentials: [...CREDENTIALS, "proxy-authorization", "cookie"],
 } as const;
+
+/** The same, with the headers that credentials stand in by the configuration. @param credentials names of their kinds */
+export function ownedHeaders(credentials: readonly string[]) {
+  const headers = kindsOf(credentials).flatMap((kind) => kind.headers);
+  return {
+    reserved: [...OWNED_HEADERS.reserved, ...headers],
+    credentials: [...new Set([...OWNED_HEADERS.credentials, ...headers])],
+  };
+}

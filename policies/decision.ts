@@ -21,6 +21,8 @@ export const REASONS = {
   // Who is this? The credential is missing or does not prove anything.
   "credential-missing": 401,
   "credential-malformed": 401,
+  "credential-revoked": 401,
+  "api-key-unknown": 401,
   "token-malformed": 401,
   "token-too-large": 401,
   "token-encrypted": 401,
@@ -35,9 +37,13 @@ export const REASONS = {
   "issuer-unknown": 401,
   "issuer-not-accepted": 401,
   "audience-not-accepted": 401,
+  "identity-not-accepted": 401,
   "claim-missing": 401,
   "claim-malformed": 401,
+  "claim-not-accepted": 401,
   "proof-missing": 401,
+  "certificate-unsuitable": 401,
+  "certificate-revoked": 401,
 
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,

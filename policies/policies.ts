@@ -13,6 +13,8 @@ export interface Uses {
   readonly identityHeaders: readonly { readonly name: string; readonly max: number }[];
   /** Names of the kinds of credentials that are read: those that issuers take, sorted. */
   readonly credentials: readonly string[];
+  /** Names of the proofs that are read beside them: those that issuers ask for, sorted. */
+  readonly proofs: readonly string[];
 }
 
 /** Routes that have their hosts, issuers and defaults in common: who may do what there. */

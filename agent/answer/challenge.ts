@@ -1,4 +1,4 @@
-import { CREDENTIAL_KINDS } from "../../haproxy/credentials.ts";
+import { kindsOf } from "../../haproxy/credentials.ts";
 import { type Decision, statusOf } from "../../policies/decision.ts";
 import type { Match } from "../../policies/policies.ts";
 
@@ -26,9 +26,16 @@ export function challengeOf(decision: Decision, match: Match | undefined): strin
   return challenge;
 }
 
+/** Of the kinds of a route; whoever tries many tokens is refused as often. */
+const SCHEMES = new WeakMap<readonly string[], ReadonlySet<string>>();
+
 /** In the order of the table, each once. */
 function schemesOf(kinds: readonly string[]): ReadonlySet<string> {
-  return new Set(CREDENTIAL_KINDS.flatMap(({ name, scheme }) => (kinds.includes(name) ? (scheme ?? []) : [])));
+  const known = SCHEMES.get(kinds);
+  if (known !== undefined) return known;
+  const schemes = new Set(kindsOf(kinds).flatMap(({ scheme }) => scheme ?? []));
+  SCHEMES.set(kinds, schemes);
+  return schemes;
 }
 
 function withScopes(realm: string, scopes: readonly string[]): readonly string[] {

@@ -1,7 +1,7 @@
 import { type Contract, contractText } from "../../haproxy/contract.ts";
 import { isPrincipalVariable, type VariableName } from "../../haproxy/variables.ts";
 import type { Route } from "../../policies/policies.ts";
-import { type Form, formsOf } from "./credentials.ts";
+import { type Form, formsOf, proofForms } from "./credentials.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** Channels that are kept for all connections: a running HAProxy has one, and during its reload there are two. */
@@ -18,6 +18,8 @@ export class Channel {
   readonly headerNumbers: ReadonlyMap<string, number>;
   /** Of the contract's variables those that tell of the principal. */
   readonly principalVariables: readonly VariableName[];
+  /** How each proof is read that is sent, by its name. */
+  readonly proofs: ReadonlyMap<string, Form>;
   /** By name, where each stands in a message. */
   readonly #arguments: ReadonlyMap<string, number>;
   readonly #taken = new WeakMap<Route, readonly Form[] | "outdated">();
@@ -40,6 +42,7 @@ export class Channel {
     this.contract = contract;
     this.principalVariables = contract.variables.filter(isPrincipalVariable);
     this.#arguments = new Map(names.map((name, index) => [name, index]));
+    this.proofs = proofForms(this.#arguments);
     this.headerNumbers = new Map(contract.headers.map((name, index) => [name, index + 1]));
   }
 
@@ -59,6 +62,7 @@ export class Channel {
     const forms = formsOf(needs.credentials, this.#arguments);
     const serves =
       (!needs.query || this.#arguments.has("query")) &&
+      needs.proofs.every((name) => this.proofs.has(name)) &&
       needs.requestHeaders.every((name) => this.#arguments.has(`h_${name}`)) &&
       needs.identityHeaders.every(({ name }) => this.headerNumbers.has(name)) &&
       (!meshIdentities.has(route.backend) || this.contract.variables.includes("mesh_identity")) &&

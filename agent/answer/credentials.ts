@@ -4,7 +4,9 @@ import {
   type CredentialKind,
   type CredentialName,
   credentialKind,
+  kindsOf,
 } from "../../haproxy/credentials.ts";
+import { isPlacedArgument } from "../../haproxy/places.ts";
 import type { Reason } from "../../policies/decision.ts";
 import { BOOL_TRUE, VALUE_TYPE } from "../../protocol/spop.ts";
 import { contentStart } from "../../protocol/value.ts";
@@ -19,12 +21,13 @@ export type Credential =
 const NONE: Credential = { kind: "none" };
 const MALFORMED: Credential = { kind: "invalid", reason: "credential-malformed" };
 const TOO_LARGE: Credential = { kind: "invalid", reason: "token-too-large" };
+const TWO: Credential = { kind: "invalid", reason: "duplicate" };
 
 /** Whether an argument carries a credential, or says something of one. */
 export function isCredentialArgument(name: string): boolean {
-  return CREDENTIAL_KINDS.some(
-    ({ argument, conditions = [] }) => argument === name || conditions.some((each) => each.argument === name),
-  );
+  const isOf = ({ argument, conditions = [] }: CredentialKind) =>
+    argument === name || conditions.some((each) => each.argument === name);
+  return isPlacedArgument(name) || CREDENTIAL_KINDS.some(isOf);
 }
 
 /** What a request has in such arguments. */
@@ -40,16 +43,31 @@ export const NOTHING_OFFERED: readonly number[] = [];
 /** How the credentials of a kind are read from the messages of one HAProxy. */
 export interface Form {
   readonly kind: CredentialName;
+  readonly rank: CredentialKind["rank"];
   /** Which argument of a message it is; negative where it is none. */
   readonly at: number;
   /** With what its typed value begins. */
   readonly type: number;
   readonly conditions: readonly (Condition & { readonly at: number })[];
+  /** Bytes of its value at most, whatever the limit of tokens. */
+  readonly largest: number;
   /** The scheme in lower and in upper case: both are it (RFC 9110, section 11.1). Empty where there is none. */
   readonly lower: Buffer;
   readonly upper: Buffer;
   /** What a program less strict than this one might still read as the scheme. */
   readonly like: RegExp | undefined;
+  /** What the one member of a list begins with that is the credential. Empty where it is no list. */
+  readonly member: Buffer;
+}
+
+/** How each proof is read that is sent, by the name that issuers have for it. @param positions as for `formsOf` */
+export function proofForms(positions: ReadonlyMap<string, number>): ReadonlyMap<string, Form> {
+  return new Map(
+    CREDENTIAL_KINDS.flatMap(({ name, proof }) => {
+      const [form] = proof === undefined ? [] : (formsOf([name], positions) ?? []);
+      return proof === undefined || form === undefined ? [] : [[proof, form] as const];
+    }),
+  );
 }
 
 /**
@@ -61,23 +79,24 @@ export interface Form {
  */
 export function formsOf(kinds: readonly string[], positions: ReadonlyMap<string, number>): readonly Form[] | undefined {
   if (kinds.some((name) => credentialKind(name) === undefined)) return undefined;
-  const forms = CREDENTIAL_KINDS.filter(({ name }) => kinds.includes(name)).map((kind) => formOf(kind, positions));
+  const forms = kindsOf(kinds).map((kind) => formOf(kind, positions));
   return forms.some(({ at, conditions }) => at < 0 || conditions.some((each) => each.at < 0)) ? undefined : forms;
 }
 
-function formOf(
-  kind: CredentialKind & { readonly name: CredentialName },
-  positions: ReadonlyMap<string, number> = new Map(),
-): Form {
-  const { name, argument, type = "string", conditions = [], scheme = "" } = kind;
+function formOf(kind: CredentialKind, positions: ReadonlyMap<string, number> = new Map()): Form {
+  const { name, rank, argument, type = "string", conditions = [], largest = Number.POSITIVE_INFINITY } = kind;
+  const { scheme = "", member } = kind;
   return {
-    kind: name,
+    kind: name as CredentialName,
+    rank,
     at: positions.get(argument) ?? -1,
     type: VALUE_TYPE[type],
     conditions: conditions.map((each) => ({ ...each, at: positions.get(each.argument) ?? -1 })),
+    largest,
     lower: Buffer.from(scheme.toLowerCase()),
     upper: Buffer.from(scheme.toUpperCase()),
     like: scheme === "" ? undefined : new RegExp(`^[^A-Za-z]*${scheme}`, "i"),
+    member: Buffer.from(member === undefined ? "" : `${member}.`),
   };
 }
 
@@ -85,7 +104,7 @@ const SPACE = 0x20;
 const INTEGERS: readonly number[] = [VALUE_TYPE.int32, VALUE_TYPE.uint32, VALUE_TYPE.int64, VALUE_TYPE.uint64];
 
 /**
- * The one credential of a request: the first in the order of the table that it offers.
+ * The one credential of a request: the first that it offers in the order of their ranks.
  *
  * A kind that is not taken here is ignored, and so is a scheme of none (Basic, say), as if the header were not there:
  * the request is then refused for want of a credential, or passes where none is needed. What begins like a scheme and is
@@ -98,28 +117,46 @@ const INTEGERS: readonly number[] = [VALUE_TYPE.int32, VALUE_TYPE.uint32, VALUE_
  * @param limit largest token in bytes
  */
 export function credentialOf(request: Offered, forms: readonly Form[], limit: number): Credential {
-  for (const form of forms) {
+  for (let i = 0; i < forms.length; i++) {
+    const form = forms[i] as Form;
     const credential = read(form, request, limit);
-    if (credential !== NONE) return credential;
+    if (credential === NONE) continue;
+    return hasAnother(forms, i, request, limit) ? TWO : credential;
   }
   return NONE;
 }
 
+/** Whether another kind of the same rank is offered: then two say who it is, neither of them more than the other. */
+function hasAnother(forms: readonly Form[], at: number, request: Offered, limit: number): boolean {
+  const { rank } = forms[at] as Form;
+  for (let i = at + 1; i < forms.length; i++) {
+    const form = forms[i] as Form;
+    if (form.rank !== rank) return false;
+    if (read(form, request, limit) !== NONE) return true;
+  }
+  return false;
+}
+
 /** A whole value as a credential of one kind, on which there are no conditions. */
 export function credentialFrom(kind: CredentialName, value: Buffer, limit: number): Credential {
-  const row = CREDENTIAL_KINDS.find(({ name }) => name === kind);
+  const row = credentialKind(kind);
   return row === undefined ? NONE : within(formOf(row), value, 0, value.length, limit);
 }
 
-function read(form: Form, request: Offered, limit: number): Credential {
+/**
+ * What a request offers of one kind, as its credential or as the proof of another one.
+ *
+ * @param limit largest value in bytes, where the kind has none of its own
+ */
+export function read(form: Form, request: Offered, limit: number): Credential {
   const { bytes, offered } = request;
-  const found = placeOf(form.at, offered);
-  if (found < 0) return NONE;
-  const start = offered[found] as number;
-  if (bytes[start] !== form.type) return NONE;
   for (const condition of form.conditions) {
     if (!holds(condition, request)) return condition.otherwise === "none" ? NONE : MALFORMED;
   }
+  const found = placeOf(form.at, offered);
+  const start = offered[found] as number;
+  // HAProxy says that there is one, and could not send it: it is larger than a buffer.
+  if (found < 0 || bytes[start] !== form.type) return form.conditions.length > 0 ? MALFORMED : NONE;
   return within(form, bytes, contentStart(bytes, start), offered[found + 1] as number, limit);
 }
 
@@ -140,11 +177,40 @@ function holds({ at, value }: Form["conditions"][number], { bytes, offered }: Of
 
 function within(form: Form, bytes: Buffer, start: number, end: number, limit: number): Credential {
   if (start === end) return NONE;
+  if (form.member.length > 0) return memberOf(form, bytes, start, end, limit);
   const token = form.like === undefined ? start : afterScheme(form, bytes, start, end);
   if (token < 0) return form.like?.test(bytes.toString("latin1", start, end)) ? MALFORMED : NONE;
-  if (end - token > limit) return TOO_LARGE;
+  if (end - token > limit || end - token > form.largest) return TOO_LARGE;
   if (end === token) return MALFORMED;
   return { kind: form.kind, bytes, start: token, end };
+}
+
+const COMMA = 0x2c;
+const TAB = 0x09;
+
+/** The one member of a list that is the credential; the others are not its own. */
+function memberOf({ kind, member }: Form, bytes: Buffer, start: number, end: number, limit: number): Credential {
+  let found: Credential = NONE;
+  for (let from = start; from < end; ) {
+    const comma = bytes.indexOf(COMMA, from);
+    const next = comma < 0 || comma > end ? end : comma;
+    const [first, last] = trimmed(bytes, from, next);
+    from = next + 1;
+    const token = first + member.length;
+    if (token > last || member.compare(bytes, first, token) !== 0) continue;
+    if (found !== NONE || token === last) return MALFORMED;
+    found = last - token > limit ? TOO_LARGE : { kind, bytes, start: token, end: last };
+  }
+  return found;
+}
+
+/** Start and end without blanks around. */
+function trimmed(bytes: Buffer, start: number, end: number): readonly [start: number, end: number] {
+  const isBlank = (at: number) => bytes[at] === SPACE || bytes[at] === TAB;
+  let [first, last] = [start, end];
+  while (first < last && isBlank(first)) first++;
+  while (first < last && isBlank(last - 1)) last--;
+  return [first, last];
 }
 
 /** Where the credential begins behind its scheme and spaces; negative where the value does not begin so. */

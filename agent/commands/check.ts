@@ -1,8 +1,13 @@
 import { buffersFor, DEFAULT_BUFSIZE } from "../../haproxy/buffers.ts";
-import { addedHeaders } from "../../haproxy/input.ts";
+import type { CheckReport } from "../../haproxy/check/check.ts";
+import { findingsText, summaryText as haproxyText, sarifOf } from "../../haproxy/check/report.ts";
+import { addedUses } from "../../haproxy/input.ts";
 import type { Fault } from "../../policies/fault.ts";
+import { configFile } from "../config/load-config.ts";
 import { type Loaded, load } from "../loading/load.ts";
 import { EXIT } from "../processes/exit.ts";
+import { VERSION } from "../processes/version.ts";
+import { HAPROXY_OPTIONS, haproxyFiles, proveHaproxy } from "./check-haproxy.ts";
 import {
   CONFIG_OPTION,
   type Command,
@@ -16,32 +21,76 @@ import {
 import { renderInputOf } from "./render-input.ts";
 
 export const CHECK: Command = {
-  usage: "check [--config FILE] [--json]",
-  summary: "check configuration and policies without starting anything",
+  usage: "check [--config FILE] [--haproxy FILE...] [--json]",
+  summary: "check configuration and policies without starting anything, and prove HAProxy's files",
   help: `
 Every fault is told at once, as file:line:column: what was found; what would be right. Exit code 1 where there is one.
 Warnings are about what is allowed but hardly meant.
+
+With --haproxy it is proven that no request reaches a protected backend without a verdict for it, and each line that
+breaks that is told, with a request that gets through. Exit code 2 where nothing is wrong but something is not proven.
+Without a configuration only HAProxy's files are looked at.
 `,
-  example: "countersign check --config countersign.yaml",
-  options: { ...CONFIG_OPTION, ...JSON_OPTION },
-  positionals: [0, 0],
+  example: "countersign check --config countersign.yaml --haproxy /etc/haproxy/haproxy.cfg",
+  options: { ...CONFIG_OPTION, ...HAPROXY_OPTIONS, ...JSON_OPTION },
+  positionals: [0, 100],
   run: check,
 };
 
-async function check(_positionals: readonly string[], options: Options, context: Context): Promise<number> {
-  const file = configOf(options, context);
+/** What was found in configuration and policies. */
+interface Checked {
+  readonly faults: readonly Fault[];
+  readonly warnings: readonly Fault[];
+  readonly loaded: Loaded | undefined;
+}
+
+async function check(positionals: readonly string[], options: Options, context: Context): Promise<number> {
+  const paths = haproxyFiles(options, positionals);
+  const file = paths !== undefined && isBare(options, context) ? undefined : configOf(options, context);
+  const checked = await checkedConfig(file, context);
+  const report = paths === undefined ? undefined : proveHaproxy(paths, options, checked.loaded);
+  if (options.sarif === true && report !== undefined) context.out(jsonText(sarifOf(report, VERSION)));
+  else if (options.json === true) context.out(jsonText(asJson(checked, report)));
+  else tell(file, checked, report, context);
+  return exitCode(checked, report);
+}
+
+/** Whether nobody names a configuration, and there is none. */
+function isBare(options: Options, { environment }: Context): boolean {
+  return typeof options.config !== "string" && typeof configFile(undefined, environment) !== "string";
+}
+
+async function checkedConfig(file: string | undefined, context: Context): Promise<Checked> {
+  if (file === undefined) return { faults: [], warnings: [], loaded: undefined };
   const outcome = await load(file, context);
-  const faults: readonly Fault[] = outcome.loaded === undefined ? outcome.faults : [];
-  const warnings = outcome.loaded === undefined ? outcome.warnings : outcome.loaded.warnings;
-  const summary = outcome.loaded === undefined ? undefined : summaryOf(outcome.loaded);
-  if (options.json === true)
-    context.out(jsonText({ faults: faults.map(bare), warnings: warnings.map(bare), ...summary }));
-  else {
-    context.err(faultsText(faults));
-    context.err(warnings.map((warning) => `warning: ${faultsText([warning])}`).join(""));
-    if (summary !== undefined) context.out(summaryText(file, summary));
-  }
-  return faults.length === 0 ? EXIT.fine : EXIT.bad;
+  if (outcome.loaded === undefined) return { faults: outcome.faults, warnings: outcome.warnings, loaded: undefined };
+  return { faults: [], warnings: outcome.loaded.warnings, loaded: outcome.loaded };
+}
+
+function asJson({ faults, warnings, loaded }: Checked, report: CheckReport | undefined): unknown {
+  const summary = loaded === undefined ? undefined : summaryOf(loaded);
+  return { faults: faults.map(bare), warnings: warnings.map(bare), ...summary, haproxy: report ?? null };
+}
+
+function tell(
+  file: string | undefined,
+  { faults, warnings, loaded }: Checked,
+  report: CheckReport | undefined,
+  context: Context,
+): void {
+  context.err(faultsText(faults));
+  context.err(warnings.map((warning) => `warning: ${faultsText([warning])}`).join(""));
+  if (file !== undefined && loaded !== undefined) context.out(summaryText(file, summaryOf(loaded)));
+  context.err(findingsText(report?.findings ?? []));
+  context.out(report === undefined ? NOT_LOOKED : haproxyText(report));
+}
+
+const NOT_LOOKED = "HAProxy's own files were not looked at; --haproxy /etc/haproxy/haproxy.cfg proves them.\n";
+
+function exitCode({ faults }: Checked, report: CheckReport | undefined): number {
+  const findings = report?.findings ?? [];
+  if (faults.length > 0 || findings.some(({ level }) => level === "fault")) return EXIT.bad;
+  return findings.some(({ level }) => level === "unproven") ? EXIT.unproven : EXIT.fine;
 }
 
 /** The five members that docs/commands.md names, whoever found the fault. */
@@ -67,7 +116,7 @@ function summaryOf({ config, policies }: Loaded): Summary {
     services: policies.services.length,
     routes: policies.services.reduce((sum, { routes }) => sum + routes.length, 0),
     issuers: config.issuers.length,
-    bufsize: buffersFor(input.largestAck, addedHeaders(input)).bufsize,
+    bufsize: buffersFor(input.largestAck, addedUses(input)).bufsize,
     external_backends: input.backends.filter(({ servers }) => servers.length === 0).map(({ name }) => name),
   };
 }
@@ -80,7 +129,7 @@ function summaryText(file: string, summary: Summary): string {
       : `Your own haproxy.cfg has to have these backends, for which haproxy.backends has no servers: ${external.join(", ")}.\n`;
   const buffers =
     bufsize > DEFAULT_BUFSIZE
-      ? `HAProxy needs tune.bufsize ${bufsize} for these identity headers; the generated file has it.\n`
+      ? `HAProxy needs tune.bufsize ${bufsize} for these policies; the generated file has it.\n`
       : "";
   return `${file}: fine. Revision ${revision}, services: ${services}, routes: ${routes}, issuers: ${issuers}.\n${own}${buffers}`;
 }

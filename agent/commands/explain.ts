@@ -2,11 +2,12 @@ import { readFileSync } from "node:fs";
 import { type Explanation, explain, type Step, type Who } from "../../policies/tools/explain.ts";
 import { parseRequestLine } from "../../policies/tools/request-line.ts";
 import { credentialFrom } from "../answer/credentials.ts";
-import { type ClaimsIssuer, type Config, hasClaims } from "../config/config.ts";
+import { type ClaimsIssuer, type Config, hasClaims, type IssuerConfig } from "../config/config.ts";
 import { send } from "../http/fetch.ts";
 import { parseObject } from "../http/json.ts";
 import { Pool } from "../identity/claims/pool.ts";
 import { claimPaths, principalOf } from "../identity/claims/principal.ts";
+import { sourcesOf } from "../identity/claims/sources.ts";
 import { createIdentity } from "../identity/identity.ts";
 import { EXIT } from "../processes/exit.ts";
 import {
@@ -96,6 +97,11 @@ function issuerNamed(name: string, { issuers }: Config): ClaimsIssuer {
   );
 }
 
+/** Where a token stands does not matter for what it says. */
+function asBearer(issuer: IssuerConfig): IssuerConfig {
+  return issuer.credentials.includes("bearer") ? issuer : { ...issuer, credentials: [...issuer.credentials, "bearer"] };
+}
+
 /** The token as the agent would take it from an Authorization header. */
 async function verified(token: string, { issuers, cache, limits }: Config, { clock }: Context): Promise<Who> {
   const header = Buffer.from(`Bearer ${token}`);
@@ -104,7 +110,7 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
   const events = { fetched: () => {}, unusable: () => {}, cache: () => {} };
   // The token was here before the keys are fetched: where its key is not among them, there is none.
   const now = clock();
-  const identity = createIdentity(issuers, { cache, limits, send, clock, events });
+  const identity = createIdentity(issuers.map(asBearer), { cache, limits, send, clock, events });
   try {
     await identity.ready();
     const verification = credential.kind === "invalid" ? credential : await identity.verify(credential, now);
@@ -124,11 +130,17 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
 function taken(file: string, issuer: ClaimsIssuer, { clock }: Context): Who {
   const claims = parsed(file);
   const exp = Math.floor(clock() / 1000) + 600;
-  const whole = { exp, aud: issuer.audiences, ...claims };
+  const whole = { exp, ...audienceOf(issuer), ...claims };
   const principal = principalOf(whole, issuer, claimPaths(issuer), new Pool());
   if (!("reason" in principal)) return { principal };
   const { reason, claim } = principal;
   return { reason, found: claim === undefined ? [] : [claimReport(whole, claim, issuer)] };
+}
+
+/** As the issuer's tokens have it, for claims that do not say whom they are meant for. */
+function audienceOf({ claims, audiences }: ClaimsIssuer): Readonly<Record<string, unknown>> {
+  const [name = "aud", ...below] = sourcesOf(claims.audience)[0]?.path.names ?? [];
+  return { [name]: below.reduceRight<unknown>((value, step) => ({ [step]: value }), audiences) };
 }
 
 function parsed(file: string): Record<string, unknown> {

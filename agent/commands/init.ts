@@ -2,10 +2,11 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { isAbsolute, join, relative } from "node:path";
 import { parseHostPattern } from "../../policies/routing/hosts.ts";
+import { permitted } from "../http/document.ts";
 import { send } from "../http/fetch.ts";
 import { FetchError } from "../http/fetch-error.ts";
 import { proxyOfEnvironment } from "../http/proxy.ts";
-import { discover, endpointOf } from "../identity/oidc/discovery.ts";
+import { discover, discoveryUrl, endpointOf } from "../identity/oidc/discovery.ts";
 import { type Loaded, load } from "../loading/load.ts";
 import { EXIT } from "../processes/exit.ts";
 import {
@@ -151,20 +152,24 @@ function listenerOf(socket: string | undefined, chroot: string | undefined, grou
 async function lookUp(issuer: string, { environment }: Context): Promise<void> {
   const proxy = proxyOfEnvironment(environment);
   if (proxy !== undefined && "fault" in proxy) throw new CommandError(proxy.fault, EXIT.configuration);
+  const url = URL.parse(discoveryUrl(issuer));
+  if (url === null || !permitted(url, url)) throw cannotLookUp("it is not an https address");
   const abort = new AbortController();
   const limit = setTimeout(() => abort.abort(), LOOK_UP_LIMIT);
   try {
     const bounds = { signal: abort.signal, ca: undefined, proxy, maxSize: 1 << 20 };
-    endpointOf(await discover(send, issuer, bounds), "jwks_uri");
+    endpointOf(await discover(send, url, [issuer], bounds), "jwks_uri");
   } catch (error) {
     if (!(error instanceof FetchError)) throw error;
-    throw new CommandError(
-      `the issuer cannot be looked up: ${error.message}\nIs --issuer just what its tokens have as iss?`,
-      EXIT.configuration,
-    );
+    throw cannotLookUp(error.message);
   } finally {
     clearTimeout(limit);
   }
+}
+
+function cannotLookUp(why: string): CommandError {
+  const text = `the issuer cannot be looked up: ${why}\nIs --issuer just what its tokens have as iss?`;
+  return new CommandError(text, EXIT.configuration);
 }
 
 const quoted = (text: string) => JSON.stringify(text);

@@ -29,6 +29,7 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
       .sort()
       .map((name) => ({ servers: [], ...(Object.hasOwn(backends, name) ? backends[name] : {}), name })),
     uses: policies.uses,
+    hops: Object.assign({}, ...config.issuers.map(({ hops }) => hops)),
     logged,
     backendVariables,
     largestAck: largestAck(policies, contractOf({ uses: policies.uses, logged, backendVariables })),

@@ -7,9 +7,10 @@ import { type Command, CommandError, type Context, type Options, UsageError } fr
 import { EXPLAIN } from "./explain.ts";
 import { GENERATE } from "./generate.ts";
 import { INIT } from "./init.ts";
-import { KEYS } from "./keys.ts";
+import { KEYS } from "./keys/keys.ts";
 import { SERVE } from "./serve.ts";
 import { TEST } from "./test.ts";
+import { TRACE } from "./trace/trace.ts";
 
 /** All commands by name. docs/commands.md describes each; a test holds both equal. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
@@ -19,6 +20,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   explain: EXPLAIN,
   test: TEST,
   generate: GENERATE,
+  trace: TRACE,
   keys: KEYS,
 };
 

@@ -1,14 +1,16 @@
 import type { Reason } from "../../policies/decision.ts";
 import { Unknown } from "../../policies/unknown.ts";
-import type { ClaimsIssuer, IssuerConfig } from "../config/config.ts";
+import { type ClaimsIssuer, type IssuerConfig, spellingsOf } from "../config/config.ts";
 import { parseObject } from "../http/json.ts";
+import { claimTest } from "../identity/claims/claim-test.ts";
 import { stringsOf } from "../identity/claims/claims.ts";
-import { nameOf, sourcesOf, valueAt } from "../identity/claims/principal.ts";
+import { nameOf, sourcesOf, valueAt } from "../identity/claims/sources.ts";
 import type { KeyView } from "../identity/issuer/issuer.ts";
 import type { Refusal } from "../identity/issuer/refusal.ts";
 import { isCanonical } from "../identity/jwt/token.ts";
 import { isOidc, type OidcIssuer } from "../identity/oidc/section.ts";
 import { plainText } from "../telemetry/safe-text.ts";
+import { awsReport, isAws } from "./aws-report.ts";
 import { adviceFor, type Topic } from "./providers.ts";
 
 /** A token that proves nobody, and what it was held against. */
@@ -45,9 +47,12 @@ const GRAPH: ReadonlySet<unknown> = new Set(["00000003-0000-0000-c000-0000000000
  * Of claims other than `iss` and `aud` and of dates only the type is told, so that the report can be passed on.
  */
 export function reportOf(refused: Refused): readonly string[] {
+  if (isAws(refused.text)) return awsReport(refused).map((line) => plainText(line, 2 * LONGEST));
   const [head = "", body = ""] = refused.text.split(".");
   const [header, claims] = [membersOf(head), membersOf(body)];
-  const issuer = refused.issuers.filter(isOidc).find((each) => each.issuer === claims.iss);
+  const issuer = refused.issuers
+    .filter(isOidc)
+    .find((each) => spellingsOf(each).some((spelling) => spelling === claims.iss));
   const reading = { ...refused, header, claims, issuer };
   return [...(FINDINGS[refused.refusal.reason]?.(reading) ?? []), ...hintsOf(reading)].map((line) =>
     plainText(line, 2 * LONGEST),
@@ -90,13 +95,14 @@ const FINDINGS: Readonly<Partial<Record<Reason, (reading: Reading) => readonly s
   "key-weak": keys,
   "signature-invalid": keys,
   "issuer-unknown": ({ claims, issuers }) => [
-    `iss is ${shown(claims.iss)}; the issuers configured: ${listed(issuers.map(({ issuer }) => issuer))}`,
+    `iss is ${shown(claims.iss)}; the issuers configured: ${listed(issuers.flatMap(spellingsOf))}`,
   ],
   "issuer-unavailable": ({ issuer, errorOf }) => {
     const error = issuer === undefined ? undefined : errorOf(issuer.issuer);
     return error === undefined ? [] : [`the keys${of(issuer)} cannot be had: ${error}`];
   },
   "audience-not-accepted": audience,
+  "claim-not-accepted": requirement,
   "claim-missing": claim,
   "claim-malformed": claim,
   "proof-missing": ({ claims }) => [
@@ -105,16 +111,30 @@ const FINDINGS: Readonly<Partial<Record<Reason, (reading: Reading) => readonly s
 };
 
 function audience({ claims, issuer }: Reading): readonly string[] {
-  const found = stringsOf(claims.aud);
+  const sources = sourcesOf(issuer?.claims.audience ?? "aud");
+  const value = valueAt(claims, sources);
+  const found = stringsOf(value);
   return [
-    `aud is ${found === undefined ? typeText(claims.aud) : listed(found)}; \`audiences\`${of(issuer)}: ${listed(issuer?.audiences)}`,
+    `${nameOf(sources)} is ${found === undefined ? typeText(value) : listed(found)}; \`audiences\`${of(issuer)}: ${listed(issuer?.audiences)}`,
+  ];
+}
+
+function requirement({ claims, issuer, refusal }: Reading): readonly string[] {
+  const test = issuer?.require.map(claimTest).find(({ path }) => path.text === refusal.claim);
+  if (test === undefined) return [];
+  return [
+    `${refusal.claim} is ${typeText(valueAt(claims, sourcesOf(test.path.text)))} that \`require\`${of(issuer)} does not take; expected: ${test.text}`,
   ];
 }
 
 function claim(reading: Reading): readonly string[] {
   const { refusal, claims, issuer } = reading;
   if (refusal.claim === undefined) return [];
-  return refusal.claim === "aud" ? audience(reading) : [claimReport(claims, refusal.claim, issuer)];
+  return isAudience(refusal.claim, issuer) ? audience(reading) : [claimReport(claims, refusal.claim, issuer)];
+}
+
+function isAudience(name: string, issuer: ClaimsIssuer | undefined): boolean {
+  return name === nameOf(sourcesOf(issuer?.claims.audience ?? "aud"));
 }
 
 function dates({ claims, refusal, issuer, now }: Reading): readonly string[] {
@@ -188,7 +208,7 @@ function topicOf({ reason, claim: name }: Refusal, issuer: OidcIssuer | undefine
   if (reason === "token-malformed") return "opaque";
   if (reason === "token-not-access") return "purpose";
   if (reason === "issuer-unknown") return "issuer";
-  if (name === "aud") return "audience";
+  if (name !== undefined && isAudience(name, issuer)) return "audience";
   return issuer !== undefined && name === subjectName(issuer) ? "subject" : undefined;
 }
 

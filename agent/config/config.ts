@@ -1,5 +1,6 @@
 import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Backend } from "../../haproxy/input.ts";
+import type { Arns } from "../../policies/judging/binding.ts";
 import type { WantedEntry } from "../../policies/judging/wanted.ts";
 import type { Kind } from "../../policies/principal.ts";
 import type { Address } from "../net/address.ts";
@@ -85,10 +86,16 @@ export type WrittenPath = string | readonly string[];
 export type ClaimPlace = ClaimSource | { readonly first: readonly ClaimSource[] };
 export type ClaimSource = WrittenPath | { readonly keysOf: WrittenPath };
 
+/** A claim, and what it has to be. */
+export interface WantedClaim {
+  readonly path: string;
+  readonly wanted: WantedEntry | { readonly present: boolean };
+}
+
 /** One way of telling a kind by the form of a token: all of these claims must be so. */
 export interface KindRule {
   readonly kind: Kind;
-  readonly claims: readonly { readonly path: string; readonly wanted: WantedEntry | { readonly present: boolean } }[];
+  readonly claims: readonly WantedClaim[];
 }
 
 /** What an issuer is, whatever its type; a type adds its own. Plain data. */
@@ -97,8 +104,14 @@ export interface IssuerConfig {
   readonly type: string;
   /** What tells its credentials from all others', as for people: of JWTs the `iss`, byte for byte. Each has its own. */
   readonly issuer: string;
+  /** How else it is written. */
+  readonly aliases?: readonly string[];
   /** Names of the kinds of credentials that it takes. */
   readonly credentials: readonly CredentialName[];
+  /** Networks of the hops whose word counts, by the request header that they put a credential into. */
+  readonly hops?: Readonly<Record<string, readonly string[]>>;
+  /** Names of the proofs beside them that it may ask for. Default: none. */
+  readonly proofs?: readonly string[];
   /**
    * What its credentials begin with, where that tells them from all others': `owns` of no other issuer is asked about
    * one. Empty text: it has whatever is neither a JWT nor another's. Undefined where `owns` alone tells them.
@@ -107,6 +120,10 @@ export interface IssuerConfig {
   /** Whom its credentials can be meant for, and what its principals can be; undefined where only claims tell. */
   readonly audiences: readonly string[];
   readonly kinds: readonly Kind[] | undefined;
+  /** Where the ARNs of its principals can be of; undefined where they have none. */
+  readonly arns?: Arns;
+  /** Claims of its principals that these have chosen themselves. Default: none. */
+  readonly labels?: readonly string[];
 }
 
 /** An issuer whose principals are described by claims. */
@@ -118,7 +135,11 @@ export interface ClaimsIssuer extends IssuerConfig {
     readonly scopes: ClaimPlace;
     readonly kind: ClaimPlace | undefined;
     readonly client: ClaimPlace | undefined;
+    /** Whom a credential is meant for. */
+    readonly audience: ClaimPlace;
   };
+  /** What else of its claims a credential must have. */
+  readonly require: readonly WantedClaim[];
   /** What a principal is where neither a claim nor a rule says it. */
   readonly kind: Kind;
   readonly kindRules: readonly KindRule[];
@@ -128,4 +149,9 @@ export interface ClaimsIssuer extends IssuerConfig {
 /** Whether an issuer's principals are described by claims. */
 export function hasClaims(issuer: IssuerConfig): issuer is ClaimsIssuer {
   return "claims" in issuer;
+}
+
+/** All that an issuer is called by its credentials. */
+export function spellingsOf({ issuer, aliases = [] }: Pick<IssuerConfig, "issuer" | "aliases">): readonly string[] {
+  return [issuer, ...aliases];
 }

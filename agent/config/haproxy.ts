@@ -1,8 +1,8 @@
-import { isIP } from "node:net";
 import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
 import { headerNameFault } from "../../policies/judging/headers.ts";
 import { readBackends } from "./backends.ts";
 import type { HaproxyConfig } from "./config.ts";
+import { checkNetwork } from "./networks.ts";
 import type { Section } from "./section.ts";
 
 /** Headers that clients, browsers and HAProxy cannot do without: all that begins like identity headers is deleted. */
@@ -19,11 +19,11 @@ const NEEDED = [
   "x-request-id",
 ];
 
-/** Reads `haproxy`. */
-export function readHaproxy(section: Section): HaproxyConfig {
+/** Reads `haproxy`. @param credentials request headers that credentials stand in */
+export function readHaproxy(section: Section, credentials: readonly string[]): HaproxyConfig {
   const client = section.section("client");
   const bind = section.texts("bind");
-  checkPrefix(section);
+  checkPrefix(section, [...NEEDED, ...credentials]);
   checkClient(client);
   if (section.text("scheme") === "https" && client.text("from") === "connection" && !bind.some(hasTls)) {
     const right = "`scheme: http`, or `ssl` in `bind`, or the load balancer that does TLS in `client`";
@@ -44,10 +44,10 @@ function hasTls(bind: string): boolean {
   return /(?:^| )ssl(?: |$)|^quic/.test(bind);
 }
 
-function checkPrefix(section: Section): void {
+function checkPrefix(section: Section, all: readonly string[]): void {
   const prefix = section.text("identity_prefix");
   // With `x-auth-` goes `x-auth` alone.
-  const needed = NEEDED.find((name) => name.startsWith(prefix) || prefix === `${name}-`);
+  const needed = all.find((name) => name.startsWith(prefix) || prefix === `${name}-`);
   if (headerNameFault(`${prefix}x`, OWNED_HEADERS) === undefined && needed === undefined) return;
   const right = `a prefix of your own, such as x-auth-: HAProxy removes all that begins so${needed === undefined ? "" : `, ${needed} too`}`;
   section.fault(["identity_prefix"], right);
@@ -56,7 +56,7 @@ function checkPrefix(section: Section): void {
 function checkClient(client: Section): void {
   const from = client.text("from");
   const trusted = client.texts("trusted");
-  for (const [index, network] of trusted.entries()) checkNetwork(client, index, network);
+  for (const [index, network] of trusted.entries()) checkNetwork(client, ["trusted", index], network);
   if (from === "x-forwarded-for" && trusted.length === 0) {
     const key = client.keys().includes("trusted") ? "trusted" : "from";
     client.fault([key], "`trusted: [NETWORK]` for `x-forwarded-for`: without it any client could claim any address");
@@ -73,16 +73,5 @@ function checkClient(client: Section): void {
       "whoever reaches HAProxy can claim any address",
       "`trusted: [NETWORK]` unless only load balancers reach it",
     );
-  }
-}
-
-function checkNetwork(client: Section, index: number, text: string): void {
-  const [, address = "", length] = /^(.+?)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
-  const version = isIP(address);
-  const longest = version === 6 ? 128 : 32;
-  if (version === 0 || address.includes("%") || Number(length ?? longest) > longest) {
-    client.fault(["trusted", index], "a network such as 10.0.0.0/8 or fd00::/8");
-  } else if (Number(length ?? longest) === 0) {
-    client.fault(["trusted", index], "the networks of your load balancers: this one is everybody's");
   }
 }

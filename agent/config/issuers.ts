@@ -1,4 +1,5 @@
-import type { IssuerConfig } from "./config.ts";
+import type { Path } from "../../policies/source/document.ts";
+import { type IssuerConfig, spellingsOf } from "./config.ts";
 import type { Section } from "./section.ts";
 import type { Environment } from "./substitute.ts";
 
@@ -16,7 +17,7 @@ export type ReadIssuer<Own extends IssuerConfig = IssuerConfig> = (
 /** How the sections of each type are read, by the word that `type` has for it. */
 export type IssuerReaders = Readonly<Record<string, { readonly read: ReadIssuer }>>;
 
-/** Reads `issuers`. No two may have one URL: a credential belongs to exactly one of them. */
+/** Reads `issuers`. No two may have one name in credentials, however written: each belongs to exactly one of them. */
 export function readIssuers(
   issuers: Section,
   environment: Environment,
@@ -28,13 +29,19 @@ export function readIssuers(
     const type = section.text("type");
     const issuer = Object.hasOwn(readers, type) ? readers[type]?.read(name, section, environment) : undefined;
     if (issuer === undefined) return [];
-    const before = first.get(issuer.issuer);
-    if (issuer.issuer === "") return [{ issuer, section }];
-    if (before === undefined) first.set(issuer.issuer, section);
-    else section.fault(["issuer"], `a URL of its own: that of the issuer at ${before.place} is the same`);
+    for (const [index, spelling] of spellingsOf(issuer).entries()) {
+      const before = first.get(spelling);
+      if (spelling === "" || before === section) continue;
+      if (before === undefined) first.set(spelling, section);
+      else
+        section.fault(placeOf(section, index), `a URL of its own: that of the issuer at ${before.place} is the same`);
+    }
     return [{ issuer, section }];
   });
-  for (const [index, one] of read.entries()) checkPrefixes(one, read.slice(0, index));
+  for (const [index, one] of read.entries()) {
+    checkPrefixes(one, read.slice(0, index));
+    checkOrigins(one, read.slice(0, index));
+  }
   return read.map(({ issuer }) => issuer);
 }
 
@@ -61,9 +68,38 @@ function checkPrefixes({ issuer, section }: Read, before: readonly Read[]): void
   }
 }
 
+/** HAProxy takes a header away from whom it does not count from before anybody knows whose credential it is. */
+function checkOrigins({ issuer, section }: Read, before: readonly Read[]): void {
+  for (const [index, kind] of issuer.credentials.entries()) {
+    const origin = originOf(issuer, kind);
+    if (origin === undefined) continue;
+    const twin = before.find((other) =>
+      other.issuer.credentials.some((each) => {
+        const theirs = originOf(other.issuer, each);
+        return theirs?.header === origin.header && theirs.from !== origin.from;
+      }),
+    );
+    if (twin === undefined) continue;
+    section.fault(
+      ["credentials", index],
+      `the same \`from\` for one header as the issuer at ${twin.section.place} has`,
+    );
+  }
+}
+
+function originOf({ hops = {} }: IssuerConfig, kind: string) {
+  const [, place, header = ""] = /^(header|hop):(.*)$/.exec(kind) ?? [];
+  if (place === undefined) return undefined;
+  return { header, from: place === "header" ? "client" : [...(hops[header] ?? [])].sort().join(" ") };
+}
+
 function areAlike(one: IssuerConfig, other: IssuerConfig, prefix: string): boolean {
   if (!one.credentials.some((kind) => other.credentials.includes(kind))) return false;
   const others = other.prefixes ?? [];
   if (prefix === "") return others.includes("");
   return others.some((each) => each !== "" && (each.startsWith(prefix) || prefix.startsWith(each)));
+}
+
+function placeOf(section: Section, index: number): Path {
+  return Array.isArray(section.value("issuer")) ? ["issuer", index] : ["issuer"];
 }

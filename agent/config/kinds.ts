@@ -2,7 +2,7 @@ import { claimPathFault, isMapping } from "../../policies/claim-path.ts";
 import { type WantedEntry, wantedFault } from "../../policies/judging/wanted.ts";
 import type { Kind } from "../../policies/principal.ts";
 import type { Path } from "../../policies/source/document.ts";
-import type { ClaimsIssuer, KindRule } from "./config.ts";
+import type { ClaimsIssuer, KindRule, WantedClaim } from "./config.ts";
 import type { Section } from "./section.ts";
 
 const CLAIM = "a claim's name, or names with dots between, such as `realm_access.roles`";
@@ -26,14 +26,20 @@ function rulesOf(kind: Kind, section: Section): readonly KindRule[] {
 }
 
 function ruleOf(kind: Kind, value: unknown, at: Path, section: Section): KindRule {
+  return { kind, claims: wantedClaims(value, at, section) };
+}
+
+/** Reads an issuer's `require`: claims, and what each has to be. */
+export function readRequire(issuer: Section): readonly WantedClaim[] {
+  return wantedClaims(issuer.value("require"), ["require"], issuer);
+}
+
+function wantedClaims(value: unknown, at: Path, section: Section): readonly WantedClaim[] {
   const claims = isMapping(value) ? Object.entries(value) : [];
-  return {
-    kind,
-    claims: claims.map(([path, wanted]) => {
-      checkClaim(path, wanted, [...at, path], section);
-      return { path, wanted: wanted as KindRule["claims"][number]["wanted"] };
-    }),
-  };
+  return claims.map(([path, wanted]) => {
+    checkClaim(path, wanted, [...at, path], section);
+    return { path, wanted: wanted as WantedClaim["wanted"] };
+  });
 }
 
 function checkClaim(path: string, wanted: unknown, at: Path, section: Section): void {
@@ -44,5 +50,9 @@ function checkClaim(path: string, wanted: unknown, at: Path, section: Section): 
     return;
   }
   const fault = wantedFault(wanted as WantedEntry);
-  if (fault !== undefined) section.fault(fault.key === undefined ? at : [...at, fault.key], fault.right, fault.found);
+  if (fault === undefined) return;
+  const place = fault.key === undefined ? at : [...at, fault.key];
+  // What a reference stood for is never shown.
+  if (section.isWritten(place)) section.fault(place, fault.right, fault.found);
+  else section.fault(place, "a text without the signs of patterns; `{ equals: TEXT }` if it is really so");
 }

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, resolve } from "node:path";
+import { kindsOf } from "../../haproxy/credentials.ts";
 import { wholeIdentity } from "../../linkerd/identity.ts";
 import type { Fault } from "../../policies/fault.ts";
 import { readDocument } from "../../policies/source/document.ts";
@@ -74,13 +75,17 @@ export function loadConfig(
 function readConfig(file: string, root: Section, environment: Environment, readers: IssuerReaders): Config {
   const [cache, limits, log] = [root.section("cache"), root.section("limits"), root.section("log")];
   const workers = readWorkers(root);
+  const issuers = readIssuers(root.section("issuers"), environment, readers);
   return {
     file,
     listen: readListen(root.section("listen"), workers),
     workers,
     policies: root.texts("policies").map((path) => resolve(dirname(file), path)),
-    issuers: readIssuers(root.section("issuers"), environment, readers),
-    haproxy: readHaproxy(root.section("haproxy")),
+    issuers,
+    haproxy: readHaproxy(
+      root.section("haproxy"),
+      kindsOf(issuers.flatMap(({ credentials }) => credentials)).flatMap(({ headers }) => headers),
+    ),
     mesh: readMesh(root),
     assertion: readAssertion(root, file),
     deadline: root.milliseconds("deadline"),

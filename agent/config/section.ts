@@ -117,6 +117,16 @@ export class Section {
     return describe(this.reading.document.written([...this.path, ...steps]));
   }
 
+  /** Whether the text below is what the file says, and not what a reference in it stands for. */
+  isWritten(steps: Path): boolean {
+    const path = [...this.path, ...steps];
+    const value = path.reduce<unknown>(
+      (outer, step) => (outer as Record<string | number, unknown>)[step],
+      this.reading.document.value,
+    );
+    return this.reading.document.written(path) === value;
+  }
+
   #amount(key: string, read: (text: string) => number | undefined): number {
     const { "x-minimum": least = "", "x-maximum": most = "" }: ConfigSchema = this.#schema(key);
     const amount = read(this.text(key));

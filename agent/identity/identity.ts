@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Reason } from "../../policies/decision.ts";
-import type { Config, IssuerConfig } from "../config/config.ts";
+import { type Config, type IssuerConfig, spellingsOf } from "../config/config.ts";
 import type { Send } from "../http/fetch.ts";
 import { Slots } from "../http/slots.ts";
 import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type Verification } from "./cache.ts";
@@ -100,7 +100,8 @@ class Issuers implements Identity {
   constructor(issuers: readonly IssuerConfig[], options: IdentityOptions) {
     const { cache, limits, clock, events, send, deadline = 0, schedule = timer, types = ISSUER_TYPES } = options;
     const previous = options.previous instanceof Issuers ? options.previous : undefined;
-    if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) throw new Error("two issuers with one URL");
+    const spellings = issuers.flatMap(spellingsOf);
+    if (new Set(spellings).size < spellings.length) throw new Error("two issuers with one URL");
     this.#largest = limits.token;
     this.#events = events;
     this.#clock = clock;
@@ -124,15 +125,13 @@ class Issuers implements Identity {
     const kind = isText ? "bearer" : offered.kind;
     const recent = isText ? undefined : this.#recent.find(offered);
     if (recent !== undefined && recent.kind === kind && this.#identities.holds(recent, now)) {
-      this.#events.cache("hit");
-      return recent;
+      return this.#used(recent, now);
     }
     const digest = digestOf(offered);
     const identity = this.#identities.find(kind, digest, now);
     if (identity !== undefined) {
       if (!isText) this.#keep(offered, identity);
-      this.#events.cache("hit");
-      return identity;
+      return this.#used(identity, now);
     }
     const refusal = this.#refusals.find(kind, digest, now);
     if (refusal !== undefined) {
@@ -142,6 +141,13 @@ class Issuers implements Identity {
     this.#events.cache("miss");
     if (!waiter.wanted()) return refused("overloaded");
     return this.#inFlight.join(kind, digest, waiter) ?? this.#begin(offered, kind, digest, now, waiter);
+  }
+
+  #used(identity: CachedIdentity, now: number): CachedIdentity {
+    const { basis } = identity;
+    if (basis.usedAt !== undefined) basis.usedAt = now;
+    this.#events.cache("hit");
+    return identity;
   }
 
   async ready(): Promise<void> {
@@ -239,6 +245,7 @@ class Issuers implements Identity {
       const { principal, confirmation, basis } = finding;
       const identity = { kind, digest, principal, confirmation, issuer, basis, verifiedAt: at };
       this.#identities.add(identity);
+      if (basis.usedAt !== undefined) basis.usedAt = at;
       return identity;
     }
     const verification = refused(finding.reason, finding.claim);

@@ -1,4 +1,4 @@
-import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
+import { ownedHeaders } from "../../haproxy/owned-headers.ts";
 import { wholeIdentity } from "../../linkerd/identity.ts";
 import { type CheckedPolicies, compilePolicies, type PolicyEnvironment } from "../../policies/compile/compile.ts";
 import type { Fault } from "../../policies/fault.ts";
@@ -96,13 +96,13 @@ function failed(faults: readonly Fault[], warnings: readonly Fault[]): Failed {
 
 /** What the policies are held against. */
 export function policyEnvironment(config: Config, now: number): PolicyEnvironment {
-  const issuers = config.issuers.map(({ name, audiences, credentials, kinds }) => {
-    return { name, audiences, credentials, kinds };
+  const issuers = config.issuers.map(({ name, audiences, credentials, proofs, kinds, arns, labels = [] }) => {
+    return { name, audiences, credentials, proofs, kinds, arns, labels };
   });
   return {
     issuers,
     backends: Object.keys(config.haproxy.backends),
-    headers: OWNED_HEADERS,
+    headers: ownedHeaders(issuers.flatMap(({ credentials }) => credentials)),
     identitySuffix: config.mesh === undefined ? "" : wholeIdentity("a.b", config.mesh).slice("a.b".length),
     now,
   };

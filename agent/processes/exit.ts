@@ -3,7 +3,11 @@ export const EXIT = {
   fine: 0,
   /** What `check` or `test` looked at is bad. */
   bad: 1,
+  /** `check --haproxy` found nothing bad, and could not prove that there is nothing. */
+  unproven: 2,
   usage: 64,
+  /** A file that the command line names cannot be read. */
+  noInput: 66,
   /** Node is too old; main.ts says it, where this file cannot be read yet. */
   unavailable: 69,
   bug: 70,

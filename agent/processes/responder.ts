@@ -5,12 +5,16 @@ import type { Snapshot } from "../answer/snapshot.ts";
 import { Assertions } from "../assertion/assertions.ts";
 import { Signing } from "../assertion/signing.ts";
 import { send } from "../http/fetch.ts";
-import { createIdentity, type Identity } from "../identity/identity.ts";
+import { createIdentity, type Identity, type IssuerStatus } from "../identity/identity.ts";
 import type { Loaded } from "../loading/load.ts";
 import type { Address } from "../net/address.ts";
 import { SpopServer } from "../server/spop-server.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/telemetry.ts";
 import { VERSION } from "./version.ts";
+
+function usesOf({ name: issuer, lastUses = {} }: IssuerStatus) {
+  return Object.entries(lastUses).map(([key, at]) => ({ issuer, key, at }));
+}
 
 /** What answers HAProxy: the snapshot in force, the connections, and what tells of both. One a process. */
 export class Responder {
@@ -32,6 +36,7 @@ export class Responder {
         connections: () => this.#server.connections,
         inFlight: () => this.#server.inFlight,
         cached: () => this.#snapshot.identity.caches().identities.entries,
+        lastUses: () => this.#snapshot.identity.status().flatMap(usesOf),
       },
       clock,
       process: true,

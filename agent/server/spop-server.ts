@@ -118,7 +118,7 @@ export class SpopServer {
     const obstacle = this.#connections.values().find((connection) => connection.obstacle !== undefined)?.obstacle;
     if (obstacle === undefined) return undefined;
     const { largestAck, maxFrameSize } = obstacle;
-    const { bufsize } = buffersFor(largestAck, this.#shared.snapshot.policies.uses.identityHeaders);
+    const { bufsize } = buffersFor(largestAck, this.#shared.snapshot.policies.uses);
     return `set tune.bufsize ${bufsize} in HAProxy: with ${maxFrameSize + LENGTH_PREFIX} and answers of up to ${largestAck} bytes it cannot pipeline`;
   }
 

@@ -186,6 +186,7 @@ function unionOf(services: readonly CompiledService[]): Uses {
     requestHeaders: [...new Set([...preflight, ...all.flatMap(({ requestHeaders }) => requestHeaders)])].sort(),
     identityHeaders: [...headers].map(([name, max]) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
     credentials: [...new Set(all.flatMap(({ credentials }) => credentials))].sort(),
+    proofs: [...new Set(all.flatMap(({ proofs }) => proofs))].sort(),
   };
 }
 

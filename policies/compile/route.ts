@@ -9,14 +9,18 @@ import { checkCaptures, compileTest, type Given, given, type TestContext, type T
 /** The first segment of what the agent answers itself; HAProxy asks for no verdict there. */
 const OWN = ".countersign";
 
+type Evidence = Pick<Uses, "credentials" | "proofs">;
+
+const UNREAD: Evidence = { credentials: [], proofs: [] };
+
 /** What a route inherits of its service. */
 export interface RouteDefaults {
   readonly backend: Given<string> | undefined;
   readonly test: TestParts;
   readonly headers: Given<HeaderEntries> | undefined;
   readonly forwardCredential: boolean;
-  /** Names of the kinds of credentials that the service's issuers take, sorted. */
-  readonly credentials: readonly string[];
+  /** What the service's issuers read of who asks. */
+  readonly evidence: Evidence;
 }
 
 export interface CompiledRoute {
@@ -65,7 +69,7 @@ export function compileRoute(
       ? undefined
       : compileTest(testParts(entry.shadow, place.at("shadow"), parts, false), whole);
   checkRoute(entry, place, { access, test, parts }, whole);
-  const credentials = access === "anyone" ? [] : defaults.credentials;
+  const evidence = access === "anyone" ? UNREAD : defaults.evidence;
   const rule = new Rule({
     name: entry.name,
     service,
@@ -73,7 +77,7 @@ export function compileRoute(
     backend: backend?.value ?? "",
     access,
     forwardCredential: entry.forward_credential ?? defaults.forwardCredential,
-    needs: usesOf([test], headers, credentials),
+    needs: usesOf([test], headers, evidence),
     test,
     shadow,
     headers,
@@ -82,7 +86,7 @@ export function compileRoute(
     rule,
     patterns,
     backend,
-    uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers, credentials),
+    uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers, evidence),
   };
 }
 
@@ -169,7 +173,7 @@ function checkRoute(
   }
 }
 
-function usesOf(tests: readonly Test[], headers: readonly HeaderRule[], credentials: readonly string[]): Uses {
+function usesOf(tests: readonly Test[], headers: readonly HeaderRule[], evidence: Evidence): Uses {
   const read = [
     ...tests.flatMap(({ when }) => (when === undefined ? [] : [when.uses])),
     ...headers.map(({ expression }) => expression.uses),
@@ -178,6 +182,6 @@ function usesOf(tests: readonly Test[], headers: readonly HeaderRule[], credenti
     query: read.some(({ query }) => query),
     requestHeaders: [...new Set(read.flatMap((uses) => uses.headers))].sort(),
     identityHeaders: headers.map(({ name, max }) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
-    credentials,
+    ...evidence,
   };
 }

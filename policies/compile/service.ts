@@ -55,7 +55,10 @@ export function* compileService(
     test: testParts(entry, place, undefined, true),
     headers: given(entry, "headers", place),
     forwardCredential: entry.forward_credential ?? false,
-    credentials: [...new Set(issuers.flatMap(({ credentials }) => credentials))].sort(),
+    evidence: {
+      credentials: [...new Set(issuers.flatMap(({ credentials }) => credentials))].sort(),
+      proofs: [...new Set(issuers.flatMap(({ proofs = [] }) => proofs))].sort(),
+    },
   };
   checkRouteNames(entry, place, findings);
   checkBackend(entry, place, findings);

@@ -12,6 +12,8 @@ export interface PolicyIssuer {
   readonly audiences: readonly string[];
   /** Names of the kinds of credentials that it takes. */
   readonly credentials: readonly string[];
+  /** Names of the proofs beside them that it may ask for. Default: none. */
+  readonly proofs?: readonly string[] | undefined;
   /** The kinds its principals can have; undefined where a claim of theirs says it. */
   readonly kinds: readonly Kind[] | undefined;
   /** Where the ARNs of its principals can be of; undefined where they have none. */

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from "jose";
 import { type Test, test } from "tap";
@@ -245,7 +245,6 @@ test("keys rotate writes a ring that is its owner's, keeps its mode, and waits f
   const rotate = (...more: string[]) => command(["keys", "rotate", "ring.json", ...more], { cwd });
   t.match(await rotate(), { code: 0, out: /the new key \S+ signs from .* on; 1 in all\n/ });
   t.equal(statSync(file).mode & 0o777, 0o600);
-  const { chmodSync } = await import("node:fs");
   chmodSync(file, 0o640);
   t.match(await rotate("--algorithm", "EdDSA"), { code: 0, out: /2 in all/ });
   t.equal(statSync(file).mode & 0o777, 0o640);
@@ -254,10 +253,14 @@ test("keys rotate writes a ring that is its owner's, keeps its mode, and waits f
   t.equal(readFileSync(file, "utf8"), before);
   t.match(await rotate("--after", "1y"), { code: 64, err: /--after 1y: a duration/ });
   t.match(await rotate("--algorithm", "HS256"), { code: 64, err: /ES256 or EdDSA/ });
-  t.match(await command(["keys", "turn", "ring.json"], { cwd }), { code: 64, err: /There is keys rotate, not turn/ });
-  writeFileSync(join(cwd, "ring.json.new"), "");
+  t.match(await command(["keys", "turn", "ring.json"], { cwd }), {
+    code: 64,
+    err: /did you mean keys api, or keys rotate\?/,
+  });
+  writeFileSync(join(cwd, "ring.json.lock"), "");
   writeFileSync(file, ringText(ES256));
-  t.match(await rotate(), { code: 78, err: /another rotation is under way/ });
+  t.match(await rotate(), { code: 73, err: /another one is changing the file/ });
+  rmSync(join(cwd, "ring.json.lock"));
   writeFileSync(file, "{}");
   t.match(await rotate(), { code: 78, err: /is no key ring: it is no JWK set.*It was not changed/ });
   t.equal(readFileSync(file, "utf8"), "{}");

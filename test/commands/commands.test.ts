@@ -78,7 +78,7 @@ test("every command explains itself with an example", async (t) => {
     for (const option of Object.keys(options)) t.match(out, `--${option}`);
   }
   t.match((await command(["--version"])).out, /^countersign \d+\.\d+\.\d+\n$/);
-  for (const later of ["replay", "doctor", "audit", "trace", "keys"]) t.notMatch(overview.out, later);
+  for (const later of ["replay", "doctor", "audit"]) t.notMatch(overview.out, later);
 });
 
 test("check says that all is fine, or everything that is not", async (t) => {
@@ -624,4 +624,78 @@ test("check says what the reader's own haproxy.cfg has to have, and which backen
   t.strictSame(typo.external, ["orders"]);
   t.match(typo.err, /^warning: .*policies\/orders\.yaml:7:14: /);
   t.match(typo.err, '`haproxy.backends` has no "orders"; did you mean "ordres"? Else give it its servers there');
+});
+
+const JUDGED_CONFIG = `global
+    log /dev/log local0
+defaults
+    mode http
+frontend fe
+    bind *:80
+    default_backend orders
+backend orders
+    server a 10.0.0.7:8080
+`;
+
+test("check says that it did not look at haproxy.cfg, or proves it, for people and for programs", async (t) => {
+  const cwd = folderOf(t, { ...FILES, "haproxy.cfg": JUDGED_CONFIG });
+  t.match((await command(["check"], { cwd })).out, /were not looked at; --haproxy/);
+  t.equal(JSON.parse((await command(["check", "--json"], { cwd })).out).haproxy, null);
+
+  await command(["generate", "haproxy", "--output", "generated"], { cwd });
+  const fine = await command(["check", "--haproxy", "generated/haproxy.cfg"], { cwd });
+  t.equal(fine.code, 0, fine.err);
+  t.match(fine.out, /^HAProxy: proven: .*Protected: orders\. Lines: \d+; ways to read them: 1\.$/m);
+
+  const bad = await command(["check", "--haproxy", "generated", "haproxy.cfg", "--haproxy-version", "3.2"], { cwd });
+  t.equal(bad.code, 1);
+  t.match(
+    bad.err,
+    /^haproxy\.cfg:7:5: "default_backend orders" .*, for example curl http:\/\/127\.0\.0\.1:80\/; give /m,
+  );
+  t.match(bad.err, /^ {4}haproxy\.cfg:6:5: it comes in here/m);
+  const json = JSON.parse((await command(["check", "--json", "--haproxy", "haproxy.cfg"], { cwd })).out);
+  t.match(json.haproxy.findings, [
+    { level: "fault", code: "gate", file: "haproxy.cfg", line: 1 },
+    { line: 7, column: 5 },
+  ]);
+  const sarif = JSON.parse((await command(["check", "--sarif", "--haproxy", "haproxy.cfg"], { cwd })).out);
+  t.match(sarif.runs[0].results[1], {
+    ruleId: "gate",
+    level: "error",
+    locations: [{ physicalLocation: { artifactLocation: { uri: "haproxy.cfg" }, region: { startLine: 7 } } }],
+  });
+
+  writeFileSync(join(cwd, "lua.cfg"), JUDGED_CONFIG.replace("    bind", "    http-request lua.any\n    bind"));
+  const alone = folderOf(t, { "lua.cfg": JUDGED_CONFIG, "haproxy.cfg": "nothing here\n" });
+  const none = await command(["check", "--haproxy", "lua.cfg"], { cwd: alone });
+  t.equal(none.code, 1, "without a configuration too");
+  t.match(none.err, /^lua\.cfg:1:1: no "filter spoe" sends the message authorize/m);
+  const syntax = await command(["check", "--haproxy", "haproxy.cfg"], { cwd: alone });
+  t.match(syntax.err, /^haproxy\.cfg:1:1: HAProxy does not load this: "nothing" stands in no section/);
+  t.match(
+    (await command(["check", "--haproxy", "absent.cfg"], { cwd: alone })).err,
+    /^absent\.cfg:1:1: it cannot be read/,
+  );
+});
+
+test("check ends with another exit code where nothing is wrong but something is not proven", async (t) => {
+  const cwd = folderOf(t, FILES);
+  await command(["generate", "haproxy"], { cwd });
+  const generated = readFileSync(join(cwd, "haproxy.cfg"), "utf8");
+  const rule = "    http-request strict-mode on\n";
+  writeFileSync(join(cwd, "haproxy.cfg"), generated.replace(rule, `${rule}    http-request lua.any\n`));
+  const line = generated.slice(0, generated.indexOf(rule)).split("\n").length + 1;
+  const { code, err } = await command(["check", "--haproxy", "haproxy.cfg"], { cwd });
+  t.equal(code, 2);
+  t.match(err, `not proven: haproxy.cfg:${line}:5: "http-request lua.any" is not understood`);
+  for (const [args, told] of [
+    [["--define", "x"], "--define: "],
+    [["--haproxy-version", "new"], "--haproxy-version: "],
+  ] as const) {
+    const misused = await command(["check", "--haproxy", "haproxy.cfg", ...args], { cwd });
+    t.equal(misused.code, 64);
+    t.match(misused.err, told);
+  }
+  t.match((await command(["check", "--public", "x"], { cwd })).err, "--public goes with --haproxy");
 });

@@ -42,6 +42,35 @@ issuers:
       timeout: 2s
     ca: authority.pem
     proxy: http://agent:secret@proxy.example.com:3128
+    require:
+      token_use: access
+    credentials:
+      - authorization
+      - { header: x-goog-iap-jwt-assertion, from: [35.191.0.0/16, "fd00::/8"] }
+      - { header: x-token, from: client }
+      - { subprotocol: bearer }
+      - { cookie: __Host-token }
+  cluster:
+    type: oidc
+    issuer: https://kubernetes.default.svc.cluster.local
+    audiences: [api://orders]
+    discovery: https://10.96.0.1/.well-known/openid-configuration
+    claims:
+      audience: client_id
+    keys:
+      bearer: token
+  google:
+    type: oidc
+    issuer: [https://accounts.google.com, accounts.google.com]
+    audiences: [api://orders]
+    keys:
+      url: https://www.googleapis.com/oauth2/v3/certs
+  closed:
+    type: oidc
+    issuer: https://closed.example
+    audiences: [api://orders]
+    keys:
+      file: keys.json
 haproxy:
   version: "3.2"
   identity_prefix: x-id-
@@ -99,6 +128,10 @@ assertion:
 
 /** A key ring of one key. */
 export const RING = ringText(rotated([], { now: 0, after: 0, algorithm: "ES256" }));
+/** A JWKS of one key. */
+export const KEYS = JSON.stringify({
+  keys: [{ kty: "OKP", crv: "Ed25519", x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", kid: "k" }],
+});
 
 /** The shortest configuration: what it does not say has its default. */
 export const SHORTEST = `listen: { spop: [127.0.0.1:9000] }
@@ -128,6 +161,9 @@ export class Files {
     mkdirSync(directory, { recursive: true });
     this.write("authority.pem", AUTHORITY);
     this.write("assertion-keys.json", RING);
+    this.write("token", "eyJ.eyJ.sig\n");
+    this.write("keys.json", KEYS);
+    this.write("no-keys.json", '{"keys":[]}');
   }
 
   write(name: string, content: string | Uint8Array): string {

@@ -147,6 +147,24 @@ test("two issuers of one URL are told with both places", (t) => {
   t.end();
 });
 
+test("a header of credentials has one origin, whoever takes them", (t) => {
+  const files = new Files(t.testdir());
+  const faults = (one: string, other: string) => {
+    const issuer = (url: string, from: string) =>
+      `{ type: oidc, issuer: "https://${url}.example", audiences: [x], credentials: [authorization, { header: x-a, from: ${from} }] }`;
+    return files.faults(
+      SHORTEST.replace(/^issuers: .*$/m, `issuers: { a: ${issuer("a", one)}, b: ${issuer("b", other)} }`),
+    );
+  };
+  t.strictSame(faults("client", "client"), []);
+  t.strictSame(faults("[10.0.0.1, 10.0.0.2]", "[10.0.0.2, 10.0.0.1]"), []);
+  const right = "a mapping; the same `from` for one header as the issuer at countersign.yaml:3:12 has";
+  t.strictSame(faults("client", "[10.0.0.1]"), [`3:228: ${right}`]);
+  t.strictSame(faults("[10.0.0.1]", "client"), [`3:232: ${right}`]);
+  t.strictSame(faults("[10.0.0.1]", "[10.0.0.1, 10.0.0.2]"), [`3:232: ${right}`]);
+  t.end();
+});
+
 test("a file that is no configuration at all", (t) => {
   const files = new Files(t.testdir());
   const words =
@@ -227,7 +245,9 @@ function keysOf(text: string): readonly Key[] {
     while ((path.at(-1)?.indent ?? -1) >= blanks.length) path.pop();
     if (dash !== "") path.push({ indent: blanks.length, step: 0 });
     path.push({ indent, step: key });
-    if (["okta", "orders", "legacy", "files"].includes(key)) return [];
+    if (["okta", "cluster", "google", "closed", "token_use", "orders", "legacy", "files"].includes(key)) return [];
+    // The other issuers are there for what the first one cannot have as well.
+    if (["type", "issuer", "audiences"].includes(key) && path[1]?.step !== "okta") return [];
     return [
       { line: index + 1, column: indent + 1, key, path: path.map(({ step }) => step), leaf: !line.endsWith(":") },
     ];

@@ -12,9 +12,41 @@ import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { allAddresses } from "../../agent/net/addresses.ts";
 import { policiesOf } from "../support/agent.ts";
 import { AUTHORITY } from "../support/certificates.ts";
-import { EVERY_KEY, env, Files, file, oidcIssuersOf, RING, SHORTEST } from "./example.ts";
+import { EVERY_KEY, env, Files, file, KEYS, oidcIssuersOf, RING, SHORTEST } from "./example.ts";
 
 type OidcConfig = Omit<Config, "issuers"> & { readonly issuers: readonly OidcIssuer[] };
+
+/** What is not said of an issuer. */
+const DEFAULTS = {
+  type: "oidc",
+  credentials: ["bearer"],
+  kinds: ["person"],
+  algorithms: ALGORITHMS,
+  claims: {
+    subject: "sub",
+    groups: "groups",
+    scopes: { first: ["scp", "scope"] },
+    kind: undefined,
+    client: undefined,
+    audience: "aud",
+  },
+  require: [],
+  kind: "person",
+  kindRules: [],
+  tokenTypes: ["at+jwt", "JWT"],
+  idTokens: "refuse",
+  clockTolerance: 30_000,
+  keys: {
+    bearer: undefined,
+    refresh: 300_000,
+    cooldown: 10_000,
+    maxStale: 86_400_000,
+    maxSize: 1 << 20,
+    timeout: 5_000,
+  },
+  ca: undefined,
+  proxy: undefined,
+} as const;
 
 test("a configuration with every key is taken as it says", (t) => {
   const files = new Files(t.testdir());
@@ -36,18 +68,68 @@ test("a configuration with every key is taken as it says", (t) => {
         type: "oidc",
         issuer: "https://example.okta.com/oauth2/default",
         audiences: ["api://orders"],
-        credentials: ["bearer"],
+        credentials: [
+          "bearer",
+          "hop:x-goog-iap-jwt-assertion",
+          "header:x-token",
+          "subprotocol:bearer",
+          "cookie:__Host-token",
+        ],
+        hops: { "x-goog-iap-jwt-assertion": ["35.191.0.0/16", "fd00::/8"] },
         kinds: undefined,
         algorithms: ["RS256", "ES256"],
-        claims: { subject: "uid", groups: "roles", scopes: "scope", kind: "client_kind", client: "cid" },
+        claims: {
+          subject: "uid",
+          groups: "roles",
+          scopes: "scope",
+          kind: "client_kind",
+          client: "cid",
+          audience: "aud",
+        },
+        require: [{ path: "token_use", wanted: "access" }],
         kind: "workload",
         kindRules: [],
         tokenTypes: ["at+jwt"],
         idTokens: "accept",
         clockTolerance: 5000,
-        keys: { refresh: 600_000, cooldown: 30_000, maxStale: 43_200_000, maxSize: 65_536, timeout: 2_000 },
+        keys: {
+          source: { discovery: "https://example.okta.com/oauth2/default/.well-known/openid-configuration" },
+          bearer: undefined,
+          refresh: 600_000,
+          cooldown: 30_000,
+          maxStale: 43_200_000,
+          maxSize: 65_536,
+          timeout: 2_000,
+        },
         ca: AUTHORITY,
         proxy: { url: "http://agent:secret@proxy.example.com:3128/", except: [] },
+      },
+      {
+        ...DEFAULTS,
+        name: "cluster",
+        issuer: "https://kubernetes.default.svc.cluster.local",
+        audiences: ["api://orders"],
+        claims: { ...DEFAULTS.claims, audience: "client_id" },
+        keys: {
+          ...DEFAULTS.keys,
+          source: { discovery: "https://10.96.0.1/.well-known/openid-configuration" },
+          bearer: join(files.directory, "token"),
+        },
+      },
+      {
+        ...DEFAULTS,
+        name: "google",
+        issuer: "https://accounts.google.com",
+        aliases: ["accounts.google.com"],
+        audiences: ["api://orders"],
+        keys: { ...DEFAULTS.keys, source: { url: "https://www.googleapis.com/oauth2/v3/certs" } },
+      },
+      {
+        ...DEFAULTS,
+        name: "closed",
+        issuer: "https://closed.example",
+        audiences: ["api://orders"],
+        keys: { ...DEFAULTS.keys, source: { document: KEYS } },
       },
     ],
     haproxy: {
@@ -89,7 +171,10 @@ test("a configuration with every key is taken as it says", (t) => {
   t.strictSame(files.load(EVERY_KEY), {
     config: expected,
     warnings: [],
-    files: [expected.file, join(files.directory, "authority.pem"), join(files.directory, "assertion-keys.json")],
+    files: [
+      expected.file,
+      ...["authority.pem", "keys.json", "assertion-keys.json"].map((name) => join(files.directory, name)),
+    ],
   });
   t.end();
 });
@@ -130,28 +215,14 @@ test("what a configuration does not say has the documented default", (t) => {
     policies: [join(files.directory, "a.yaml"), join(files.directory, "b")],
     issuers: [
       {
+        ...DEFAULTS,
         name: "okta",
-        type: "oidc",
         issuer: "https://example.com",
         audiences: ["orders"],
-        credentials: ["bearer"],
-        kinds: ["person"],
-        algorithms: ALGORITHMS,
-        claims: {
-          subject: "sub",
-          groups: "groups",
-          scopes: { first: ["scp", "scope"] },
-          kind: undefined,
-          client: undefined,
+        keys: {
+          ...DEFAULTS.keys,
+          source: { discovery: "https://example.com/.well-known/openid-configuration" },
         },
-        kind: "person",
-        kindRules: [],
-        tokenTypes: ["at+jwt", "JWT"],
-        idTokens: "refuse",
-        clockTolerance: 30_000,
-        keys: { refresh: 300_000, cooldown: 10_000, maxStale: 86_400_000, maxSize: 1 << 20, timeout: 5_000 },
-        ca: undefined,
-        proxy: undefined,
       },
     ],
     haproxy: {
@@ -292,6 +363,7 @@ test("a claim stands at a path, a list of names, the first of several places, or
     scopes: { first: ["scp", "scope"] },
     kind: undefined,
     client: undefined,
+    audience: "aud",
   };
   t.strictSame(claims("{}"), preset);
   t.strictSame(

@@ -8,13 +8,19 @@ const KIND_CLAIM =
 
 const ISSUER_OF_ASSERTION =
   'whose word it is, the `iss` that backends compare: an http or https URL with neither query nor fragment, such as "https://api.example.com"';
+const TYPES =
+  "`oidc`: JWT access tokens of an OpenID Connect provider; `aws-iam`: AWS roles, by requests that they have signed; `api-key`: keys that this agent knows";
+
 const LONG = "a".repeat(63);
+
+const PLACE =
+  "`authorization`, or `{ header: NAME, from: client }`, `{ header: NAME, from: [NETWORK] }`, `{ subprotocol: NAME }`, `{ cookie: NAME }`; never the query: logs and traces have it";
 
 type Mistake = readonly [from: string, to: string, ...faults: string[]];
 
 /**
  * What is changed in the configuration with every key, and the faults of it. The YAML is as somebody would mistype it.
- * Lines are counted from the one that is changed, so that a new key moves nobody else's.
+ * Lines are counted from the one that is changed, so that a new key moves nobody else's; `@KEY` is the first of a key.
  */
 const CHANGES: readonly Mistake[] = [
   [
@@ -148,16 +154,12 @@ const CHANGES: readonly Mistake[] = [
     "  my okta:\n",
     '+0:3: the key "my okta"; a name of letters, digits, `_`, `.` and `-`, at most 64 characters',
   ],
-  ["type: oidc", "type: saml", '+0:11: the text "saml"; `oidc`: JWT access tokens of an OpenID Connect provider'],
-  [
-    "type: oidc",
-    "type: introspection",
-    '+0:11: the text "introspection" is not in this version; `oidc`: JWT access tokens of an OpenID Connect provider',
-  ],
+  ["type: oidc", "type: saml", `+0:11: the text "saml"; ${TYPES}`],
+  ["type: oidc", "type: introspection", `+0:11: the text "introspection" is not in this version; ${TYPES}`],
   [
     "type: oidc",
     "okta: true",
-    '-1:3: no "type" here; `oidc`: JWT access tokens of an OpenID Connect provider',
+    `-1:3: no "type" here; ${TYPES}`,
     '+0:5: "okta" is not in this version; name what its tokens have with `claims`',
   ],
   [
@@ -732,17 +734,199 @@ const CHANGES: readonly Mistake[] = [
   ],
   ["lifetime: 30s\n  claims", "lifetime: 2m\n  claims", '+0:13: the text "2m"; from 5s to 60s'],
   ["claims: [groups, act]", "claims: [groups, email]", '+0:20: the text "email"; groups, roles, scopes, act'],
+  ["token_use: access", "token_use: [access]", `+0:18: a list; ${KIND_CLAIM}`],
+  [
+    "token_use: access",
+    '"token.*": access',
+    '+0:18: the claim "token.*"; a claim\'s name, or names with dots between, such as `realm_access.roles`',
+  ],
+  [
+    "token_use: access",
+    "token_use: <access>",
+    '+0:18: `<access>`, which has no meaning in a name; `{ prefix: ext- }` or `{ suffix: "@example.com" }`; `{ equals: "<access>" }` if it is really called so',
+  ],
+  ...(
+    [
+      ["true", "true; an address, or `false`: without this key it follows from `issuer`"],
+      ["false", "false; `keys.url` or `keys.file` beside it: else there are no keys"],
+      ["10.96.0.1", 'the text "10.96.0.1"; an address such as https://idp.example.com/keys'],
+      [
+        "http://10.96.0.1/",
+        'the text "http://10.96.0.1/"; https: whoever stands between could swap the keys; http is for loopback only',
+      ],
+      ["https://a:b@10.96.0.1/", 'the text "https://…@10.96.0.1/"; an address without user name and password'],
+      ["https://10.96.0.1/#a", 'the text "https://10.96.0.1/#a"; an address without fragment'],
+    ] as const
+  ).map(
+    ([value, fault]): Mistake => [
+      "discovery: https://10.96.0.1/.well-known/openid-configuration",
+      `discovery: ${value}`,
+      `+0:16: ${fault}`,
+    ],
+  ),
+  [
+    "bearer: token",
+    "bearer: token\n      url: https://10.96.0.1/openid/v1/jwks",
+    '-4:16: the text "https://10.96.0.1/.well-known/openid-configuration"; either this or `keys.url`: keys come from one place',
+  ],
+  ["audience: client_id", "audience: { keys_of: client_id }", '+0:19: unknown key "keys_of"; Known keys: first'],
+  [
+    "bearer: token",
+    "bearer: nothing",
+    '+0:15: the text "nothing" names a file that cannot be read: there is no such file; a readable file with a token',
+  ],
+  [
+    "bearer: token",
+    "bearer: countersign.yaml",
+    '+0:15: the text "countersign.yaml" names a file that does not hold one token; a readable file with a token',
+  ],
+  [
+    "[https://accounts.google.com, accounts.google.com]",
+    "[https://accounts.google.com, https://accounts.google.com]",
+    '+0:43: the text "https://accounts.google.com" twice in one list; each of them once',
+  ],
+  [
+    "[https://accounts.google.com, accounts.google.com]",
+    "[https://accounts.google.com, https://example.okta.com/oauth2/default]",
+    '+0:43: the text "https://example.okta.com/oauth2/default"; a URL of its own: that of the issuer at countersign.yaml:@okta:3 is the same',
+  ],
+  [
+    "[https://accounts.google.com, accounts.google.com]",
+    "[accounts.google.com, 'https://*.google.com']",
+    '+0:35: the text "https://*.google.com"; the issuer\'s whole URL, as its tokens have it: an issuer of its own for each that differs in this',
+  ],
+  [
+    "[https://accounts.google.com, accounts.google.com]",
+    "[]",
+    '+0:13: an empty list; the URL that its tokens have as `iss`, byte for byte, such as "https://example.okta.com/oauth2/default"',
+  ],
+  [
+    "url: https://www.googleapis.com/oauth2/v3/certs",
+    "url: www.googleapis.com/oauth2/v3/certs",
+    '+0:12: the text "www.googleapis.com/oauth2/v3/certs"; an address such as https://idp.example.com/keys',
+  ],
+  [
+    "issuer: https://closed.example",
+    "issuer: spiffe://example.org/workload",
+    '+0:13: the text "spiffe://example.org/workload"; a SPIFFE trust domain without a path, such as spiffe://example.org',
+  ],
+  [
+    "issuer: https://example.okta.com/oauth2/default",
+    "issuer: spiffe://example.org",
+    '+0:13: the text "spiffe://example.org"; `keys.url` or `keys.file` beside it: a trust domain does not say where its bundle is',
+  ],
+  ...(
+    [
+      ["nothing.json", "names a file that cannot be read: there is no such file"],
+      ["authority.pem", "names a file that is no JSON object, or can be read in two ways"],
+      ["no-keys.json", "names a file that does not do: the JWKS has no key that can be used (it is empty)"],
+    ] as const
+  ).map(
+    ([value, fault]): Mistake => [
+      "file: keys.json",
+      `file: ${value}`,
+      `+0:13: the text "${value}" ${fault}; a readable JWKS file`,
+    ],
+  ),
+  [
+    "file: keys.json",
+    "file: keys.json\n      refresh: 1m",
+    '+1:16: the text "1m"; no `refresh` beside `file`, which is read when it changes',
+  ],
   [
     "log:\n",
     "LOG:\n",
     '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, haproxy, mesh, assertion, deadline, cache, limits, log',
   ],
+  [
+    "- { subprotocol: bearer }",
+    "- { query: access_token }",
+    '+0:11: unknown key "query"; Known keys: header, from, subprotocol, cookie',
+  ],
+  ["- { subprotocol: bearer }", "- query", `+0:9: the text "query"; ${PLACE}`],
+  [
+    "- { subprotocol: bearer }",
+    "- { cookie: a, header: x-a }",
+    "+0:9: a mapping; one of `header`, `subprotocol` and `cookie`",
+  ],
+  ["- { subprotocol: bearer }", "- {}", "+0:9: an empty mapping; one of `header`, `subprotocol` and `cookie`"],
+  [
+    "- { subprotocol: bearer }",
+    "- { cookie: a, from: client }",
+    '+0:28: the text "client"; no `from` here: only of a header it is asked who wrote it',
+  ],
+  [
+    "- { subprotocol: bearer }",
+    "- authorization",
+    '+0:9: the text "authorization" twice in one list; each of them once',
+  ],
+  [
+    "- { subprotocol: bearer }",
+    "- { subprotocol: a.b }",
+    '+0:24: the text "a.b"; what the subprotocol begins with that is the credential, before a dot: letters, digits, `_` and `-`, at most 64, such as "bearer"',
+  ],
+  [
+    "cookie: __Host-token",
+    "cookie: a b",
+    '+0:19: the text "a b"; a cookie\'s name: letters, digits, `_` and `-`, at most 64, such as "__Host-token"',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: x-token",
+    "+0:9: a mapping; `from: client`, or `from: [NETWORK]` of the hop that puts it there and takes away what clients send",
+  ],
+  [
+    "header: x-token, from: client",
+    "header: authorization, from: client",
+    '+0:19: the text "authorization"; `authorization` in place of the mapping',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: content-type, from: client",
+    '+0:19: the text "content-type"; another name: HAProxy, or a proxy after it, sets or reads this one itself',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: true-client-ip, from: client",
+    '+0:19: the text "true-client-ip"; another header: HAProxy takes this one away from every request',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: X-Token, from: client",
+    '+0:19: the text "X-Token"; a request header\'s name: lower-case letters, digits and `-`, at most 64, such as "x-goog-iap-jwt-assertion"',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: x-token, from: anyone",
+    '+0:34: the text "anyone"; `client`, or a list of networks: those of the hop before HAProxy that puts it there, such as "client" or ["35.191.0.0/16","130.211.0.0/22"]',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: x-token, from: [10.0.0.0/33]",
+    '+0:35: the text "10.0.0.0/33"; a network such as 10.0.0.0/8 or fd00::/8',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: x-token, from: [0.0.0.0/0]",
+    '+0:35: the text "0.0.0.0/0"; the networks of your load balancers: this one is everybody\'s',
+  ],
+  [
+    "header: x-token, from: client",
+    "header: x-id-token, from: client",
+    '@identity_prefix:20: the text "x-id-"; a prefix of your own, such as x-auth-: HAProxy removes all that begins so, x-id-token too',
+  ],
 ];
 
 /** The same with the lines of the file. */
 export const MISTAKES: readonly Mistake[] = CHANGES.map(([from, to, ...faults]) => {
-  const line = EVERY_KEY.slice(0, EVERY_KEY.indexOf(from)).split("\n").length;
+  const line = lineOf(from);
   const placed = (fault: string) =>
-    fault.replace(/(?<=^|countersign\.yaml:)[+-]\d+(?=:)/g, (distance) => String(line + Number(distance)));
+    fault
+      .replace(/(?<=^|countersign\.yaml:)[+-]\d+(?=:)/g, (distance) => String(line + Number(distance)))
+      .replace(/(?<=^|countersign\.yaml:)@(\w+)(?=:)/g, (_, key) => String(lineOf(` ${key}:`)));
   return [from, to, ...faults.map(placed)];
 });
+
+function lineOf(text: string): number {
+  return EVERY_KEY.slice(0, EVERY_KEY.indexOf(text)).split("\n").length;
+}

@@ -23,6 +23,8 @@ const BEYOND = [
   /a URL without|https: whoever stands/,
   /at least as long as/,
   /whole URL, as its tokens have it/,
+  /the text "[^"]*"; the URL that its tokens have|a URL of its own|a SPIFFE trust domain|a trust domain does not say/,
+  /an address such as|an address without|an address, or `false`|keys come from one place|beside `file`/,
   /signs of patterns/,
   /are taken as they are/,
   /a prefix of your own/,
@@ -31,6 +33,7 @@ const BEYOND = [
   /not http:\/\/HOST/,
   /no `server_name`, and|leave it out, or `verify: required`/,
   /an identity whose whole name has|the file of a key ring/,
+  /; one of `header`|no `from` here|`from: client`, or|in place of the mapping|reads this one itself|takes this one away/,
 ];
 
 test("the published schema is one, and accepts what the agent does", (t) => {

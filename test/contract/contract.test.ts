@@ -113,6 +113,14 @@ test("HAProxy sends what policies read, and no more", (t) => {
     sent(true, ["x-tenant", "origin"]).filter((argument) => !sent(false, []).includes(argument)),
     ["query=query", "h_x-tenant=req.fhdr(x-tenant)", "h_origin=req.fhdr(origin)"],
   );
+  const certificate = ["cert=ssl_c_der,bytes(0,4097)", "cert_used=ssl_c_used", "cert_verify=ssl_c_verify"];
+  const all = (credentials: string[], proofs?: string[]) =>
+    argumentsOf({ query: false, requestHeaders: [], credentials, ...(proofs && { proofs }) }, contractOf(INPUT))
+      .map(({ name, sample }) => `${name}=${sample}`)
+      .filter((argument) => !sent(false, []).includes(argument));
+  t.strictSame(all(["bearer", "client-certificate"]), certificate, "a certificate, as a credential");
+  t.strictSame(all(["bearer"], ["certificate"]), certificate, "or as a token's proof");
+  t.strictSame(all(["bearer"], ["another"]), []);
   t.end();
 });
 

@@ -6,27 +6,30 @@ import type { HaproxyBinary } from "../support/haproxy.ts";
 (CREDENTIAL_KINDS as CredentialKind[]).push(
   {
     name: "ticket",
+    rank: "header",
     argument: "ticket",
     sample: "req.fhdr(x-ticket)",
     sent: "where an issuer takes it",
     meaning: "a ticket",
     count: "req.fhdr_cnt(x-ticket)",
-    strip: "del-header x-ticket",
+    strip: [{ action: "del-header x-ticket" }],
     headers: ["x-ticket"],
     scheme: "Ticket",
   },
   {
     name: "badge",
+    rank: "cookie",
     argument: "badge",
     sample: "req.fhdr(x-badge),bytes(0,64)",
     sent: "where an issuer takes it",
     meaning: "a badge, which has no scheme",
     count: "req.fhdr_cnt(x-badge)",
-    strip: "del-header x-badge",
+    strip: [{ action: "del-header x-badge" }],
     headers: ["x-badge"],
   },
   {
     name: "seal",
+    rank: "certificate",
     argument: "seal",
     sample: "req.fhdr(x-seal),b64dec",
     type: "binary",
@@ -49,6 +52,8 @@ import type { HaproxyBinary } from "../support/haproxy.ts";
     sent: "where an issuer takes it",
     meaning: "a seal",
     headers: ["x-seal"],
+    largest: 64,
+    proof: "sealed",
   },
   { ...(CREDENTIAL_KINDS[0] as CredentialKind), name: "pass", sent: "where an issuer takes it", scheme: "Pass" },
 );
@@ -69,6 +74,7 @@ const issuers = [
   { name: "door", audiences: ["a"], credentials: ["badge"], kinds: undefined },
   { name: "office", audiences: ["a"], credentials: ["seal"], kinds: undefined },
   { name: "gate", audiences: ["a"], credentials: ["bearer", "pass"], kinds: undefined },
+  { name: "vault", audiences: ["a"], credentials: ["bearer"], proofs: ["sealed"], kinds: undefined },
 ];
 const service = (name: string, taken: string, more = "", also = "") => `
   ${name}:
@@ -95,7 +101,7 @@ const NEW = [
 const policiesOf = (text: string) => policiesFrom(text, { issuers });
 
 /** Who a credential is of; only what stands behind a scheme is asked for. */
-const TWIN = principalFrom({ subject: "twin" });
+const TWIN = principalFrom({ subject: "twin", expiresAt: Date.now() + 600_000 });
 const IDENTITY = identityOf({
   twin: () => ({ principal: TWIN }),
   alice: () => ({ principal: principalFrom({ subject: "alice" }) }),
@@ -170,7 +176,9 @@ test("it is read from a NOTIFY, and a HAProxy that does not send it is outdated"
   const sealed = { ...none, seal, seal_used: used, seal_fault: sound };
   t.match(await ask("offices", sealed), { verdict: "allow", subject: "notary" });
   for (const [name, told, reason] of [
-    ["as a text", { seal: "notary" }, "credential-missing"],
+    ["as a text", { seal: "notary" }, "credential-malformed"],
+    ["that is there, and was too large to be sent", { seal: null }, "credential-malformed"],
+    ["of more bytes than one may have", { seal: { type: "binary", value: Buffer.alloc(65) } }, "token-too-large"],
     ["not used", { seal_used: { type: "bool", value: false } }, "credential-missing"],
     ["of which nobody says that it is used", { seal_used: null }, "credential-missing"],
     ["used, as a number says", { seal_used: { type: "int32", value: 1n } }, "credential-missing"],
@@ -188,6 +196,20 @@ test("it is read from a NOTIFY, and a HAProxy that does not send it is outdated"
   t.match(await ask("orders", { authorization: "Bearer alice" }), outdated);
   t.match(await ask("plain", { authorization: "Bearer alice" }), { verdict: "allow", subject: "alice" });
   t.match(await ask("plain", { ...none, authorization: undefined }), outdated);
+});
+
+test("a kind that is only a proof is sent too, and without it HAProxy is outdated", async (t) => {
+  const policies = policiesOf(`${OLD}${service("vaults", "[vault]")}`);
+  const rendered = renderHaproxy({ ...INPUT, uses: policies.uses })["countersign.spoe.conf"];
+  for (const argument of ["seal", "seal_used", "seal_fault"]) t.match(rendered, `args ${argument}=`);
+  const { port } = await serverOf(t, policies, IDENTITY);
+  const spop = await clientOf(t, port);
+  const ask = async (host: string, told: Parameters<typeof messageOf>[0]) =>
+    valuesOf(await spop.notify(messageOf({ host: `${host}.example.com`, path: "/read", ...told })));
+  const unsealed = { seal: null, seal_used: null, seal_fault: null };
+  t.match(await ask("vaults", unsealed), { verdict: "deny", reason: "issuer-not-accepted" });
+  t.match(await ask("vaults", { ...unsealed, seal_fault: undefined }), { reason: "haproxy-config-outdated" });
+  t.match(await ask("plain", {}), { verdict: "allow", subject: "alice" });
 });
 
 /** What a request offers, by the host it is for, and what becomes of it: who it is, or why not and with what challenge. */

@@ -63,6 +63,7 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
     ],
   },
   "no identity header": { uses: { query: true, requestHeaders: [], identityHeaders: [], credentials: [] } },
+  "clients with certificates": { uses: { ...INPUT.uses, credentials: ["bearer", "client-certificate"] } },
   "a mesh": { backendVariables: ["mesh_identity"] },
   "assertions, and pages of the agent": { backendVariables: ["assertion"], webAddress: "127.0.0.1:9902" },
   "all headers there may be": {

@@ -8,6 +8,7 @@ import { compilePolicies } from "../../policies/compile/compile.ts";
 import { faultText } from "../../policies/fault.ts";
 import { isLater, resolved, type Schema } from "../../policies/source/schema.ts";
 import { Files, SHORTEST } from "../config/example.ts";
+import { AUTHORITY } from "../support/certificates.ts";
 
 const page = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
 const rows = [...page.matchAll(/^\| `([a-z_.[\]A-Z]+)` \|.*$/gm)].map(([row, key = ""]) => {
@@ -18,10 +19,10 @@ const keys = new Map(keysOf(schema as Schema, ""));
 
 test("every key of the schema is on the page, and no other", (t) => {
   const known = [...keys].filter(([, { later }]) => !later).map(([key]) => key);
-  // Of `kind`, one kind is described for all. The long forms of `listen.admin` and `listen.web` are that of `listen.spop`, those of claims are that of `groups`, and said to be.
+  // Of `kind`, one kind is described for all. The long forms of `listen.admin` and `listen.web` are that of `listen.spop`, those of claims are that of `groups`, and said to be; what `require` wants is said for `kind`.
   const documented = known.filter(
     (key) =>
-      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^listen\.(?:admin|web)\.|\.claims\.(?:subject|scopes|kind|client)\./.test(
+      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^issuers\.NAME\.require\.NAME\.(?:[^p]|prefix)|^listen\.(?:admin|web)\.|\.claims\.(?:subject|scopes|kind|client|audience)\./.test(
         key,
       ),
   );
@@ -64,11 +65,18 @@ test("each value has the range, or is one of the names, that the page says", (t)
 test("the ends of each range are accepted, and nothing beyond", (t) => {
   const files = new Files(t.testdir());
   const faults = (key: string, value: string) => {
-    const named = key.replace("issuers.NAME.", "issuers.okta.").replace("backends.NAME.", "backends.files.");
+    const { issuer, awsIam } = schema.definitions;
+    const [, , own = ""] = key.split(".");
+    const isAws = Object.hasOwn(awsIam.properties, own) && !Object.hasOwn(issuer.properties, own);
+    const named = key
+      .replace("issuers.NAME.", isAws ? "issuers.aws." : "issuers.okta.")
+      .replace("backends.NAME.", "backends.files.");
     const steps = named.replace("[]", ".0").split(".");
     const document = parse(SHORTEST);
     if (named.startsWith("assertion.")) document.assertion = { issuer: "https://a", keys: "assertion-keys.json" };
     document.haproxy.backends = { files: { servers: [{ address: "files.shop:80" }] } };
+    if (isAws)
+      document.issuers.aws = { type: "aws-iam", accounts: ["123456789012"], regions: ["us-west-2"], server_id: "a" };
     const inner = steps.slice(0, -1).reduce((outer, step) => {
       outer[step] ??= {};
       return outer[step];
@@ -101,7 +109,9 @@ test("what a later version will have is on the page, and nothing else is", (t) =
   const [, list = ""] = /## Not in this version\n\n(.*)\n/.exec(page) ?? [];
   const [ours = "", types = ""] = list.split("; ");
   const named = (text: string) => [...text.matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? "");
-  const later = [...keys].filter(([key, own]) => own.later && !/^listen\.admin\./.test(key)).map(([key]) => key);
+  const later = [...keys]
+    .filter(([key, own]) => own.later && !/^listen\.(?:admin|web)\./.test(key))
+    .map(([key]) => key);
   t.strictSame(named(ours).sort(), later.sort());
   t.strictSame(named(types), schema.definitions.issuer.properties.type.not.enum);
   t.end();
@@ -123,17 +133,21 @@ test("so is what the pages of the providers say to write", (t) => {
 });
 
 test("the page's examples are configurations", (t) => {
-  const [whole = "", kind = "", backends = ""] = [...page.matchAll(/```yaml\n(.*?)```/gs)].map(
-    ([, example]) => example,
-  );
+  const [whole = "", sources = "", credentials = "", kind = "", backends = ""] = [
+    ...page.matchAll(/```yaml\n(.*?)```/gs),
+  ].map(([, example]) => example);
   const own = /^ {2}backends:.*\n/m;
   t.match(whole, own);
   const examples = [
     whole.replace(/^ {4}audiences:.*\n/m, (line) => line + kind),
+    whole.replace(/^ {4}audiences:.*\n/m, (line) => line + credentials),
     whole.replace(own, backends.replace("haproxy:\n", "")),
+    whole.replace(/^issuers:\n(?: .*\n)+/m, sources.replace(/(?<=: )\/\S+\/(token|ca)/g, "$1")),
   ];
+  const files = new Files(t.testdir());
+  files.write("ca.crt", AUTHORITY);
   for (const example of [whole, ...examples]) {
-    const loaded = new Files(t.testdir()).load(example);
+    const loaded = files.load(example);
     t.strictSame("config" in loaded ? loaded.warnings : loaded.faults, []);
   }
   t.end();
@@ -147,6 +161,9 @@ interface Key {
 
 /** The keys of a schema as the page writes them: `issuers.NAME.type`, `listen.spop[].mode`. */
 function keysOf(schemaOrReference: Schema, prefix: string): readonly (readonly [string, Key])[] {
+  const { then, else: otherwise } = schemaOrReference;
+  // What several forms have, the last one describes.
+  if (then !== undefined && otherwise !== undefined) return [...keysOf(then, prefix), ...keysOf(otherwise, prefix)];
   const own: Schema & { readonly required?: readonly string[] } = resolved(schemaOrReference, schema as Schema);
   const { properties = {}, additionalProperties, items, required = [] } = own;
   const named = Object.entries(properties).flatMap(([name, child]) => {

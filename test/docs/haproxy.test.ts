@@ -4,6 +4,7 @@ import { LOG_FIELDS } from "../../haproxy/access-log.ts";
 import { ARGUMENTS, headerArgument } from "../../haproxy/arguments.ts";
 import { contractText } from "../../haproxy/contract.ts";
 import type { RenderInput } from "../../haproxy/input.ts";
+import { PLACED_ARGUMENTS } from "../../haproxy/places.ts";
 import { OWN_REASONS } from "../../haproxy/reasons.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { VARIABLES } from "../../haproxy/variables.ts";
@@ -28,7 +29,14 @@ function table(heading: string): string[][] {
 }
 
 test("every argument is in the docs as HAProxy sends it, and no other", (t) => {
-  const rows = Object.entries(ARGUMENTS).map(([name, { sample, sent, meaning }]) => [name, sample, sent, meaning]);
+  const placed = PLACED_ARGUMENTS.map(({ argument, sample, meaning }) => [
+    argument,
+    sample,
+    "where an issuer takes it",
+    meaning,
+  ]);
+  const fixed = Object.entries(ARGUMENTS).map(([name, { sample, sent, meaning }]) => [name, sample, sent, meaning]);
+  const rows = [...fixed.slice(0, -1), ...placed, ...fixed.slice(-1)];
   const header = [headerArgument("<name>"), "req.fhdr(<name>)", "where a policy reads it", "a request header"];
   const code = (cells: readonly string[]) => cells.map((cell, i) => (i < 2 ? `\`${cell}\`` : cell));
   t.strictSame(table("| argument | sample | sent | meaning |"), [...rows, header].map(code));

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { test } from "tap";
 import { type AdminState, readiness, statusReport } from "../../agent/admin/status.ts";
 import { createTelemetry } from "../../agent/telemetry/telemetry.ts";
+import { ALERTS } from "../../deploy/monitoring/alerts.ts";
 import { logFormat } from "../../haproxy/access-log.ts";
 import { REASONS } from "../../policies/decision.ts";
 import { ACCESS_FIELDS } from "../../records/access.ts";
@@ -53,7 +54,7 @@ test("every metric and reason that an expression names exists", async (t) => {
     version: "1.2.3",
     log: { level: "error", decisions: "refused", destination: "stderr" },
     errorCodes: [],
-    gauges: { connections: () => 0, inFlight: () => 0, cached: () => 0 },
+    gauges: { connections: () => 0, inFlight: () => 0, cached: () => 0, lastUses: () => [] },
     clock: () => NOON,
     process: true,
   });
@@ -65,6 +66,19 @@ test("every metric and reason that an expression names exists", async (t) => {
   const reasons = /reason=~"([^"]+)"/.exec(text)?.[1]?.split("\\|") ?? [];
   t.ok(reasons.length > 0);
   for (const reason of reasons) t.ok(Object.hasOwn(REASONS, reason), reason);
+});
+
+test("the alerts are those that are shipped", (t) => {
+  const documented = table("alert", "expression", "because").map(([name, expression = "", because]) => [
+    names(name)[0],
+    names(expression)[0]?.replaceAll("\\|", "|"),
+    because,
+  ]);
+  t.strictSame(
+    documented,
+    ALERTS.map(({ name, expression, because }) => [name, expression, because]),
+  );
+  t.end();
 });
 
 /** The bound of each field, where it has one. */

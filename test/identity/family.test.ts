@@ -265,7 +265,14 @@ test("a credential of one kind is never taken for one of another, known or not",
 
 test("a credential whose value is binary is shown as it came, and never read as a text", async (t) => {
   const rows = CREDENTIAL_KINDS as CredentialKind[];
-  const row = { argument: "seal", sample: "s", sent: "where an issuer takes it", meaning: "", headers: [] } as const;
+  const row = {
+    rank: "certificate",
+    argument: "seal",
+    sample: "s",
+    sent: "where an issuer takes it",
+    meaning: "",
+    headers: [],
+  } as const;
   rows.push({ ...row, name: "seal", type: "binary" });
   t.teardown(() => rows.pop());
   const { issuer } = await toySubject(false)(t, { now: Date.now() });

@@ -1,5 +1,5 @@
 import { test } from "tap";
-import { faultOf, malformed, missing } from "../../agent/identity/claims/claims.ts";
+import { expectationsOf, faultOf, malformed, missing } from "../../agent/identity/claims/claims.ts";
 import { Pool } from "../../agent/identity/claims/pool.ts";
 import { claimPaths, principalOf } from "../../agent/identity/claims/principal.ts";
 import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
@@ -238,7 +238,7 @@ function isFrozen(value: unknown): boolean {
 }
 
 test("a token is good from nbf and iat less the tolerance to exp plus the tolerance, to the millisecond", (t) => {
-  const expected = { audiences: ["api://orders"], clockTolerance: 1_500 };
+  const expected = expectationsOf(oidcIssuer("https://issuer.example", { clockTolerance: 1_500 }));
   const rows: readonly [claims: Record<string, unknown>, now: number, reason: string | undefined][] = [
     [{ exp: 100 }, 101_499, undefined],
     [{ exp: 100 }, 101_500, "token-expired"],

@@ -41,6 +41,8 @@ export type Started = ReturnType<typeof startIdentity>;
 export interface Wording {
   readonly forged: Reason;
   readonly revoked: Reason;
+  /** Of what was made for somebody else; default: audience-not-accepted. */
+  readonly foreign?: Reason;
 }
 
 /**
@@ -75,7 +77,7 @@ export function behavesAsIssuer(type: string, start: Start, wording: Wording, ty
   test(`${type}: a forged credential is refused, and so is one for somebody else`, async (t) => {
     const { good, forged, foreign, judge, identity } = await begin(t);
     t.equal(await judge(await forged()), wording.forged);
-    t.equal(await judge(await foreign()), "audience-not-accepted");
+    t.equal(await judge(await foreign()), wording.foreign ?? "audience-not-accepted");
     const token = await good();
     for (let at = 0; at < token.length; at += Math.ceil(token.length / 20)) {
       const other = token[at] === "a" ? "b" : "a";

@@ -431,6 +431,7 @@ test("what is used is what HAProxy has to send and set", (t) => {
       { name: "x-auth-tenant", max: 256 },
     ],
     credentials: ["bearer"],
+    proofs: [],
   });
   const shadowed = policiesFrom(`
 services:
@@ -450,10 +451,11 @@ services:
     requestHeaders: ["x-tenant"],
     identityHeaders: [],
     credentials: ["bearer"],
+    proofs: [],
   });
   t.strictSame(
     shadowed.services[0]?.routes[0]?.needs,
-    { query: true, requestHeaders: [], identityHeaders: [], credentials: ["bearer"] },
+    { query: true, requestHeaders: [], identityHeaders: [], credentials: ["bearer"], proofs: [] },
     "a shadow cannot make a route need more",
   );
   t.end();

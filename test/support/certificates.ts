@@ -1,3 +1,6 @@
+import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { bits, boolean, der, integer, none, octets, oid, sequence, set, text, time } from "./der.ts";
+
 /**
  * A certificate for 127.0.0.1 and localhost, with its key, and the authority that signed it (whose key is thrown away).
  * Made with `openssl ca`, P-256, valid from 2020 to 2120; it protects nothing and is trusted by nobody but the tests.
@@ -35,3 +38,242 @@ IQDqjVNNFCg4X85yXgjLc06OcIQZpyPwzWgfoB3Nc9JT/wIgS0WfbXLaobw7EAna
 mKPto62hOi+Y2nuXwaCSNlivIeE=
 -----END CERTIFICATE-----
 `;
+
+/** Another one, for the hosts of AWS STS that the tests have a stand-in for; it is made in the same way. */
+export const STS_CERTIFICATE = `-----BEGIN CERTIFICATE-----
+MIICdDCCAhmgAwIBAgIBAzAKBggqhkjOPQQDAjAtMSswKQYDVQQDDCJDb3VudGVy
+c2lnbiB0ZXN0IGF1dGhvcml0eSBmb3IgU1RTMCAXDTIwMDEwMTAwMDAwMFoYDzIx
+MjAwMTAxMDAwMDAwWjAOMQwwCgYDVQQDDANzdHMwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAARjMDEux/cUwhf18ez09O4NfNhOXobGG2GP41vkbkbkSfoAR2SzMEKn
+DH84y/yty8v3XJ6SivXcIf7ZRUUsQr+co4IBRTCCAUEwgdEGA1UdEQSByTCBxoIR
+c3RzLmFtYXpvbmF3cy5jb22CG3N0cy51cy13ZXN0LTIuYW1hem9uYXdzLmNvbYIg
+c3RzLWZpcHMudXMtd2VzdC0yLmFtYXpvbmF3cy5jb22CFXN0cy51cy13ZXN0LTIu
+YXBpLmF3c4Iac3RzLWZpcHMudXMtd2VzdC0yLmFwaS5hd3OCHnN0cy5ldS1jZW50
+cmFsLTEuYW1hem9uYXdzLmNvbYIfc3RzLmNuLW5vcnRoLTEuYW1hem9uYXdzLmNv
+bS5jbjAJBgNVHRMEAjAAMAsGA1UdDwQEAwIHgDATBgNVHSUEDDAKBggrBgEFBQcD
+ATAdBgNVHQ4EFgQUfkSgN1oPEQK1ZkEqSR3v4plVztMwHwYDVR0jBBgwFoAUPuxc
+cmuiWRxIDdwXOGrmVjwLyswwCgYIKoZIzj0EAwIDSQAwRgIhAOaL+BhK5mz304hf
+KeNpTYO4fIptxIktFeIcmL1PT2MlAiEA+3s5mI6VPx8jef+Tz+i1b/TuHJtTg/TS
+2NrOmBLZ5cE=
+-----END CERTIFICATE-----
+`;
+
+export const STS_KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg0sUpt5OwZKIrQnse
+27SlCTknufor+fS2hkPFzmRohdOhRANCAARjMDEux/cUwhf18ez09O4NfNhOXobG
+G2GP41vkbkbkSfoAR2SzMEKnDH84y/yty8v3XJ6SivXcIf7ZRUUsQr+c
+-----END PRIVATE KEY-----
+`;
+
+export const STS_AUTHORITY = `-----BEGIN CERTIFICATE-----
+MIIBjDCCATOgAwIBAgIBATAKBggqhkjOPQQDAjAtMSswKQYDVQQDDCJDb3VudGVy
+c2lnbiB0ZXN0IGF1dGhvcml0eSBmb3IgU1RTMCAXDTIwMDEwMTAwMDAwMFoYDzIx
+MjAwMTAxMDAwMDAwWjAtMSswKQYDVQQDDCJDb3VudGVyc2lnbiB0ZXN0IGF1dGhv
+cml0eSBmb3IgU1RTMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAECYeXs9bCL36V
+tQg2os5HU/FAff88NR3pDXcDagEYY2hPlj88FUE7aC//CPJKJjf98a230BNX50Aw
+u6hfHWaf7aNCMEAwDwYDVR0TAQH/BAUwAwEB/zAOBgNVHQ8BAf8EBAMCAgQwHQYD
+VR0OBBYEFD7sXHJrolkcSA3cFzhq5lY8C8rMMAoGCCqGSM49BAMCA0cAMEQCIDMI
+Xex0FANuEAmUtdlYJI070G609/3v2Z//5GgtECM0AiAu/Expu0dMMxN4YGlEaYL6
+G/EwI/E5iAfE8BDgZsj4IQ==
+-----END CERTIFICATE-----
+`;
+
+/** A key of some kind, with what its certificates' signatures are made by. */
+export interface Pair {
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject;
+  /** The signature's algorithm, as DER. */
+  readonly algorithm: Buffer;
+  readonly digest: string | null;
+}
+
+const ECDSA_SHA256 = sequence(oid("1.2.840.10045.4.3.2"));
+
+/** A new key on P-256. */
+export function newPair(): Pair {
+  return { ...generateKeyPairSync("ec", { namedCurve: "P-256" }), algorithm: ECDSA_SHA256, digest: "sha256" };
+}
+
+export const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
+export const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
+
+/** An extension as it stands in a certificate. */
+export function extension(id: string, value: Buffer, critical = false): Buffer {
+  return sequence(oid(id), critical ? boolean(true) : none, octets(value));
+}
+
+/** Names as subjectAltName has them: `uri:spiffe://…`, `dns:a.example`, `email:…`; or bytes. */
+export function namesOf(names: readonly (string | Buffer)[]): Buffer {
+  const tags: Readonly<Record<string, number>> = { email: 0x81, dns: 0x82, uri: 0x86 };
+  return sequence(
+    ...names.map((name) => {
+      if (typeof name !== "string") return name;
+      const [, kind = "", value = ""] = /^([a-z]+):(.*)$/s.exec(name) ?? [];
+      return text(tags[kind] ?? 0, value);
+    }),
+  );
+}
+
+/** A distinguished name of these attributes, such as `{ "2.5.4.3": "alice" }`. */
+export function nameOf(attributes: Readonly<Record<string, string>>): Buffer {
+  return sequence(...Object.entries(attributes).map(([id, value]) => set(sequence(oid(id), text(0x0c, value)))));
+}
+
+/** What a certificate says; what is left out is as in a sound one of a workload. */
+export interface Wanted {
+  readonly version?: number;
+  readonly serial?: number | bigint;
+  readonly issuer?: Buffer;
+  readonly subject?: Buffer;
+  /** Milliseconds since the epoch. */
+  readonly from?: number;
+  readonly until?: number;
+  readonly key?: KeyObject;
+  readonly names?: readonly (string | Buffer)[];
+  readonly namesCritical?: boolean;
+  readonly authority?: boolean;
+  /** Bits; none: no such extension. */
+  readonly usage?: readonly number[] | undefined;
+  readonly usageCritical?: boolean;
+  readonly purposes?: readonly string[] | undefined;
+  readonly authorityKeyId?: Buffer | undefined;
+  readonly keyId?: Buffer | undefined;
+  readonly more?: readonly Buffer[];
+  /** The algorithm as it stands within what is signed. */
+  readonly algorithm?: Buffer;
+}
+
+const HOUR = 3_600_000;
+
+/** What is signed of a certificate. */
+export function certificateBody(wanted: Wanted, algorithm: Buffer): Buffer {
+  const {
+    version = 2,
+    serial = 1,
+    issuer = nameOf({}),
+    subject = nameOf({}),
+    key,
+    names = [],
+    authority = false,
+  } = wanted;
+  const { from = Date.now() - HOUR, until = Date.now() + HOUR, usage, purposes, keyId, authorityKeyId } = wanted;
+  if (key === undefined) throw new Error("whose key?");
+  const usageBits = usage?.reduce((octet, bit) => octet | (0x80 >> bit), 0) ?? 0;
+  const extensions = [
+    extension("2.5.29.19", authority ? sequence(boolean(true)) : sequence(), true),
+    usage &&
+      extension("2.5.29.15", bits(Buffer.from([usageBits]), unusedBits(usageBits)), wanted.usageCritical ?? true),
+    purposes && extension("2.5.29.37", sequence(...purposes.map(oid))),
+    names.length > 0 && extension("2.5.29.17", namesOf(names), wanted.namesCritical ?? true),
+    keyId && extension("2.5.29.14", octets(keyId)),
+    authorityKeyId && extension("2.5.29.35", sequence(der(0x80, authorityKeyId))),
+    ...(wanted.more ?? []),
+  ];
+  return sequence(
+    der(0xa0, integer(version)),
+    integer(serial),
+    wanted.algorithm ?? algorithm,
+    issuer,
+    sequence(time(from), time(until)),
+    subject,
+    key.export({ format: "der", type: "spki" }),
+    der(0xa3, sequence(...extensions.filter((each) => Buffer.isBuffer(each)))),
+  );
+}
+
+function unusedBits(octet: number): number {
+  return octet === 0 ? 0 : 31 - Math.clz32(octet & -octet);
+}
+
+/** A body with its signature. */
+export function signed(
+  body: Buffer,
+  { privateKey, algorithm, digest }: Pick<Pair, "privateKey" | "algorithm" | "digest">,
+): Buffer {
+  return sequence(body, algorithm, bits(sign(digest, body, privateKey)));
+}
+
+export function pem(label: string, bytes: Uint8Array): string {
+  const lines =
+    Buffer.from(bytes)
+      .toString("base64")
+      .match(/.{1,64}/g) ?? [];
+  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
+}
+
+/** A certificate with its key. */
+export interface Issued {
+  readonly der: Buffer;
+  readonly pem: string;
+  readonly key: string;
+}
+
+/** An authority of a test, which signs whatever it is told to. */
+export class Authority {
+  readonly pair: Pair;
+  readonly subject: Buffer;
+  readonly keyId: Buffer;
+  readonly der: Buffer;
+  #serial = 0x1000;
+
+  constructor(name: string, changes: Wanted = {}, pair = newPair(), by?: Authority) {
+    this.pair = pair;
+    this.subject = changes.subject ?? nameOf({ "2.5.4.3": name });
+    this.keyId = changes.keyId ?? Buffer.from(name.padEnd(20).slice(0, 20));
+    const wanted = {
+      subject: this.subject,
+      issuer: by?.subject ?? this.subject,
+      key: pair.publicKey,
+      authority: true,
+      usage: [5, 6],
+      keyId: this.keyId,
+      authorityKeyId: by?.keyId ?? this.keyId,
+      ...changes,
+    };
+    this.der = signed(certificateBody(wanted, (by?.pair ?? pair).algorithm), by?.pair ?? pair);
+  }
+
+  get pem(): string {
+    return pem("CERTIFICATE", this.der);
+  }
+
+  /** A sound certificate of a workload but for the changes. */
+  issue(changes: Wanted = {}, { privateKey, publicKey } = newPair()): Issued {
+    const wanted: Wanted = {
+      serial: ++this.#serial,
+      issuer: this.subject,
+      key: publicKey,
+      usage: [0],
+      purposes: [SERVER_AUTH, CLIENT_AUTH],
+      authorityKeyId: this.keyId,
+      ...changes,
+    };
+    const bytes = signed(certificateBody(wanted, this.pair.algorithm), this.pair);
+    const key = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
+    return { der: bytes, pem: pem("CERTIFICATE", bytes), key };
+  }
+
+  /** Serial numbers that it has taken back, as a CRL. */
+  revoke(
+    serials: readonly (number | bigint)[],
+    changes: { from?: number; until?: number; more?: readonly Buffer[] } = {},
+  ): Buffer {
+    const { from = Date.now() - HOUR, until = Date.now() + HOUR, more = [] } = changes;
+    const entries = serials.map((serial) => sequence(integer(serial), time(from)));
+    const extensions = [
+      extension("2.5.29.35", sequence(der(0x80, this.keyId))),
+      extension("2.5.29.20", integer(7)),
+      ...more,
+    ];
+    const body = sequence(
+      integer(1),
+      this.pair.algorithm,
+      this.subject,
+      time(from),
+      time(until),
+      entries.length > 0 ? sequence(...entries) : none,
+      der(0xa0, sequence(...extensions)),
+    );
+    return signed(body, this.pair);
+  }
+}

@@ -3,12 +3,15 @@ import type { IssuerConfig } from "../../agent/config/config.ts";
 import { type Send, send } from "../../agent/http/fetch.ts";
 import { createIdentity, type Identity, type IdentityEvents } from "../../agent/identity/identity.ts";
 import type { IssuerTypes } from "../../agent/identity/issuer/issuer.ts";
+import { discoveryUrl } from "../../agent/identity/oidc/discovery.ts";
 import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { Clockwork } from "./clockwork.ts";
 
+type Changes = Omit<Partial<OidcIssuer>, "keys"> & { readonly keys?: Partial<OidcIssuer["keys"]> };
+
 /** An issuer's configuration as the documentation's example has it, for a test provider's tokens. */
-export function oidcIssuer(issuer: string, changes: Partial<OidcIssuer> = {}): OidcIssuer {
+export function oidcIssuer(issuer: string, { keys = {}, ...changes }: Changes = {}): OidcIssuer {
   return {
     name: "provider",
     type: "oidc",
@@ -17,13 +20,30 @@ export function oidcIssuer(issuer: string, changes: Partial<OidcIssuer> = {}): O
     credentials: ["bearer"],
     kinds: undefined,
     algorithms: ["RS256", "ES256", "EdDSA"],
-    claims: { subject: "sub", groups: "groups", scopes: "scope", kind: "client_kind", client: undefined },
+    claims: {
+      subject: "sub",
+      groups: "groups",
+      scopes: "scope",
+      kind: "client_kind",
+      client: undefined,
+      audience: "aud",
+    },
+    require: [],
     kind: "person",
     kindRules: [],
     tokenTypes: ["at+jwt", "JWT"],
     idTokens: "refuse",
     clockTolerance: 30_000,
-    keys: { refresh: 300_000, cooldown: 10_000, maxStale: 86_400_000, maxSize: 1 << 20, timeout: 5_000 },
+    keys: {
+      source: { discovery: discoveryUrl(issuer) },
+      bearer: undefined,
+      refresh: 300_000,
+      cooldown: 10_000,
+      maxStale: 86_400_000,
+      maxSize: 1 << 20,
+      timeout: 5_000,
+      ...keys,
+    },
     ca: undefined,
     proxy: undefined,
     ...changes,
@@ -47,7 +67,7 @@ export class Told implements IdentityEvents {
   readonly all: string[] = [];
   readonly #waiting = new Set<{ what: string; resolve: () => void }>();
 
-  fetched(_issuer: string, what: "discovery" | "jwks", outcome: "ok" | "error"): void {
+  fetched(_issuer: string, what: Parameters<IdentityEvents["fetched"]>[1], outcome: "ok" | "error"): void {
     this.#tell(`${what} ${outcome}`);
   }
 

@@ -25,6 +25,8 @@ export interface Stage {
   readonly served: Served;
   readonly backend: Backend;
   readonly front: number;
+  /** The lines of HAProxy's log so far, growing. */
+  readonly log: readonly string[];
   readonly client: RawClient;
   readonly ports: { readonly spop: number; readonly admin: number };
   /** One request of somebody with a good token, as a rule on a connection that is kept. */
@@ -65,7 +67,7 @@ ${more}`,
   );
   const folder = folderOf(t, { "countersign.yaml": text, "policies/orders.yaml": policy, ...files });
   const served = await serve(t, folder, ports);
-  await startHaproxy(t, binary, await generated(folder), front);
+  const log = await startHaproxy(t, binary, await generated(folder), front);
   const client = await RawClient.open(front);
   t.teardown(() => client.close());
   const token = await provider.token("alice");
@@ -81,6 +83,7 @@ ${more}`,
     served,
     backend,
     front,
+    log,
     client,
     ports,
     ask,

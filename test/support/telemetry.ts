@@ -23,7 +23,12 @@ export function recorded(
     version: "1.2.3",
     log: { level: "info", decisions: "all", destination: "stdout", ...log },
     errorCodes: ["frame-too-large", "invalid-frame"],
-    gauges: { connections: () => 3, inFlight: () => 2, cached: () => 50 },
+    gauges: {
+      connections: () => 3,
+      inFlight: () => 2,
+      cached: () => 50,
+      lastUses: () => [{ issuer: "keys", key: "k", at: 0 }],
+    },
     clock: () => now.at,
     process: false,
     fd: openSync(file, "w"),

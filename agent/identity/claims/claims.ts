@@ -1,4 +1,9 @@
+import { claimAt } from "../../../policies/claim-path.ts";
+import { Unknown } from "../../../policies/unknown.ts";
+import type { ClaimsIssuer } from "../../config/config.ts";
 import type { Refusal } from "../issuer/refusal.ts";
+import { type ClaimTest, claimTest } from "./claim-test.ts";
+import { nameOf, type Sources, sourcesOf, valueAt } from "./sources.ts";
 
 /** Claims as a token holds them. */
 export type Claims = Readonly<Record<string, unknown>>;
@@ -6,15 +11,25 @@ export type Claims = Readonly<Record<string, unknown>>;
 /** The largest date that JavaScript knows, in seconds. */
 const LATEST = 8_640_000_000_000;
 
-/** What a token's registered claims (RFC 7519, section 4.1) are held to. */
+/** What a token's claims are held to. */
 export interface Expectations {
   readonly audiences: readonly string[];
+  /** Where the audience stands. */
+  readonly audience: Sources;
+  readonly required: readonly ClaimTest[];
   /** Milliseconds. */
   readonly clockTolerance: number;
 }
 
+/** What an issuer's configuration says that its tokens are held to. */
+export function expectationsOf(issuer: ClaimsIssuer): Expectations {
+  const { audiences, claims, require, clockTolerance } = issuer;
+  return { audiences, audience: sourcesOf(claims.audience), required: require.map(claimTest), clockTolerance };
+}
+
 /**
- * Why the registered claims refuse a token at an instant; undefined where they do not.
+ * Why its claims refuse a token at an instant, the registered ones (RFC 7519, section 4.1) and those that its issuer's
+ * configuration asks for; undefined where they do not.
  *
  * It is asked before the signature is checked, since it costs less, and nothing else is concluded from these claims
  * before that.
@@ -23,7 +38,10 @@ export interface Expectations {
  */
 export function faultOf(claims: Claims, expected: Expectations, now: number): Refusal | undefined {
   return (
-    timesFault(claims, expected.clockTolerance, now) ?? audienceFault(claims, expected.audiences) ?? proofFault(claims)
+    timesFault(claims, expected.clockTolerance, now) ??
+    audienceFault(claims, expected) ??
+    requirementFault(claims, expected.required) ??
+    proofFault(claims)
   );
 }
 
@@ -50,12 +68,24 @@ export function expiryOf(exp: number, tolerance: number): number {
 }
 
 /** RFC 7519, section 4.1.3. An audience is always required: without one a token for anybody else would do. */
-function audienceFault({ aud }: Claims, accepted: readonly string[]): Refusal | undefined {
-  if (aud === undefined) return missing("aud");
-  const named = stringsOf(aud);
-  if (named === undefined) return malformed("aud");
-  const fits = named.some((audience) => accepted.includes(audience));
-  return fits ? undefined : { reason: "audience-not-accepted", claim: "aud" };
+function audienceFault(claims: Claims, { audience, audiences }: Expectations): Refusal | undefined {
+  const value = valueAt(claims, audience);
+  if (value === undefined) return missing(nameOf(audience));
+  const named = stringsOf(value);
+  if (named === undefined) return malformed(nameOf(audience));
+  const fits = named.some((each) => audiences.includes(each));
+  return fits ? undefined : { reason: "audience-not-accepted", claim: nameOf(audience) };
+}
+
+function requirementFault(claims: Claims, required: readonly ClaimTest[]): Refusal | undefined {
+  for (const test of required) {
+    const holds = test.holds(claims);
+    if (holds === true) continue;
+    const claim = test.path.text;
+    if (holds instanceof Unknown) return malformed(claim);
+    return claimAt(claims, test.path) === undefined ? missing(claim) : { reason: "claim-not-accepted", claim };
+  }
+  return undefined;
 }
 
 /** RFC 7800: the token belongs to whoever holds a key, and this version checks no proof of holding one. */

@@ -1,13 +1,12 @@
-import { claimAt, claimPath } from "../../../policies/claim-path.ts";
-import { Wanted } from "../../../policies/judging/wanted.ts";
 import type { Kind } from "../../../policies/principal.ts";
 import { type Truth, Unknown } from "../../../policies/unknown.ts";
-import type { ClaimsIssuer, KindRule } from "../../config/config.ts";
+import type { ClaimsIssuer } from "../../config/config.ts";
+import { type ClaimTest, claimTest } from "./claim-test.ts";
 import type { Claims } from "./claims.ts";
 
 interface Rule {
   readonly kind: Kind;
-  readonly claims: readonly ((claims: Claims) => Truth)[];
+  readonly claims: readonly ClaimTest[];
 }
 
 /** What a principal is by the form of its token: what the rules of a configuration say, compiled. */
@@ -37,21 +36,9 @@ export class KindRules {
 function holdsAll(rule: Rule, claims: Claims): Truth {
   let truth: Truth = true;
   for (const test of rule.claims) {
-    const found = test(claims);
+    const found = test.holds(claims);
     if (found === false) return false;
     if (found !== true) truth = found;
   }
   return truth;
-}
-
-function claimTest({ path: written, wanted }: KindRule["claims"][number]): (claims: Claims) => Truth {
-  const path = claimPath(written);
-  if (typeof wanted === "object" && "present" in wanted) {
-    return (claims) => {
-      const value = claimAt(claims, path);
-      return value instanceof Unknown ? value : (value !== undefined) === wanted.present;
-    };
-  }
-  const test = new Wanted(wanted);
-  return (claims) => test.isClaim(claimAt(claims, path), path.text);
 }

@@ -1,4 +1,4 @@
-import { type ClaimPath, claimAt, claimPath, isMapping } from "../../../policies/claim-path.ts";
+import { isMapping } from "../../../policies/claim-path.ts";
 import type { Actor, Kind, Principal } from "../../../policies/principal.ts";
 import { typeName, Unknown } from "../../../policies/unknown.ts";
 import type { ClaimPlace, ClaimsIssuer } from "../../config/config.ts";
@@ -6,21 +6,14 @@ import type { Refusal } from "../issuer/refusal.ts";
 import { type Claims, expiryOf, isDate, malformed, missing, stringsOf } from "./claims.ts";
 import { KindRules } from "./kind.ts";
 import type { Pool } from "./pool.ts";
-
-/** Where a claim stands: the first of these that is there counts. */
-export type Sources = readonly Source[];
-
-interface Source {
-  readonly path: ClaimPath;
-  /** The keys of the mapping there are the values. */
-  readonly keys: boolean;
-}
+import { nameOf, type Sources, sourcesOf, valueAt } from "./sources.ts";
 
 /** Where an issuer's claims stand, and by which of them a kind is told. */
 export interface ClaimPaths {
   readonly subject: Sources;
   readonly groups: Sources;
   readonly scopes: Sources;
+  readonly audience: Sources;
   /** Empty where no claim says it. */
   readonly kind: Sources;
   readonly client: Sources;
@@ -46,17 +39,11 @@ export function claimPaths(issuer: Pick<ClaimsIssuer, "claims" | "kind" | "kindR
     subject: sourcesOf(claims.subject),
     groups: sourcesOf(claims.groups),
     scopes: sourcesOf(claims.scopes),
+    audience: sourcesOf(claims.audience),
     kind: claims.kind === undefined ? [] : sourcesOf(claims.kind),
     client: sourcesOf(claims.client ?? CLIENT),
     kindRules: new KindRules(issuer),
   };
-}
-
-/** The places in the order in which they are looked at. */
-export function sourcesOf(place: ClaimPlace): Sources {
-  if (typeof place === "object" && "first" in place) return place.first.flatMap(sourcesOf);
-  if (typeof place === "object" && "keysOf" in place) return [{ path: claimPath(place.keysOf), keys: true }];
-  return [{ path: claimPath(place), keys: false }];
 }
 
 /**
@@ -74,7 +61,7 @@ export function principalOf(
   const claims = pool.compact(verified);
   const subject = valueAt(claims, paths.subject);
   if (subject === undefined) return missing(nameOf(paths.subject));
-  const { exp, aud } = claims;
+  const { exp } = claims;
   if (!isSubject(subject)) return malformed(nameOf(paths.subject));
   if (!isDate(exp)) return malformed("exp");
   const listed = (list: readonly string[]) => pool.list(list);
@@ -85,7 +72,7 @@ export function principalOf(
     kind: read(claims, paths.kind, undefined, kindOf, "`person`, `workload` or `agent`") ?? paths.kindRules.of(claims),
     groups: mapped(read(claims, paths.groups, NONE, textsOf, "texts"), listed),
     scopes: mapped(read(claims, paths.scopes, NONE, scopesOf, "texts"), listed),
-    audiences: pool.list(stringsOf(aud) ?? []),
+    audiences: pool.list(stringsOf(valueAt(claims, paths.audience)) ?? []),
     claims,
     client: read(claims, paths.client, undefined, clientOf, "a text"),
     actor: read(claims, ACTOR, NOBODY, actorsOf, "a chain of at most 10 actors, each with `sub`"),
@@ -117,26 +104,6 @@ function read<T, N extends T | undefined>(
 
 function unreadable(sources: Sources, value: unknown, expected: string): Unknown {
   return new Unknown(nameOf(sources), `${typeName(value)} that cannot be read; expected ${expected}`);
-}
-
-/** As an explanation names it. */
-export function nameOf(sources: Sources): string {
-  return sources.map(({ path }) => path.text).join(" or ");
-}
-
-/** The first that is there; Unknown where that is not the claim itself. */
-export function valueAt(claims: Claims, sources: Sources): unknown {
-  for (const { path, keys } of sources) {
-    const value = claimAt(claims, path);
-    if (value !== undefined) return keys && !(value instanceof Unknown) ? keysOf(value, path) : value;
-  }
-  return undefined;
-}
-
-/** A key with `false` or `null` says that it is none. */
-function keysOf(value: unknown, path: ClaimPath): readonly string[] | Unknown {
-  if (!isMapping(value)) return new Unknown(path.text, `${typeName(value)} that cannot be read; expected a mapping`);
-  return Object.keys(value).filter((key) => value[key] !== false && value[key] !== null);
 }
 
 function isSubject(value: unknown): value is string {

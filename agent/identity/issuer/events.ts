@@ -1,19 +1,16 @@
+/** What providers are asked for. */
+export type FetchedThing = "discovery" | "jwks" | "sts";
+
 /** What the identity part tells about itself, for metrics and the log. */
 export interface IdentityEvents {
   /**
-   * A document of a provider was asked for.
+   * A provider was asked: for a document, or about a token.
    *
    * @param issuer the issuer's name in the configuration
    * @param durationMs milliseconds
    * @param error what went wrong; safe to show
    */
-  fetched(
-    issuer: string,
-    what: "discovery" | "jwks",
-    outcome: "ok" | "error",
-    durationMs: number,
-    error?: string,
-  ): void;
+  fetched(issuer: string, what: FetchedThing, outcome: "ok" | "error", durationMs: number, error?: string): void;
   /**
    * A JWKS was read.
    *

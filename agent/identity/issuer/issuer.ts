@@ -11,6 +11,8 @@ export interface Basis {
   until: number;
   /** Cached identities that rest on it; the cache counts them. */
   identities: number;
+  /** Milliseconds since the epoch of the last time that it proved anybody; 0 for never. Undefined where nobody asks. */
+  usedAt?: number;
 }
 
 /** What must be proven with every request beside the credential (RFC 7800); a member for each way of proving it. */
@@ -52,6 +54,8 @@ export interface IssuerReport {
   readonly failedAt: number | undefined;
   /** Why the provider cannot be asked, while it cannot; safe to show. */
   readonly error: string | undefined;
+  /** When each of its credentials was last used, by an id that is no secret: milliseconds since the epoch, 0 for never. */
+  readonly lastUses?: Readonly<Record<string, number>>;
   /** What its type has to tell besides, by the names of /status. */
   readonly details: Readonly<Record<string, Detail>>;
 }

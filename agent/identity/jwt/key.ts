@@ -86,9 +86,12 @@ function read(key: JsonWebKey): KeyObject | undefined {
   }
 }
 
+/** What a key for signatures may have as `use`; the latter in a SPIFFE bundle (SPIFFE JWT-SVID, appendix A). */
+const FOR_SIGNATURES: ReadonlySet<unknown> = new Set([undefined, "sig", "jwt-svid"]);
+
 /** RFC 7517, sections 4.2 and 4.3. */
 function isForVerifying({ use, key_ops }: Record<string, unknown>): boolean {
-  if (use !== undefined && use !== "sig") return false;
+  if (!FOR_SIGNATURES.has(use)) return false;
   return key_ops === undefined || (Array.isArray(key_ops) && key_ops.includes("verify"));
 }
 
@@ -118,8 +121,8 @@ function algorithmsOf({ kty, crv }: JsonWebKey): readonly string[] {
   return algorithm === undefined ? [] : [algorithm];
 }
 
-/** An exponent of 1 (or an even one) would make every signature forgeable. */
-function weaknessOf({ kty, n = "", e = "" }: JsonWebKey): string | undefined {
+/** Why an RSA key is too weak. An exponent of 1 (or an even one) would make every signature forgeable. */
+export function weaknessOf({ kty, n = "", e = "" }: JsonWebKey): string | undefined {
   if (kty !== "RSA") return undefined;
   const modulus = Buffer.from(n, "base64url");
   const bits = bitsOf(modulus);

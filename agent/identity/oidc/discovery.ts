@@ -1,6 +1,6 @@
 import { getObject, permitted } from "../../http/document.ts";
-import { type Bounds, isLoopback, type Send } from "../../http/fetch.ts";
-import { FetchError, failed } from "../../http/fetch-error.ts";
+import type { Bounds, Send } from "../../http/fetch.ts";
+import { failed } from "../../http/fetch-error.ts";
 
 /** What an issuer publishes about itself (OpenID Connect Discovery 1.0, section 3). */
 export interface Metadata {
@@ -15,16 +15,25 @@ const SHOWN = 150;
 /**
  * Asks an issuer what it publishes about itself (OpenID Connect Discovery 1.0, section 4).
  *
+ * @param url the document's, as `discoveryUrl` has it or as it is configured
+ * @param names what the issuer's tokens may call it: the document must name one of them, byte for byte (section 4.3).
+ * Else one provider could answer for another
+ * @param headers of the request
  * @throws {FetchError} where the document cannot be had, or is another issuer's
  */
-export async function discover(send: Send, issuer: string, bounds: Bounds): Promise<Metadata> {
-  const url = discoveryUrl(issuer);
-  const document = await getObject(send, url, bounds);
-  // Section 4.3: identical, byte for byte. Else one provider could answer for another.
-  if (document.issuer !== issuer) {
-    throw failed(url, `the document names another issuer: ${shown(document.issuer)}, and not ${shown(issuer)}`);
-  }
-  return { url, document };
+export async function discover(
+  send: Send,
+  url: URL,
+  names: readonly string[],
+  bounds: Bounds,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Metadata> {
+  const document = await getObject(send, url, bounds, headers);
+  // AD FS calls itself otherwise in its access tokens than in the others.
+  const said = [document.issuer, document.access_token_issuer];
+  if (said.some((name) => typeof name === "string" && names.includes(name))) return { url, document };
+  const expected = names.map(shown).join(" or ");
+  throw failed(url, `the document names another issuer: ${shown(document.issuer)}, and not ${expected}`);
 }
 
 /**
@@ -45,10 +54,7 @@ function shown(issuer: unknown): string {
   return JSON.stringify(issuer.length <= SHOWN ? issuer : `${issuer.slice(0, SHOWN)}...`);
 }
 
-/** Section 4.1: a terminating slash is removed before the well-known path is appended. */
-function discoveryUrl(issuer: string): URL {
-  const url = URL.parse(`${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`);
-  const plain = url?.protocol === "http:" && !isLoopback(url.hostname);
-  if (url === null || plain || !permitted(url, url)) throw new FetchError("the issuer is not an https address");
-  return url;
+/** Where an issuer's document is: a terminating slash is removed before the well-known path is appended (section 4.1). */
+export function discoveryUrl(issuer: string): string {
+  return `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
 }

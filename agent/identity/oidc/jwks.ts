@@ -1,4 +1,3 @@
-import { failed } from "../../http/fetch-error.ts";
 import { importKey, type Key, type Unused, unusedOf } from "../jwt/key.ts";
 
 /** What an issuer's JWKS holds for its tokens. */
@@ -19,12 +18,12 @@ const LONGEST_KID = 40;
  *
  * @param document what the provider wrote
  * @param algorithms the issuer's
- * @throws {FetchError} where it is none, or holds more keys than allowed
+ * @returns what is wrong where it is none, or holds more keys than allowed
  */
-export function readJwks(url: URL, document: Record<string, unknown>, algorithms: readonly string[]): Jwks {
+export function readJwks(document: Readonly<Record<string, unknown>>, algorithms: readonly string[]): Jwks | string {
   const members: unknown = document.keys;
-  if (!Array.isArray(members)) throw failed(url, "the document is not a JWKS");
-  if (members.length > MOST_KEYS) throw failed(url, `more than ${MOST_KEYS} keys`);
+  if (!Array.isArray(members)) return "the document is not a JWKS";
+  if (members.length > MOST_KEYS) return `more than ${MOST_KEYS} keys`;
   const keys = new Map<string, Key>();
   const unused: Unused[] = [];
   for (const member of members) {
@@ -37,15 +36,14 @@ export function readJwks(url: URL, document: Record<string, unknown>, algorithms
 }
 
 /**
- * That a JWKS has a key that a token can be checked with: only then may it take the place of the one before.
- *
- * @throws {FetchError} that says of the first of its members why not
+ * Why a JWKS has no key that a token can be checked with, which says it of the first of its members; undefined where it
+ * has one: only then may it take the place of the one before.
  */
-export function mustBeUsable(url: URL, { keys, unused }: Jwks): void {
-  if (keys.some(({ algorithms }) => algorithms.size > 0)) return;
+export function unusable({ keys, unused }: Jwks): string | undefined {
+  if (keys.some(({ algorithms }) => algorithms.size > 0)) return undefined;
   const named = unused.slice(0, MOST_NAMED).map(({ kid, why }) => `${shown(kid)}: ${why}`);
   const members = unused.length === 0 ? "it is empty" : named.join("; ");
-  throw failed(url, `the JWKS has no key that can be used (${members})`);
+  return `the JWKS has no key that can be used (${members})`;
 }
 
 function shown(kid: string | undefined): string {

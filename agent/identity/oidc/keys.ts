@@ -1,11 +1,10 @@
 import type { Reason } from "../../../policies/decision.ts";
-import { getObject } from "../../http/document.ts";
-import type { Bounds } from "../../http/fetch.ts";
-import { FetchError } from "../../http/fetch-error.ts";
+import { FetchError, failed } from "../../http/fetch-error.ts";
+import { parseObject } from "../../http/json.ts";
 import type { World } from "../issuer/world.ts";
 import type { Key, Unused } from "../jwt/key.ts";
-import { discover, endpointOf } from "./discovery.ts";
-import { type Jwks, mustBeUsable, readJwks } from "./jwks.ts";
+import { type Jwks, readJwks, unusable } from "./jwks.ts";
+import { type Found, JwksFetch } from "./jwks-fetch.ts";
 import type { OidcIssuer } from "./section.ts";
 
 /** What of a token tells which key it needs. */
@@ -24,13 +23,12 @@ export type Selection =
   | { readonly reason: Reason }
   | { readonly pending: Promise<void> };
 
-const DISCOVERY_LIFETIME = 3_600_000;
 const FIRST_RETRY = 1_000;
 /** A token without `kid` is checked against no more keys than this. */
 const MOST_CANDIDATES = 4;
 
 /**
- * The public keys of one issuer, kept fresh.
+ * The public keys of one issuer, kept fresh, or those of a file.
  *
  * One fetch at a time. It asks at once, every `keys.refresh`, sooner after a failure, and when a token names a key that
  * is not known, but for that no more than once a `keys.cooldown`. While the provider fails, the keys stay for
@@ -39,9 +37,9 @@ const MOST_CANDIDATES = 4;
 export class KeySet {
   readonly #issuer: OidcIssuer;
   readonly #world: World;
+  /** Undefined where the keys are a file's: they are what they are. */
+  readonly #fetch: JwksFetch | undefined;
   #keys: readonly Key[] = [];
-  #jwks: URL | undefined;
-  #discoveredAt = 0;
   /** The end of the attempt under way, or of the one to come. */
   #next = Promise.withResolvers<void>();
   #asking = false;
@@ -67,6 +65,9 @@ export class KeySet {
   constructor(issuer: OidcIssuer, world: World) {
     this.#issuer = issuer;
     this.#world = world;
+    const { source } = issuer.keys;
+    this.#fetch = "document" in source ? undefined : new JwksFetch(issuer, world);
+    if ("document" in source) this.#keep(source.document);
   }
 
   get keys(): readonly Key[] {
@@ -78,7 +79,7 @@ export class KeySet {
     const known = this.#known(wanted, now);
     if (known !== undefined) return known;
     // Nobody waits for a provider that fails: it is asked again by the timer, soon, and whatever the requests.
-    if (this.#failures > 0) return this.missing();
+    if (this.#failures > 0 || this.#fetch === undefined) return this.missing();
     if (this.#asking) return { pending: this.#next.promise };
     const left = this.#cooldownLeft(now);
     if (left <= 0) return { pending: this.refresh() };
@@ -135,7 +136,7 @@ export class KeySet {
 
   /** Asks the provider, or joins the attempt under way. Never rejects. */
   refresh(): Promise<void> {
-    if (this.#closed) return Promise.resolve();
+    if (this.#closed || this.#fetch === undefined) return Promise.resolve();
     const { promise } = this.#next;
     if (!this.#asking) void this.#ask();
     return promise;
@@ -185,48 +186,26 @@ export class KeySet {
   }
 
   async #load(): Promise<readonly Key[]> {
-    if (this.#closed) return [];
-    const { send, schedule, clock } = this.#world;
-    const { ca, proxy, keys } = this.#issuer;
-    const abort = new AbortController();
-    this.#abort = abort;
-    const cancel = schedule(keys.timeout, () => abort.abort());
-    const bounds: Bounds = { signal: abort.signal, ca, proxy, maxSize: keys.maxSize };
-    try {
-      const known = this.#failures === 0 && clock() - this.#discoveredAt < DISCOVERY_LIFETIME ? this.#jwks : undefined;
-      const url = known ?? (await this.#told("discovery", () => this.#whereabouts(bounds)));
-      if (known === undefined) this.#discoveredAt = clock();
-      this.#jwks = url;
-      return await this.#told("jwks", async () => this.#read(url, await getObject(send, url, bounds)));
-    } finally {
-      cancel();
-    }
-  }
-
-  async #whereabouts(bounds: Bounds): Promise<URL> {
-    return endpointOf(await discover(this.#world.send, this.#issuer.issuer, bounds), "jwks_uri");
-  }
-
-  async #told<T>(what: "discovery" | "jwks", task: () => Promise<T>): Promise<T> {
-    const { clock, events } = this.#world;
-    const begun = clock();
-    try {
-      const result = await task();
-      events.fetched(this.#issuer.name, what, "ok", clock() - begun);
-      return result;
-    } catch (error) {
-      const text = error instanceof FetchError ? error.message : "failed";
-      events.fetched(this.#issuer.name, what, "error", clock() - begun, text);
-      throw error;
-    }
+    if (this.#closed || this.#fetch === undefined) return [];
+    this.#abort = new AbortController();
+    return await this.#fetch.run(this.#abort, this.#failures > 0, (found) => this.#taken(found));
   }
 
   /** What a JWKS holds, where it may take the place of the one before. */
-  #read(url: URL, document: Record<string, unknown>): readonly Key[] {
-    const jwks = readJwks(url, document, this.#issuer.algorithms);
+  #taken({ url, jwks }: Found): readonly Key[] {
     this.#tellUnused(jwks);
-    mustBeUsable(url, jwks);
+    const problem = unusable(jwks);
+    if (problem !== undefined) throw failed(url, problem);
     return jwks.keys.map((key) => this.#same(key));
+  }
+
+  /** The keys of a file, for as long as this issuer lasts: with another file it is another one. */
+  #keep(text: string): void {
+    const document = parseObject(Buffer.from(text));
+    const jwks = document === undefined ? undefined : readJwks(document, this.#issuer.algorithms);
+    if (jwks === undefined || typeof jwks === "string") return;
+    this.#tellUnused(jwks);
+    this.#adopt(jwks.keys, this.#world.clock());
   }
 
   #tellUnused({ unused }: Jwks): void {
@@ -247,7 +226,8 @@ export class KeySet {
     const gone = this.#keys.filter((key) => !keys.includes(key));
     if (gone.length > 0 || keys.length !== this.#keys.length) this.version++;
     for (const key of gone) key.until = 0;
-    for (const key of keys) key.until = now + this.#issuer.keys.maxStale;
+    const until = this.#fetch === undefined ? Number.POSITIVE_INFINITY : now + this.#issuer.keys.maxStale;
+    for (const key of keys) key.until = until;
     this.#keys = keys;
     this.succeededAt = now;
     this.#asOf = asOf;

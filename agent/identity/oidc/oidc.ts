@@ -1,4 +1,5 @@
-import { faultOf } from "../claims/claims.ts";
+import { spellingsOf } from "../../config/config.ts";
+import { type Claims, type Expectations, expectationsOf, faultOf } from "../claims/claims.ts";
 import { Pool } from "../claims/pool.ts";
 import { type ClaimPaths, claimPaths, principalOf } from "../claims/principal.ts";
 import type { Evidence, Token } from "../issuer/evidence.ts";
@@ -9,6 +10,7 @@ import type { Key } from "../jwt/key.ts";
 import { purposeFault } from "../jwt/purpose.ts";
 import { typeOf } from "../jwt/token.ts";
 import { KeySet, type Wanted } from "./keys.ts";
+import { isTrustDomain } from "./names.ts";
 import { type OidcIssuer, readOidc } from "./section.ts";
 
 /** JWT access tokens of OpenID Connect providers. */
@@ -35,6 +37,8 @@ class OidcVerifier implements Issuer {
   readonly #clock: () => number;
   readonly #types: ReadonlySet<string>;
   readonly #paths: ClaimPaths;
+  readonly #expected: Expectations;
+  readonly #spellings: readonly string[];
   readonly #signatures: World["signatures"];
   readonly #pool = new Pool();
   #checking = 0;
@@ -47,6 +51,8 @@ class OidcVerifier implements Issuer {
     this.#signatures = world.signatures;
     this.#types = new Set(config.tokenTypes.map(typeOf));
     this.#paths = claimPaths(config);
+    this.#expected = expectationsOf(config);
+    this.#spellings = spellingsOf(config);
     this.#asked = this.#keys.refresh();
   }
 
@@ -59,7 +65,7 @@ class OidcVerifier implements Issuer {
   }
 
   owns({ token }: Evidence): boolean {
-    return typeof token !== "string" && token.claims.iss === this.config.issuer;
+    return typeof token !== "string" && this.#names(token.claims);
   }
 
   /** A refusal that needs neither key nor signature is answered at once. */
@@ -102,10 +108,18 @@ class OidcVerifier implements Issuer {
     this.#keys.close();
   }
 
+  /** A JWT-SVID need not have `iss`: whose it is tells the trust domain of its `sub` (JWT-SVID, sections 3 and 4). */
+  #names({ iss, sub }: Claims): boolean {
+    if (iss !== undefined) return this.#spellings.some((spelling) => spelling === iss);
+    return (
+      typeof sub === "string" && this.#spellings.some((domain) => isTrustDomain(domain) && sub.startsWith(`${domain}/`))
+    );
+  }
+
   #faultOf({ algorithm, type, claims }: Token, now: number): Refusal | undefined {
     if (!this.config.algorithms.includes(algorithm)) return { reason: "algorithm-refused" };
     if (!this.#types.has(type)) return { reason: "token-type" };
-    return purposeFault(type, claims, this.config.idTokens) ?? faultOf(claims, this.config, now);
+    return purposeFault(type, claims, this.config.idTokens) ?? faultOf(claims, this.#expected, now);
   }
 
   async #wait(token: Token, key: Wanted, pending: Promise<void>, wanted: () => boolean): Promise<Finding> {

@@ -1,10 +1,11 @@
 import type { ClaimsIssuer } from "../../config/config.ts";
-import { readKind } from "../../config/kinds.ts";
+import { readCredentials } from "../../config/credentials.ts";
+import { readKind, readRequire } from "../../config/kinds.ts";
 import { readAudiences, readClaim } from "../../config/names.ts";
 import { readCa, readProxy } from "../../config/provider.ts";
 import type { Section } from "../../config/section.ts";
 import type { Environment } from "../../config/substitute.ts";
-import { isLoopback } from "../../http/fetch.ts";
+import { type KeySource, readBearer, readSource } from "./source.ts";
 
 /** An OpenID Connect provider whose JWT access tokens are verified by its published keys. */
 export interface OidcIssuer extends ClaimsIssuer {
@@ -14,6 +15,9 @@ export interface OidcIssuer extends ClaimsIssuer {
   /** Whether an ID token counts as an access token. */
   readonly idTokens: "refuse" | "accept";
   readonly keys: {
+    readonly source: KeySource;
+    /** A file with the token that is shown to whoever has the keys. */
+    readonly bearer: string | undefined;
     readonly refresh: number;
     readonly cooldown: number;
     readonly maxStale: number;
@@ -35,15 +39,16 @@ export function isOidc(issuer: { readonly type: string }): issuer is OidcIssuer 
 /** Reads the section of an issuer of this type. */
 export function readOidc(name: string, section: Section, environment: Environment): OidcIssuer {
   const claims = section.section("claims");
-  checkUrl(section);
+  const [issuer = "", ...aliases] = section.texts("issuer");
   const kind = readKind(section);
   const kindClaim = readClaim(claims, "kind");
   const kinds = [...new Set([kind.kind, ...kind.kindRules.map((rule) => rule.kind)])];
   return {
     name,
     type: "oidc",
-    issuer: section.text("issuer"),
-    credentials: ["bearer"],
+    issuer,
+    ...(aliases.length > 0 && { aliases }),
+    ...readCredentials(section),
     audiences: readAudiences(section),
     kinds: kindClaim === undefined ? kinds : undefined,
     algorithms: section.texts("algorithms"),
@@ -53,43 +58,22 @@ export function readOidc(name: string, section: Section, environment: Environmen
       scopes: readClaim(claims, "scopes") ?? "",
       kind: kindClaim,
       client: readClaim(claims, "client"),
+      audience: readClaim(claims, "audience") ?? "",
     },
+    require: readRequire(section),
     ...kind,
     tokenTypes: section.texts("token_types"),
     idTokens: section.choice<OidcIssuer["idTokens"]>("id_tokens"),
     clockTolerance: section.milliseconds("clock_tolerance"),
-    keys: readKeys(section.section("keys")),
+    keys: { source: readSource(section), ...readKeys(section.section("keys")) },
     ca: readCa(section),
     proxy: readProxy(section, environment),
   };
 }
 
-/** What stands for a part that differs; in no URL of an issuer does it stand for itself. */
-const PLACEHOLDER = /[*{}<>^|]|%7[bd]|%3[ce]|\/:[a-z_]|\$$/i;
-
-/** Where anybody of Microsoft may log in; the tokens name the tenant. */
-const EVERY_TENANT = /^https:\/\/login\.microsoftonline\.[a-z]+\/(?:common|organizations|consumers)(?:\/|$)/;
-
-/** OpenID Connect Discovery 1.0, section 2: https without query and fragment. */
-function checkUrl(section: Section): void {
-  const text = section.optionalText("issuer");
-  if (text === undefined) return;
-  const url = URL.parse(text);
-  const fault = (right: string) => section.fault(["issuer"], right);
-  if (url === null) fault("the URL that the tokens have as `iss`, such as https://example.okta.com/oauth2/default");
-  else if (url.username !== "" || url.password !== "") fault("a URL without user name and password");
-  else if (url.href.includes("?") || url.href.includes("#")) fault("a URL without query and fragment");
-  else if (PLACEHOLDER.test(text)) {
-    fault("the issuer's whole URL, as its tokens have it: an issuer of its own for each that differs in this");
-  } else if (EVERY_TENANT.test(text)) {
-    fault("the tenant's own issuer, such as https://login.microsoftonline.com/TENANT/v2.0: tokens name their tenant");
-  } else if (url.protocol === "http:" && !isLoopback(url.hostname)) {
-    fault("https: whoever stands between could swap the keys; http is for loopback only");
-  }
-}
-
-function readKeys(section: Section): OidcIssuer["keys"] {
+function readKeys(section: Section): Omit<OidcIssuer["keys"], "source"> {
   const keys = {
+    bearer: readBearer(section),
     refresh: section.milliseconds("refresh"),
     cooldown: section.milliseconds("cooldown"),
     maxStale: section.milliseconds("max_stale"),

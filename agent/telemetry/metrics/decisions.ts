@@ -5,7 +5,6 @@ import { type Cell, DurationHistogram, type Durations, Tally } from "./cells.ts"
 
 /** HAProxy answers with these itself; the agent never decides them, so a zero here would tell nothing. */
 export const HAPROXY_REASONS: ReadonlySet<Reason> = new Set([
-  "duplicate",
   "credential-in-query",
   "agent-unavailable",
   "verdict-unbound",

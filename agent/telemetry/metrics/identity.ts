@@ -3,7 +3,7 @@ import type { IdentityEvents } from "../../identity/issuer/events.ts";
 import { type Cell, Tally } from "./cells.ts";
 
 const BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
-const DOCUMENTS = ["discovery", "jwks"] as const;
+const DOCUMENTS = ["discovery", "jwks", "sts"] as const;
 const OUTCOMES = ["ok", "error"] as const;
 // Issuers come from the configuration; the number only makes certain that the series are bounded.
 const MOST_ISSUERS = 1000;
@@ -31,13 +31,13 @@ export class IdentityMetrics {
     const registers = [registry];
     this.#fetches = new Counter({
       name: "countersign_issuer_fetches_total",
-      help: "Documents that an issuer was asked for.",
+      help: "What an issuer was asked for.",
       labelNames: ["issuer", "what", "outcome"] as const,
       registers,
     });
     this.#durations = new Histogram({
       name: "countersign_issuer_fetch_duration_seconds",
-      help: "Until an issuer's document was there, or was given up.",
+      help: "Until an issuer's answer was there, or was given up.",
       labelNames: ["issuer", "what"] as const,
       buckets: BOUNDS,
       registers,

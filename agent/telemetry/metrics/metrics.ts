@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { DecisionMetrics } from "./decisions.ts";
 import { EventLoopMetrics } from "./event-loop.ts";
 import { IdentityMetrics } from "./identity.ts";
+import { lastUses } from "./last-uses.ts";
 import { LoadMetrics } from "./loads.ts";
 import { askedCounter, askedGauge } from "./registered.ts";
 import { ServerMetrics } from "./server.ts";
@@ -13,6 +14,8 @@ export interface Gauges {
   inFlight(): number;
   /** Identities in the caches of all issuers. */
   cached(): number;
+  /** When each API key was last used, in milliseconds since the epoch, 0 for never. */
+  lastUses(): readonly { readonly issuer: string; readonly key: string; readonly at: number }[];
 }
 
 /** A family of metrics with its samples, as plain data. */
@@ -65,6 +68,7 @@ export class Metrics {
     askedGauge(registry, "countersign_connections", "Open SPOP connections.", () => gauges.connections());
     askedGauge(registry, "countersign_requests_in_flight", "NOTIFYs without an ACK yet.", () => gauges.inFlight());
     askedCounter(registry, "countersign_log_lines_dropped_total", "Log lines that nobody read in time.", linesDropped);
+    lastUses(registry, () => gauges.lastUses());
     const build = new Gauge({
       name: "countersign_build_info",
       help: "1, labelled with the versions of Countersign and Node.",

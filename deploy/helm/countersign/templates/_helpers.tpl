@@ -1,0 +1,14 @@
+{{- define "countersign.labels" -}}
+app.kubernetes.io/name: countersign
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* The whole of countersign.yaml: what the chart decides, and the rest from the values. */}}
+{{- define "countersign.config" -}}
+{{- $tls := ne .Values.tls.secretName "" -}}
+{{- $bind := ternary "*:8443 ssl crt /run/tls/site.pem alpn h2,http/1.1" "*:8080" $tls -}}
+{{- $haproxy := dict "version" .Values.haproxy.version "bind" (list $bind) "scheme" (ternary "https" "http" $tls) -}}
+{{- $socket := dict "address" "unix:/run/countersign/spop.sock" "mode" "0660" -}}
+{{- $own := dict "listen" (dict "spop" (list $socket) "admin" "0.0.0.0:9901") "policies" "/etc/countersign/policies" "haproxy" $haproxy -}}
+{{- toYaml (mergeOverwrite (deepCopy .Values.config) $own) -}}
+{{- end }}

@@ -1,0 +1,44 @@
+/** What a rule does to request headers. */
+export interface HeaderRule {
+  /** In lower case. */
+  readonly name: string;
+  /** Whether it names one header, and does not match several. */
+  readonly exact: boolean;
+  readonly method: string;
+  readonly deletes: boolean;
+  /** Whether what was there before is gone. */
+  readonly replaces: boolean;
+  /** The texts that it writes. */
+  readonly values: readonly string[];
+}
+
+/** Reads the words of `set-header`, `add-header`, `del-header` and their kin. */
+export function headerRuleOf([action = "", name = "", ...rest]: readonly string[]): HeaderRule {
+  const deletes = action.startsWith("del-");
+  const many = action.endsWith("-bin");
+  const method = deletes && rest[0] === "-m" ? (rest[1] ?? "str") : many ? "any" : "str";
+  return {
+    name: name.toLowerCase(),
+    exact: method === "str",
+    method,
+    deletes,
+    replaces: deletes ? !many : action === "set-header",
+    values: deletes ? [] : many ? ["%[req.hdrs]"] : rest.slice(-1),
+  };
+}
+
+/** Whether the rule is about this header; a name that ends in `*` is all headers that begin so. */
+export function headerMatches(rule: HeaderRule, header: string): boolean {
+  const { name, method } = rule;
+  if (method === "any") return true;
+  if (header.endsWith("*")) return method === "beg" && header.slice(0, -1).startsWith(name);
+  if (method === "beg") return header.startsWith(name);
+  if (method === "end") return header.endsWith(name);
+  if (method === "sub") return header.includes(name);
+  if (method !== "reg") return header === name;
+  try {
+    return new RegExp(name, "i").test(header);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,132 @@
+import { DEFAULTS } from "../backends.ts";
+import { isSame, isWild, reaches } from "./addresses.ts";
+import type { Model } from "./model.ts";
+import { type Bind, lastOf, modeOf, type ProxySection } from "./proxies.ts";
+import { isBackend, type Route } from "./routes.ts";
+import { texts } from "./where.ts";
+
+/** What the reader of the files knows that they do not say. */
+export interface Knowledge {
+  /** Names of the backends that policies name. */
+  readonly backends: readonly string[];
+  /** Names of those that anybody may reach. */
+  readonly public: readonly string[];
+  /** Start of the identity headers' names; undefined where nobody knows. */
+  readonly identityPrefix: string | undefined;
+  /** Names of the identity headers that policies set, in lower case. */
+  readonly identityHeaders: readonly string[];
+}
+
+/** Names of the backends that the agents themselves stand in. */
+function agents({ engines }: Model): ReadonlySet<string> {
+  return new Set([...engines.values()].flat().flatMap(({ backend }) => backend ?? []));
+}
+
+/** The backends that a verdict may name: those of the policies, or all where none of them is here. */
+export function servicesOf(model: Model, { backends, public: open }: Knowledge): readonly ProxySection[] {
+  const candidates = model.proxies.filter(isBackend);
+  const named = candidates.filter(({ name }) => backends.includes(name));
+  if (named.length > 0) return named;
+  const own = agents(model);
+  const isOther = ({ name, servers }: ProxySection) => servers.length > 0 && !own.has(name) && !open.includes(name);
+  return candidates.filter((proxy) => proxy.kind === "backend" && modeOf(proxy).mode === "http" && isOther(proxy));
+}
+
+/** Where each frontend leads, as far as the files say. */
+export type Targets = ReadonlyMap<ProxySection, readonly Route[]>;
+
+/** The proxies that nobody may reach without a verdict. */
+export interface Guarded {
+  readonly certain: ReadonlySet<ProxySection>;
+  /** And those of which only policies could say so: a verdict may name any backend. */
+  readonly possible: ReadonlySet<ProxySection>;
+}
+
+/**
+ * Protected are the backends that policies name, that were rendered for them, or that a line of a judged frontend leads
+ * to; and whatever leads to the same servers by another way.
+ */
+export function guardedOf(
+  model: Model,
+  targets: Targets,
+  judged: ReadonlySet<ProxySection>,
+  knowledge: Knowledge,
+): Guarded {
+  const own = agents(model);
+  const counts = ({ servers, name }: ProxySection) =>
+    servers.length > 0 && !own.has(name) && !knowledge.public.includes(name);
+  const ways = [...judged].flatMap((proxy) => targets.get(proxy) ?? []);
+  const [named, led] = [ways.filter(({ by }) => by === "verdict"), ways.filter(({ by }) => by !== "verdict")];
+  const certain = new Set([
+    ...model.proxies.filter((proxy) => isBackend(proxy) && knowledge.backends.includes(proxy.name)),
+    ...[...judged].filter((proxy) => isBackend(proxy) && counts(proxy)),
+    ...led.map(({ target }) => target).filter(counts),
+    ...named.map(({ target }) => target).filter(({ section }) => section.defaults?.name === DEFAULTS),
+  ]);
+  close(certain, model, targets);
+  const possible = new Set([...certain, ...named.map(({ target }) => target).filter(counts)]);
+  close(possible, model, targets);
+  return { certain, possible };
+}
+
+/** Adds what leads to the same servers. */
+function close(found: Set<ProxySection>, { proxies }: Model, targets: Targets): void {
+  if (found.size === 0) return;
+  for (let size = -1; size !== found.size; ) {
+    size = found.size;
+    for (const proxy of proxies) if (!found.has(proxy) && leadsTo(proxy, found, targets)) found.add(proxy);
+  }
+}
+
+function leadsTo(proxy: ProxySection, found: ReadonlySet<ProxySection>, targets: Targets): boolean {
+  const known = [...found].flatMap(({ servers }) => servers.flatMap(({ address }) => address ?? []));
+  if (
+    proxy.servers.some(
+      ({ address }) => address !== undefined && (isWild(address) || known.some((one) => isSame(one, address))),
+    )
+  )
+    return true;
+  // A frontend that a protected server line dials leads to what is protected.
+  return [...targets].some(
+    ([frontend, led]) =>
+      led.some(({ target }) => target === proxy) &&
+      frontend.binds.some((bind) => bind.addresses.some((address) => known.some((server) => reaches(server, address)))),
+  );
+}
+
+/**
+ * Whether nobody but this HAProxy can come in here: a unix socket that one of its servers dials and that nobody else
+ * may write to.
+ */
+export function isInner(bind: Bind, model: Model): boolean {
+  const words = texts(bind.statement);
+  const mode = words[words.indexOf("mode") + 1] ?? "";
+  const open = words.includes("mode") && /[2367]$/.test(mode);
+  const dialled = model.proxies.some(({ servers }) =>
+    servers.some(({ address }) => address !== undefined && bind.addresses.some((one) => reaches(address, one))),
+  );
+  return !open && dialled && bind.addresses.every(({ kind }) => kind === "path");
+}
+
+/** Frontends that a protected server line of this HAProxy dials, past a gate. */
+export function isDialled(frontend: ProxySection, found: ReadonlySet<ProxySection>): boolean {
+  return frontend.binds.some((bind) =>
+    bind.addresses.some((address) =>
+      [...found].some(
+        (proxy) =>
+          proxy !== frontend &&
+          proxy.servers.some((server) => server.address !== undefined && reaches(server.address, address)),
+      ),
+    ),
+  );
+}
+
+export function isDisabled(proxy: ProxySection): boolean {
+  const last = proxy.statements.findLast(({ words }) => words[0]?.text === "disabled" || words[0]?.text === "enabled");
+  return last?.words[0]?.text === "disabled";
+}
+
+/** Whether it can lead anywhere at all. */
+export function hasEntrance(proxy: ProxySection): boolean {
+  return proxy.binds.length > 0 && !isDisabled(proxy) && lastOf(proxy, "mode")?.words[1]?.text !== "health";
+}

@@ -1,0 +1,200 @@
+import { MESSAGE } from "../arguments.ts";
+import { FALSE, TRUE } from "./bdd.ts";
+import { Evaluator } from "./evaluate.ts";
+import type { Finding } from "./finding.ts";
+import { finding } from "./finding.ts";
+import { Flow } from "./flow.ts";
+import type { Model } from "./model.ts";
+import { type Guarded, guardedOf, hasEntrance, isDialled, isInner, type Knowledge, servicesOf } from "./protection.ts";
+import { provedOf, type Way } from "./prove.ts";
+import { modeOf, type ProxySection, rulesOf } from "./proxies.ts";
+import { type Routing, routesOf } from "./routes.ts";
+import { samplesIn } from "./samples.ts";
+import { settings, stops } from "./settings.ts";
+import type { Engine } from "./spoe.ts";
+import { type Ask, fresh, type State } from "./state.ts";
+import { lineText, texts } from "./where.ts";
+
+/** A frontend's rules, followed: for a stream that is HTTP, and for one that stays TCP. */
+interface Followed {
+  readonly http: State;
+  readonly tcp: State;
+  readonly routing: Routing;
+  readonly raw: Routing;
+}
+
+/** Proves one world's model: every way from a bind to a protected backend. */
+export class Proof {
+  readonly #model: Model;
+  readonly #knowledge: Knowledge;
+  readonly #evaluator = new Evaluator();
+  readonly #flow: Flow;
+  readonly #services: readonly ProxySection[];
+  readonly #engine: Engine | undefined;
+  /** The proxies that nobody may reach without a verdict, once it has run. */
+  guarded: Guarded = { certain: new Set(), possible: new Set() };
+
+  constructor(model: Model, knowledge: Knowledge) {
+    this.#model = model;
+    this.#knowledge = knowledge;
+    this.#flow = new Flow({
+      evaluator: this.#evaluator,
+      variables: model.variables,
+      enginesOf: (proxy) => model.engines.get(proxy) ?? [],
+    });
+    this.#services = servicesOf(model, knowledge);
+    this.#engine = [...model.engines.values()].flat().find(asks);
+  }
+
+  run(): readonly Finding[] {
+    const frontends = this.#model.proxies.filter(({ kind }) => kind !== "backend");
+    const followed = new Map(frontends.map((frontend) => [frontend, this.#follow(frontend, fresh(this.#headers()))]));
+    const targets = new Map(
+      [...followed].map(([frontend, { routing, raw }]) => [frontend, [...routing.routes, ...raw.routes]]),
+    );
+    const judged = new Set(
+      [...this.#model.engines].filter(([, engines]) => engines.some(asks)).map(([proxy]) => proxy),
+    );
+    const guarded = guardedOf(this.#model, targets, judged, this.#knowledge);
+    this.guarded = guarded;
+    const findings: Finding[] = [];
+    for (const [frontend, states] of followed) {
+      if (!hasEntrance(frontend)) continue;
+      findings.push(...this.#frontend(frontend, states, guarded));
+      if (isDialled(frontend, guarded.possible)) findings.push(...this.#inner(frontend, guarded));
+    }
+    return findings;
+  }
+
+  #frontend(frontend: ProxySection, followed: Followed, guarded: Guarded): readonly Finding[] {
+    const bind = frontend.binds.find((one) => !isInner(one, this.#model));
+    return bind === undefined ? [] : this.#ways(frontend, followed, guarded, { bind, judged: false });
+  }
+
+  /** What comes over a server line of ours has been judged: it must only stay what it is. */
+  #inner(frontend: ProxySection, guarded: Guarded): readonly Finding[] {
+    const engine = this.#engine;
+    const message = engine?.messages.find(({ name }) => name === MESSAGE);
+    if (engine === undefined || message === undefined) return [];
+    const ask: Ask = { n: -1, statement: engine.filter, engine, message, answered: TRUE, id: undefined };
+    const start: State = {
+      ...fresh([]),
+      headers: new Map([...this.#headers()].map((name) => [name, []])),
+      asks: [ask],
+    };
+    return this.#ways(frontend, this.#follow(frontend, start), guarded, { bind: undefined, judged: true });
+  }
+
+  #ways(
+    frontend: ProxySection,
+    { http, tcp, routing, raw }: Followed,
+    guarded: Guarded,
+    how: Pick<Way, "bind" | "judged">,
+  ): readonly Finding[] {
+    const several =
+      [...guarded.certain].filter((proxy) => proxy.servers.length > 0 && this.#isService(proxy)).length > 1;
+    const engine = this.#model.engines.get(frontend)?.find(asks) ?? this.#engine;
+    const findings: Finding[] = routing.unknown.map(({ statement, what }) =>
+      finding(
+        "unproven",
+        "unknown",
+        statement,
+        `"${lineText(statement)}" is not understood: ${what}`,
+        "write it in a way that this check knows",
+      ),
+    );
+    const isTcp = modeOf(frontend).mode === "tcp";
+    const ways = [...routing.routes, ...raw.routes].flatMap((route) => {
+      const stays = raw.routes.includes(route);
+      const { target } = route;
+      if (!guarded.possible.has(target) || (isTcp && stays !== (modeOf(target).mode === "tcp"))) return [];
+      const start = stays ? tcp : http;
+      const state = { ...start, live: this.#evaluator.formulas.and(start.live, route.when) };
+      const after = stays || target === frontend ? state : this.#backend(target, state);
+      const way: Way = { frontend, route, state: after, engine, several, ...how };
+      const found = stays ? this.#raw(way) : this.#judged(way);
+      return [guarded.certain.has(target) ? found : found.flatMap(doubtful(target.name))];
+    });
+    return ways.length > 0 ? [...findings, ...ways.flat()] : [];
+  }
+
+  #raw(way: Way): readonly Finding[] {
+    return way.judged ? [] : stops(way, way.state, this.#evaluator);
+  }
+
+  #judged(way: Way): readonly Finding[] {
+    return [...provedOf(way, this.#evaluator), ...settings(way, this.#model, this.#identity(), this.#evaluator)];
+  }
+
+  #isService({ name }: ProxySection): boolean {
+    return this.#services.some((service) => service.name === name);
+  }
+
+  #follow(frontend: ProxySection, start: State): Followed {
+    const flow = this.#flow;
+    const opened = flow.event(flow.event(start, frontend, "on-client-session"), frontend, "on-frontend-tcp-request");
+    const content = flow.run(opened, frontend, rulesOf(frontend, "tcp-request", "content"), 2);
+    const asked = flow.event(content, frontend, "on-frontend-http-request");
+    const ruled = flow.run(asked, frontend, rulesOf(frontend, "http-request"), 1);
+    const http = flow.run(ruled, frontend, rulesOf(frontend, "redirect"), 0);
+    const { proxies } = this.#model;
+    const isTcp = modeOf(frontend).mode === "tcp";
+    const tcp = { ...content, live: isTcp ? this.#evaluator.formulas.without(content.live, content.switched) : FALSE };
+    const none: Routing = { routes: [], unknown: [] };
+    return {
+      http,
+      tcp,
+      routing: routesOf(frontend, http, this.#evaluator, proxies, this.#services),
+      raw: isTcp ? routesOf(frontend, tcp, this.#evaluator, proxies, this.#services) : none,
+    };
+  }
+
+  #backend(target: ProxySection, state: State): State {
+    const flow = this.#flow;
+    const opened = flow.event(state, target, "on-backend-tcp-request");
+    const content = flow.run(opened, target, rulesOf(target, "tcp-request", "content"), 2);
+    const asked = flow.event(content, target, "on-backend-http-request");
+    const ruled = flow.run(asked, target, rulesOf(target, "http-request"), 1);
+    return flow.run(ruled, target, rulesOf(target, "redirect"), 0);
+  }
+
+  /** The headers that are followed: those that say who it is, and the one that makes tunnels. */
+  #headers(): ReadonlySet<string> {
+    return new Set([...this.#identity(), "upgrade"]);
+  }
+
+  /** Identity headers: what the policies say, and whatever is filled from an answer. */
+  #identity(): ReadonlySet<string> {
+    const prefixes = [...this.#model.engines.values()]
+      .flat()
+      .filter(asks)
+      .map(({ prefix }) => `txn.${prefix}.`);
+    const filled = this.#model.proxies.flatMap((proxy) =>
+      rulesOf(proxy, "http-request").flatMap(({ statement }) => {
+        const [, action = "", name = "", ...values] = texts(statement);
+        const reads = values
+          .flatMap(samplesIn)
+          .some(
+            ({ calls: [fetch] }) =>
+              fetch?.name === "var" && prefixes.some((prefix) => fetch.values[0]?.startsWith(prefix)),
+          );
+        return reads && /^(?:set|add)-header$/.test(action) ? [name.toLowerCase()] : [];
+      }),
+    );
+    const { identityPrefix, identityHeaders } = this.#knowledge;
+    return new Set([...(identityPrefix === undefined ? [] : [`${identityPrefix}*`]), ...identityHeaders, ...filled]);
+  }
+}
+
+/** Of a backend that only policies could call protected nothing is a fault, and nothing is fine. */
+function doubtful(name: string): (one: Finding) => readonly Finding[] {
+  return (one) => {
+    if (one.level === "warning") return [];
+    const right = `${one.right}; or --public ${name}, or --config with policies that do not name it`;
+    return [{ ...one, level: "unproven", right }];
+  };
+}
+
+function asks({ messages }: Engine): boolean {
+  return messages.some(({ name }) => name === MESSAGE);
+}

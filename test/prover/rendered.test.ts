@@ -1,0 +1,154 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "tap";
+import type { CheckInput } from "../../haproxy/check/check.ts";
+import type { RenderInput } from "../../haproxy/input.ts";
+import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
+import { SPOE_FILE, spoeFile } from "../../haproxy/spoe-file.ts";
+import { INPUT } from "../support/rendered.ts";
+import { prove, told } from "./proving.ts";
+
+const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"];
+const MUCH: RenderInput["uses"] = {
+  ...INPUT.uses,
+  query: true,
+  requestHeaders: ["origin", "access-control-request-method"],
+  identityHeaders: ["x-auth-subject", "x-auth-roles", "x-webauth-user"].map((name) => ({ name, max: 256 })),
+};
+const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
+  plain: {},
+  "headers of all sorts, and two backends": {
+    uses: MUCH,
+    backends: [
+      { name: "orders", servers: ["127.0.0.1:8081"] },
+      { name: "files", servers: ["10.0.0.7:80", "files.shop:80"] },
+    ],
+  },
+  "X-Forwarded-For": { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "192.0.2.1"] } },
+  "a PROXY header from all": { client: { from: "proxy-protocol", trusted: [] } },
+  "a PROXY header from some": { client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] } },
+  "a unix socket": { spopAddresses: ["unix@/run/countersign/spop.sock"] },
+};
+
+/** What `countersign check` knows of it. */
+function known({ backends, identityPrefix, uses }: RenderInput): Partial<CheckInput> {
+  return {
+    backends: backends.map(({ name }) => name),
+    identityPrefix,
+    identityHeaders: uses.identityHeaders.map(({ name }) => name),
+  };
+}
+
+test("what is generated is proven, for every version, by one that is known and by all, with policies and without", (t) => {
+  for (const version of VERSIONS) {
+    for (const [form, changes] of Object.entries(FORMS)) {
+      const input = { ...INPUT, ...changes, version };
+      const files = { ...renderHaproxy(input) };
+      for (const about of [known(input), {}]) {
+        const mine = prove(files, { ...about, version });
+        t.strictSame([mine.findings, mine.unread, mine.worlds], [[], 0, 1], `${version}, ${form}`);
+        t.strictSame(prove(files, about).findings, [], `${version}, ${form}, by any`);
+      }
+    }
+  }
+  t.end();
+});
+
+const BEGIN = "    # ---- countersign rules begin ----\n";
+const END = "    # ---- countersign rules end ----\n";
+const SPOE = "/etc/haproxy/countersign.spoe.conf";
+
+/** What the head of the fragment tells the reader to do with a frontend of its own. */
+function moved(user: string, fragment: string): string {
+  const rules = fragment.slice(fragment.indexOf(BEGIN), fragment.indexOf(END) + END.length);
+  const rest = fragment.replace(rules, "").replace(/^frontend countersign .*\n(?: .*\n|\n)*/m, "");
+  return user.replaceAll("    # rules\n", () => rules) + rest;
+}
+
+const USER = `global
+    log /dev/log local0
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 50s
+    timeout server 50s
+frontend shop
+    bind *:80
+    http-request replace-path /old(/.*) \\1 if { path_beg /old/ }
+    # rules
+frontend second
+    bind 127.0.0.1:81
+    # rules
+backend orders
+    option http-drop-request-trailers
+    server a 10.0.0.1:80
+`;
+
+test("the fragment is proven as the documentation merges it", (t) => {
+  for (const version of VERSIONS) {
+    const input = { ...INPUT, version, backends: [{ name: "orders", servers: [] }] };
+    const fragment = renderFragment(input, SPOE);
+    const spoe = { [SPOE_FILE]: spoeFile(input, contractOf(input)) };
+    const second = USER.replaceAll("    # rules\n", "").replace(
+      /frontend shop\n(?: .*\n)*frontend second\n(?: .*\n)*/,
+      "",
+    );
+    for (const [way, files] of Object.entries({
+      "as a second file": { "haproxy.cfg": second, "countersign.cfg": fragment },
+      appended: { "haproxy.cfg": second + fragment },
+      "moved into two frontends": { "haproxy.cfg": moved(USER, fragment) },
+    }))
+      t.strictSame(prove({ ...files, ...spoe }, known(input)).findings, [], `${version}, ${way}`);
+  }
+  t.end();
+});
+
+const LARGE = (name: string) => readFileSync(join(import.meta.dirname, "large", name), "utf8");
+const SHOP = {
+  backends: ["orders", "invoices"],
+  identityPrefix: "x-auth-",
+  identityHeaders: ["x-auth-subject", "x-auth-roles"],
+};
+
+test("a large configuration with public and judged frontends is proven, and each of three holes in it is found", (t) => {
+  const config = LARGE("haproxy.cfg");
+  const spoe = { [SPOE_FILE]: LARGE("countersign.spoe.conf") };
+  const whole = prove({ "haproxy.cfg": config, ...spoe }, SHOP);
+  t.strictSame([whole.findings, whole.unread, whole.guarded], [[], 0, ["invoices", "orders"]]);
+  t.ok(whole.lines > 300);
+  const unknown = prove({ "haproxy.cfg": config, ...spoe }).findings;
+  t.strictSame(
+    new Set(unknown.map(({ level }) => level)),
+    new Set(["unproven"]),
+    "without policies nobody knows which",
+  );
+  const holes: readonly (readonly [from: string, to: string, found: string])[] = [
+    ["    monitor-uri /lb-health\n", "    http-request allow if { path /lb-health }\n", "fault gate"],
+    [
+      "    use_backend www if is_www\n",
+      "    use_backend orders if { path_beg /v1/orders }\n    use_backend www if is_www\n",
+      "fault gate",
+    ],
+    [
+      "    http-request set-header x-shop-service invoices\n",
+      "    http-request replace-path /v2(/.*) /v1\\1\n",
+      "fault rewrite",
+    ],
+  ];
+  const planted = holes.reduce((text, [from, to]) => text.replace(from, () => to), config);
+  const lines = holes.map(([, to, found]) => {
+    const [first = ""] = to.split("\n");
+    return `${found} ${planted.split("\n").indexOf(first) + 1}`;
+  });
+  const inOrder = lines.toSorted((a, b) => Number(a.split(" ").at(-1)) - Number(b.split(" ").at(-1)));
+  t.strictSame(told(prove({ "haproxy.cfg": planted, ...spoe }, SHOP)), inOrder);
+  for (const [index, [from, to]] of holes.entries()) {
+    const one = told(prove({ "haproxy.cfg": config.replace(from, () => to), ...spoe }, SHOP));
+    t.strictSame(
+      one.map((text) => text.replace(/ \d+$/, "")),
+      [holes[index]?.[2]],
+      to,
+    );
+  }
+  t.end();
+});
