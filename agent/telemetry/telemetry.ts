@@ -132,7 +132,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     }
     const held = this.#throttle.pass(kind, this.#clock());
     if (held === undefined) return;
-    const message = "the issuer cannot be asked: known keys stay in use, tokens signed with others are refused";
+    const message = "the issuer cannot be asked: what is known stays in use, tokens that need more are refused";
     this.#log.warn({ ...fields, error: plainText(error, LONGEST), ...also(held) }, message);
   }
 
@@ -148,6 +148,18 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     const texts = keys.slice(0, MOST_KEYS).map(({ kid = "without kid", why }) => plainText(`${kid}: ${why}`, LONGEST));
     const message = "keys of the issuer cannot be used: tokens signed with them are refused";
     this.#log.warn({ issuer, keys: texts, count: keys.length, ...also(held) }, message);
+  }
+
+  proofStore(problem: string | undefined): void {
+    const kind = "proof store";
+    if (problem === undefined) {
+      if (this.#throttle.forget(kind)) this.#log.info("the store of DPoP proofs can be reached again");
+      return;
+    }
+    const held = this.#throttle.pass(kind, this.#clock());
+    if (held === undefined) return;
+    const message = "the store of DPoP proofs cannot be reached: requests with a proof are refused";
+    this.#log.warn({ error: plainText(problem, LONGEST), ...also(held) }, message);
   }
 
   started(loaded: LoadReport): void {

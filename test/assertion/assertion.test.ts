@@ -24,6 +24,8 @@ import {
 import { principalFrom } from "../support/policies.ts";
 import { command, folderOf } from "../support/serve.ts";
 
+/** One thread for all. */
+const SIGNING = new Signing();
 const CONTRACT = "1:subject:assertion:h_x-auth-subject";
 const ES256 = rotated([], { now: 0, after: 0, algorithm: "ES256" });
 const EDDSA = rotated([], { now: 0, after: 0, algorithm: "EdDSA" });
@@ -47,8 +49,8 @@ async function stage(
   stuck?: Signing,
   deadline = 60_000,
 ) {
-  const signing = stuck ?? new Signing();
-  if (stuck === undefined) await signing.start();
+  const signing = stuck ?? SIGNING;
+  await SIGNING.start();
   const config = configOf(changes);
   const identity = identityOf({ alice: () => ({ principal }), late: () => Promise.resolve({ principal }) });
   const snapshot = { ...snapshotOf(policiesOf(), identity, { deadline }), assertions: new Assertions(config, signing) };
@@ -127,7 +129,7 @@ test("what is not listed is not told, and what cannot be told refuses", async (t
 });
 
 test("an assertion that is too long refuses, and none is cut", async (t) => {
-  const assertions = new Assertions(configOf(), new Signing());
+  const assertions = new Assertions(configOf(), SIGNING);
   const request = { id: "0".repeat(32), method: "GET", host: "orders.example.com", path: "/", time: Date.now() };
   const lengths: number[] = [];
   let refused = 0;
@@ -161,7 +163,7 @@ test("a HAProxy that would not pass it on is outdated, and what needs nobody goe
       preflight: false,
     }),
   };
-  const snapshot = { ...snapshotOf(anyone as never, IDENTITY), assertions: new Assertions(configOf(), new Signing()) };
+  const snapshot = { ...snapshotOf(anyone as never, IDENTITY), assertions: new Assertions(configOf(), SIGNING) };
   const { server, port } = await startServer(snapshot);
   t.teardown(() => server.close());
   const client = await clientOf(t, port);

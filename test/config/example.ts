@@ -50,6 +50,8 @@ issuers:
       - { header: x-token, from: client }
       - { subprotocol: bearer }
       - { cookie: __Host-token }
+    proofs: [certificate]
+    unbound: accept
   cluster:
     type: oidc
     issuer: https://kubernetes.default.svc.cluster.local
@@ -124,6 +126,17 @@ assertion:
   keys: assertion-keys.json
   lifetime: 30s
   claims: [groups, act]
+dpop:
+  algorithms: [ES256, EdDSA]
+  max_age: 30s
+  clock_tolerance: 2s
+  nonces: true
+  secret: a secret of at least 32 characters
+  ports: [8443]
+  remembered: 5000
+  store:
+    url: rediss://agent:secret@redis.example.com:6380
+    timeout: 50ms
 `;
 
 /** A key ring of one key. */

@@ -33,6 +33,7 @@ const BEYOND = [
   /not http:\/\/HOST/,
   /no `server_name`, and|leave it out, or `verify: required`/,
   /an identity whose whole name has|the file of a key ring/,
+  /`proofs` beside it|a secret of \d+ characters|not redis:\/\//,
   /; one of `header`|no `from` here|`from: client`, or|in place of the mapping|reads this one itself|takes this one away/,
 ];
 
@@ -55,6 +56,8 @@ test("the schema names what the code knows", (t) => {
   t.strictSame(issuer.properties.type.enum, Object.keys(ISSUER_TYPES));
   t.strictSame(issuer.properties.algorithms.items.enum, ALGORITHMS);
   t.strictSame(issuer.properties.algorithms.default, ALGORITHMS);
+  const { algorithms } = schema.properties.dpop.properties;
+  t.strictSame([algorithms.items.enum, algorithms.default], [ALGORITHMS, ALGORITHMS]);
   for (const version of haproxy.properties.version.enum) t.ok(versionOf(version), version);
   for (let minor = 0; minor < 20; minor += 1) {
     for (const version of [`1.${minor}`, `2.${minor}`, `3.${minor}`, `4.${minor}`]) {

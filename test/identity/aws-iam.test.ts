@@ -2,9 +2,11 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { endpointsOf, hostOf, partitionOf } from "../../agent/identity/aws-iam/endpoints.ts";
+import { readPresigned } from "../../agent/identity/aws-iam/presigned.ts";
 import type { AwsIamIssuer } from "../../agent/identity/aws-iam/section.ts";
 import { reply } from "../../demo/front.ts";
 import { Files, SHORTEST } from "../config/example.ts";
+import { STS_AUTHORITY } from "../support/certificates.ts";
 import { Clockwork } from "../support/clockwork.ts";
 import { startIdentity } from "../support/identity.ts";
 import { command, folderOf } from "../support/serve.ts";
@@ -12,6 +14,7 @@ import { type Choice, KEY, presign, type Recorded, SESSION_KEY, type Sts, startS
 import RECORDED from "../vectors/aws/eks-get-token.json" with { type: "json" };
 import VECTORS from "../vectors/aws/sigv4.json" with { type: "json" };
 import RESPONSES from "../vectors/aws/sts-responses.json" with { type: "json" };
+import { ATTACKS, HOST } from "./aws-attacks.ts";
 import { behavesAsIssuer, LIFETIME, outlivesItsProvider, type Subject } from "./suite.ts";
 
 const ACCOUNT = "123456789012";
@@ -139,6 +142,23 @@ test("the stand-in checks signatures as AWS's own clients make them", async (t) 
   t.end();
 });
 
+test("what Go's and JavaScript's signers write is taken, but for what says neither how long nor for whom it is", async (t) => {
+  const time = new Clockwork(Date.UTC(2026, 10, 28, 1, 31));
+  const sts = await startSts(t, time.clock);
+  const [keys, session, plain] = VECTORS.vectors;
+  const serverId = { header: "x-k8s-aws-id", value: "prod-ingress" };
+  const started = startIdentity([issuerOf(sts, { serverId })], { time });
+  t.teardown(() => started.identity.close());
+  const judge = (url = "") => started.verify(tokenOf(url));
+  sts.keys.set(KEY.id, { key: KEY, holder: "user" });
+  t.match(await judge(keys?.goAndCliUrl), { principal: {} });
+  t.match(await judge(keys?.jsUrl), { principal: {} });
+  t.match(await judge(keys?.jsUrl?.replace("Expires=60", "Expires=900")), { reason: "signature-invalid" });
+  sts.keys.set(KEY.id, { key: { ...KEY, session: SESSION_KEY.session ?? "" }, holder: "user" });
+  t.match(await judge(session?.jsUrl), { principal: {} });
+  t.match(await judge(plain?.url), { reason: "token-malformed", claim: "X-Amz-Expires" });
+});
+
 test("what the real `aws eks get-token` prints is taken, from every address that is configured", async (t) => {
   const time = new Clockwork(Date.UTC(2026, 10, 28, 1, 58));
   const sts = await startSts(t, time.clock);
@@ -169,205 +189,6 @@ test("what the real `aws eks get-token` prints is taken, from every address that
   });
 });
 
-const HOST = "sts.us-west-2.amazonaws.com";
-const OTHER_HEADER = { "x-vault-aws-iam-server-id": "ingress.example.com" };
-const OURS = { "x-k8s-aws-id": "ingress.example.com" };
-
-/** A token that AWS would take, or so somebody hopes, and why it is none here. `of` makes one; `url` changes its text. */
-type Attack = readonly [
-  name: string,
-  token: (of: (choice?: Partial<Choice>) => string, url: (change: (url: string) => string) => string) => string,
-  reason: string,
-  claim?: string,
-];
-
-const parameter = (name: string, value: string | undefined, reason = "token-malformed", claim = name): Attack => [
-  `${name} ${value}`,
-  (of) => of({ parameters: { [name]: value } }),
-  reason,
-  claim,
-];
-const text = (name: string, change: (url: string) => string, claim = "URL", reason = "token-malformed"): Attack => [
-  name,
-  (_, url) => url(change),
-  reason,
-  claim,
-];
-const host = (written: string, claim = "URL", reason = "token-malformed") =>
-  text(`the host as ${JSON.stringify(written)}`, (url) => url.replace(HOST, written), claim, reason);
-
-const ATTACKS: readonly Attack[] = [
-  ["longer than any", (of) => of({ key: { ...KEY, session: "A".repeat(2_700) } }), "token-too-large"],
-  ["padding", (of) => `${of()}=`, "token-malformed"],
-  ["a space", (of) => of().replace("v1.", "v1. "), "token-malformed"],
-  ["a line feed", (of) => `${of()}\n`, "token-malformed"],
-  ["what base64 passes over", (of) => of().replace("v1.aH", "v1.a!H"), "token-malformed"],
-  [
-    "base64 that is not base64url",
-    (of) => of({ host: "sts.amazonaws.com", region: "us-east-1" }).replace("_", "/"),
-    "token-malformed",
-  ],
-  ["bits that must be zero", (of) => twisted(of), "token-malformed"],
-  ["nothing in it", () => "k8s-aws-v1.", "token-malformed", "URL"],
-  host(HOST.toUpperCase()),
-  host("STS.us-west-2.amazonaws.com"),
-  host(`${HOST}:443`),
-  host(`user@${HOST}`),
-  host(`user:pass@${HOST}`),
-  host(`${HOST}\\@evil.example`),
-  host("%73ts.us-west-2.amazonaws.com"),
-  host("\tsts.us-west-2.amazonaws.com"),
-  host(`${HOST}\t.evil.example`),
-  host(`/${HOST}`),
-  host(`${HOST}.`, "host", "issuer-unknown"),
-  host(`${HOST}.evil.example`, "host", "issuer-unknown"),
-  host("evil.example", "host", "issuer-unknown"),
-  host("127.0.0.1", "host", "issuer-unknown"),
-  host("sts.us-west-2.api.aws", "host", "issuer-unknown"),
-  host("sts-fips.us-west-2.amazonaws.com", "host", "issuer-unknown"),
-  host("s3.us-west-2.amazonaws.com", "host", "issuer-unknown"),
-  [
-    "a region that is not listed",
-    (of) => of({ host: "sts.eu-central-1.amazonaws.com", region: "eu-central-1" }),
-    "issuer-unknown",
-    "host",
-  ],
-  [
-    "a region that is none",
-    (of) => of({ host: "sts.not-a-region.amazonaws.com", region: "not-a-region" }),
-    "issuer-unknown",
-    "host",
-  ],
-  ["a name of every object", (of) => of({ host: "constructor" }), "issuer-unknown", "host"],
-  text("http", (url) => url.replace("https:", "http:")),
-  text("https in capitals", (url) => url.replace("https:", "HTTPS:")),
-  text("without slashes", (url) => url.replace("https://", "https:")),
-  text("a space before", (url) => ` ${url}`),
-  text("a line feed behind", (url) => `${url}\n`),
-  text("a fragment", (url) => `${url}#x`),
-  text("no path", (url) => url.replace("/?", "?")),
-  text("a path", (url) => url.replace("/?", "/x?")),
-  text("a path that is none", (url) => url.replace("/?", "/./?")),
-  text("an escaped path", (url) => url.replace("/?", "/%2e/?")),
-  text("two slashes", (url) => url.replace("/?", "//?")),
-  text("letters that are not ASCII", (url) => `${url}\u00e9`),
-  text("a parameter that nobody knows", (url) => `${url}&Foo=1`, "query"),
-  text("a parameter of another action", (url) => `${url}&DurationSeconds=900`, "query"),
-  [
-    "a signed parameter that nobody knows",
-    (of) => of({ parameters: { "X-Amz-Content-Sha256": "x" } }),
-    "token-malformed",
-    "query",
-  ],
-  text("a credential twice", (url) => `${url}&X-Amz-Credential=${CREDENTIAL}`, "X-Amz-Credential"),
-  text("a credential twice, in two cases", (url) => `${url}&x-amz-credential=${CREDENTIAL}`, "query"),
-  text("a credential twice, the other first", (url) => url.replace("/?", `/?X-Amz-credential=${CREDENTIAL}&`), "query"),
-  text("a credential twice, escaped", (url) => `${url}&X%2DAmz-Credential=${CREDENTIAL}`, "query"),
-  text("a credential in another case", (url) => url.replace("X-Amz-Credential", "x-amz-credential"), "query"),
-  text("an action twice", (url) => `${url}&Action=GetCallerIdentity`, "Action"),
-  text("a signature twice", (url) => `${url}&X-Amz-Signature=${"0".repeat(64)}`, "X-Amz-Signature"),
-  text("a name of every object", (url) => `${url}&__proto__=x`, "query"),
-  text("a parameter without value", (url) => `${url}&Foo`, "query"),
-  text("a parameter with two values", (url) => url.replace("Version=2011-06-15", "Version=2011-06-15=2"), "query"),
-  text("an empty parameter", (url) => url.replace("&", "&&"), "query"),
-  text("semicolons between", (url) => url.replace("&", ";")),
-  text("escapes in lower case", (url) => url.replaceAll("%2F", "%2f"), "X-Amz-Credential"),
-  text("a needless escape", (url) => url.replace("GetCaller", "%47etCaller"), "Action"),
-  text("an escape that is none", (url) => url.replace("GetCaller", "%zzetCaller"), "Action"),
-  text("an escaped line feed", (url) => url.replace("GetCallerIdentity", "GetCallerIdentity%0A"), "Action"),
-  text("an escape that is not ASCII", (url) => url.replace("GetCallerIdentity", "GetCallerIdentity%C3%A9"), "Action"),
-  text("a plus", (url) => url.replace("GetCallerIdentity", "Get+CallerIdentity")),
-  ...["Action", "Version", "X-Amz-Algorithm", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders"].map((name) =>
-    parameter(name, undefined),
-  ),
-  text("no credential", (url) => url.replace(/X-Amz-Credential=[^&]*&/, ""), "X-Amz-Credential"),
-  text("no signature", (url) => url.replace(/&X-Amz-Signature=.*/, ""), "X-Amz-Signature"),
-  parameter("Action", "AssumeRole"),
-  parameter("Action", "GetSessionToken"),
-  parameter("Action", "getcalleridentity"),
-  parameter("Action", "GetCallerIdentityX"),
-  parameter("Version", "2012-01-01"),
-  parameter("X-Amz-Algorithm", "AWS4-ECDSA-P256-SHA256", "algorithm-refused"),
-  parameter("X-Amz-Algorithm", "none", "algorithm-refused"),
-  ["another service", (of) => of({ service: "iam" }), "token-malformed", "X-Amz-Credential"],
-  ["another region than the host's", (of) => of({ region: "us-east-1" }), "token-malformed", "X-Amz-Credential"],
-  [
-    "the global host for another region",
-    (of) => of({ host: "sts.amazonaws.com" }),
-    "token-malformed",
-    "X-Amz-Credential",
-  ],
-  [
-    "another day than its date's",
-    (of) => of({ parameters: { "X-Amz-Credential": `${KEY.id}/20200101/us-west-2/sts/aws4_request` } }),
-    "token-malformed",
-    "X-Amz-Credential",
-  ],
-  parameter("X-Amz-Credential", `${KEY.id}/20200101/us-west-2/sts`),
-  parameter("X-Amz-Credential", `${KEY.id}/x/20200101/us-west-2/sts/aws4_request`),
-  parameter("X-Amz-Credential", `akia/20200101/us-west-2/sts/aws4_request`),
-  parameter("X-Amz-Date", "2026-11-28T01:57:34Z"),
-  parameter("X-Amz-Date", "20261128T015734z"),
-  ...["20260230T000000Z", "20261301T000000Z", "20261128T240000Z", "20261128T006000Z"].map(
-    (date): Attack => [
-      `the date ${date}`,
-      (of) =>
-        of({
-          parameters: {
-            "X-Amz-Date": date,
-            "X-Amz-Credential": `${KEY.id}/${date.slice(0, 8)}/us-west-2/sts/aws4_request`,
-          },
-        }),
-      "token-malformed",
-      "X-Amz-Date",
-    ],
-  ),
-  ...["901", "999", "86400", "-1", "060", "1e2", "6.0", ""].map((expires) => parameter("X-Amz-Expires", expires)),
-  parameter("X-Amz-Security-Token", "a b"),
-  parameter("X-Amz-Security-Token", ""),
-  ["signed for nobody", (of) => of({ headers: {} }), "audience-not-accepted", "X-Amz-SignedHeaders"],
-  [
-    "signed for another kind of service",
-    (of) => of({ headers: OTHER_HEADER }),
-    "audience-not-accepted",
-    "X-Amz-SignedHeaders",
-  ],
-  [
-    "one more signed header",
-    (of) => of({ headers: { ...OURS, accept: "application/json" } }),
-    "token-malformed",
-    "X-Amz-SignedHeaders",
-  ],
-  [
-    "one more signed header, of AWS",
-    (of) => of({ headers: { ...OURS, "x-amz-mallory": "1" } }),
-    "token-malformed",
-    "X-Amz-SignedHeaders",
-  ],
-  parameter("X-Amz-SignedHeaders", "x-k8s-aws-id"),
-  parameter("X-Amz-SignedHeaders", "x-k8s-aws-id;host"),
-  parameter("X-Amz-SignedHeaders", "host;host;x-k8s-aws-id"),
-  parameter("X-Amz-SignedHeaders", "Host;X-K8s-Aws-Id"),
-  text(
-    "a signature in capitals",
-    (url) => url.replace(/[0-9a-f]{64}$/, (hex) => hex.toUpperCase().replace(/^\d/, "A")),
-    "X-Amz-Signature",
-  ),
-  text("a short signature", (url) => url.slice(0, -1), "X-Amz-Signature"),
-];
-
-const CREDENTIAL = "AKIAI44QH8DHBEXAMPLE%2F20261128%2Fus-west-2%2Fsts%2Faws4_request";
-
-/** The same bytes with another last character. */
-function twisted(of: (choice?: Partial<Choice>) => string): string {
-  const token = ["6", "60", "600"]
-    .map((expires) => of({ parameters: { "X-Amz-Expires": expires } }))
-    .find((each) => (each.length - "k8s-aws-v1.".length) % 4 !== 0);
-  if (token === undefined) throw new Error("none has bits to spare");
-  const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  return token.slice(0, -1) + letters[letters.indexOf(token.slice(-1)) + 1];
-}
-
 test("whatever is not exactly a request for us is refused, and STS is not asked", async (t) => {
   const endpoints = endpointsOf(["us-west-2"], ["regional", "global"]);
   const { verify, sts, token } = await stage(t, { endpoints });
@@ -385,6 +206,52 @@ test("whatever is not exactly a request for us is refused, and STS is not asked"
 
 function presignedIn(token: string): string {
   return Buffer.from(token.slice("k8s-aws-v1.".length), "base64url").toString("latin1");
+}
+
+test("of whatever a request is changed to, STS is sent nothing that is not in it, nor is it asked elsewhere", (t) => {
+  const at = Date.now();
+  const endpoints = endpointsOf(["us-west-2"], ["regional"]);
+  const good = presign({ at, key: SESSION_KEY });
+  const signs = [
+    ..."&=?/%;#@:\\ \t\n+.~aA0_-\u00e9",
+    "%2F",
+    "%00",
+    "&Action=",
+    "X-Amz-Date=",
+    "&x-amz-credential=",
+    "//",
+  ];
+  const next = generator(7);
+  let accepted = 0;
+  for (let i = 0; i < 20_000; i++) {
+    let url = good;
+    for (let changes = next(3); changes >= 0; changes--) {
+      const from = next(url.length);
+      url = url.slice(0, from) + (signs[next(signs.length)] ?? "") + url.slice(from + next(3));
+    }
+    const read = readPresigned(tokenOf(url), { endpoints, header: "x-k8s-aws-id" });
+    if ("reason" in read) continue;
+    accepted++;
+    t.equal(read.url.origin, `https://${HOST}`);
+    const parts = (text: string) =>
+      text
+        .slice(text.indexOf("?") + 1)
+        .split("&")
+        .sort();
+    t.strictSame([parts(read.url.href), read.url.hash, read.url.pathname], [parts(url), "", "/"], url);
+    t.equal(url.slice(0, url.indexOf("?")), `https://${HOST}/`);
+  }
+  t.ok(accepted > 100, `${accepted}`);
+  t.end();
+});
+
+/** Numbers below a bound, always the same ones. */
+function generator(seed: number): (bound: number) => number {
+  let state = seed;
+  return (bound) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * bound);
+  };
 }
 
 test("a request counts for as long as we say, whatever it says itself, and not before its time", async (t) => {
@@ -721,7 +588,7 @@ test("hosts of STS are those that AWS's own clients ask", (t) => {
   t.end();
 });
 
-const SECTION = `{ type: aws-iam, accounts: ["${ACCOUNT}"], regions: [eu-central-1, us-west-2], endpoints: [regional, fips], server_id: ingress.example.com, server_id_header: x-ours, max_age: 5m, clock_tolerance: 10s, sts: { rate: 20, strangers: 100, timeout: 1s }, ca: authority.pem, proxy: none }`;
+const SECTION = `{ type: aws-iam, accounts: ["${ACCOUNT}"], regions: [eu-central-1, us-west-2], endpoints: [regional, fips], server_id: ingress.example.com, server_id_header: x-ours, credentials: [authorization], max_age: 5m, clock_tolerance: 10s, sts: { rate: 20, strangers: 100, timeout: 1s }, ca: authority.pem, proxy: none }`;
 
 const SERVER_ID_RIGHT =
   'the name of this very ingress, which clients sign: letters, digits, `.`, `_`, `:` and `-`, at most 128. Not that of an EKS cluster, which would take the same tokens, such as "ingress.example.com"';
@@ -745,7 +612,7 @@ const MISTAKES: readonly (readonly [from: string, to: string, ...faults: string[
   [
     "us-west-2",
     "cn-north-1",
-    'the text "cn-north-1" of the partition aws-cn; regions of one partition, here aws: an issuer of its own for the accounts of another',
+    'the text "cn-north-1" of the partition aws-cn; regions of one partition, here aws: accounts of another have nothing but their numbers in common with these',
   ],
   ["eu-central-1, us-west-2", "eu-isoe-west-1"],
   [
@@ -775,6 +642,11 @@ const MISTAKES: readonly (readonly [from: string, to: string, ...faults: string[
     "authorization",
     'the text "authorization"; the header that clients sign with it, in lower case, beginning with `x-` and not with `x-amz-`, such as "x-k8s-aws-id"',
   ],
+  [
+    "credentials: [authorization]",
+    "credentials: [{ header: x-aws-token }]",
+    "a mapping; `from: client`, or `from: [NETWORK]` of the hop that puts it there and takes away what clients send",
+  ],
   ["max_age: 5m", "max_age: 1h", 'the text "1h"; from 1m to 15m'],
   ["clock_tolerance: 10s", "clock_tolerance: 1h", 'the text "1h"; from 0s to 5m'],
   ["rate: 20", "rate: 0", "the number 0; a whole number from 1 to 10000: requests a second for one access key"],
@@ -798,7 +670,7 @@ const MISTAKES: readonly (readonly [from: string, to: string, ...faults: string[
   [
     "proxy: none",
     "issuer: https://sts.amazonaws.com",
-    'unknown key "issuer"; Known keys: type, accounts, regions, endpoints, server_id, server_id_header, max_age, clock_tolerance, sts, ca, proxy',
+    'unknown key "issuer"; Known keys: type, accounts, regions, endpoints, server_id, server_id_header, credentials, max_age, clock_tolerance, sts, ca, proxy',
   ],
 ];
 
@@ -825,7 +697,9 @@ test("each mistake in its section is told, and its defaults are as documented", 
     },
   ]);
   const twice = SHORTEST.replace(/^issuers: .*$/m, `issuers: { aws: ${SECTION}, more: ${SECTION} }`);
-  t.equal(files.faults(twice).length, 2, "one issuer takes all of them");
+  t.match(files.faults(twice), [
+    /^3:\d+: a mapping; one issuer for both: that at countersign.yaml:3:\d+ takes the same/,
+  ]);
   t.end();
 });
 
@@ -875,4 +749,37 @@ test("explain says of a refused token what was found and what was expected, and 
     t.match(out, found);
     t.notMatch(out, /hunter|AKIA|Signature=|k8s-aws-v1/);
   }
+});
+
+test("cases of test files may come with an ARN", async (t) => {
+  const cwd = folderOf(t, {
+    "countersign.yaml": `listen: { spop: [127.0.0.1:9000] }\npolicies: ./policies\nissuers: { aws: ${SECTION} }\nhaproxy: { bind: ["*:80"], scheme: http }\n`,
+    "authority.pem": STS_AUTHORITY,
+    "policies/p.yaml": `
+roles:
+  reporting: [{ issuer: aws, arn: "${ROLE}reporting" }]
+  power: [{ issuer: aws, permission_set: PowerUser, account: "${ACCOUNT}" }]
+services:
+  s: { hosts: [s.example.com], issuers: [aws], backend: s, routes: [{ name: r, match: [GET /], allow: [reporting, power] }] }
+`,
+    "policies/p.test.yaml": `
+cases:
+  - { name: the role, request: GET https://s.example.com/, principal: { issuer: aws, subject: a, arn: "${ROLE}reporting" }, expect: { verdict: allow } }
+  - { name: a person, request: GET https://s.example.com/, principal: { issuer: aws, subject: a, arn: "${ROLE}${SSO}" }, expect: { verdict: allow } }
+  - { name: another role, request: GET https://s.example.com/, principal: { issuer: aws, subject: a, arn: "${ROLE}other" }, expect: { verdict: deny, reason: role-missing } }
+  - { name: nobody's, request: GET https://s.example.com/, principal: { issuer: aws, subject: a }, expect: { verdict: deny, reason: role-missing } }
+`,
+  });
+  const judged = await command(["test"], { cwd });
+  t.equal(judged.code, 0, judged.out + judged.err);
+  const path = `${ROLE}team/reporting`;
+  writeFileSync(
+    join(cwd, "policies/p.test.yaml"),
+    `cases: [{ name: x, request: GET https://s.example.com/, principal: { issuer: aws, subject: a, arn: "${path}" }, expect: { verdict: allow } }]`,
+  );
+  t.match(
+    await command(["test"], { cwd }),
+    { code: 78, err: /the ARN of an AWS role or user/ },
+    "as AWS proves it: without the path",
+  );
 });

@@ -1,5 +1,6 @@
 import type { Arns } from "../../../policies/judging/binding.ts";
 import type { IssuerConfig } from "../../config/config.ts";
+import { readCredentials } from "../../config/credentials.ts";
 import { readCa, readProxy } from "../../config/provider.ts";
 import type { Section } from "../../config/section.ts";
 import type { Environment } from "../../config/substitute.ts";
@@ -43,7 +44,7 @@ export function readAwsIam(name: string, section: Section, environment: Environm
     name,
     type: "aws-iam",
     issuer: partition === undefined ? "" : `arn:${partition}:sts`,
-    credentials: ["bearer"],
+    ...readCredentials(section),
     prefixes: [PREFIX],
     audiences: [value],
     kinds: ["workload", "person"],
@@ -69,7 +70,7 @@ function readPartition(section: Section, regions: readonly string[]): string | u
   }
   const odd = others.findIndex((partition) => partition !== first);
   if (odd < 0) return first;
-  const right = `regions of one partition, here ${first}: an issuer of its own for the accounts of another`;
+  const right = `regions of one partition, here ${first}: accounts of another have nothing but their numbers in common with these`;
   section.fault(["regions", odd + 1], right, `${section.found(["regions", odd + 1])} of the partition ${others[odd]}`);
   return undefined;
 }

@@ -3,7 +3,9 @@ import type { IdentityEvents } from "../../identity/issuer/events.ts";
 import { type Cell, Tally } from "./cells.ts";
 
 const BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
-const DOCUMENTS = ["discovery", "jwks", "sts"] as const;
+const DOCUMENTS = ["discovery", "jwks"] as const;
+/** What not every issuer is asked for: its series begin with the first time. */
+const OTHERS = ["sts"] as const;
 const OUTCOMES = ["ok", "error"] as const;
 // Issuers come from the configuration; the number only makes certain that the series are bounded.
 const MOST_ISSUERS = 1000;
@@ -65,7 +67,7 @@ export class IdentityMetrics {
 
   fetched(...[issuer, what, outcome, durationMs]: Parameters<IdentityEvents["fetched"]>): void {
     if (!this.#known(issuer)) return;
-    this.#fetches.inc({ issuer, what, outcome });
+    for (const each of OUTCOMES) this.#fetches.inc({ issuer, what, outcome: each }, each === outcome ? 1 : 0);
     this.#durations.observe({ issuer, what }, durationMs / 1000);
     if (what === "jwks" && outcome === "ok") this.#succeeded.set({ issuer }, this.#clock() / 1000);
   }
@@ -94,7 +96,7 @@ export class IdentityMetrics {
     this.#issuers.delete(issuer);
     this.#succeeded.remove({ issuer });
     this.#unusable.remove({ issuer });
-    for (const what of DOCUMENTS) {
+    for (const what of [...DOCUMENTS, ...OTHERS]) {
       this.#durations.remove({ issuer, what });
       for (const outcome of OUTCOMES) this.#fetches.remove({ issuer, what, outcome });
     }
