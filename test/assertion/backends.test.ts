@@ -31,7 +31,7 @@ async function asserting(t: Parameters<typeof stage>[0], binary: HaproxyBinary):
   const more = `assertion: { issuer: "${ISSUER}", keys: ${RING_FILE} }`;
   const ring = ringText(rotated([], { now: Math.floor(Date.now() / 1000), after: 0, algorithm: "ES256" }));
   const files = { [RING_FILE]: ring };
-  return await stage(t, binary, POLICY, {}, more, `, web: 127.0.0.1:${await freePort()}`, files);
+  return await stage(t, binary, POLICY, {}, more, files, `, web: 127.0.0.1:${await freePort()}`);
 }
 
 async function keysOf({ client }: Stage): Promise<JSONWebKeySet> {

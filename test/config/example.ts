@@ -53,6 +53,7 @@ issuers:
     proofs: [certificate]
     unbound: accept
   cluster:
+    preset: kubernetes
     type: oidc
     issuer: https://kubernetes.default.svc.cluster.local
     audiences: [api://orders]
@@ -137,6 +138,7 @@ dpop:
   store:
     url: rediss://agent:secret@redis.example.com:6380
     timeout: 50ms
+revoked: revoked.yaml
 `;
 
 /** A key ring of one key. */
@@ -174,6 +176,7 @@ export class Files {
     mkdirSync(directory, { recursive: true });
     this.write("authority.pem", AUTHORITY);
     this.write("assertion-keys.json", RING);
+    this.write("revoked.yaml", "revoked: []\n");
     this.write("token", "eyJ.eyJ.sig\n");
     this.write("keys.json", KEYS);
     this.write("no-keys.json", '{"keys":[]}');

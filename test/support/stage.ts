@@ -41,8 +41,8 @@ export interface Stage {
  * The whole way, all of it real: provider, agent process, HAProxy with the generated files, backend.
  *
  * @param more lines of the configuration
+ * @param files further files, by their names
  * @param listen more of its `listen`, `, KEY: ADDRESS`
- * @param files more of its folder
  */
 export async function stage(
   t: Test,
@@ -50,8 +50,8 @@ export async function stage(
   policy = POLICY,
   parties: Readonly<Record<string, Party>> = {},
   more = "",
-  listen = "",
   files: Readonly<Record<string, string>> = {},
+  listen = "",
 ): Promise<Stage> {
   const provider = await startProvider({ alice: { kind: "person" }, ...parties });
   t.teardown(() => provider.close());
