@@ -111,7 +111,10 @@ test("a configuration with every key is taken as it says", (t) => {
         name: "cluster",
         issuer: "https://kubernetes.default.svc.cluster.local",
         audiences: ["api://orders"],
-        claims: { ...DEFAULTS.claims, audience: "client_id" },
+        kinds: ["workload"],
+        kind: "workload",
+        algorithms: ["RS256", "ES256"],
+        claims: { ...DEFAULTS.claims, groups: ["kubernetes.io", "namespace"], audience: "client_id" },
         keys: {
           ...DEFAULTS.keys,
           source: { discovery: "https://10.96.0.1/.well-known/openid-configuration" },
@@ -134,6 +137,7 @@ test("a configuration with every key is taken as it says", (t) => {
         keys: { ...DEFAULTS.keys, source: { document: KEYS } },
       },
     ],
+    revoked: [],
     haproxy: {
       version: "3.2",
       identityPrefix: "x-id-",
@@ -176,7 +180,10 @@ test("a configuration with every key is taken as it says", (t) => {
   t.strictSame(files.load(EVERY_KEY), {
     config: expected,
     warnings: [],
-    files: [expected.file, ...["authority.pem", "keys.json"].map((name) => join(files.directory, name))],
+    files: [
+      expected.file,
+      ...["authority.pem", "keys.json", "revoked.yaml"].map((name) => join(files.directory, name)),
+    ],
   });
   t.end();
 });
