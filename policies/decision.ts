@@ -43,7 +43,6 @@ export const REASONS = {
   "claim-not-accepted": 401,
   "proof-missing": 401,
   "certificate-unsuitable": 401,
-  "certificate-revoked": 401,
 
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,

@@ -9,7 +9,7 @@ import type { Schema } from "../../policies/source/schema.ts";
 import { schemaFaults } from "../../policies/source/validate.ts";
 import PUBLISHED from "./config.schema.json" with { type: "json" };
 import type { Config, MeshConfig } from "./config.ts";
-import { readHaproxy } from "./haproxy.ts";
+import { checkCertificates, readHaproxy } from "./haproxy.ts";
 import { type IssuerReaders, readIssuers } from "./issuers.ts";
 import { readListen } from "./listen.ts";
 import { readText } from "./read-file.ts";
@@ -75,6 +75,7 @@ function readConfig(file: string, root: Section, environment: Environment, reade
   const [cache, limits, log] = [root.section("cache"), root.section("limits"), root.section("log")];
   const workers = readWorkers(root);
   const issuers = readIssuers(root.section("issuers"), environment, readers);
+  checkCertificates(root.section("haproxy"), issuers);
   return {
     file,
     listen: readListen(root.section("listen"), workers),

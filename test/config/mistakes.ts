@@ -7,7 +7,7 @@ const KIND_CLAIM =
   "a text, a number, true or false; or `{ prefix: TEXT }`, `{ suffix: TEXT }`, `{ equals: TEXT }`, `{ present: false }`";
 
 const TYPES =
-  "`oidc`: JWT access tokens of an OpenID Connect provider; `aws-iam`: AWS roles, by requests that they have signed; `api-key`: keys that this agent knows";
+  "`oidc`: JWT access tokens of an OpenID Connect provider; `aws-iam`: AWS roles, by requests that they have signed; `api-key`: keys that this agent knows; `client-certificate`: certificates in the TLS handshake";
 
 const LONG = "a".repeat(63);
 
