@@ -42,13 +42,15 @@ export function readHaproxy(section: Section, credentials: readonly string[]): H
 
 /** HAProxy asks a client for its certificate only where it is told to. @param section that of `haproxy` */
 export function checkCertificates(section: Section, issuers: readonly IssuerConfig[]): void {
-  const taker = issuers.find(({ credentials }) => credentials.includes("client-certificate"));
+  const taker = issuers.find(
+    ({ credentials, proofs = [] }) => credentials.includes("client-certificate") || proofs.includes("certificate"),
+  );
   if (
     taker === undefined ||
     section.texts("bind").some((bind) => /(?:^| )verify (?:optional|required)(?: |$)/.test(bind))
   )
     return;
-  const found = `no \`bind\` asks clients for a certificate, and the issuer "${taker.name}" takes nothing else`;
+  const found = `no \`bind\` asks clients for the certificates that the issuer "${taker.name}" takes`;
   section.warn(["bind"], found, "`ca-file FILE verify optional` behind `ssl crt FILE`");
 }
 
