@@ -202,7 +202,9 @@ export class Flow {
           ? { kind: "some", key: `${engine.name} ${n} ${name}`, expression: "req.hdr", origin: "request" }
           : { kind: "answer", ask: n, name };
       const writer = message === undefined ? statement : undefined;
-      const when = name === engine.onError ? fires : answered;
+      // What an answer does not name stays what it was.
+      const there = message === undefined ? TRUE : this.#evaluator.isThere(n, name);
+      const when = formulas.and(name === engine.onError ? fires : answered, there);
       current = written(current, formulas, full, when, [{ when: TRUE, value, writer }]);
     }
     if (message === undefined) return current;

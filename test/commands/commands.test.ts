@@ -645,7 +645,7 @@ test("check says that it did not look at haproxy.cfg, or proves it, for people a
   await command(["generate", "haproxy", "--output", "generated"], { cwd });
   const fine = await command(["check", "--haproxy", "generated/haproxy.cfg"], { cwd });
   t.equal(fine.code, 0, fine.err);
-  t.match(fine.out, /^HAProxy: proven: .*Protected: orders\. Lines: \d+; ways to read them: 1\.$/m);
+  t.match(fine.out, /^HAProxy: proven: .*Protected: orders\. Lines: \d+; ways to read them: \d+\.$/m);
 
   const bad = await command(["check", "--haproxy", "generated", "haproxy.cfg", "--haproxy-version", "3.2"], { cwd });
   t.equal(bad.code, 1);
