@@ -439,12 +439,12 @@ const CHANGES: readonly Mistake[] = [
   [
     'alpn h2,http/1.1"]',
     'alpn h2 # all"]',
-    '+0:10: the text "*:443 ssl crt /etc/haproxy/certs ca-file /etc/haproxy/clients.pem verify optional alpn h2 # all"; an address with its options: one line of ASCII without quotes, `\\` and `#`',
+    '+0:10: the text "*:443 ssl crt a ca-file b verify optional alpn h2 # all"; an address with its options: one line of ASCII without quotes, `\\` and `#`',
   ],
   [
     'alpn h2,http/1.1"]',
     'alpn h2\\nbind *:81"]',
-    '+0:10: the text "*:443 ssl crt /etc/haproxy/certs ca-file /etc/haproxy/clients.pem verify optional alpn h2\\nbind *:81"; an address with its options: one line of ASCII without quotes, `\\` and `#`',
+    '+0:10: the text "*:443 ssl crt a ca-file b verify optional alpn h2\\nbind *:81"; an address with its options: one line of ASCII without quotes, `\\` and `#`',
   ],
   [
     "from: x-forwarded-for",
