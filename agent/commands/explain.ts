@@ -103,14 +103,14 @@ function asBearer(issuer: IssuerConfig): IssuerConfig {
 }
 
 /** The token as the agent would take it from an Authorization header. */
-async function verified(token: string, { issuers, cache, limits }: Config, { clock }: Context): Promise<Who> {
+async function verified(token: string, { issuers, revoked, cache, limits }: Config, { clock }: Context): Promise<Who> {
   const header = Buffer.from(`Bearer ${token}`);
   const credential = credentialFrom("bearer", header, limits.token);
   if (credential.kind === "none") return undefined;
   const events = { fetched: () => {}, unusable: () => {}, proofStore: () => {}, cache: () => {} };
   // The token was here before the keys are fetched: where its key is not among them, there is none.
   const now = clock();
-  const identity = createIdentity(issuers.map(asBearer), { cache, limits, send, clock, events });
+  const identity = createIdentity(issuers.map(asBearer), { cache, limits, revoked, send, clock, events });
   try {
     await identity.ready();
     const verification = credential.kind === "invalid" ? credential : await identity.verify(credential, now);

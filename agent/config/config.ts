@@ -4,6 +4,7 @@ import type { Arns } from "../../policies/judging/binding.ts";
 import type { WantedEntry } from "../../policies/judging/wanted.ts";
 import type { Kind } from "../../policies/principal.ts";
 import type { Address } from "../net/address.ts";
+import type { Revocation } from "./revoked.ts";
 
 /** The agent's configuration, checked and with all defaults filled in. Durations are milliseconds, sizes bytes. */
 export interface Config {
@@ -15,6 +16,8 @@ export interface Config {
   /** Absolute paths of files and directories. */
   readonly policies: readonly string[];
   readonly issuers: readonly IssuerConfig[];
+  /** What was taken back, of whichever issuer. Default: nothing */
+  readonly revoked?: readonly Revocation[] | undefined;
   readonly haproxy: HaproxyConfig;
   readonly dpop: DpopConfig;
   /** The mesh that HAProxy and meshed Services are in; undefined where nothing says it. */

@@ -1,5 +1,6 @@
 import type { Path } from "../../policies/source/document.ts";
 import { type IssuerConfig, spellingsOf } from "./config.ts";
+import type { Revocable } from "./revoked.ts";
 import type { Section } from "./section.ts";
 import type { Environment } from "./substitute.ts";
 
@@ -15,7 +16,9 @@ export type ReadIssuer<Own extends IssuerConfig = IssuerConfig> = (
 ) => Own;
 
 /** How the sections of each type are read, by the word that `type` has for it. */
-export type IssuerReaders = Readonly<Record<string, { readonly read: ReadIssuer }>>;
+export type IssuerReaders = Readonly<
+  Record<string, { readonly read: ReadIssuer; readonly revocable?: readonly Revocable[] }>
+>;
 
 /** Reads `issuers`. No two may have one name in credentials, however written: each belongs to exactly one of them. */
 export function readIssuers(

@@ -14,6 +14,7 @@ import { checkCertificates, readHaproxy } from "./haproxy.ts";
 import { type IssuerReaders, readIssuers } from "./issuers.ts";
 import { readListen } from "./listen.ts";
 import { readText } from "./read-file.ts";
+import { readRevoked } from "./revoked.ts";
 import { type Reading, Section } from "./section.ts";
 import { type Environment, substitute } from "./substitute.ts";
 
@@ -77,12 +78,14 @@ function readConfig(file: string, root: Section, environment: Environment, reade
   const workers = readWorkers(root);
   const issuers = readIssuers(root.section("issuers"), environment, readers);
   checkCertificates(root.section("haproxy"), issuers);
+  const revoked = readRevoked(root, issuers, readers);
   return {
     file,
     listen: readListen(root.section("listen"), workers),
     workers,
     policies: root.texts("policies").map((path) => resolve(dirname(file), path)),
     issuers,
+    ...(revoked === undefined ? {} : { revoked }),
     haproxy: readHaproxy(
       root.section("haproxy"),
       kindsOf(issuers.flatMap(({ credentials }) => credentials)).flatMap(({ headers }) => headers),
@@ -133,8 +136,13 @@ function readWorkers(root: Section): number {
 function inOrder(groups: readonly (readonly Fault[])[]): readonly Fault[] {
   const kept: Fault[] = [];
   for (const group of groups) {
-    const places = new Set(kept.map(({ line, column }) => `${line}:${column}`));
-    kept.push(...group.filter(({ line, column }) => !places.has(`${line}:${column}`)));
+    const places = new Set(kept.map(placeOf));
+    kept.push(...group.filter((fault) => !places.has(placeOf(fault))));
   }
-  return kept.sort((a, b) => a.line - b.line || a.column - b.column);
+  const files = [...new Set(kept.map(({ file }) => file))];
+  return kept.sort((a, b) => files.indexOf(a.file) - files.indexOf(b.file) || a.line - b.line || a.column - b.column);
+}
+
+function placeOf({ file, line, column }: Fault): string {
+  return `${file}:${line}:${column}`;
 }

@@ -130,6 +130,7 @@ dpop:
   store:
     url: rediss://agent:secret@redis.example.com:6380
     timeout: 50ms
+revoked: revoked.yaml
 `;
 
 /** A JWKS of one key. */
@@ -164,6 +165,7 @@ export class Files {
     this.directory = directory;
     mkdirSync(directory, { recursive: true });
     this.write("authority.pem", AUTHORITY);
+    this.write("revoked.yaml", "revoked: []\n");
     this.write("token", "eyJ.eyJ.sig\n");
     this.write("keys.json", KEYS);
     this.write("no-keys.json", '{"keys":[]}');

@@ -134,6 +134,7 @@ test("a configuration with every key is taken as it says", (t) => {
         keys: { ...DEFAULTS.keys, source: { document: KEYS } },
       },
     ],
+    revoked: [],
     haproxy: {
       version: "3.2",
       identityPrefix: "x-id-",
@@ -176,7 +177,10 @@ test("a configuration with every key is taken as it says", (t) => {
   t.strictSame(files.load(EVERY_KEY), {
     config: expected,
     warnings: [],
-    files: [expected.file, ...["authority.pem", "keys.json"].map((name) => join(files.directory, name))],
+    files: [
+      expected.file,
+      ...["authority.pem", "keys.json", "revoked.yaml"].map((name) => join(files.directory, name)),
+    ],
   });
   t.end();
 });

@@ -808,7 +808,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "log:\n",
     "LOG:\n",
-    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, haproxy, mesh, deadline, cache, limits, log, dpop',
+    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, revoked, haproxy, mesh, deadline, cache, limits, log, dpop',
   ],
   [
     "- { subprotocol: bearer }",
@@ -930,6 +930,11 @@ const CHANGES: readonly Mistake[] = [
       ] as const,
   ),
   ["timeout: 50ms", "timeout: 1ms", '+0:14: the text "1ms"; from 10ms to 5s'],
+  [
+    "revoked: revoked.yaml",
+    "revoked: absent.yaml",
+    '+0:10: the text "absent.yaml" names a file that cannot be read: there is no such file; a file with `revoked: []`, a list of what was taken back',
+  ],
 ];
 
 /** The same with the lines of the file. */

@@ -134,7 +134,7 @@ test("so is what the pages of the providers say to write", (t) => {
 });
 
 test("the page's examples are configurations", (t) => {
-  const [whole = "", sources = "", credentials = "", kind = "", backends = ""] = [
+  const [whole = "", sources = "", credentials = "", kind = "", , backends = ""] = [
     ...page.matchAll(/```yaml\n(.*?)```/gs),
   ].map(([, example]) => example);
   const own = /^ {2}backends:.*\n/m;

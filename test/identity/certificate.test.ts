@@ -53,6 +53,7 @@ test("an SVID proves its SPIFFE id, and says what else it says", (t) => {
       issuer: "machines",
       kind: "agent",
       groups: [],
+      authenticatedAt: dates.from,
       expiresAt: dates.until,
       claims: {
         uri: [ID],

@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import type { IssuerConfig } from "../../agent/config/config.ts";
+import type { Revocation } from "../../agent/config/revoked.ts";
 import { type Send, send } from "../../agent/http/fetch.ts";
 import type { CertificateIssuer } from "../../agent/identity/certificate/section.ts";
 import { createIdentity, type Identity, type IdentityEvents, type Offered } from "../../agent/identity/identity.ts";
@@ -83,6 +84,7 @@ export interface IdentitySetup {
   readonly deadline?: number;
   readonly fetches?: number;
   readonly types?: IssuerTypes;
+  readonly revoked?: readonly Revocation[];
 }
 
 /** Everything that was told: `discovery ok`, `jwks error`, `hit`, `miss`, `refusal_hit`. */
@@ -138,6 +140,7 @@ export function startIdentity(issuers: readonly (OidcIssuer | IssuerConfig)[], s
     deadline = 400,
     fetches = 16,
     types = ISSUER_TYPES,
+    revoked = [],
   } = setup;
   const told = new Told();
   const identity = createIdentity(issuers, {
@@ -151,6 +154,7 @@ export function startIdentity(issuers: readonly (OidcIssuer | IssuerConfig)[], s
     deadline,
     previous,
     types,
+    revoked,
   });
   const verify = async (credential: Offered) => identity.verify(credential, time.now);
   return {

@@ -13,6 +13,7 @@ import { type Certificate, readCertificate } from "./x509.ts";
 /** Certificates that clients show in the TLS handshake: HAProxy has checked that they have the key. */
 export const CLIENT_CERTIFICATE: IssuerType<CertificateIssuer> = {
   read: readCertificateIssuer,
+  revocable: ["serial"],
   create: (config, world) => new CertificateVerifier(config, world),
 };
 
@@ -117,7 +118,7 @@ class CertificateVerifier implements Issuer {
       actor: NONE,
       arn: undefined,
       uri: identity === "spiffe" ? subject : undefined,
-      authenticatedAt: undefined,
+      authenticatedAt: certificate.from,
       expiresAt: certificate.until,
       bound: "",
     });
