@@ -89,11 +89,12 @@ export type WrittenPath = string | readonly string[];
 export type ClaimPlace = ClaimSource | { readonly first: readonly ClaimSource[] };
 export type ClaimSource = WrittenPath | { readonly keysOf: WrittenPath };
 
-/** A claim, and what it has to be. */
+/** A claim, and what it has to be, or one of what it may be. */
 export interface WantedClaim {
   readonly path: string;
-  readonly wanted: WantedEntry | { readonly present: boolean };
+  readonly wanted: WantedValue | readonly WantedValue[];
 }
+export type WantedValue = WantedEntry | { readonly present: boolean };
 
 /** One way of telling a kind by the form of a token: all of these claims must be so. */
 export interface KindRule {

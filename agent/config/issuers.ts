@@ -1,4 +1,5 @@
 import type { Path } from "../../policies/source/document.ts";
+import { checkForm } from "./apply-presets.ts";
 import { type IssuerConfig, spellingsOf } from "./config.ts";
 import type { Revocable } from "./revoked.ts";
 import type { Section } from "./section.ts";
@@ -30,6 +31,7 @@ export function readIssuers(
   const read: Read[] = issuers.keys().flatMap((name) => {
     const section = issuers.section(name);
     const type = section.text("type");
+    if (section.keys().includes("preset")) checkForm(section);
     const issuer = Object.hasOwn(readers, type) ? readers[type]?.read(name, section, environment) : undefined;
     if (issuer === undefined) return [];
     for (const [index, spelling] of issuer.marks === undefined ? spellingsOf(issuer).entries() : []) {

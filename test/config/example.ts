@@ -51,6 +51,7 @@ issuers:
     proofs: [certificate]
     unbound: accept
   cluster:
+    preset: kubernetes
     type: oidc
     issuer: https://kubernetes.default.svc.cluster.local
     audiences: [api://orders]

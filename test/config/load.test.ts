@@ -111,7 +111,10 @@ test("a configuration with every key is taken as it says", (t) => {
         name: "cluster",
         issuer: "https://kubernetes.default.svc.cluster.local",
         audiences: ["api://orders"],
-        claims: { ...DEFAULTS.claims, audience: "client_id" },
+        kinds: ["workload"],
+        kind: "workload",
+        algorithms: ["RS256", "ES256"],
+        claims: { ...DEFAULTS.claims, groups: ["kubernetes.io", "namespace"], audience: "client_id" },
         keys: {
           ...DEFAULTS.keys,
           source: { discovery: "https://10.96.0.1/.well-known/openid-configuration" },

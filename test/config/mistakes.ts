@@ -705,7 +705,12 @@ const CHANGES: readonly Mistake[] = [
     `trust_domain: ${LONG}.${LONG.slice(27)}\n  identity: ${LONG}.${LONG}`,
     "+1:13: an identity whose whole name has 260 characters; at most 253, with control plane and trust domain: Linkerd ignores a longer one",
   ],
-  ["token_use: access", "token_use: [access]", `+0:18: a list; ${KIND_CLAIM}`],
+  [
+    "token_use: access",
+    "token_use: []",
+    `+0:18: an empty list; ${KIND_CLAIM}; or a list of these, of which one is enough`,
+  ],
+  ["token_use: access", "token_use: [[access]]", `+0:19: a list; ${KIND_CLAIM}`],
   [
     "token_use: access",
     '"token.*": access',
@@ -739,6 +744,21 @@ const CHANGES: readonly Mistake[] = [
     "bearer: token",
     "bearer: token\n      url: https://10.96.0.1/openid/v1/jwks",
     '-4:16: the text "https://10.96.0.1/.well-known/openid-configuration"; either this or `keys.url`: keys come from one place',
+  ],
+  [
+    "preset: kubernetes",
+    "preset: openshift",
+    '+0:13: the text "openshift"; a provider whose tokens are known: what this says of them need not be said here',
+  ],
+  [
+    "preset: kubernetes",
+    "preset: okta",
+    '+2:13: the text "https://kubernetes.default.svc.cluster.local"; as the preset okta has it, such as https://example.okta.com/oauth2/default',
+  ],
+  [
+    "preset: kubernetes\n    type: oidc\n    issuer: https://kubernetes.default.svc.cluster.local",
+    "preset: okta",
+    '-1:3: no "issuer" here; the URL that its tokens have as `iss`, byte for byte, such as "https://example.okta.com/oauth2/default"',
   ],
   ["audience: client_id", "audience: { keys_of: client_id }", '+0:19: unknown key "keys_of"; Known keys: first'],
   [
