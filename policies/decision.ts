@@ -53,7 +53,6 @@ export const REASONS = {
   "token-bound": 401,
   "token-unbound": 401,
   "certificate-unsuitable": 401,
-  "certificate-revoked": 401,
 
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,
@@ -75,6 +74,7 @@ export const REASONS = {
   "proof-unavailable": 503,
   "deadline-exceeded": 503,
   overloaded: 503,
+  "assertion-unavailable": 503,
   "haproxy-config-outdated": 503,
   "message-malformed": 503,
   "agent-error": 503,

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { constants, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { bits, boolean, der, integer, none, octets, oid, sequence, set, text, time } from "./der.ts";
 
 /**
@@ -39,45 +39,6 @@ mKPto62hOi+Y2nuXwaCSNlivIeE=
 -----END CERTIFICATE-----
 `;
 
-/** Another one, for the hosts of AWS STS that the tests have a stand-in for; it is made in the same way. */
-export const STS_CERTIFICATE = `-----BEGIN CERTIFICATE-----
-MIICdDCCAhmgAwIBAgIBAzAKBggqhkjOPQQDAjAtMSswKQYDVQQDDCJDb3VudGVy
-c2lnbiB0ZXN0IGF1dGhvcml0eSBmb3IgU1RTMCAXDTIwMDEwMTAwMDAwMFoYDzIx
-MjAwMTAxMDAwMDAwWjAOMQwwCgYDVQQDDANzdHMwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAARjMDEux/cUwhf18ez09O4NfNhOXobGG2GP41vkbkbkSfoAR2SzMEKn
-DH84y/yty8v3XJ6SivXcIf7ZRUUsQr+co4IBRTCCAUEwgdEGA1UdEQSByTCBxoIR
-c3RzLmFtYXpvbmF3cy5jb22CG3N0cy51cy13ZXN0LTIuYW1hem9uYXdzLmNvbYIg
-c3RzLWZpcHMudXMtd2VzdC0yLmFtYXpvbmF3cy5jb22CFXN0cy51cy13ZXN0LTIu
-YXBpLmF3c4Iac3RzLWZpcHMudXMtd2VzdC0yLmFwaS5hd3OCHnN0cy5ldS1jZW50
-cmFsLTEuYW1hem9uYXdzLmNvbYIfc3RzLmNuLW5vcnRoLTEuYW1hem9uYXdzLmNv
-bS5jbjAJBgNVHRMEAjAAMAsGA1UdDwQEAwIHgDATBgNVHSUEDDAKBggrBgEFBQcD
-ATAdBgNVHQ4EFgQUfkSgN1oPEQK1ZkEqSR3v4plVztMwHwYDVR0jBBgwFoAUPuxc
-cmuiWRxIDdwXOGrmVjwLyswwCgYIKoZIzj0EAwIDSQAwRgIhAOaL+BhK5mz304hf
-KeNpTYO4fIptxIktFeIcmL1PT2MlAiEA+3s5mI6VPx8jef+Tz+i1b/TuHJtTg/TS
-2NrOmBLZ5cE=
------END CERTIFICATE-----
-`;
-
-export const STS_KEY = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg0sUpt5OwZKIrQnse
-27SlCTknufor+fS2hkPFzmRohdOhRANCAARjMDEux/cUwhf18ez09O4NfNhOXobG
-G2GP41vkbkbkSfoAR2SzMEKnDH84y/yty8v3XJ6SivXcIf7ZRUUsQr+c
------END PRIVATE KEY-----
-`;
-
-export const STS_AUTHORITY = `-----BEGIN CERTIFICATE-----
-MIIBjDCCATOgAwIBAgIBATAKBggqhkjOPQQDAjAtMSswKQYDVQQDDCJDb3VudGVy
-c2lnbiB0ZXN0IGF1dGhvcml0eSBmb3IgU1RTMCAXDTIwMDEwMTAwMDAwMFoYDzIx
-MjAwMTAxMDAwMDAwWjAtMSswKQYDVQQDDCJDb3VudGVyc2lnbiB0ZXN0IGF1dGhv
-cml0eSBmb3IgU1RTMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAECYeXs9bCL36V
-tQg2os5HU/FAff88NR3pDXcDagEYY2hPlj88FUE7aC//CPJKJjf98a230BNX50Aw
-u6hfHWaf7aNCMEAwDwYDVR0TAQH/BAUwAwEB/zAOBgNVHQ8BAf8EBAMCAgQwHQYD
-VR0OBBYEFD7sXHJrolkcSA3cFzhq5lY8C8rMMAoGCCqGSM49BAMCA0cAMEQCIDMI
-Xex0FANuEAmUtdlYJI070G609/3v2Z//5GgtECM0AiAu/Expu0dMMxN4YGlEaYL6
-G/EwI/E5iAfE8BDgZsj4IQ==
------END CERTIFICATE-----
-`;
-
 /** A key of some kind, with what its certificates' signatures are made by. */
 export interface Pair {
   readonly publicKey: KeyObject;
@@ -85,6 +46,8 @@ export interface Pair {
   /** The signature's algorithm, as DER. */
   readonly algorithm: Buffer;
   readonly digest: string | null;
+  /** Octets of salt, of an RSASSA-PSS signature. */
+  readonly salt?: number;
 }
 
 const ECDSA_SHA256 = sequence(oid("1.2.840.10045.4.3.2"));
@@ -92,6 +55,40 @@ const ECDSA_SHA256 = sequence(oid("1.2.840.10045.4.3.2"));
 /** A new key on P-256. */
 export function newPair(): Pair {
   return { ...generateKeyPairSync("ec", { namedCurve: "P-256" }), algorithm: ECDSA_SHA256, digest: "sha256" };
+}
+
+const NULL = der(0x05);
+const SHA256 = sequence(oid("2.16.840.1.101.3.4.2.1"), NULL);
+
+/** The same on other curves, of RSA, or of Ed25519. */
+export const PAIRS = {
+  p384: () => pairOf(generateKeyPairSync("ec", { namedCurve: "P-384" }), "1.2.840.10045.4.3.3", "sha384"),
+  p521: () => pairOf(generateKeyPairSync("ec", { namedCurve: "P-521" }), "1.2.840.10045.4.3.4", "sha512"),
+  secp256k1: () => pairOf(generateKeyPairSync("ec", { namedCurve: "secp256k1" }), "1.2.840.10045.4.3.2", "sha256"),
+  ecdsaSha1: () => pairOf(generateKeyPairSync("ec", { namedCurve: "P-256" }), "1.2.840.10045.4.1", "sha1"),
+  ed25519: () => pairOf(generateKeyPairSync("ed25519"), "1.3.101.112", null),
+  rsa: () => pairOf(rsaKeys(2048), "1.2.840.113549.1.1.11", "sha256", NULL),
+  rsaSha1: () => pairOf(rsaKeys(2048), "1.2.840.113549.1.1.5", "sha1", NULL),
+  rsa1024: () => pairOf(rsaKeys(1024), "1.2.840.113549.1.1.11", "sha256", NULL),
+  pss: () => ({ ...rsaKeys(2048), algorithm: pss(32), digest: "sha256", salt: 32 }),
+  pssShortSalt: () => ({ ...rsaKeys(2048), algorithm: pss(20), digest: "sha256", salt: 20 }),
+} as const satisfies Record<string, () => Pair>;
+
+type Keys = Pick<Pair, "publicKey" | "privateKey">;
+
+function pairOf(keys: Keys, id: string, digest: string | null, ...parameters: readonly Buffer[]): Pair {
+  return { ...keys, algorithm: sequence(oid(id), ...parameters), digest };
+}
+
+function rsaKeys(modulusLength: number): Keys {
+  return generateKeyPairSync("rsa", { modulusLength });
+}
+
+/** RFC 4055, section 3.1. */
+function pss(salt: number): Buffer {
+  const mask = sequence(oid("1.2.840.113549.1.1.8"), SHA256);
+  const parameters = sequence(der(0xa0, SHA256), der(0xa1, mask), der(0xa2, integer(salt)));
+  return sequence(oid("1.2.840.113549.1.1.10"), parameters);
 }
 
 export const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
@@ -145,6 +142,11 @@ export interface Wanted {
 
 const HOUR = 3_600_000;
 
+/** DER as a configuration has it. */
+export function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("base64");
+}
+
 /** What is signed of a certificate. */
 export function certificateBody(wanted: Wanted, algorithm: Buffer): Buffer {
   const {
@@ -188,9 +190,10 @@ function unusedBits(octet: number): number {
 /** A body with its signature. */
 export function signed(
   body: Buffer,
-  { privateKey, algorithm, digest }: Pick<Pair, "privateKey" | "algorithm" | "digest">,
+  { privateKey, algorithm, digest, salt }: Pick<Pair, "privateKey" | "algorithm" | "digest" | "salt">,
 ): Buffer {
-  return sequence(body, algorithm, bits(sign(digest, body, privateKey)));
+  const padding = salt === undefined ? {} : { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: salt };
+  return sequence(body, algorithm, bits(sign(digest, body, { key: privateKey, ...padding })));
 }
 
 export function pem(label: string, bytes: Uint8Array): string {
