@@ -248,7 +248,6 @@ const SEEDS: Readonly<Record<string, readonly [Stage, ...RegExp[]]>> = {
     { objects: (all) => [...all.slice(1), pod(), haproxyPod()] },
     /^missing: /,
     /^dangling: /,
-    /^dangling: /,
   ],
   "an undeclared port": [
     { objects: (all) => [...all, pod({ containers: [{ name: "a" }] }), haproxyPod()] },
