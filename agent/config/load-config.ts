@@ -8,6 +8,7 @@ import { readDocument } from "../../policies/source/document.ts";
 import type { Schema } from "../../policies/source/schema.ts";
 import { schemaFaults } from "../../policies/source/validate.ts";
 import { withPresets } from "./apply-presets.ts";
+import { readAssertion } from "./assertion.ts";
 import PUBLISHED from "./config.schema.json" with { type: "json" };
 import type { Config, MeshConfig } from "./config.ts";
 import { readDpop } from "./dpop.ts";
@@ -109,6 +110,7 @@ function readConfig(file: string, root: Section, environment: Environment, reade
     ),
     dpop: readDpop(root, workers, issuers),
     mesh: readMesh(root),
+    assertion: readAssertion(root, file),
     deadline: root.milliseconds("deadline"),
     cache: {
       identities: cache.number("identities"),

@@ -33,8 +33,8 @@ const BEYOND = [
   /a port from 1 to/,
   /not http:\/\/HOST/,
   /no `server_name`, and|leave it out, or `verify: required`/,
+  /an identity whose whole name has|the file of a key ring/,
   /`proofs` beside it|a secret of \d+ characters|not redis:\/\//,
-  /an identity whose whole name has/,
   /; one of `header`|no `from` here|`from: client`, or|in place of the mapping|reads this one itself|takes this one away/,
 ];
 

@@ -30,10 +30,10 @@ const FORMS: Readonly<Record<string, object>> = {
 
 test("every key of the schema is on the page, and no other", (t) => {
   const known = [...keys].filter(([, { later }]) => !later).map(([key]) => key);
-  // Of `kind`, one kind is described for all. The long form of `listen.admin` is that of `listen.spop`, those of claims are that of `groups`, and said to be; what `require` wants is said for `kind`.
+  // Of `kind`, one kind is described for all. The long forms of `listen.admin` and `listen.web` are that of `listen.spop`, those of claims are that of `groups`, and said to be; what `require` wants is said for `kind`.
   const documented = known.filter(
     (key) =>
-      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^issuers\.NAME\.require\.NAME(?:\[\]|\.(?:[^p]|prefix))|^listen\.admin\.|\.claims\.(?:subject|scopes|kind|client|audience)\./.test(
+      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^issuers\.NAME\.require\.NAME(?:\[\]|\.(?:[^p]|prefix))|^listen\.(?:admin|web)\.|\.claims\.(?:subject|scopes|kind|client|audience)\./.test(
         key,
       ),
   );
@@ -79,6 +79,7 @@ test("the ends of each range are accepted, and nothing beyond", (t) => {
     const named = key.replace("issuers.NAME.", "issuers.okta.").replace("backends.NAME.", "backends.files.");
     const steps = named.replace("[]", ".0").split(".");
     const document = parse(SHORTEST);
+    if (named.startsWith("assertion.")) document.assertion = { issuer: "https://a", keys: "assertion-keys.json" };
     document.issuers.okta = structuredClone(ownForm(key)) ?? document.issuers.okta;
     document.haproxy.backends = { files: { servers: [{ address: "files.shop:80" }] } };
     const inner = steps.slice(0, -1).reduce((outer, step) => {
@@ -114,7 +115,9 @@ test("what a later version will have is on the page, and nothing else is", (t) =
   const [, list = ""] = /## Not in this version\n\n(.*)\n/.exec(page) ?? [];
   const [ours = "", types = ""] = list.split("; ");
   const named = (text: string) => [...text.matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? "");
-  const later = [...keys].filter(([key, own]) => own.later && !/^listen\.admin\./.test(key)).map(([key]) => key);
+  const later = [...keys]
+    .filter(([key, own]) => own.later && !/^listen\.(?:admin|web)\./.test(key))
+    .map(([key]) => key);
   t.strictSame(named(ours).sort(), later.sort());
   t.strictSame(named(types), schema.definitions.issuer.properties.type.not.enum);
   t.end();
