@@ -14,6 +14,7 @@ import { hasForm } from "./token-form.ts";
 
 /** Access tokens that their authorization server is asked about, since nobody else can tell what they are. */
 export const INTROSPECTION: IssuerType<IntrospectionIssuer> = {
+  revocable: ["token_id"],
   read: readIntrospection,
   create: (config, world) => new Introspection(config, world),
 };
