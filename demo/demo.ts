@@ -1,7 +1,8 @@
 import { parseArgs } from "node:util";
 import { ask } from "./ask.ts";
+import { showMesh } from "./mesh.ts";
 import { PartEnded } from "./part.ts";
-import { awsToken, expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
+import { API_KEYS, awsToken, expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
 import { readPlaces } from "./places.ts";
 import type { RunningProvider } from "./provider.ts";
 import { type Credential, differences, ROWS } from "./rows.ts";
@@ -39,8 +40,9 @@ function readArguments(args: readonly string[]): boolean | number {
   try {
     const { values } = parseArgs({
       args: [...args],
-      options: { once: { type: "boolean" }, help: { type: "boolean" } },
+      options: { once: { type: "boolean" }, mesh: { type: "boolean" }, help: { type: "boolean" } },
     });
+    if (values.mesh === true && values.help !== true) return showMesh() ? EXIT.fine : EXIT.unexpected;
     if (values.help !== true) return values.once === true;
     console.log(USAGE);
     return EXIT.fine;
@@ -88,7 +90,8 @@ async function credentialsOf(provider: RunningProvider): Promise<Readonly<Record
   const aws = awsToken("ingress.example.com", Date.now());
   const elsewhere = awsToken("ingress.example.org", Date.now());
   const tampered = tamperedToken(fresh.alice, "carol");
-  return { ...fresh, none: undefined, expired, tampered, aws, "aws-elsewhere": elsewhere };
+  const keys = { key: API_KEYS.good, "revoked-key": API_KEYS.revoked };
+  return { ...fresh, none: undefined, expired, tampered, aws, "aws-elsewhere": elsewhere, ...keys };
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

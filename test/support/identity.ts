@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import type { IssuerConfig } from "../../agent/config/config.ts";
+import type { DpopConfig, IssuerConfig } from "../../agent/config/config.ts";
 import type { Revocation } from "../../agent/config/revoked.ts";
 import { type Send, send } from "../../agent/http/fetch.ts";
 import type { CertificateIssuer } from "../../agent/identity/certificate/section.ts";
@@ -84,6 +84,7 @@ export interface IdentitySetup {
   readonly deadline?: number;
   readonly fetches?: number;
   readonly types?: IssuerTypes;
+  readonly dpop?: DpopConfig;
   readonly revoked?: readonly Revocation[];
 }
 
@@ -146,7 +147,7 @@ export function startIdentity(issuers: readonly (OidcIssuer | IssuerConfig)[], s
   const identity = createIdentity(issuers, {
     cache: { identities, lifetime, refusals },
     limits: { token: 8192, fetches },
-    dpop: DPOP,
+    dpop: setup.dpop ?? DPOP,
     send: setup.send ?? send,
     clock: time.clock,
     schedule: time.schedule,
