@@ -31,6 +31,8 @@ export interface CredentialKind {
    * Without one the value is the credential, and there is nothing to challenge with.
    */
   readonly scheme?: string;
+  /** Name of the argument whose credential it goes with to a backend, where it is no credential itself but its proof. */
+  readonly proves?: string;
   /** What the one member begins with, before a dot, that is the credential in a list with commas. */
   readonly member?: string;
   /** Largest value in bytes of one that is no part of a request's head; HAProxy sends at most one byte more. */
@@ -87,6 +89,31 @@ const ROWS = [
     strip: [{ action: "del-header authorization" }],
     headers: ["authorization"],
     scheme: "Bearer",
+  },
+  {
+    name: "dpop",
+    rank: "authorization",
+    argument: "authorization",
+    sample: "req.fhdr(authorization)",
+    sent: "always",
+    meaning: "the Authorization header",
+    count: "req.fhdr_cnt(authorization)",
+    strip: [{ action: "del-header authorization" }],
+    headers: ["authorization"],
+    scheme: "DPoP",
+  },
+  {
+    name: "dpop-proof",
+    rank: "authorization",
+    proof: "dpop",
+    proves: "authorization",
+    argument: "dpop",
+    sample: "req.fhdr(dpop)",
+    sent: "where an issuer takes it",
+    meaning: "the DPoP header: the proof that a token is its sender's",
+    count: "req.fhdr_cnt(dpop)",
+    strip: [{ action: "del-header dpop" }],
+    headers: ["dpop"],
   },
   {
     name: "client-certificate",

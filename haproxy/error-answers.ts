@@ -21,12 +21,14 @@ const REQUEST_ID = `%[var(${OWN.id})]`;
  * The part of an `http-request deny` rule that says what is answered.
  *
  * `hdr` emits nothing for an absent variable, so a challenge is sent where the agent gave one (RFC 6750, section 3).
+ * The same holds for the nonce of DPoP proofs (RFC 9449, section 8).
  * A 503 always carries Retry-After: whatever the cause, asking again in a second is right.
  */
-export function errorAnswer(status: RefusalStatus, format: AnswerFormat): string {
+export function errorAnswer(status: RefusalStatus, format: AnswerFormat, nonces = false): string {
   const type = format === "html" ? '"text/html; charset=utf-8"' : "application/problem+json";
   const headers = ["hdr cache-control no-store"];
   if (status === 401 || status === 403) headers.push(`hdr www-authenticate %[var(${inTransaction("challenge")})]`);
+  if (nonces && (status === 401 || status === 403)) headers.push(`hdr dpop-nonce %[var(${inTransaction("nonce")})]`);
   if (status === 503) headers.push("hdr retry-after 1");
   const body = format === "html" ? htmlBody(status) : jsonBody(status);
   return `deny_status ${status} content-type ${type} ${headers.join(" ")} lf-string '${body}'`;

@@ -44,7 +44,7 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
     "",
     ...verdict(),
     "",
-    ...refusals(),
+    ...refusals(input),
     "",
     ...passedOn(input),
   ];
@@ -174,7 +174,8 @@ function verdict(): readonly string[] {
 }
 
 /** The answers, by the agent's status where its answer is for this request; the last rule needs no reason to refuse. */
-function refusals(): readonly string[] {
+function refusals({ uses }: RenderInput): readonly string[] {
+  const nonces = takesDpop(uses);
   const answered = `{ var(${VERDICT}) -m str allow deny login }`;
   return [
     own("backend-unavailable", `${REFUSED} { var(${VERDICT}) -m str allow }`),
@@ -184,8 +185,8 @@ function refusals(): readonly string[] {
       `${REFUSED} !{ var(${ANSWERED_ID}) -m found } or ${REFUSED} { var(txn.${VARIABLE_PREFIX}.error) -m found }`,
     ),
     ...deny(400, `${REFUSED} { var(${STATUS}) -m int 400 } countersign_bound`),
-    ...deny(401, `${REFUSED} { var(${STATUS}) -m int 401 } countersign_bound`),
-    ...deny(403, `${REFUSED} { var(${STATUS}) -m int 403 } countersign_bound`),
+    ...deny(401, `${REFUSED} { var(${STATUS}) -m int 401 } countersign_bound`, nonces),
+    ...deny(403, `${REFUSED} { var(${STATUS}) -m int 403 } countersign_bound`, nonces),
     ...deny(503, REFUSED),
   ];
 }
@@ -193,7 +194,9 @@ function refusals(): readonly string[] {
 function passedOn({ scheme, uses, backendVariables = [] }: RenderInput): readonly string[] {
   const headers = uses.identityHeaders.map(({ name }, index) => setHeader(name, headerVariable(index + 1)));
   const own = backendVariables.map((name) => setHeader(backendHeader(name)?.name ?? "", name));
-  const strips = sentKinds(uses).flatMap(({ strip = [], argument }) => strip.map((each) => stripRule(each, argument)));
+  const strips = sentKinds(uses).flatMap(({ strip = [], argument, proves = argument }) =>
+    strip.map((each) => stripRule(each, proves)),
+  );
   return [
     "# Allowed: who it is, once, and no credential but the one that has proven it, where the policy forwards that.",
     ...new Set(strips),
@@ -203,8 +206,16 @@ function passedOn({ scheme, uses, backendVariables = [] }: RenderInput): readonl
     `http-request set-header traceparent 00-%[var(${OWN.id})]-%[uuid(),regsub(-,,g),bytes(0,16)]-01 unless { req.fhdr(traceparent) -m found }`,
     ...own,
     ...headers,
+    ...(takesDpop(uses) ? [NONCE_TOLD] : []),
     `use_backend %[var(${BACKEND})]`,
   ];
+}
+
+/** Before the one it used has ended, the client is told the next (RFC 9449, section 8.2). */
+const NONCE_TOLD = `http-response set-header dpop-nonce %[var(${inTransaction("nonce")})] if { var(${inTransaction("nonce")}) -m found }`;
+
+function takesDpop({ credentials }: RenderInput["uses"]): boolean {
+  return credentials.includes("dpop");
 }
 
 function setHeader(name: string, from: Parameters<typeof inTransaction>[0]): string {
@@ -223,9 +234,9 @@ function stripRule({ action, condition }: Strip, argument: string): string {
   return `http-request ${action} ${condition === undefined ? "unless " : `if ${condition} !`}${forwarded}`;
 }
 
-function deny(status: 400 | 401 | 403 | 503, condition: string): readonly string[] {
+function deny(status: 400 | 401 | 403 | 503, condition: string, nonces = false): readonly string[] {
   return [
-    `http-request deny ${errorAnswer(status, "html")} if ${condition} countersign_html`,
-    `http-request deny ${errorAnswer(status, "json")} if ${condition}`,
+    `http-request deny ${errorAnswer(status, "html", nonces)} if ${condition} countersign_html`,
+    `http-request deny ${errorAnswer(status, "json", nonces)} if ${condition}`,
   ];
 }

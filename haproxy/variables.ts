@@ -37,6 +37,7 @@ export const VARIABLES = {
   revision: { present: "always", meaning: "digest of the policies that decided" },
   status: { present: "when there is one", meaning: "400, 401, 403 or 503 of a refusal" },
   challenge: { present: "when there is one", meaning: "the whole WWW-Authenticate value of a refusal" },
+  nonce: { present: "when there is one", meaning: "what the client is to use as `nonce` in DPoP proofs from now on" },
   forward: {
     present: "when there is one",
     meaning: "the argument of the credential that the backend gets too, or `all`",

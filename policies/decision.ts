@@ -42,6 +42,15 @@ export const REASONS = {
   "claim-malformed": 401,
   "claim-not-accepted": 401,
   "proof-missing": 401,
+  "proof-malformed": 401,
+  "proof-invalid": 401,
+  "proof-mismatch": 401,
+  "proof-stale": 401,
+  "proof-nonce": 401,
+  "proof-replayed": 401,
+  "binding-mismatch": 401,
+  "token-bound": 401,
+  "token-unbound": 401,
   "certificate-unsuitable": 401,
   "certificate-revoked": 401,
 
@@ -62,6 +71,7 @@ export const REASONS = {
   // Countersign, HAProxy or a dependency cannot tell.
   "issuer-unavailable": 503,
   "key-pending": 503,
+  "proof-unavailable": 503,
   "deadline-exceeded": 503,
   overloaded: 503,
   "haproxy-config-outdated": 503,

@@ -41,5 +41,5 @@ export interface Principal {
   /** Milliseconds since the epoch from which the credential no longer proves anything, clock tolerance included. */
   readonly expiresAt: number;
   /** How the credential is bound to its bearer: nothing, a DPoP key (RFC 9449) or a certificate (RFC 8705). */
-  readonly bound: "" | "dpop" | "x5t#S256";
+  readonly bound: "" | "dpop" | "certificate" | "dpop+certificate";
 }

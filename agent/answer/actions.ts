@@ -69,7 +69,7 @@ export function allowActions(
   match: Match,
   principal: Principal | undefined,
 ): Uint8Array | Reason {
-  begin(decision, snapshot);
+  begin(decision, request, snapshot);
   const untransportable = writePrincipal(decision, request.channel, principal);
   if (untransportable !== undefined) return untransportable;
   const forwarded = match.route.forwardCredential ? forwardedCredential(request, match, principal) : undefined;
@@ -103,20 +103,21 @@ export function refusalActions(
   match: Match | undefined,
   principal: Principal | undefined,
 ): Uint8Array {
-  begin(decision, snapshot);
+  begin(decision, request, snapshot);
   writePrincipal(decision, request.channel, principal);
   WRITER.append(STATUS[statusOf(decision.reason)]);
-  const challenge = challengeOf(decision, match);
+  const challenge = challengeOf(decision, match, snapshot.config);
   if (challenge !== undefined && request.fault === undefined) WRITER.setString(START.challenge, challenge);
   return end(decision);
 }
 
-function begin(decision: Decision, snapshot: Snapshot): void {
+function begin(decision: Decision, { nonce }: AuthorizeRequest, snapshot: Snapshot): void {
   // Left by one that could not be ended.
   if (WRITER.size > 0) WRITER.take();
   WRITER.setString(START.reason, decision.reason);
   WRITER.setString(START.rule, decision.rule);
   WRITER.setString(START.revision, snapshot.revision);
+  if (nonce !== undefined) WRITER.setString(START.nonce, nonce);
 }
 
 function end(decision: Decision): Uint8Array {

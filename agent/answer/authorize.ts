@@ -15,6 +15,7 @@ import type { Verification } from "../identity/identity.ts";
 import { ackSize, refusalActions } from "./actions.ts";
 import { attest } from "./attest.ts";
 import { type Credential, credentialOf, type Form } from "./credentials.ts";
+import { needsNoProof, prove } from "./prove.ts";
 import type { AuthorizeRequest } from "./request.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Asker } from "./waiting.ts";
@@ -80,9 +81,12 @@ function answerTo(
   request.credential = evidence.kind;
   request.wanted = asker.admits;
   const identified = snapshot.identity.verify(evidence, now, request);
-  if (!(identified instanceof Promise)) return conclude(request, snapshot, match, identified, now, asker);
+  const proven = needsNoProof(identified, evidence.kind)
+    ? identified
+    : prove(identified, { request, snapshot, credential: evidence, route, now });
+  if (!(proven instanceof Promise)) return conclude(request, snapshot, match, proven, now, asker);
   request.detach();
-  return asker.waiting.wait(identified, request, snapshot.config.deadline, asker).then(
+  return asker.waiting.wait(proven, request, snapshot.config.deadline, asker).then(
     (finding) => () => concludeSafely(request, snapshot, match, finding, now, asker),
     (thrown: unknown) => () => failed(request, snapshot, match, thrown),
   );
@@ -105,27 +109,19 @@ function concludeSafely(...parts: Parameters<typeof conclude>): Answer {
   }
 }
 
-/** From what identifying came to on. An invalid credential never falls through to being anonymous. */
+/** From what proving came to on. An invalid credential never falls through to being anonymous. */
 function conclude(
   request: AuthorizeRequest,
   snapshot: Snapshot,
   match: Match,
-  identified: Verification,
+  proven: Verification,
   now: number,
   asker: Asker,
 ): Answer {
-  if (identified.principal === undefined) {
-    const { reason, claim } = identified;
-    return refuse(request, snapshot, asker, reason, { match, claim });
-  }
-  const unproven = prove(identified);
-  if (unproven !== undefined) return refuse(request, snapshot, asker, unproven, { match });
-  return decide(request, snapshot, match, identified.principal, now, asker);
-}
-
-/** Why a credential that is bound to a key is not proven to be its sender's (RFC 7800): no proof can be checked yet. */
-function prove({ confirmation }: Extract<Verification, { readonly principal: Principal }>): Reason | undefined {
-  return confirmation === undefined ? undefined : "proof-missing";
+  request.nonce = proven.nonce;
+  if (proven.principal !== undefined) return decide(request, snapshot, match, proven.principal, now, asker);
+  const { reason, claim } = proven;
+  return refuse(request, snapshot, asker, reason, { match, claim });
 }
 
 function decide(

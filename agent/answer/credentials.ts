@@ -128,11 +128,12 @@ export function credentialOf(request: Offered, forms: readonly Form[], limit: nu
 
 /** Whether another kind of the same rank is offered: then two say who it is, neither of them more than the other. */
 function hasAnother(forms: readonly Form[], at: number, request: Offered, limit: number): boolean {
-  const { rank } = forms[at] as Form;
+  const { rank, at: argument } = forms[at] as Form;
   for (let i = at + 1; i < forms.length; i++) {
     const form = forms[i] as Form;
     if (form.rank !== rank) return false;
-    if (read(form, request, limit) !== NONE) return true;
+    // One value has one scheme.
+    if (form.at !== argument && read(form, request, limit) !== NONE) return true;
   }
   return false;
 }

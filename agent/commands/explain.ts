@@ -107,16 +107,14 @@ async function verified(token: string, { issuers, cache, limits }: Config, { clo
   const header = Buffer.from(`Bearer ${token}`);
   const credential = credentialFrom("bearer", header, limits.token);
   if (credential.kind === "none") return undefined;
-  const events = { fetched: () => {}, unusable: () => {}, cache: () => {} };
+  const events = { fetched: () => {}, unusable: () => {}, proofStore: () => {}, cache: () => {} };
   // The token was here before the keys are fetched: where its key is not among them, there is none.
   const now = clock();
   const identity = createIdentity(issuers.map(asBearer), { cache, limits, send, clock, events });
   try {
     await identity.ready();
     const verification = credential.kind === "invalid" ? credential : await identity.verify(credential, now);
-    if ("principal" in verification && verification.principal !== undefined) {
-      return verification.confirmation === undefined ? verification : { reason: "proof-missing", found: [] };
-    }
+    if ("principal" in verification && verification.principal !== undefined) return verification;
     const keysOf = (issuer: string) => identity.keysOf(issuer);
     const errorOf = (issuer: string) => identity.status().find((each) => each.issuer === issuer)?.error;
     const refused = { text: token, refusal: verification, issuers, keysOf, errorOf, limit: limits.token, now };

@@ -105,9 +105,10 @@ const FINDINGS: Readonly<Partial<Record<Reason, (reading: Reading) => readonly s
   "claim-not-accepted": requirement,
   "claim-missing": claim,
   "claim-malformed": claim,
-  "proof-missing": ({ claims }) => [
-    `cnf is ${typeText(claims.cnf)} with ${listed(Object.keys(claims.cnf ?? {}))}: it is bound to a key, whose proof cannot be checked`,
+  "proof-missing": ({ claims, issuer }) => [
+    `cnf is ${typeText(claims.cnf)} with ${listed(Object.keys(claims.cnf ?? {}))}: it is bound to a key; \`proofs\`${of(issuer)}: ${listed(issuer?.proofs)}`,
   ],
+  "token-unbound": ({ issuer }) => [`it has no cnf, and \`unbound\`${of(issuer)} is refuse`],
 };
 
 function audience({ claims, issuer }: Reading): readonly string[] {

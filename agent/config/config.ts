@@ -16,6 +16,7 @@ export interface Config {
   readonly policies: readonly string[];
   readonly issuers: readonly IssuerConfig[];
   readonly haproxy: HaproxyConfig;
+  readonly dpop: DpopConfig;
   /** The mesh that HAProxy and meshed Services are in; undefined where nothing says it. */
   readonly mesh: MeshConfig | undefined;
   /** Time for the agent's own answer; HAProxy waits 100 ms longer. */
@@ -29,9 +30,28 @@ export interface Config {
   };
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error";
-    readonly decisions: "all" | "refused" | "replayable";
+    readonly decisions: "all" | "refused";
     readonly destination: "stdout" | "stderr";
   };
+}
+
+/** What DPoP proofs (RFC 9449) are held to, and where those that have come are remembered. */
+export interface DpopConfig {
+  /** Of signatures; all asymmetric. */
+  readonly algorithms: readonly string[];
+  /** Age of a proof at most, and how far ahead of ours its clock may be. */
+  readonly maxAge: number;
+  readonly clockTolerance: number;
+  /** Whether a proof has to bear a nonce of ours. */
+  readonly nonces: boolean;
+  /** What nonces are made of; undefined for one that is made at the start. */
+  readonly secret: string | undefined;
+  /** Ports that clients' URLs may have beside the scheme's own. */
+  readonly ports: readonly number[];
+  /** Proofs that this process remembers at most. */
+  readonly remembered: number;
+  /** A Redis or Valkey that remembers them for several agents; undefined where this process does. */
+  readonly store: { readonly url: string; readonly timeout: number } | undefined;
 }
 
 /** What the generator of haproxy.cfg needs to know. */
@@ -106,8 +126,20 @@ export interface IssuerConfig {
   readonly labels?: readonly string[];
 }
 
+/** Ways in which the sender of a token can prove to have the key that it is bound to (RFC 7800). */
+export type ProofName = "dpop" | "certificate";
+
+/** How an issuer's tokens may be bound to a key. */
+export interface BindingConfig {
+  /** What is taken as proof; a token that is bound otherwise is refused. */
+  readonly proofs: readonly ProofName[];
+  /** What is done with a token that is bound to nothing. */
+  readonly unbound: "accept" | "refuse";
+}
+
 /** An issuer whose principals are described by claims. */
-export interface ClaimsIssuer extends IssuerConfig {
+export interface ClaimsIssuer extends IssuerConfig, BindingConfig {
+  readonly proofs: BindingConfig["proofs"];
   /** Where its claims stand. */
   readonly claims: {
     readonly subject: ClaimPlace;

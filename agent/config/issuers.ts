@@ -33,8 +33,7 @@ export function readIssuers(
       const before = first.get(spelling);
       if (spelling === "" || before === section) continue;
       if (before === undefined) first.set(spelling, section);
-      else
-        section.fault(placeOf(section, index), `a URL of its own: that of the issuer at ${before.place} is the same`);
+      else tellTwin(section, index, before);
     }
     return [{ issuer, section }];
   });
@@ -58,7 +57,9 @@ function checkPrefixes({ issuer, section }: Read, before: readonly Read[]): void
   for (const prefix of issuer.prefixes ?? []) {
     const isJwts = prefix !== "" && (prefix.startsWith(JWT) || JWT.startsWith(prefix));
     if (isJwts) section.fault(["prefix"], `another beginning: every JWT begins with ${JWT}`);
-    const twin = before.find((other) => areAlike(issuer, other.issuer, prefix));
+    const twin = before.find(
+      (other) => other.issuer.issuer !== issuer.issuer && areAlike(issuer, other.issuer, prefix),
+    );
     if (twin === undefined) continue;
     const right =
       prefix === ""
@@ -98,6 +99,13 @@ function areAlike(one: IssuerConfig, other: IssuerConfig, prefix: string): boole
   const others = other.prefixes ?? [];
   if (prefix === "") return others.includes("");
   return others.some((each) => each !== "" && (each.startsWith(prefix) || prefix.startsWith(each)));
+}
+
+/** Two issuers with one name: of those without a URL it follows from their keys. */
+function tellTwin(section: Section, index: number, before: Section): void {
+  if (section.keys().includes("issuer")) {
+    section.fault(placeOf(section, index), `a URL of its own: that of the issuer at ${before.place} is the same`);
+  } else section.fault([], `one issuer for both: that at ${before.place} takes the same credentials`);
 }
 
 function placeOf(section: Section, index: number): Path {

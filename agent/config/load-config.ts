@@ -9,6 +9,7 @@ import type { Schema } from "../../policies/source/schema.ts";
 import { schemaFaults } from "../../policies/source/validate.ts";
 import PUBLISHED from "./config.schema.json" with { type: "json" };
 import type { Config, MeshConfig } from "./config.ts";
+import { readDpop } from "./dpop.ts";
 import { readHaproxy } from "./haproxy.ts";
 import { type IssuerReaders, readIssuers } from "./issuers.ts";
 import { readListen } from "./listen.ts";
@@ -85,6 +86,7 @@ function readConfig(file: string, root: Section, environment: Environment, reade
       root.section("haproxy"),
       kindsOf(issuers.flatMap(({ credentials }) => credentials)).flatMap(({ headers }) => headers),
     ),
+    dpop: readDpop(root, workers, issuers),
     mesh: readMesh(root),
     deadline: root.milliseconds("deadline"),
     cache: {

@@ -6,8 +6,13 @@ import type { Refusal } from "./issuer/refusal.ts";
 
 /** What verifying a credential came to. Whoever has a confirmation is proven only once it is, too: with every request. */
 export type Verification =
-  | { readonly principal: Principal; readonly confirmation?: Confirmation | undefined }
-  | (Refusal & { readonly principal: undefined });
+  | (Told & { readonly principal: Principal; readonly confirmation?: Confirmation | undefined })
+  | (Told & Refusal & { readonly principal: undefined });
+
+interface Told {
+  /** What the client is to use as `nonce` in DPoP proofs from now on, where it has to be told. */
+  readonly nonce?: string | undefined;
+}
 
 /** A principal with what it rests on. It is itself the answer to a warm request, for which nothing is allocated. */
 export interface CachedIdentity {

@@ -1,13 +1,11 @@
-import type { Issuer } from "./issuer/issuer.ts";
-
-/** An issuer with how many snapshots use it: with the last one it ends. */
-export class Held {
-  readonly issuer: Issuer;
+/** Something with how many snapshots use it: with the last one it ends. */
+export class Held<T extends { close(): void }> {
+  readonly value: T;
   #owners = 0;
   #ended = false;
 
-  constructor(issuer: Issuer) {
-    this.issuer = issuer;
+  constructor(value: T) {
+    this.value = value;
   }
 
   get ended(): boolean {
@@ -23,6 +21,6 @@ export class Held {
   release(): void {
     if (--this.#owners > 0) return;
     this.#ended = true;
-    this.issuer.close();
+    this.value.close();
   }
 }

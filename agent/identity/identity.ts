@@ -8,12 +8,15 @@ import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type V
 import { Held } from "./held.ts";
 import { InFlight, type Waiter } from "./in-flight.ts";
 import type { IdentityEvents } from "./issuer/events.ts";
-import type { Finding, Issuer, IssuerReport, IssuerTypes, KeyView } from "./issuer/issuer.ts";
+import type { Confirmation, Finding, Issuer, IssuerReport, IssuerTypes, KeyView } from "./issuer/issuer.ts";
 import type { Schedule, World } from "./issuer/world.ts";
 import { Signatures } from "./jwt/signatures.ts";
 import type { TokenBytes } from "./jwt/token.ts";
 import { digestOf, evidenceOf, type Offered } from "./offered.ts";
 import { ownerOf } from "./owner.ts";
+import type { Proving } from "./proof/proofs.ts";
+import { SharedProofs } from "./proof/shared.ts";
+import type { Shown } from "./proof/shown.ts";
 import { RecentTokens } from "./recent.ts";
 import { ISSUER_TYPES } from "./types.ts";
 
@@ -41,6 +44,13 @@ export interface Identity {
    * @param waiter who waits for it; default: somebody who never leaves. Where nobody wants it nothing is begun
    */
   verify(offered: Offered, now: number, waiter?: Waiter): Verification | Promise<Verification>;
+  /**
+   * Whether what a request shows proves that a credential is its sender's. What needs neither signature nor store is
+   * answered at once.
+   *
+   * @param confirmation what the credential is bound to, as `verify` has told it
+   */
+  prove(confirmation: Confirmation | undefined, shown: Shown, now: number, waiter: Waiter): Proving | Promise<Proving>;
   /** Settles when every issuer is ready, and after the most that one may take at the latest. */
   ready(): Promise<void>;
   status(): readonly IssuerStatus[];
@@ -57,6 +67,8 @@ export interface IdentityOptions {
   readonly send: Send;
   readonly clock: () => number;
   readonly events: IdentityEvents;
+  /** What proofs are held to; default: there are none, and what is bound to a key proves nobody. */
+  readonly dpop?: Config["dpop"];
   /** Milliseconds that a token may wait for a fetch that is due; default: none does. */
   readonly deadline?: number;
   /** Default: all that there are. */
@@ -82,7 +94,8 @@ export function createIdentity(issuers: readonly IssuerConfig[], options: Identi
 }
 
 class Issuers implements Identity {
-  readonly #held: readonly Held[];
+  readonly #held: readonly Held<Issuer>[];
+  readonly #proofs: SharedProofs | undefined;
   readonly #issuers: readonly Issuer[];
   readonly #largest: number;
   readonly #events: IdentityEvents;
@@ -112,7 +125,8 @@ class Issuers implements Identity {
     this.#signatures = before?.signatures ?? new Signatures();
     const world = { send, clock, schedule, slots: this.#slots, signatures: this.#signatures, events, deadline };
     this.#held = issuers.map((config) => heldFor(config, before?.held ?? [], types, world));
-    this.#issuers = this.#held.map(({ issuer }) => issuer);
+    this.#issuers = this.#held.map(({ value }) => value);
+    this.#proofs = options.dpop === undefined ? undefined : new SharedProofs(options.dpop, world, before?.proofs);
     const members = new Set(this.#issuers);
     this.#identities = new IdentityCache(cache.identities, cache.lifetime, members, before?.identities);
     this.#refusals = new RefusalCache(cache.refusals);
@@ -141,6 +155,11 @@ class Issuers implements Identity {
     this.#events.cache("miss");
     if (!waiter.wanted()) return refused("overloaded");
     return this.#inFlight.join(kind, digest, waiter) ?? this.#begin(offered, kind, digest, now, waiter);
+  }
+
+  prove(...[confirmation, shown, now, waiter]: Parameters<Identity["prove"]>): Proving | Promise<Proving> {
+    if (this.#proofs === undefined) return { refusal: { reason: "proof-missing" } };
+    return this.#proofs.proofs.prove(confirmation, shown, now, () => waiter.wanted());
   }
 
   #used(identity: CachedIdentity, now: number): CachedIdentity {
@@ -183,6 +202,7 @@ class Issuers implements Identity {
     this.#cancelForgetting?.();
     this.#recent.forget(() => true);
     for (const held of this.#held) held.release();
+    this.#proofs?.close();
   }
 
   #keep(token: TokenBytes, identity: CachedIdentity): void {
@@ -203,6 +223,7 @@ class Issuers implements Identity {
   #inheritance() {
     return {
       held: this.#held,
+      proofs: this.#proofs,
       slots: this.#slots,
       signatures: this.#signatures,
       identities: this.#identities,
@@ -255,9 +276,14 @@ class Issuers implements Identity {
 }
 
 /** An issuer of the snapshot before, where its configuration is the same in every detail; else a new one. */
-function heldFor(config: IssuerConfig, before: readonly Held[], types: IssuerTypes, world: World): Held {
-  const known = before.find(({ issuer }) => issuer.config.issuer === config.issuer);
-  const same = known !== undefined && !known.ended && isDeepStrictEqual(known.issuer.config, config);
+function heldFor(
+  config: IssuerConfig,
+  before: readonly Held<Issuer>[],
+  types: IssuerTypes,
+  world: World,
+): Held<Issuer> {
+  const known = before.find(({ value }) => value.config.issuer === config.issuer);
+  const same = known !== undefined && !known.ended && isDeepStrictEqual(known.value.config, config);
   const held = same ? known : new Held(created(config, types, world));
   held.retain();
   return held;

@@ -21,12 +21,9 @@ export interface Surroundings {
 export interface Known {
   readonly types: IssuerTypes;
   readonly schema?: Schema;
-  /** Files and directories with policies, absolute, instead of the configuration's. */
-  readonly policies?: readonly string[];
 }
 
-/** All that there is. */
-export const ALL: Known = { types: ISSUER_TYPES };
+const ALL: Known = { types: ISSUER_TYPES };
 
 /** Configuration and policies that fit each other. */
 export interface Loaded {
@@ -73,12 +70,12 @@ export async function examine(file: string, surroundings: Surroundings): Promise
   return { read, loaded: { ...rest, checked: compiled.checked } };
 }
 
-async function readAll(file: string, { environment, clock }: Surroundings, { types, schema, policies }: Known) {
+async function readAll(file: string, { environment, clock }: Surroundings, { types, schema }: Known) {
   const configured = loadConfig(file, environment, types, schema);
   if (!("config" in configured)) {
     return { read: configured.files, outcome: failed(configured.faults, []) };
   }
-  const config = policies === undefined ? configured.config : { ...configured.config, policies };
+  const { config } = configured;
   const found = await findPolicyFiles(config.policies);
   const { texts, faults } = await readPolicyFiles(found.policies);
   const compiled = compilePolicies(texts, policyEnvironment(config, clock()));

@@ -107,9 +107,9 @@ export class Responder {
   }
 
   #build({ config, policies }: Loaded, previous: Identity | undefined): Snapshot {
-    const { cache, limits, issuers, deadline } = config;
+    const { cache, limits, issuers, deadline, dpop } = config;
     const world = { send, clock: this.#clock, events: this.telemetry };
-    const identity = createIdentity(issuers, { ...world, cache, limits, deadline, previous });
+    const identity = createIdentity(issuers, { ...world, cache, limits, dpop, deadline, previous });
     return {
       config,
       policies,

@@ -6,6 +6,7 @@ import { LENGTH_PREFIX } from "../../protocol/spop.ts";
 import { LARGEST_CHALLENGE } from "../answer/challenge.ts";
 import { LARGEST_ID } from "../answer/request.ts";
 import { LARGEST_VARIABLE } from "../answer/variables.ts";
+import { LARGEST_NONCE } from "../identity/proof/nonces.ts";
 
 /**
  * Whether a connection may be offered pipelining.
@@ -27,7 +28,8 @@ export function largestAck(policies: Policies, contract: Pick<Contract, "variabl
     LARGEST_HEAD +
     largestSetVar("id", LARGEST_ID) +
     largestSetVar("reason", 32) +
-    largestSetVar("rule", longest(policies, "rule"));
+    largestSetVar("rule", longest(policies, "rule")) +
+    (policies.uses.credentials.includes("dpop") ? largestSetVar("nonce", LARGEST_NONCE) : 0);
   const both = common + largestSetVar("revision", policies.revision.length) + largestSetVar("verdict", 5) + principal;
   const deny = largestSetVar("challenge", LARGEST_CHALLENGE) + largestSetVar("status", 9);
   return both + Math.max(deny, largestAllow(policies, contract.headers));

@@ -150,6 +150,18 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#log.warn({ issuer, keys: texts, count: keys.length, ...also(held) }, message);
   }
 
+  proofStore(problem: string | undefined): void {
+    const kind = "proof store";
+    if (problem === undefined) {
+      if (this.#throttle.forget(kind)) this.#log.info("the store of DPoP proofs can be reached again");
+      return;
+    }
+    const held = this.#throttle.pass(kind, this.#clock());
+    if (held === undefined) return;
+    const message = "the store of DPoP proofs cannot be reached: requests with a proof are refused";
+    this.#log.warn({ error: plainText(problem, LONGEST), ...also(held) }, message);
+  }
+
   started(loaded: LoadReport): void {
     this.#loaded(loaded);
     this.#listen = loaded.listen;

@@ -145,12 +145,14 @@ function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): 
     push("no", `does not prove anything: ${who.reason}`);
     for (const text of who.found ?? []) push("note", text);
   } else {
-    const { subject, issuer, kind, client, actor, arn, groups, scopes, audiences } = who.principal;
+    const { subject, issuer, kind, client, actor, arn, groups, scopes, audiences, bound } = who.principal;
     const kindText = kind instanceof Unknown ? `principal of an unknown kind (${kind.text})` : kind;
     push(
       "note",
       `${kindText} ${JSON.stringify(subject)} of ${issuer}${clientText(client)}${actorText(actor)}${arnText(arn)}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
     );
+    if (bound !== "")
+      push("note", `bound to a key (${bound}): every request must prove to have it, which is not asked here`);
     if (!service.issuers.has(issuer)) push("no", `the service takes principals of ${listed([...service.issuers])}`);
     if (service.audiences.length > 0 && !audiences.some((audience) => service.audiences.includes(audience)))
       push("no", `the service takes tokens for ${listed(service.audiences)}`);

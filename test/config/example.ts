@@ -48,6 +48,8 @@ issuers:
       - { header: x-token, from: client }
       - { subprotocol: bearer }
       - { cookie: __Host-token }
+    proofs: [certificate]
+    unbound: accept
   cluster:
     type: oidc
     issuer: https://kubernetes.default.svc.cluster.local
@@ -117,6 +119,17 @@ mesh:
   trust_domain: mesh.example
   control_plane: linkerd-control
   identity: proxy.front
+dpop:
+  algorithms: [ES256, EdDSA]
+  max_age: 30s
+  clock_tolerance: 2s
+  nonces: true
+  secret: a secret of at least 32 characters
+  ports: [8443]
+  remembered: 5000
+  store:
+    url: rediss://agent:secret@redis.example.com:6380
+    timeout: 50ms
 `;
 
 /** A JWKS of one key. */

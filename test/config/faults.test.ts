@@ -48,7 +48,7 @@ test("a misspelt key is told with the one that was meant, and nothing else", (t)
 test("a value of the wrong type is told once, at the value", (t) => {
   const files = new Files(t.testdir());
   for (const { line, column, key } of keysOf(EVERY_KEY)) {
-    const [value, found] = key === "backup" ? ["7", "the number 7"] : ["true", "true"];
+    const [value, found] = ["backup", "nonces"].includes(key) ? ["7", "the number 7"] : ["true", "true"];
     const faults = files.faults(withValue(line, value));
     t.equal(faults.length, 1, key);
     t.equal(faults[0]?.split(";")[0], `${line}:${column + key.length + 2}: ${found}`);
@@ -263,3 +263,26 @@ function withValue(line: number, value: string): string {
   const end = below.findIndex((other) => indentOf(other) <= indentOf(own));
   return [...lines.slice(0, line - 1), `${own.split(":")[0]}: ${value}`, ...below.slice(end)].join("\n");
 }
+
+test("proofs that each worker would remember for itself are a fault, and so are nonces that each would make of its own", (t) => {
+  const files = new Files(t.testdir());
+  const faults = (more: string, proofs = "[dpop]") =>
+    files.faults(`${SHORTEST.replace("[orders]", `[orders], proofs: ${proofs}`)}${more}`);
+  const unshared =
+    "5:10: several workers, each of which remembers only the proofs that have come to itself; one worker, or a `dpop.store` that they share";
+  t.strictSame(faults("workers: 2\n"), [unshared]);
+  t.strictSame(faults("workers: 2\ndpop: { nonces: true }\n"), [
+    unshared,
+    "6:17: true; a `secret` beside it: with several workers, each would refuse the nonces of the others",
+  ]);
+  const store = "store: { url: redis://127.0.0.1 }";
+  t.strictSame(faults(`workers: 2\ndpop: { nonces: true, secret: ${"s".repeat(32)}, ${store} }\n`), []);
+  t.strictSame(faults(`workers: 2\ndpop: { ${store} }\n`), []);
+  t.strictSame(faults("workers: 1\ndpop: { nonces: true }\n"), []);
+  t.strictSame(faults("workers: 2\n", "[certificate]"), []);
+  t.strictSame(faults("", "[certificate, dpop], credentials: [{ cookie: token }]"), [
+    '3:104: the text "dpop"; `authorization` among its `credentials`: a token with a DPoP proof stands in no other place',
+  ]);
+  t.strictSame(faults("", "[certificate], credentials: [{ cookie: token }]"), []);
+  t.end();
+});

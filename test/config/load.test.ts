@@ -32,6 +32,8 @@ const DEFAULTS = {
   require: [],
   kind: "person",
   kindRules: [],
+  proofs: [],
+  unbound: "accept",
   tokenTypes: ["at+jwt", "JWT"],
   idTokens: "refuse",
   clockTolerance: 30_000,
@@ -87,6 +89,8 @@ test("a configuration with every key is taken as it says", (t) => {
         require: [{ path: "token_use", wanted: "access" }],
         kind: "workload",
         kindRules: [],
+        proofs: ["certificate"],
+        unbound: "accept",
         tokenTypes: ["at+jwt"],
         idTokens: "accept",
         clockTolerance: 5000,
@@ -154,6 +158,16 @@ test("a configuration with every key is taken as it says", (t) => {
       },
     },
     mesh: { trustDomain: "mesh.example", controlPlane: "linkerd-control", identity: "proxy.front" },
+    dpop: {
+      algorithms: ["ES256", "EdDSA"],
+      maxAge: 30_000,
+      clockTolerance: 2_000,
+      nonces: true,
+      secret: "a secret of at least 32 characters",
+      ports: [8443],
+      remembered: 5000,
+      store: { url: "rediss://agent:secret@redis.example.com:6380", timeout: 50 },
+    },
     deadline: 250,
     cache: { identities: 5000, lifetime: 60_000, refusals: 500 },
     limits: { token: 4096, connections: 16, inFlight: 100, fetches: 4 },
@@ -223,6 +237,16 @@ test("what a configuration does not say has the documented default", (t) => {
       backends: {},
     },
     mesh: undefined,
+    dpop: {
+      algorithms: ALGORITHMS,
+      maxAge: 60_000,
+      clockTolerance: 10_000,
+      nonces: false,
+      secret: undefined,
+      ports: [80],
+      remembered: 200_000,
+      store: undefined,
+    },
     deadline: 400,
     cache: { identities: 100_000, lifetime: 300_000, refusals: 10_000 },
     limits: { token: 8192, connections: 4096, inFlight: 10_000, fetches: 16 },
@@ -428,5 +452,17 @@ test("the configuration is found where it is said to be", (t) => {
   t.strictSame(configFile(undefined, { COUNTERSIGN_CONFIG: "" }), { fault: `${absent}${CONFIG_PLACES.join(" and ")}` });
   new Files(process.cwd()).load(SHORTEST);
   t.equal(configFile(undefined, {}), "countersign.yaml");
+  t.end();
+});
+
+test("a URL of a client has a port of `dpop.ports`, or else one that HAProxy listens on", (t) => {
+  const files = new Files(t.testdir());
+  const ports = (bind: string, more = "") => {
+    const loaded = files.load(`${SHORTEST.replace('["*:80"]', bind)}${more}`);
+    return "config" in loaded && loaded.config.dpop.ports;
+  };
+  t.strictSame(ports('["*:8080,*:8081", "[::1]:8443 ssl crt /c:1", "unix@/run/x", "/run/y:7"]'), [8080, 8081, 8443]);
+  t.strictSame(ports('["*:8080"]', "dpop: { ports: [30443] }\n"), [30443]);
+  t.strictSame(ports('["*:8080"]', "dpop: { ports: [] }\n"), []);
   t.end();
 });

@@ -662,11 +662,7 @@ const CHANGES: readonly Mistake[] = [
     "level: trace",
     '+0:10: the text "trace"; `debug`, `info`, `warn` or `error`: the least that is written; decisions are written at any',
   ],
-  [
-    "decisions: refused",
-    "decisions: none",
-    '+0:14: the text "none"; `all`; `refused` for those only; or `replayable`: all, with what policies read of each',
-  ],
+  ["decisions: refused", "decisions: none", '+0:14: the text "none"; `all`, or `refused` for those only'],
   ["destination: stderr", "destination: syslog", '+0:16: the text "syslog"; `stdout` or `stderr`'],
   ["workers: 2", "workers: 0", `+0:10: the number 0; ${WORKERS}`],
   ["workers: 2", "workers: 1.5", `+0:10: the number 1.5; ${WORKERS}`],
@@ -808,7 +804,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "log:\n",
     "LOG:\n",
-    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, haproxy, mesh, deadline, cache, limits, log',
+    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, haproxy, mesh, deadline, cache, limits, log, dpop',
   ],
   [
     "- { subprotocol: bearer }",
@@ -887,6 +883,49 @@ const CHANGES: readonly Mistake[] = [
     "header: x-id-token, from: client",
     '@identity_prefix:20: the text "x-id-"; a prefix of your own, such as x-auth-: HAProxy removes all that begins so, x-id-token too',
   ],
+  ["proofs: [certificate]", "proofs: [mtls]", '+0:14: the text "mtls"; `dpop` or `certificate`'],
+  [
+    "unbound: accept",
+    "unbound: reject",
+    '+0:14: the text "reject"; `accept` or `refuse`: what is done with tokens that are bound to no key',
+  ],
+  [
+    "proofs: [certificate]\n    unbound: accept",
+    "unbound: refuse",
+    '+0:14: the text "refuse"; `proofs` beside it, such as [dpop]: else no token would be taken, bound or not',
+  ],
+  [
+    "[ES256, EdDSA]",
+    "[HS256]",
+    '+0:16: the text "HS256"; one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519; never `none` or HMAC (HS256 and kin): a proof is signed with a key that nobody else has',
+  ],
+  ["max_age: 30s", "max_age: 1s", '+0:12: the text "1s"; from 5s to 10m'],
+  ["clock_tolerance: 2s", "clock_tolerance: 1h", '+0:20: the text "1h"; from 0s to 5m'],
+  [
+    "nonces: true",
+    "nonces: 7",
+    "+0:11: the number 7; true or false: whether a proof has to bear a nonce that the agent has given out",
+  ],
+  [
+    "secret: a secret of at least 32 characters",
+    "secret: hunter2",
+    "+0:11: a secret of 7 characters; at least 32, such as `openssl rand -hex 32` gives",
+  ],
+  ["ports: [8443]", "ports: [0]", "+0:11: the number 0; a whole number from 1 to 65535: a port"],
+  [
+    "remembered: 5000",
+    "remembered: 10",
+    "+0:15: the number 10; a whole number from 1000 to 10000000: most proofs that one agent remembers; past it they are refused",
+  ],
+  ...["http://agent:secret@redis", "redis:agent:secret", "agent:secret@redis.example.com"].map(
+    (url) =>
+      [
+        "rediss://agent:secret@redis.example.com:6380",
+        url,
+        "+0:10: an address that is not redis://HOST:PORT; redis://HOST:PORT, or rediss://HOST:PORT for TLS, with user and password where it wants them",
+      ] as const,
+  ),
+  ["timeout: 50ms", "timeout: 1ms", '+0:14: the text "1ms"; from 10ms to 5s'],
 ];
 
 /** The same with the lines of the file. */

@@ -32,6 +32,7 @@ const BEYOND = [
   /a port from 1 to/,
   /not http:\/\/HOST/,
   /no `server_name`, and|leave it out, or `verify: required`/,
+  /`proofs` beside it|a secret of \d+ characters|not redis:\/\//,
   /an identity whose whole name has/,
   /; one of `header`|no `from` here|`from: client`, or|in place of the mapping|reads this one itself|takes this one away/,
 ];
@@ -55,6 +56,8 @@ test("the schema names what the code knows", (t) => {
   t.strictSame(issuer.properties.type.enum, Object.keys(ISSUER_TYPES));
   t.strictSame(issuer.properties.algorithms.items.enum, ALGORITHMS);
   t.strictSame(issuer.properties.algorithms.default, ALGORITHMS);
+  const { algorithms } = schema.properties.dpop.properties;
+  t.strictSame([algorithms.items.enum, algorithms.default], [ALGORITHMS, ALGORITHMS]);
   for (const version of haproxy.properties.version.enum) t.ok(versionOf(version), version);
   for (let minor = 0; minor < 20; minor += 1) {
     for (const version of [`1.${minor}`, `2.${minor}`, `3.${minor}`, `4.${minor}`]) {

@@ -86,6 +86,7 @@ const FORMS: readonly Partial<RenderInput>[] = [
   { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8"] } },
   { client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] } },
   { backends: [{ name: "orders", servers: ["orders.shop:80"] }] },
+  { uses: { ...INPUT.uses, credentials: ["bearer", "dpop"], proofs: ["dpop"] } },
 ];
 /** Directives whose name has two words. */
 const TWO_WORDS = ["option", "no", "timeout", "http-request", "http-response", "tcp-request"];

@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { endpointsOf, hostOf, partitionOf } from "../../agent/identity/aws-iam/endpoints.ts";
+import { readPresigned } from "../../agent/identity/aws-iam/presigned.ts";
 import type { AwsIamIssuer } from "../../agent/identity/aws-iam/section.ts";
 import { reply } from "../../demo/front.ts";
 import { Files, SHORTEST } from "../config/example.ts";
@@ -141,6 +142,23 @@ test("the stand-in checks signatures as AWS's own clients make them", async (t) 
   t.end();
 });
 
+test("what Go's and JavaScript's signers write is taken, but for what says neither how long nor for whom it is", async (t) => {
+  const time = new Clockwork(Date.UTC(2026, 10, 28, 1, 31));
+  const sts = await startSts(t, time.clock);
+  const [keys, session, plain] = VECTORS.vectors;
+  const serverId = { header: "x-k8s-aws-id", value: "prod-ingress" };
+  const started = startIdentity([issuerOf(sts, { serverId })], { time });
+  t.teardown(() => started.identity.close());
+  const judge = (url = "") => started.verify(tokenOf(url));
+  sts.keys.set(KEY.id, { key: KEY, holder: "user" });
+  t.match(await judge(keys?.goAndCliUrl), { principal: {} });
+  t.match(await judge(keys?.jsUrl), { principal: {} });
+  t.match(await judge(keys?.jsUrl?.replace("Expires=60", "Expires=900")), { reason: "signature-invalid" });
+  sts.keys.set(KEY.id, { key: { ...KEY, session: SESSION_KEY.session ?? "" }, holder: "user" });
+  t.match(await judge(session?.jsUrl), { principal: {} });
+  t.match(await judge(plain?.url), { reason: "token-malformed", claim: "X-Amz-Expires" });
+});
+
 test("what the real `aws eks get-token` prints is taken, from every address that is configured", async (t) => {
   const time = new Clockwork(Date.UTC(2026, 10, 28, 1, 58));
   const sts = await startSts(t, time.clock);
@@ -188,6 +206,52 @@ test("whatever is not exactly a request for us is refused, and STS is not asked"
 
 function presignedIn(token: string): string {
   return Buffer.from(token.slice("k8s-aws-v1.".length), "base64url").toString("latin1");
+}
+
+test("of whatever a request is changed to, STS is sent nothing that is not in it, nor is it asked elsewhere", (t) => {
+  const at = Date.now();
+  const endpoints = endpointsOf(["us-west-2"], ["regional"]);
+  const good = presign({ at, key: SESSION_KEY });
+  const signs = [
+    ..."&=?/%;#@:\\ \t\n+.~aA0_-\u00e9",
+    "%2F",
+    "%00",
+    "&Action=",
+    "X-Amz-Date=",
+    "&x-amz-credential=",
+    "//",
+  ];
+  const next = generator(7);
+  let accepted = 0;
+  for (let i = 0; i < 20_000; i++) {
+    let url = good;
+    for (let changes = next(3); changes >= 0; changes--) {
+      const from = next(url.length);
+      url = url.slice(0, from) + (signs[next(signs.length)] ?? "") + url.slice(from + next(3));
+    }
+    const read = readPresigned(tokenOf(url), { endpoints, header: "x-k8s-aws-id" });
+    if ("reason" in read) continue;
+    accepted++;
+    t.equal(read.url.origin, `https://${HOST}`);
+    const parts = (text: string) =>
+      text
+        .slice(text.indexOf("?") + 1)
+        .split("&")
+        .sort();
+    t.strictSame([parts(read.url.href), read.url.hash, read.url.pathname], [parts(url), "", "/"], url);
+    t.equal(url.slice(0, url.indexOf("?")), `https://${HOST}/`);
+  }
+  t.ok(accepted > 100, `${accepted}`);
+  t.end();
+});
+
+/** Numbers below a bound, always the same ones. */
+function generator(seed: number): (bound: number) => number {
+  let state = seed;
+  return (bound) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * bound);
+  };
 }
 
 test("a request counts for as long as we say, whatever it says itself, and not before its time", async (t) => {
@@ -548,7 +612,7 @@ const MISTAKES: readonly (readonly [from: string, to: string, ...faults: string[
   [
     "us-west-2",
     "cn-north-1",
-    'the text "cn-north-1" of the partition aws-cn; regions of one partition, here aws: an issuer of its own for the accounts of another',
+    'the text "cn-north-1" of the partition aws-cn; regions of one partition, here aws: accounts of another have nothing but their numbers in common with these',
   ],
   ["eu-central-1, us-west-2", "eu-isoe-west-1"],
   [
@@ -633,7 +697,9 @@ test("each mistake in its section is told, and its defaults are as documented", 
     },
   ]);
   const twice = SHORTEST.replace(/^issuers: .*$/m, `issuers: { aws: ${SECTION}, more: ${SECTION} }`);
-  t.equal(files.faults(twice).length, 2, "one issuer takes all of them");
+  t.match(files.faults(twice), [
+    /^3:\d+: a mapping; one issuer for both: that at countersign.yaml:3:\d+ takes the same/,
+  ]);
   t.end();
 });
 

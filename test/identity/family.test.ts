@@ -182,8 +182,8 @@ haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: 
       ["toy_billing", 401, "audience-not-accepted"],
       ["toy_nobody", 401, "signature-invalid"],
       ["toy_bob", 403, "role-missing"],
-      ["toy_bound", 401, "proof-missing"],
-      ["toy_bound", 401, "proof-missing"],
+      ["toy_bound", 401, "token-bound"],
+      ["toy_bound", 401, "token-bound"],
       ["other_alice", 401, "token-malformed"],
       [await provider.sign({ iss: "https://elsewhere.example" }), 401, "issuer-unknown"],
     ] as const) {

@@ -1,8 +1,9 @@
 import type { Test } from "tap";
 import { meshIdentities } from "../../agent/answer/mesh-identities.ts";
 import type { Snapshot } from "../../agent/answer/snapshot.ts";
-import type { Config } from "../../agent/config/config.ts";
+import type { Config, DpopConfig } from "../../agent/config/config.ts";
 import type { Identity, Verification, Waiter } from "../../agent/identity/identity.ts";
+import { ALGORITHMS } from "../../agent/identity/jwt/signature.ts";
 import { bearerText } from "../../agent/identity/jwt/token.ts";
 import type { Patience } from "../../agent/server/half-sent.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
@@ -14,6 +15,18 @@ import { STRICT } from "../../policies/routing/path.ts";
 import { type ClientOptions, SpopClient } from "../../protocol/client.ts";
 import type { Action, Argument, Message } from "../../protocol/decode.ts";
 import type { Value } from "../../protocol/value.ts";
+
+/** What proofs are held to, as documented. */
+export const DPOP: DpopConfig = {
+  algorithms: ALGORITHMS,
+  maxAge: 60_000,
+  clockTolerance: 10_000,
+  nonces: false,
+  secret: undefined,
+  ports: [],
+  remembered: 1000,
+  store: undefined,
+};
 
 /** A configuration with the documented defaults, and no files behind it. */
 export const CONFIG: Config = {
@@ -31,6 +44,7 @@ export const CONFIG: Config = {
     accessLog: [],
     backends: {},
   },
+  dpop: DPOP,
   mesh: undefined,
   deadline: 400,
   cache: { identities: 1000, lifetime: 300_000, refusals: 100 },
@@ -58,7 +72,7 @@ export const ALICE: Principal = {
 /** Policies of one route, as plain values: what they decide is not what is tested here. */
 export function policiesOf(max = 256, value?: string): Policies {
   const identityHeaders = [{ name: "x-auth-subject", max }];
-  const needs = { query: false, requestHeaders: [], claims: [], identityHeaders, credentials: ["bearer"], proofs: [] };
+  const needs = { query: false, requestHeaders: [], identityHeaders, credentials: ["bearer"], proofs: [] };
   const service = {
     name: "orders",
     hosts: [],
@@ -142,6 +156,7 @@ export function identityOf(table: Readonly<Record<string, Verify>>): Identity {
       if (text === undefined) return { principal: undefined, reason: "credential-malformed" };
       return table[text]?.(waiter) ?? { principal: undefined, reason: "signature-invalid" };
     },
+    prove: () => ({ refusal: { reason: "proof-missing" } }),
     ready: () => Promise.resolve(),
     status: () => [],
     keysOf: () => [],

@@ -6,6 +6,7 @@ import type { IssuerTypes } from "../../agent/identity/issuer/issuer.ts";
 import { discoveryUrl } from "../../agent/identity/oidc/discovery.ts";
 import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
+import { DPOP } from "./agent.ts";
 import { Clockwork } from "./clockwork.ts";
 
 type Changes = Omit<Partial<OidcIssuer>, "keys"> & { readonly keys?: Partial<OidcIssuer["keys"]> };
@@ -31,6 +32,8 @@ export function oidcIssuer(issuer: string, { keys = {}, ...changes }: Changes = 
     require: [],
     kind: "person",
     kindRules: [],
+    proofs: [],
+    unbound: "accept",
     tokenTypes: ["at+jwt", "JWT"],
     idTokens: "refuse",
     clockTolerance: 30_000,
@@ -78,6 +81,10 @@ export class Told implements IdentityEvents {
     this.unusables.push(keys);
   }
 
+  proofStore(problem: string | undefined): void {
+    this.#tell(problem === undefined ? "store ok" : "store error");
+  }
+
   cache(outcome: "hit" | "miss" | "refusal_hit"): void {
     this.#tell(outcome);
   }
@@ -116,6 +123,7 @@ export function startIdentity(issuers: readonly (OidcIssuer | IssuerConfig)[], s
   const identity = createIdentity(issuers, {
     cache: { identities, lifetime, refusals },
     limits: { token: 8192, fetches },
+    dpop: DPOP,
     send: setup.send ?? send,
     clock: time.clock,
     schedule: time.schedule,

@@ -34,6 +34,7 @@ const REFUSALS: Readonly<Record<string, Unproven>> = {
   InvalidClientTokenId: { reason: "key-unknown", lasting: true },
   ExpiredToken: { reason: "token-expired", lasting: true },
 };
+
 /**
  * Reads what STS has answered, in JSON or XML: the whole text must be what it is, member by member. Whoever looks for a
  * part of it finds what somebody else has put there (CVE-2020-16250).
@@ -90,7 +91,7 @@ const CALLER = documentOf(
   "<GetCallerIdentityResult>",
   "((?:<(?:Arn|UserId|Account)>[^<>&]{1,1024}</(?:Arn|UserId|Account)>\\s*){3})",
   "</GetCallerIdentityResult>",
-  `<ResponseMetadata>`,
+  "<ResponseMetadata>",
   REQUEST_ID,
   "</ResponseMetadata>",
   "</GetCallerIdentityResponse>",

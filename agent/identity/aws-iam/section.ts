@@ -70,7 +70,7 @@ function readPartition(section: Section, regions: readonly string[]): string | u
   }
   const odd = others.findIndex((partition) => partition !== first);
   if (odd < 0) return first;
-  const right = `regions of one partition, here ${first}: an issuer of its own for the accounts of another`;
+  const right = `regions of one partition, here ${first}: accounts of another have nothing but their numbers in common with these`;
   section.fault(["regions", odd + 1], right, `${section.found(["regions", odd + 1])} of the partition ${others[odd]}`);
   return undefined;
 }

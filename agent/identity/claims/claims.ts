@@ -1,8 +1,9 @@
 import { claimAt } from "../../../policies/claim-path.ts";
 import { Unknown } from "../../../policies/unknown.ts";
-import type { ClaimsIssuer } from "../../config/config.ts";
+import type { BindingConfig, ClaimsIssuer } from "../../config/config.ts";
 import type { Refusal } from "../issuer/refusal.ts";
 import { type ClaimTest, claimTest } from "./claim-test.ts";
+import { confirmationOf } from "./confirmation.ts";
 import { nameOf, type Sources, sourcesOf, valueAt } from "./sources.ts";
 
 /** Claims as a token holds them. */
@@ -12,7 +13,7 @@ export type Claims = Readonly<Record<string, unknown>>;
 const LATEST = 8_640_000_000_000;
 
 /** What a token's claims are held to. */
-export interface Expectations {
+export interface Expectations extends BindingConfig {
   readonly audiences: readonly string[];
   /** Where the audience stands. */
   readonly audience: Sources;
@@ -23,8 +24,9 @@ export interface Expectations {
 
 /** What an issuer's configuration says that its tokens are held to. */
 export function expectationsOf(issuer: ClaimsIssuer): Expectations {
-  const { audiences, claims, require, clockTolerance } = issuer;
-  return { audiences, audience: sourcesOf(claims.audience), required: require.map(claimTest), clockTolerance };
+  const { audiences, claims, require, proofs, unbound, clockTolerance } = issuer;
+  const required = require.map(claimTest);
+  return { audiences, audience: sourcesOf(claims.audience), required, proofs, unbound, clockTolerance };
 }
 
 /**
@@ -41,7 +43,7 @@ export function faultOf(claims: Claims, expected: Expectations, now: number): Re
     timesFault(claims, expected.clockTolerance, now) ??
     audienceFault(claims, expected) ??
     requirementFault(claims, expected.required) ??
-    proofFault(claims)
+    bindingFault(claims, expected)
   );
 }
 
@@ -88,9 +90,9 @@ function requirementFault(claims: Claims, required: readonly ClaimTest[]): Refus
   return undefined;
 }
 
-/** RFC 7800: the token belongs to whoever holds a key, and this version checks no proof of holding one. */
-function proofFault({ cnf }: Claims): Refusal | undefined {
-  return cnf === undefined ? undefined : { reason: "proof-missing", claim: "cnf" };
+function bindingFault({ cnf }: Claims, expected: BindingConfig): Refusal | undefined {
+  const confirmation = confirmationOf(cnf, expected);
+  return confirmation !== undefined && "reason" in confirmation ? confirmation : undefined;
 }
 
 /** @param claim its name */

@@ -4,6 +4,7 @@ import { typeName, Unknown } from "../../../policies/unknown.ts";
 import type { ClaimPlace, ClaimsIssuer } from "../../config/config.ts";
 import type { Refusal } from "../issuer/refusal.ts";
 import { type Claims, expiryOf, isDate, malformed, missing, stringsOf } from "./claims.ts";
+import { boundBy } from "./confirmation.ts";
 import { KindRules } from "./kind.ts";
 import type { Pool } from "./pool.ts";
 import { nameOf, type Sources, sourcesOf, valueAt } from "./sources.ts";
@@ -80,7 +81,7 @@ export function principalOf(
     uri: undefined,
     authenticatedAt: time,
     expiresAt: expiryOf(exp, issuer.clockTolerance),
-    bound: "",
+    bound: boundBy(claims.cnf),
   });
 }
 

@@ -17,6 +17,8 @@ export interface IdentityEvents {
    * @param keys those of its members that should be of use and are not; key ids are as the provider wrote them
    */
   unusable(issuer: string, keys: readonly { readonly kid: string | undefined; readonly why: string }[]): void;
+  /** The store of proofs has become reachable, or not: why not, safe to show. */
+  proofStore(problem: string | undefined): void;
   /** A token was looked up among the cached identities and refusals. */
   cache(outcome: "hit" | "miss" | "refusal_hit"): void;
 }

@@ -43,7 +43,7 @@ export function parseToken(text: string): Token | Reason {
   }
   if (signature !== "" && !isCanonical(signature)) return "token-malformed";
   const header = headerOf(head);
-  const claims = decode(body);
+  const claims = objectOf(body);
   if (claims === undefined) return "token-malformed";
   if (typeof header === "string") return header;
   return signature === "" ? "token-malformed" : { text, ...header, claims };
@@ -70,7 +70,7 @@ const HEADERS = new Map<string, Header>();
 function headerOf(segment: string): Header | Reason {
   const known = HEADERS.get(segment);
   if (known !== undefined) return known;
-  const read = decode(segment);
+  const read = objectOf(segment);
   const header = read === undefined ? "token-malformed" : checked(read);
   if (typeof header === "string" || segment.length > LONGEST_HEADER) return header;
   if (HEADERS.size >= MOST_HEADERS) HEADERS.clear();
@@ -93,7 +93,8 @@ export function typeOf(typ: string): string {
   return type.startsWith("application/") ? type.slice("application/".length) : type;
 }
 
-function decode(segment: string): Readonly<Record<string, unknown>> | undefined {
+/** The JSON object in a segment; undefined where there is none, or its base64url is not canonical. */
+export function objectOf(segment: string): Readonly<Record<string, unknown>> | undefined {
   return isCanonical(segment) ? parseObject(Buffer.from(segment, "base64url")) : undefined;
 }
 

@@ -1,5 +1,6 @@
 import { spellingsOf } from "../../config/config.ts";
 import { type Claims, type Expectations, expectationsOf, faultOf } from "../claims/claims.ts";
+import { confirmationOf } from "../claims/confirmation.ts";
 import { Pool } from "../claims/pool.ts";
 import { type ClaimPaths, claimPaths, principalOf } from "../claims/principal.ts";
 import type { Evidence, Token } from "../issuer/evidence.ts";
@@ -166,7 +167,9 @@ class OidcVerifier implements Issuer {
     const now = this.#clock();
     // Time has passed, and the provider may have withdrawn the key meanwhile.
     if (now >= principal.expiresAt) return { reason: "token-expired" };
-    return now < key.until ? { principal, basis: key } : this.#keys.missing();
+    const confirmation = confirmationOf(token.claims.cnf, this.config);
+    if (confirmation !== undefined && "reason" in confirmation) return confirmation;
+    return now < key.until ? { principal, basis: key, confirmation } : this.#keys.missing();
   }
 }
 

@@ -2,6 +2,7 @@ import type { ClaimsIssuer } from "../../config/config.ts";
 import { readCredentials } from "../../config/credentials.ts";
 import { readKind, readRequire } from "../../config/kinds.ts";
 import { readAudiences, readClaim } from "../../config/names.ts";
+import { readBinding } from "../../config/proofs.ts";
 import { readCa, readProxy } from "../../config/provider.ts";
 import type { Section } from "../../config/section.ts";
 import type { Environment } from "../../config/substitute.ts";
@@ -48,7 +49,7 @@ export function readOidc(name: string, section: Section, environment: Environmen
     type: "oidc",
     issuer,
     ...(aliases.length > 0 && { aliases }),
-    ...readCredentials(section),
+    ...readBinding(section, readCredentials(section)),
     audiences: readAudiences(section),
     kinds: kindClaim === undefined ? kinds : undefined,
     algorithms: section.texts("algorithms"),

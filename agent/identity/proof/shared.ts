@@ -1,0 +1,47 @@
+import { isDeepStrictEqual } from "node:util";
+import type { DpopConfig } from "../../config/config.ts";
+import { Held } from "../held.ts";
+import type { World } from "../issuer/world.ts";
+import { keptFor, ProofMemory, Proofs } from "./proofs.ts";
+import { ReplayStore } from "./replay-store.ts";
+
+/** What the proofs of one snapshot rest on. It goes over to the next one: what has come once is not forgotten. */
+export class SharedProofs {
+  readonly proofs: Proofs;
+  readonly #memory: ProofMemory;
+  readonly #store: HeldStore | undefined;
+
+  constructor(config: DpopConfig, { clock, signatures, events }: World, before?: SharedProofs) {
+    const { memory = new ProofMemory(clock()), store } = before === undefined ? {} : before.#inheritance();
+    this.#memory = memory;
+    this.#store = storeFor(config, store, events);
+    this.#store?.held.retain();
+    this.proofs = new Proofs(config, this.#memory, signatures, this.#store?.held.value);
+  }
+
+  /** Ends the connection to a store that no later snapshot has taken over. */
+  close(): void {
+    this.#store?.held.release();
+  }
+
+  #inheritance() {
+    return { memory: this.#memory, store: this.#store };
+  }
+}
+
+interface HeldStore {
+  readonly held: Held<ReplayStore>;
+  /** What it was made of. */
+  readonly made: readonly unknown[];
+}
+
+/** That of before, where it is the same in every detail. */
+function storeFor(config: DpopConfig, before: HeldStore | undefined, events: World["events"]): HeldStore | undefined {
+  if (config.store === undefined) return undefined;
+  const made = [config.store, keptFor(config)];
+  if (before !== undefined && !before.held.ended && isDeepStrictEqual(before.made, made)) return before;
+  return {
+    held: new Held(new ReplayStore(config.store, keptFor(config), (problem) => events.proofStore(problem))),
+    made,
+  };
+}

@@ -1,0 +1,392 @@
+import { constants, createHash, generateKeyPairSync, sign } from "node:crypto";
+import { calculateJwkThumbprint, type JWK } from "jose";
+import { type Test, test } from "tap";
+import type { DpopConfig } from "../../agent/config/config.ts";
+import type { Confirmation } from "../../agent/identity/issuer/issuer.ts";
+import { Signatures } from "../../agent/identity/jwt/signatures.ts";
+import { ProofMemory, Proofs } from "../../agent/identity/proof/proofs.ts";
+import type { Replays } from "../../agent/identity/proof/replays.ts";
+import type { Shown } from "../../agent/identity/proof/shown.ts";
+import { isTarget } from "../../agent/identity/proof/target.ts";
+import { DPOP } from "../support/agent.ts";
+import VECTORS from "../vectors/dpop/dpop-vectors.json" with { type: "json" };
+import APPENDIX_A from "../vectors/dpop/rfc8705-appendix-a.json" with { type: "json" };
+
+const NOW = VECTORS.request.now * 1000;
+const TOKEN = VECTORS.request.accessToken;
+
+const sha256 = (text: string | Buffer) => createHash("sha256").update(text).digest("base64url");
+
+/** What a request shows that is made as the vectors' is. */
+function shownWith(dpop: string | undefined, changes: Partial<Shown> = {}): Shown {
+  return {
+    kind: "dpop",
+    ath: sha256(TOKEN),
+    dpop,
+    certificate: undefined,
+    method: "GET",
+    target: { scheme: "https", host: "api.example.com", path: "/v1/orders" },
+    ...changes,
+  };
+}
+
+/** Judges proofs at an instant, by the reason or `proven`; with a memory of its own unless it is given one. */
+function judging(changes: Partial<DpopConfig> = {}, memory = new ProofMemory(NOW - 600_000), store?: Replays) {
+  const proofs = new Proofs({ ...DPOP, maxAge: 300_000, ...changes }, memory, new Signatures(), store);
+  const prove = async (confirmation: Confirmation | undefined, shown: Shown, now = NOW) =>
+    proofs.prove(confirmation, shown, now, () => true);
+  return {
+    memory,
+    prove,
+    judge: async (...asked: Parameters<typeof prove>) => {
+      const { refusal } = await prove(...asked);
+      if (refusal === undefined) return "proven";
+      return refusal.claim === undefined ? refusal.reason : `${refusal.reason} ${refusal.claim}`;
+    },
+  };
+}
+
+/** A client with a key, which signs whatever it is told to. */
+async function client(type: "P-256" | "ed25519" | number = "P-256") {
+  const pair =
+    typeof type === "number"
+      ? generateKeyPairSync("rsa", { modulusLength: type })
+      : type === "ed25519"
+        ? generateKeyPairSync("ed25519")
+        : generateKeyPairSync("ec", { namedCurve: type });
+  const alg = typeof type === "number" ? "PS256" : type === "ed25519" ? "EdDSA" : "ES256";
+  const jwk = pair.publicKey.export({ format: "jwk" }) as JWK;
+  const padding = typeof type === "number" ? { padding: constants.RSA_PKCS1_PSS_PADDING } : {};
+  const claims = {
+    jti: "a",
+    htm: "GET",
+    htu: "https://api.example.com/v1/orders",
+    iat: NOW / 1000,
+    ath: sha256(TOKEN),
+  };
+  return {
+    jwk,
+    private: pair.privateKey.export({ format: "jwk" }),
+    jkt: await calculateJwkThumbprint(jwk),
+    async sign(changes: object = {}, header: object = {}) {
+      const parts = [
+        { typ: "dpop+jwt", alg, jwk, ...header },
+        { ...claims, ...changes },
+      ];
+      const input = parts.map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
+      const how = { key: pair.privateKey, dsaEncoding: "ieee-p1363", saltLength: 32, ...padding } as const;
+      return `${input}.${sign(type === "ed25519" ? null : "sha256", Buffer.from(input), how).toString("base64url")}`;
+    },
+  };
+}
+
+test("the example of RFC 9449 is proven, at its time", async (t) => {
+  const { proof, expectedJkt: jkt, accessToken, expectedAth, iat } = VECTORS.rfc9449Example;
+  t.equal(sha256(accessToken), expectedAth);
+  const shown = shownWith(proof, {
+    ath: expectedAth,
+    target: { scheme: "https", host: "resource.example.org", path: "/protectedresource" },
+  });
+  const { judge } = judging({}, new ProofMemory(0));
+  t.equal(await judge({ jkt }, shown, iat * 1000), "proven");
+  t.equal(await judge({ jkt }, shown, iat * 1000), "proof-replayed jti", "once");
+});
+
+/** By the name of a vector, the reason and what it is about. */
+const EXPECTED: Readonly<Record<string, string>> = {
+  valid: "proven",
+  "valid htu uppercase host + default port": "proven",
+  "valid htu with query in proof (ignored, RFC9449 4.3 #9)": "proven",
+  "valid percent-encoding case/unreserved (%6frders)": "proven",
+  "wrong htm": "proof-mismatch htm",
+  "wrong htm case (get)": "proof-mismatch htm",
+  "wrong htu scheme http": "proof-mismatch htu",
+  "wrong htu path": "proof-mismatch htu",
+  "wrong ath": "proof-mismatch ath",
+  "missing ath": "proof-malformed ath",
+  "missing jti": "proof-malformed jti",
+  "missing iat": "proof-malformed iat",
+  "iat as string": "proof-malformed iat",
+  "stale iat -600s": "proof-stale iat",
+  "future iat +600s": "proof-stale iat",
+  "typ JWT": "proof-malformed typ",
+  "typ application/dpop+jwt (RFC7515 4.1.9 short form expected)": "proof-malformed typ",
+  "jwk holds private d": "proof-malformed jwk",
+  "replay of valid (same jti)": "proof-replayed jti",
+  "huge jti 4KiB (policy: cap or hash, RFC9449 11.1)": "proof-malformed jti",
+  "alg HS256 with oct jwk": "proof-malformed alg",
+  "alg none": "proof-malformed",
+  "signature tampered": "proof-invalid",
+};
+
+test("each of the 23 vectors is taken, or refused for what is wrong with it", async (t) => {
+  const { judge } = judging();
+  t.strictSame(
+    VECTORS.cases.map(({ name }) => name),
+    Object.keys(EXPECTED),
+  );
+  for (const { name, proof, valid } of VECTORS.cases) {
+    const outcome = await judge({ jkt: VECTORS.cnfJkt }, shownWith(proof));
+    t.equal(outcome, EXPECTED[name], name);
+    t.equal(outcome === "proven", valid, name);
+  }
+});
+
+test("whatever else is wrong with a proof refuses it", async (t) => {
+  const { jkt, jwk, sign, ...own } = await client();
+  const other = await client();
+  const [head = "", body = "", signature = ""] = (await sign()).split(".");
+  const encoded = (value: string) => Buffer.from(value).toString("base64url");
+  const header = JSON.stringify({ typ: "dpop+jwt", alg: "ES256", jwk });
+  const rows: readonly (readonly [string, string, string])[] = [
+    ["no proof", "", "proof-malformed"],
+    ["two proofs", `${head}.${body}.${signature}, ${head}.${body}.${signature}`, "proof-malformed"],
+    ["four parts", `${head}.${body}.${signature}.`, "proof-malformed"],
+    ["two parts", `${head}.${body}`, "proof-malformed"],
+    ["a signature with padding", `${head}.${body}.${signature}==`, "proof-malformed"],
+    [
+      "another spelling of the signature",
+      `${head}.${body}.${signature.slice(0, -1)}${signature.endsWith("A") ? "B" : "A"}x`,
+      "proof-malformed",
+    ],
+    ["a member twice", `${head}.${encoded('{"jti":"a","jti":"b"}')}.${signature}`, "proof-malformed"],
+    [
+      "a header with a member twice",
+      `${encoded(header.replace("{", '{"typ":"x",'))}.${body}.${signature}`,
+      "proof-malformed",
+    ],
+    ["no JSON", `${head}.${encoded("nothing")}.${signature}`, "proof-malformed"],
+    ["a list", `${head}.${encoded("[]")}.${signature}`, "proof-malformed"],
+    ["a critical extension", await sign({}, { crit: ["b64"], b64: true }), "proof-malformed crit"],
+    ["one that is for encryption", await sign({}, { enc: "A256GCM" }), "proof-malformed crit"],
+    ["an algorithm for another key", await sign({}, { alg: "ES256", jwk: other.jwk }), "binding-mismatch jkt"],
+    ["another client's proof", await other.sign(), "binding-mismatch jkt"],
+    ["no key", await sign({}, { jwk: undefined }), "proof-malformed jwk"],
+    ["a text for a key", await sign({}, { jwk: JSON.stringify(jwk) }), "proof-malformed jwk"],
+    ["a private key", await sign({}, { jwk: own.private }), "proof-malformed jwk"],
+    ["half a key", await sign({}, { jwk: { ...jwk, y: undefined } }), "proof-malformed jwk"],
+    ["a key for encryption", await sign({ jti: "use" }, { jwk: { ...jwk, use: "enc" } }), "proof-malformed jwk"],
+    [
+      "a key for another algorithm",
+      await sign({ jti: "alg" }, { jwk: { ...jwk, alg: "ES384" } }),
+      "proof-malformed jwk",
+    ],
+    ["no type", await sign({}, { typ: undefined }), "proof-malformed typ"],
+    ["the type of an access token", await sign({}, { typ: "at+jwt" }), "proof-malformed typ"],
+    ["an empty jti", await sign({ jti: "" }), "proof-malformed jti"],
+    ["a number for a jti", await sign({ jti: 7 }), "proof-malformed jti"],
+    ["no htm", await sign({ htm: undefined }), "proof-malformed htm"],
+    ["another htm", await sign({ htm: "POST" }), "proof-mismatch htm"],
+    ["no htu", await sign({ htu: undefined }), "proof-malformed htu"],
+    ["another host", await sign({ htu: "https://api.example.org/v1/orders" }), "proof-mismatch htu"],
+    ["a proof for the token endpoint", await sign({ ath: undefined }), "proof-malformed ath"],
+    ["a list for a nonce", await sign({ nonce: [] }), "proof-malformed nonce"],
+    ["a date beyond all", await sign({ iat: 1e300 }), "proof-malformed"],
+    ["a millisecond too old", await sign({ iat: NOW / 1000 - 300.001 }), "proof-stale iat"],
+    ["a millisecond too far ahead", await sign({ iat: NOW / 1000 + 10.001 }), "proof-stale iat"],
+    ["10 KiB", await sign({ more: "a".repeat(10_000) }), "proof-malformed"],
+  ];
+  const { judge, memory } = judging();
+  for (const [name, proof, expected] of rows) t.equal(await judge({ jkt }, shownWith(proof)), expected, name);
+  t.equal(memory.replays.entries, 0, "nothing of it is remembered");
+  t.equal(await judge({ jkt }, shownWith(undefined)), "proof-missing jkt");
+  for (const iat of [NOW / 1000 - 300, NOW / 1000 + 10]) {
+    t.equal(await judge({ jkt }, shownWith(await sign({ iat, jti: `${iat}` }))), "proven", "to the millisecond");
+  }
+});
+
+test("the algorithms that are configured are taken, by keys that are strong enough", async (t) => {
+  for (const type of ["P-256", "ed25519", 2048] as const) {
+    const { jkt, sign } = await client(type);
+    t.equal(await judging().judge({ jkt }, shownWith(await sign())), "proven", `${type}`);
+    const { judge } = judging({ algorithms: ["ES384"] });
+    t.equal(await judge({ jkt }, shownWith(await sign())), "proof-malformed alg", `${type}`);
+  }
+  const { jkt, sign } = await client(1024);
+  t.equal(await judging().judge({ jkt }, shownWith(await sign())), "proof-malformed jwk");
+});
+
+test("a token is bound to what its confirmation says, and to all of it", async (t) => {
+  const { jkt, sign } = await client();
+  const x5tS256 = sha256("a certificate");
+  const { judge } = judging();
+  let jti = 0;
+  const proven = async (changes: Partial<Shown> = {}) => shownWith(await sign({ jti: `${jti++}` }), changes);
+  const bearer = { kind: "bearer", certificate: x5tS256 } as const;
+  for (const [confirmation, shown, expected] of [
+    [undefined, await proven({ kind: "bearer" }), "proven"],
+    [undefined, await proven(), "token-unbound jkt"],
+    [{ jkt }, await proven({ kind: "bearer" }), "token-bound jkt"],
+    [{ jkt }, await proven({ certificate: x5tS256 }), "proven"],
+    [{ x5tS256 }, await proven(bearer), "proven"],
+    [{ x5tS256 }, await proven({ certificate: x5tS256 }), "token-unbound jkt"],
+    [{ x5tS256 }, await proven({ kind: "bearer" }), "proof-missing x5t#S256"],
+    [{ x5tS256 }, await proven({ kind: "bearer", certificate: sha256("another") }), "binding-mismatch x5t#S256"],
+    [{ jkt, x5tS256 }, await proven({ certificate: x5tS256 }), "proven"],
+    [{ jkt, x5tS256 }, await proven(bearer), "token-bound jkt"],
+    [{ jkt, x5tS256 }, await proven(), "proof-missing x5t#S256"],
+    [{ jkt, x5tS256 }, shownWith(undefined, { certificate: x5tS256 }), "proof-missing jkt"],
+  ] as const) {
+    t.equal(await judge(confirmation, shown), expected, JSON.stringify([confirmation, shown.kind, shown.certificate]));
+  }
+});
+
+test("the certificate of RFC 8705, appendix A, has its thumbprint, and is not asked for more", async (t) => {
+  const x5tS256 = APPENDIX_A["x5t#S256"];
+  const certificate = sha256(Buffer.from(APPENDIX_A.derBase64, "base64"));
+  t.equal(certificate, x5tS256);
+  t.equal(await judging().judge({ x5tS256 }, shownWith(undefined, { kind: "bearer", certificate })), "proven");
+});
+
+test("a URL is the one that the client sees, in any spelling of it and no other", (t) => {
+  const target = { scheme: "https", host: "api.example.com", path: "/a/b%2Fc%C3%BC" } as const;
+  for (const [htu, expected] of [
+    ["https://api.example.com/a/b%2Fc%C3%BC", true],
+    ["HTTPS://Api.EXAMPLE.com:443/a/b%2fc%c3%bc", true],
+    ["https://api.example.com:/a/b%2Fc%C3%BC?x=1#y", true],
+    ["https://api.example.com/%61/./x/../b%2Fc%C3%BC", true],
+    ["http://api.example.com/a/b%2Fc%C3%BC", false],
+    ["https://api.example.com:8443/a/b%2Fc%C3%BC", false],
+    ["https://api.example.com:80/a/b%2Fc%C3%BC", false],
+    ["https://api.example.com./a/b%2Fc%C3%BC", false],
+    ["https://user@api.example.com/a/b%2Fc%C3%BC", false],
+    ["https://api.example.com@evil.example/a/b%2Fc%C3%BC", false],
+    ["https://api.example.com\t/a/b%2Fc%C3%BC", false],
+    [" https://api.example.com/a/b%2Fc%C3%BC", false],
+    ["https:/api.example.com/a/b%2Fc%C3%BC", false],
+    ["https:\\\\api.example.com\\a\\b%2Fc%C3%BC", false],
+    ["https://\uff41pi.example.com/a/b%2Fc%C3%BC", false],
+    ["https://api.example.com/a/b/c%C3%BC", false],
+    ["https://api.example.com/a/b%252Fc%C3%BC", false],
+    ["https://api.example.com/A/b%2Fc%C3%BC", false],
+    ["https://api.example.com/a/b%2Fc\u00fc", false],
+    ["https://api.example.com/a/b%2Fc%C3%BC/", false],
+    ["https://api.example.com/a/b%2Fc%C3%BC%", false],
+    ["https://api.example.com", false],
+    ["/a/b%2Fc%C3%BC", false],
+    ["", false],
+  ] as const) {
+    t.equal(isTarget(htu, target, []), expected, htu);
+  }
+  const own = (host: string, path = "/") => ({ scheme: "https", host, path }) as const;
+  t.ok(isTarget("https://api.example.com", own("API.example.com:443"), []), "an empty path is /");
+  t.ok(isTarget("https://[2001:db8::A]/", own("[2001:DB8::a]"), []), "an address");
+  t.notOk(isTarget("https://api.example.com:8443/", own("api.example.com:8443"), []), "a port nobody serves");
+  t.ok(isTarget("https://api.example.com:8443/", own("api.example.com:8443"), [8443]));
+  t.notOk(isTarget("https://api.example.com/", own("api.example.com:8443"), [8443]), "another origin");
+  t.ok(isTarget("http://api.example.com:80/", { ...own("api.example.com"), scheme: "http" }, []));
+  t.end();
+});
+
+test("a proof counts once, whatever it is for, until it would be too old", async (t) => {
+  const { jkt, sign } = await client();
+  const { judge, memory } = judging({ maxAge: 60_000 });
+  const first = await sign();
+  t.equal(await judge({ jkt }, shownWith(first)), "proven");
+  const variant = await sign({ htu: "https://API.example.com:443/v1/orders", iat: NOW / 1000 - 1 });
+  t.equal(await judge({ jkt }, shownWith(variant)), "proof-replayed jti", "its jti, made anew for the same key");
+  const other = await client();
+  t.equal(await judge({ jkt: other.jkt }, shownWith(await other.sign())), "proven", "another client may have the same");
+  for (let age = 1_000; age <= 60_000; age += 1_000) {
+    const filler = shownWith(await sign({ jti: `${age}`, iat: (NOW + age) / 1000 }));
+    t.equal(await judge({ jkt }, filler, NOW + age), "proven");
+    if (age % 10_000 === 0)
+      t.equal(await judge({ jkt }, shownWith(first), NOW + age), "proof-replayed jti", `after ${age} ms`);
+  }
+  t.equal(await judge({ jkt }, shownWith(first), NOW + 60_001), "proof-stale iat");
+  const most = memory.replays.entries;
+  for (const at of [NOW + 200_000, NOW + 300_000]) {
+    t.equal(await judge({ jkt }, shownWith(await sign({ jti: `${at}`, iat: at / 1000 })), at), "proven");
+  }
+  t.ok(memory.replays.entries < most, "and is then forgotten");
+});
+
+test("of two that come with one proof at the same time, one is proven", async (t) => {
+  const { jkt, sign } = await client();
+  const { judge } = judging();
+  const proof = await sign();
+  const outcomes = await Promise.all(Array.from({ length: 20 }, () => judge({ jkt }, shownWith(proof))));
+  t.equal(outcomes.filter((outcome) => outcome === "proven").length, 1);
+  t.equal(outcomes.filter((outcome) => outcome === "proof-replayed jti").length, 19);
+});
+
+test("a memory that is full, or has not lived long enough, proves nothing", async (t) => {
+  const { jkt, sign } = await client();
+  const { judge } = judging({ remembered: 3 });
+  const outcomes: string[] = [];
+  for (let jti = 0; jti < 5; jti++) outcomes.push(await judge({ jkt }, shownWith(await sign({ jti: `${jti}` }))));
+  t.strictSame(outcomes, ["proven", "proven", "proven", "proof-unavailable", "proof-unavailable"]);
+  t.equal(
+    await judge({ jkt }, shownWith(await sign({ jti: "0" }))),
+    "proof-replayed jti",
+    "what it knows it still knows",
+  );
+
+  const young = judging({}, new ProofMemory(NOW + 900));
+  const before = shownWith(await sign({ iat: NOW / 1000 - 1 }));
+  t.equal(await young.judge({ jkt }, before, NOW + 950), "proof-stale iat", "it may have come before the start");
+  t.equal(await young.judge({ jkt }, shownWith(await sign()), NOW + 950), "proven", "of the same second");
+
+  const memory = new ProofMemory(NOW - 600_000);
+  const [short, long] = [judging({ maxAge: 10_000 }, memory), judging({ maxAge: 300_000 }, memory)];
+  const proof = shownWith(await sign({ jti: "reloaded" }));
+  t.equal(await short.judge({ jkt }, proof), "proven");
+  for (const later of [30_000, 60_000, 90_000]) {
+    const filler = await sign({ jti: `${later}`, iat: (NOW + later) / 1000 });
+    t.equal(await short.judge({ jkt }, shownWith(filler), NOW + later), "proven");
+  }
+  t.equal(await long.judge({ jkt }, proof, NOW + 91_000), "proof-stale iat", "a reload that lets proofs live longer");
+});
+
+test("with nonces a proof needs one of ours, which is told, and told anew before it ends", async (t) => {
+  const { jkt, sign } = await client();
+  const { prove, memory } = judging({ nonces: true, maxAge: 60_000 });
+  const at = async (now: number, nonce?: string, judge = prove) => {
+    const proof = await sign({ jti: `${now} ${nonce}`, iat: now / 1000, ...(nonce === undefined ? {} : { nonce }) });
+    return judge({ jkt }, shownWith(proof), now);
+  };
+  const start = Math.ceil(NOW / 60_000) * 60_000;
+  const asked = await at(start);
+  t.match(asked, { refusal: { reason: "proof-nonce" }, nonce: /^[\w-]{22}$/ });
+  t.match(await at(start, "guessed"), { refusal: { reason: "proof-nonce" }, nonce: asked.nonce });
+  t.strictSame(await at(start + 59_999, asked.nonce), { refusal: undefined, nonce: undefined });
+  const renewed = await at(start + 60_000, asked.nonce);
+  t.equal(renewed.refusal, undefined, "good for another period");
+  t.match(renewed.nonce, /^[\w-]{22}$/);
+  t.not(renewed.nonce, asked.nonce);
+  t.match(await at(start + 120_000, asked.nonce), { refusal: { reason: "proof-nonce" } });
+  t.equal((await at(start + 120_000, renewed.nonce)).refusal, undefined);
+
+  const reloaded = judging({ nonces: true, maxAge: 60_000 }, memory);
+  t.equal((await at(start + 120_001, renewed.nonce, reloaded.prove)).refusal, undefined, "after a reload");
+  const restarted = judging({ nonces: true, maxAge: 60_000 });
+  t.match(
+    await at(start + 120_002, renewed.nonce, restarted.prove),
+    { refusal: { reason: "proof-nonce" } },
+    "not after a restart",
+  );
+  const secret = "a secret of at least 32 characters";
+  const [one, two] = [judging({ nonces: true, secret }), judging({ nonces: true, secret })];
+  const { nonce } = await at(start, undefined, one.prove);
+  t.equal((await at(start + 1, nonce, two.prove)).refusal, undefined, "agents with one secret share nonces");
+  const off = judging();
+  t.strictSame(
+    await at(start, "anything", off.prove),
+    { refusal: undefined, nonce: undefined },
+    "without nonces it counts for nothing",
+  );
+});
+
+test("a store that is away, or says nothing that is understood, proves nothing", async (t: Test) => {
+  const { jkt, sign } = await client();
+  for (const [note, expected] of [
+    [() => "new", "proven"],
+    [() => Promise.resolve("before"), "proof-replayed jti"],
+    [() => Promise.resolve("unavailable"), "proof-unavailable"],
+    [() => Promise.reject(new Error("a bug")), "agent-error"],
+    [() => Promise.resolve("OK"), "agent-error"],
+  ] as const) {
+    const { judge } = judging({}, undefined, { note } as Replays);
+    t.equal(await judge({ jkt }, shownWith(await sign())), expected, `${note}`);
+  }
+});
