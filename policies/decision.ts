@@ -30,6 +30,7 @@ export const REASONS = {
   "token-not-access": 401,
   "token-expired": 401,
   "token-not-yet-valid": 401,
+  "token-inactive": 401,
   "algorithm-refused": 401,
   "signature-invalid": 401,
   "key-unknown": 401,

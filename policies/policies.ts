@@ -11,6 +11,8 @@ export interface Uses {
   readonly requestHeaders: readonly string[];
   /** Identity headers for the backend with the largest value of each in bytes, sorted by name. */
   readonly identityHeaders: readonly { readonly name: string; readonly max: number }[];
+  /** Names of the claims that conditions, headers and roles read; `*` where that is only known for each request. */
+  readonly claims: readonly string[];
   /** Names of the kinds of credentials that are read: those that issuers take, sorted. */
   readonly credentials: readonly string[];
   /** Names of the proofs that are read beside them: those that issuers ask for, sorted. */

@@ -25,6 +25,7 @@ export const DECISION_FIELDS = {
   shadow_verdict: { type: "text", optional: true },
   shadow_reason: { type: "text", optional: true },
   claim: { type: "text", max: 256, optional: true },
+  replay: { type: "mapping", optional: true },
 } as const satisfies Readonly<Record<string, Field>>;
 
 export type DecisionField = keyof typeof DECISION_FIELDS;

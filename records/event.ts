@@ -82,6 +82,7 @@ function dated(
 function fits(value: unknown, { type, optional, nullable }: Field): boolean {
   if (value === undefined) return optional === true;
   if (value === null) return nullable === true;
+  if (type === "mapping") return isMapping(value);
   return type === "number" ? typeof value === "number" : typeof value === "string";
 }
 

@@ -1,6 +1,6 @@
 /** How a field of a record is written, and so what a reader finds. */
 export interface Field {
-  readonly type: "text" | "number";
+  readonly type: "text" | "number" | "mapping";
   /** Characters at most of a text that could be longer: it is cut, and ends in `…`. */
   readonly max?: number;
   /** Not in every record. */
@@ -10,7 +10,7 @@ export interface Field {
 }
 
 type Value<F extends Field> =
-  | (F["type"] extends "number" ? number : string)
+  | (F["type"] extends "number" ? number : F["type"] extends "mapping" ? Readonly<Record<string, unknown>> : string)
   | (F extends { readonly nullable: true } ? null : never);
 
 type Optional<Fields> = {

@@ -8,9 +8,10 @@ import { EXPLAIN } from "./explain.ts";
 import { GENERATE } from "./generate.ts";
 import { INIT } from "./init.ts";
 import { KEYS } from "./keys/keys.ts";
+import { REPLAY } from "./logs/replay.ts";
+import { TRACE } from "./logs/trace.ts";
 import { SERVE } from "./serve.ts";
 import { TEST } from "./test.ts";
-import { TRACE } from "./trace/trace.ts";
 
 /** All commands by name. docs/commands.md describes each; a test holds both equal. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
@@ -21,6 +22,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   test: TEST,
   generate: GENERATE,
   trace: TRACE,
+  replay: REPLAY,
   keys: KEYS,
 };
 

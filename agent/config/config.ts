@@ -30,7 +30,7 @@ export interface Config {
   };
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error";
-    readonly decisions: "all" | "refused";
+    readonly decisions: "all" | "refused" | "replayable";
     readonly destination: "stdout" | "stderr";
   };
 }

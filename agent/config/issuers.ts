@@ -54,9 +54,10 @@ interface Read {
 
 /** A credential that begins as two issuers' do would be nobody's. */
 function checkPrefixes({ issuer, section }: Read, before: readonly Read[]): void {
+  const at = section.keys().filter((key) => /^(?:token_)?prefix$/.test(key));
   for (const prefix of issuer.prefixes ?? []) {
     const isJwts = prefix !== "" && (prefix.startsWith(JWT) || JWT.startsWith(prefix));
-    if (isJwts) section.fault(["prefix"], `another beginning: every JWT begins with ${JWT}`);
+    if (isJwts) section.fault(at, `another beginning: every JWT begins with ${JWT}`);
     const twin = before.find(
       (other) => other.issuer.issuer !== issuer.issuer && areAlike(issuer, other.issuer, prefix),
     );
@@ -65,7 +66,7 @@ function checkPrefixes({ issuer, section }: Read, before: readonly Read[]): void
       prefix === ""
         ? `a prefix: the issuer at ${twin.section.place} has none either, and takes whatever is nobody else's`
         : `a beginning of its own: that of the issuer at ${twin.section.place} begins so, or this one like that`;
-    section.fault(section.keys().includes("prefix") ? ["prefix"] : [], right);
+    section.fault(at, right);
   }
 }
 

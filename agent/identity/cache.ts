@@ -26,6 +26,8 @@ export interface CachedIdentity {
   readonly basis: Basis;
   /** Milliseconds since the epoch. */
   readonly verifiedAt: number;
+  /** Milliseconds that it may answer after that, by its issuer; the cache has a bound of its own. */
+  readonly lifetime: number;
 }
 
 interface CachedRefusal {
@@ -93,7 +95,8 @@ export class IdentityCache {
   /** Whether an identity that was found here before still answers. */
   holds(identity: CachedIdentity, now: number): boolean {
     // A clock that was set back must not prolong a lifetime.
-    const young = Math.abs(now - identity.verifiedAt) < this.#lifetime;
+    const age = Math.abs(now - identity.verifiedAt);
+    const young = age < this.#lifetime && age < identity.lifetime;
     return young && !isOver(identity, now) && this.#issuers.has(identity.issuer);
   }
 

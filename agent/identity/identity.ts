@@ -263,8 +263,8 @@ class Issuers implements Identity {
   #settle(kind: CredentialName, digest: string, issuer: Issuer, version: number, finding: Finding): Verification {
     const at = this.#clock();
     if ("principal" in finding) {
-      const { principal, confirmation, basis } = finding;
-      const identity = { kind, digest, principal, confirmation, issuer, basis, verifiedAt: at };
+      const { principal, confirmation, basis, lifetime = Number.MAX_SAFE_INTEGER } = finding;
+      const identity = { kind, digest, principal, confirmation, issuer, basis, verifiedAt: at, lifetime };
       this.#identities.add(identity);
       if (basis.usedAt !== undefined) basis.usedAt = at;
       return identity;

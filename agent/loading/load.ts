@@ -21,9 +21,12 @@ export interface Surroundings {
 export interface Known {
   readonly types: IssuerTypes;
   readonly schema?: Schema;
+  /** Files and directories with policies, absolute, instead of the configuration's. */
+  readonly policies?: readonly string[];
 }
 
-const ALL: Known = { types: ISSUER_TYPES };
+/** All that there is. */
+export const ALL: Known = { types: ISSUER_TYPES };
 
 /** Configuration and policies that fit each other. */
 export interface Loaded {
@@ -70,12 +73,12 @@ export async function examine(file: string, surroundings: Surroundings): Promise
   return { read, loaded: { ...rest, checked: compiled.checked } };
 }
 
-async function readAll(file: string, { environment, clock }: Surroundings, { types, schema }: Known) {
+async function readAll(file: string, { environment, clock }: Surroundings, { types, schema, policies }: Known) {
   const configured = loadConfig(file, environment, types, schema);
   if (!("config" in configured)) {
     return { read: configured.files, outcome: failed(configured.faults, []) };
   }
-  const { config } = configured;
+  const config = policies === undefined ? configured.config : { ...configured.config, policies };
   const found = await findPolicyFiles(config.policies);
   const { texts, faults } = await readPolicyFiles(found.policies);
   const compiled = compilePolicies(texts, policyEnvironment(config, clock()));

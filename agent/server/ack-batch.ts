@@ -56,6 +56,18 @@ export class Answered implements Observation {
     return this.answer.request.path;
   }
 
+  get tls() {
+    return this.answer.request.tls;
+  }
+
+  get headers() {
+    return this.answer.request.headers;
+  }
+
+  get reads() {
+    return this.answer.snapshot.policies.uses;
+  }
+
   get status() {
     return statusOf(this.answer.decision.reason);
   }

@@ -3,6 +3,7 @@ import type { Principal } from "../../policies/principal.ts";
 import { Unknown } from "../../policies/unknown.ts";
 import { DECISION_FIELDS, type DecisionField } from "../../records/decision.ts";
 import type { DecisionSink, LogOptions, Observation } from "./events.ts";
+import { replayField } from "./replay-field.ts";
 import { jsonText } from "./safe-text.ts";
 import type { LineSink } from "./sink.ts";
 
@@ -55,8 +56,9 @@ export class DecisionLog implements DecisionSink {
   }
 
   decided(observation: Observation): void {
-    if (this.decisions !== "all" && observation.decision.verdict === "allow") return;
-    this.#sink.add(this.#lines.line(observation, this.#clock()));
+    if (this.decisions === "refused" && observation.decision.verdict === "allow") return;
+    const replay = this.decisions === "replayable" ? replayField(observation) : "";
+    this.#sink.add(this.#lines.line(observation, this.#clock(), replay));
   }
 }
 
@@ -74,14 +76,15 @@ class DecisionLines {
 
   /**
    * @param now milliseconds since the epoch
+   * @param replay the last field, with its comma; empty without one
    * @returns one line with its line feed. No token, cookie, key or query is in it.
    */
-  line(observation: Observation, now: number): string {
+  line(observation: Observation, now: number, replay: string): string {
     const { decision, principal, claim, durationUs } = observation;
     const shadow = decision.shadow === undefined ? "" : shadowText(decision.shadow);
     const about = claim === undefined ? "" : `${BEFORE.claim}"${jsonText(claim, CLAIM)}"`;
     const duration = durationUs > 0 && durationUs < 1e12 ? Math.round(durationUs) : 0;
-    return `${this.#headAt(now)}${jsonText(observation.requestId, ID)}${SRC_IS}${jsonText(observation.src, ADDRESS)}${METHOD_IS}${jsonText(observation.method, METHOD)}${HOST_IS}${jsonText(observation.host, HOST)}${PATH_IS}${jsonText(withoutQuery(observation.path), PATH)}"${principal === undefined ? "" : principalText(principal)}${this.#tailOf(observation)}${duration}${shadow}${about}}\n`;
+    return `${this.#headAt(now)}${jsonText(observation.requestId, ID)}${SRC_IS}${jsonText(observation.src, ADDRESS)}${METHOD_IS}${jsonText(observation.method, METHOD)}${HOST_IS}${jsonText(observation.host, HOST)}${PATH_IS}${jsonText(withoutQuery(observation.path), PATH)}"${principal === undefined ? "" : principalText(principal)}${this.#tailOf(observation)}${duration}${shadow}${about}${replay}}\n`;
   }
 
   #headAt(now: number): string {

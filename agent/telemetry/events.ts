@@ -1,5 +1,6 @@
 import type { Decision } from "../../policies/decision.ts";
 import type { Fault } from "../../policies/fault.ts";
+import type { Policies } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
 
 /** One decided request. The strings are as HAProxy sent them: telemetry bounds and escapes them itself. */
@@ -20,6 +21,12 @@ export interface Observation {
   readonly revision: string;
   /** Microseconds from reading the NOTIFY to handing over its ACK. */
   readonly durationUs: number;
+  /** Whether the client came over TLS. */
+  readonly tls: boolean;
+  /** The request headers that policies read. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** What the policies in force read. */
+  readonly reads: Pick<Policies["uses"], "requestHeaders" | "claims">;
   /** Whether it was answered without waiting for a first verification of the token. */
   readonly cached: boolean;
 }
@@ -87,7 +94,8 @@ export interface LifecycleEvents {
 /** `log` of the configuration. */
 export interface LogOptions {
   readonly level: "debug" | "info" | "warn" | "error";
-  readonly decisions: "all" | "refused";
+  /** `replayable`: all of them, with what policies read. */
+  readonly decisions: "all" | "refused" | "replayable";
   /** Takes effect at the start only. */
   readonly destination: "stdout" | "stderr";
 }

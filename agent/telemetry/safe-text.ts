@@ -14,6 +14,15 @@ export function jsonText(text: string, max: number): string {
   return JSON.stringify(shortened(text, max)).slice(1, -1).replace(MISLEADING, escaped);
 }
 
+/** A value as JSON, its texts escaped alike; undefined where it is no JSON, such as a bigint. */
+export function jsonValue(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value)?.replace(MISLEADING, escaped);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The text for a person: at most `max` characters, control and format characters replaced by U+FFFD. */
 export function plainText(text: string, max: number): string {
   return shortened(text, max).replace(MISLEADING, "\ufffd");

@@ -11,6 +11,8 @@ export interface ExpressionUses {
   /** Names of captures, sorted. */
   readonly params: readonly string[];
   readonly principal: boolean;
+  /** Names of claims, sorted; `*` where one is only known for each request. */
+  readonly claims: readonly string[];
   /** Anything of the request: else the same principal always has the same value. */
   readonly request: boolean;
 }
@@ -29,7 +31,14 @@ export function usesOf(ast: ASTNode, secret: readonly string[]): ExpressionUses 
   uses.visit(ast);
   const sorted = (names: ReadonlySet<string>) => [...names].sort();
   const { query, principal, request } = uses;
-  return { query, principal, request, headers: sorted(uses.headers), params: sorted(uses.params) };
+  return {
+    query,
+    principal,
+    request,
+    headers: sorted(uses.headers),
+    params: sorted(uses.params),
+    claims: sorted(uses.claims),
+  };
 }
 
 class Uses {
@@ -38,6 +47,7 @@ class Uses {
   request = false;
   readonly headers = new Set<string>();
   readonly params = new Set<string>();
+  readonly claims = new Set<string>();
   readonly #secret: readonly string[];
 
   constructor(secret: readonly string[]) {
@@ -47,7 +57,11 @@ class Uses {
   visit(node: ASTNode): void {
     const entry = entryOf(node);
     const field = rootFieldOf(node);
-    if (entry !== undefined) this.#entry(entry, node);
+    const claim = claimOf(node);
+    if (claim !== undefined) {
+      this.principal = true;
+      this.claims.add(claim);
+    } else if (entry !== undefined) this.#entry(entry, node);
     else if (field !== undefined) this.#field(field, node);
     else {
       mustBeTold(node);
@@ -68,6 +82,7 @@ class Uses {
     }
     if (root === "principal") this.principal = true;
     else this.request = true;
+    if (field === "principal.claims") this.claims.add("*");
     if (field === "request.query") this.query = true;
   }
 
@@ -114,6 +129,16 @@ function entryOf(node: ASTNode): Entry | undefined {
   const [of, key] = node.op === "in" ? [node.args[1], left] : [left, right];
   const map = rootFieldOf(of);
   return map === "request.headers" || map === "request.params" ? { map, key } : undefined;
+}
+
+/** The claim that a node reads or asks for by a name written out: `principal.claims.name`, `["name"]`, `"name" in`. */
+function claimOf(node: ASTNode): string | undefined {
+  if (node.op !== "." && node.op !== "[]" && node.op !== "in") return undefined;
+  const [left, right] = node.args;
+  const [of, key] = node.op === "in" ? [node.args[1], left] : [left, right];
+  if (rootFieldOf(of) !== "principal.claims") return undefined;
+  const name = typeof key === "string" ? key : key.op === "value" ? key.args : undefined;
+  return typeof name === "string" ? name : undefined;
 }
 
 /** What the type checker lets pass. */

@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
+import { claimPath } from "../claim-path.ts";
 import { type Fault, faultText } from "../fault.ts";
-import type { Binding, PolicyIssuer } from "../judging/binding.ts";
+import { type Binding, claimsOf, type PolicyIssuer } from "../judging/binding.ts";
 import { CompiledPolicies } from "../judging/compiled.ts";
 import { MOST_HEADERS, type OwnedHeaders } from "../judging/headers.ts";
 import { type Role, Roles } from "../judging/roles.ts";
@@ -106,7 +107,7 @@ function* compile(
     );
   }
   const hosts = yield* compileSites(compiled, findings, checked);
-  const uses = unionOf(compiled);
+  const uses = unionOf(compiled, ordered);
   checkHeaderCount(uses, compiled, findings);
   checkMeshes(compiled, findings);
   warnOfBackends(compiled, backends, findings);
@@ -173,7 +174,7 @@ function once<T extends { readonly place: Place }>(
 }
 
 /** What all routes and their shadows read and promise; a header has the largest of its maxima. */
-function unionOf(services: readonly CompiledService[]): Uses {
+function unionOf(services: readonly CompiledService[], roles: readonly Role[]): Uses {
   const all = services.flatMap(({ routes }) => routes.map(({ uses }) => uses));
   const headers = new Map<string, number>();
   for (const { name, max } of all.flatMap(({ identityHeaders }) => identityHeaders))
@@ -184,10 +185,16 @@ function unionOf(services: readonly CompiledService[]): Uses {
   return {
     query: all.some(({ query }) => query),
     requestHeaders: [...new Set([...preflight, ...all.flatMap(({ requestHeaders }) => requestHeaders)])].sort(),
+    claims: [...new Set([...all.flatMap(({ claims }) => claims), ...claimsOfRoles(roles)])].sort(),
     identityHeaders: [...headers].map(([name, max]) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
     credentials: [...new Set(all.flatMap(({ credentials }) => credentials))].sort(),
     proofs: [...new Set(all.flatMap(({ proofs }) => proofs))].sort(),
   };
+}
+
+function claimsOfRoles(roles: readonly Role[]): readonly string[] {
+  const entries = roles.flatMap(({ bindings }) => bindings.map(({ entry }) => entry));
+  return entries.flatMap((entry) => claimsOf(entry).map(([path]) => claimPath(path).names[0] ?? ""));
 }
 
 function checkHeaderCount({ identityHeaders }: Uses, services: readonly CompiledService[], findings: Findings): void {

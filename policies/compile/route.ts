@@ -174,6 +174,7 @@ function usesOf(tests: readonly Test[], headers: readonly HeaderRule[], evidence
   return {
     query: read.some(({ query }) => query),
     requestHeaders: [...new Set(read.flatMap((uses) => uses.headers))].sort(),
+    claims: [...new Set(read.flatMap((uses) => uses.claims))].sort(),
     identityHeaders: headers.map(({ name, max }) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
     ...evidence,
   };

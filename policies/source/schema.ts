@@ -49,10 +49,13 @@ function isRecord(value: unknown): value is Readonly<Record<string | number, unk
   return typeof value === "object" && value !== null;
 }
 
-/** A schema with its `$ref` followed. */
+/** A schema with its `$ref`, a JSON Pointer within the whole, followed. */
 export function resolved(schema: Schema, root: Schema): Schema {
-  const name = schema.$ref?.replace("#/definitions/", "");
-  return name === undefined ? schema : { ...root.definitions?.[name], ...schema };
+  if (schema.$ref === undefined) return schema;
+  let found: unknown = root;
+  for (const step of schema.$ref.split("/").slice(1)) found = isRecord(found) ? found[step] : undefined;
+  const { $ref: _followed, ...beside } = schema;
+  return { ...resolved((found ?? {}) as Schema, root), ...beside };
 }
 
 function childOf({ properties, additionalProperties, items }: Schema, step: string | number): Schema {

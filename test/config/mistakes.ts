@@ -7,7 +7,7 @@ const KIND_CLAIM =
   "a text, a number, true or false; or `{ prefix: TEXT }`, `{ suffix: TEXT }`, `{ equals: TEXT }`, `{ present: false }`";
 
 const TYPES =
-  "`oidc`: JWT access tokens of an OpenID Connect provider; `aws-iam`: AWS roles, by requests that they have signed; `api-key`: keys that this agent knows";
+  "`oidc`: JWT access tokens of an OpenID Connect provider; `introspection`: tokens that their authorization server is asked about; `aws-iam`: AWS roles, by requests that they have signed; `api-key`: keys that this agent knows";
 
 const LONG = "a".repeat(63);
 
@@ -144,7 +144,7 @@ const CHANGES: readonly Mistake[] = [
     '+0:3: the key "my okta"; a name of letters, digits, `_`, `.` and `-`, at most 64 characters',
   ],
   ["type: oidc", "type: saml", `+0:11: the text "saml"; ${TYPES}`],
-  ["type: oidc", "type: introspection", `+0:11: the text "introspection" is not in this version; ${TYPES}`],
+  ["type: oidc", "type: session", `+0:11: the text "session" is not in this version; ${TYPES}`],
   [
     "type: oidc",
     "okta: true",
@@ -662,7 +662,11 @@ const CHANGES: readonly Mistake[] = [
     "level: trace",
     '+0:10: the text "trace"; `debug`, `info`, `warn` or `error`: the least that is written; decisions are written at any',
   ],
-  ["decisions: refused", "decisions: none", '+0:14: the text "none"; `all`, or `refused` for those only'],
+  [
+    "decisions: refused",
+    "decisions: none",
+    '+0:14: the text "none"; `all`; `refused` for those only; or `replayable`: all, with what policies read of each',
+  ],
   ["destination: stderr", "destination: syslog", '+0:16: the text "syslog"; `stdout` or `stderr`'],
   ["workers: 2", "workers: 0", `+0:10: the number 0; ${WORKERS}`],
   ["workers: 2", "workers: 1.5", `+0:10: the number 1.5; ${WORKERS}`],

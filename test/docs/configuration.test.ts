@@ -17,6 +17,15 @@ const rows = [...page.matchAll(/^\| `([a-z_.[\]A-Z]+)` \|.*$/gm)].map(([row, key
 });
 const keys = new Map(keysOf(schema as Schema, ""));
 
+/** The least that an issuer of each type has to say, but for `oidc`, which the example's is of. */
+const FORMS: Readonly<Record<string, object>> = {
+  awsIam: { type: "aws-iam", accounts: ["123456789012"], regions: ["us-west-2"], server_id: "a" },
+  introspection: {
+    ...{ type: "introspection", issuer: "https://example.com", audiences: ["orders"] },
+    client: { id: "a", secret: "b" },
+  },
+};
+
 test("every key of the schema is on the page, and no other", (t) => {
   const known = [...keys].filter(([, { later }]) => !later).map(([key]) => key);
   // Of `kind`, one kind is described for all. The long form of `listen.admin` is that of `listen.spop`, those of claims are that of `groups`, and said to be; what `require` wants is said for `kind`.
@@ -65,17 +74,11 @@ test("each value has the range, or is one of the names, that the page says", (t)
 test("the ends of each range are accepted, and nothing beyond", (t) => {
   const files = new Files(t.testdir());
   const faults = (key: string, value: string) => {
-    const { issuer, awsIam } = schema.definitions;
-    const [, , own = ""] = key.split(".");
-    const isAws = Object.hasOwn(awsIam.properties, own) && !Object.hasOwn(issuer.properties, own);
-    const named = key
-      .replace("issuers.NAME.", isAws ? "issuers.aws." : "issuers.okta.")
-      .replace("backends.NAME.", "backends.files.");
+    const named = key.replace("issuers.NAME.", "issuers.okta.").replace("backends.NAME.", "backends.files.");
     const steps = named.replace("[]", ".0").split(".");
     const document = parse(SHORTEST);
+    document.issuers.okta = structuredClone(ownForm(key)) ?? document.issuers.okta;
     document.haproxy.backends = { files: { servers: [{ address: "files.shop:80" }] } };
-    if (isAws)
-      document.issuers.aws = { type: "aws-iam", accounts: ["123456789012"], regions: ["us-west-2"], server_id: "a" };
     const inner = steps.slice(0, -1).reduce((outer, step) => {
       outer[step] ??= {};
       return outer[step];
@@ -150,6 +153,14 @@ test("the page's examples are configurations", (t) => {
   }
   t.end();
 });
+
+/** The form of the type that has a key which `oidc` has not. */
+function ownForm(key: string): object | undefined {
+  const [issuers, , own = ""] = key.split(".");
+  const definitions: Readonly<Record<string, Schema>> = schema.definitions as Schema["definitions"] & object;
+  const has = (name: string) => Object.hasOwn(definitions[name]?.properties ?? {}, own);
+  return issuers !== "issuers" || has("issuer") ? undefined : FORMS[Object.keys(FORMS).find(has) ?? ""];
+}
 
 interface Key {
   readonly schema: ConfigSchema;

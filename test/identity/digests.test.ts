@@ -22,7 +22,7 @@ test("two credentials whose digests begin alike are never taken for each other",
   const issuer = { version: 1 } as Parts["issuer"];
   const principal = { subject: "alice", expiresAt: 1_000 } as Parts["principal"];
   const basis = { until: 1_000, identities: 0 };
-  const rest = { principal, confirmation: undefined, issuer, basis, verifiedAt: 0 };
+  const rest = { principal, confirmation: undefined, issuer, basis, verifiedAt: 0, lifetime: 1e9 };
   const identity = (digest: string): Parts => ({ kind: "bearer", digest, ...rest });
 
   const identities = new IdentityCache(10, 1_000, new Set([issuer]));
@@ -59,7 +59,14 @@ test("the same text as two kinds of credential is two credentials", (t) => {
   const [digest, other] = [hash("sha256", "token", "binary"), "api-key" as CredentialName];
   const issuer = { version: 1 } as Parts["issuer"];
   const principal = { subject: "alice", expiresAt: 1_000 } as Parts["principal"];
-  const rest = { principal, confirmation: undefined, issuer, basis: { until: 1_000, identities: 0 }, verifiedAt: 0 };
+  const rest = {
+    principal,
+    confirmation: undefined,
+    issuer,
+    basis: { until: 1_000, identities: 0 },
+    verifiedAt: 0,
+    lifetime: 1e9,
+  };
   const identities = new IdentityCache(10, 1_000, new Set([issuer]));
   identities.add({ kind: "bearer", digest, ...rest });
   t.equal(identities.find("bearer", digest, 1)?.principal, principal);

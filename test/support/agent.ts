@@ -72,7 +72,7 @@ export const ALICE: Principal = {
 /** Policies of one route, as plain values: what they decide is not what is tested here. */
 export function policiesOf(max = 256, value?: string): Policies {
   const identityHeaders = [{ name: "x-auth-subject", max }];
-  const needs = { query: false, requestHeaders: [], identityHeaders, credentials: ["bearer"], proofs: [] };
+  const needs = { query: false, requestHeaders: [], claims: [], identityHeaders, credentials: ["bearer"], proofs: [] };
   const service = {
     name: "orders",
     hosts: [],

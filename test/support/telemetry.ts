@@ -63,6 +63,9 @@ export function observation(changes: Partial<Observation> = {}): Observation {
     revision: "3f9a1c2d4e5f",
     durationUs: 13.4,
     cached: true,
+    tls: true,
+    headers: {},
+    reads: { requestHeaders: [], claims: [] },
     ...changes,
   };
 }

@@ -1,6 +1,6 @@
 import { test } from "tap";
 import { jsonText, plainText } from "../../agent/telemetry/safe-text.ts";
-import { decision, NOON, observation, principal, recorded } from "../support/telemetry.ts";
+import { decision, type Line, NOON, observation, principal, recorded } from "../support/telemetry.ts";
 
 const KEYS = [
   ...["level", "time", "msg", "request_id", "src", "method", "host", "path", "issuer", "subject", "kind"],
@@ -195,4 +195,35 @@ test("text is cut at a character, and the cut is visible", (t) => {
   t.equal(plainText("a\u001b[31m\u202eb", 20), "a\ufffd[31m\ufffdb");
   t.equal(plainText("abcdefg", 6), "abcde…");
   t.end();
+});
+
+test("a replayable line has what the policies in force read, and nothing else of a token or a request", async (t) => {
+  const { telemetry, lines } = recorded(t, { decisions: "replayable" });
+  const claims = { tenant: "emea", secret: "hidden", odd: null, evil: "a\u202eb" };
+  const reads = { requestHeaders: ["x-kind", "x-absent"], claims: ["absent", "evil", "odd", "tenant"] };
+  const headers = { "x-kind": "a", "x-other": "hidden" };
+  telemetry.decided(observation({ principal: principal({ claims, groups: ["Readers"] }), headers, reads }));
+  telemetry.decided(observation({ principal: undefined, reads, headers: {} }));
+  telemetry.decided(
+    observation({ principal: principal({ claims: { n: 1n } }), reads: { requestHeaders: [], claims: ["*"] } }),
+  );
+  telemetry.decided(observation({ principal: principal({ groups: Array(3000).fill("group") }) }));
+  const away = { _claim_names: { tenant: "src1" }, _claim_sources: {} };
+  telemetry.decided(observation({ principal: principal({ claims: away }), reads }));
+  const [full = {}, nobody, exact = {}, long = {}, elsewhere = {}] = await lines();
+  const { groups, claims: told, headers: sent, tls } = full.replay as Line;
+  t.strictSame(
+    { groups, told, sent, tls },
+    {
+      groups: ["Readers"],
+      told: { absent: null, evil: "a\u202eb", tenant: "emea" },
+      sent: { "x-kind": "a", "x-absent": null },
+      tls: true,
+    },
+  );
+  t.notMatch(JSON.stringify(full), /hidden/);
+  t.strictSame(nobody?.replay, { tls: true, headers: { "x-kind": null, "x-absent": null } });
+  t.notOk("replay" in exact, "an integer that JSON would round");
+  t.notOk("replay" in long, "too long");
+  t.strictSame((elsewhere.replay as Line).claims, { absent: null, evil: null, odd: null });
 });

@@ -29,6 +29,8 @@ export interface Proven {
   readonly basis: Basis;
   /** Without it nothing more has to be proven. */
   readonly confirmation?: Confirmation | undefined;
+  /** Milliseconds from now after which its issuer is to be asked anew, where it may have changed its mind meanwhile. */
+  readonly lifetime?: number;
 }
 
 /** @member lasting whether the passing of time does not change it; only such a one is remembered, for a while */

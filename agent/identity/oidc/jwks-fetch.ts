@@ -6,7 +6,7 @@ import type { World } from "../issuer/world.ts";
 import { bearerFrom } from "./bearer.ts";
 import { discover, endpointOf } from "./discovery.ts";
 import { type Jwks, readJwks } from "./jwks.ts";
-import type { OidcIssuer } from "./section.ts";
+import type { KeyIssuer } from "./section.ts";
 
 /** A JWKS, and where it was found. */
 export interface Found {
@@ -18,13 +18,13 @@ const DISCOVERY_LIFETIME = 3_600_000;
 
 /** Fetches the keys of one issuer: asks where they are, if need be, and then for them. */
 export class JwksFetch {
-  readonly #issuer: OidcIssuer;
+  readonly #issuer: KeyIssuer;
   readonly #world: World;
   readonly #names: readonly string[];
   #discovered: URL | undefined;
   #discoveredAt = 0;
 
-  constructor(issuer: OidcIssuer, world: World) {
+  constructor(issuer: KeyIssuer, world: World) {
     this.#issuer = issuer;
     this.#world = world;
     this.#names = spellingsOf(issuer);

@@ -5,7 +5,7 @@ import type { World } from "../issuer/world.ts";
 import type { Key, Unused } from "../jwt/key.ts";
 import { type Jwks, readJwks, unusable } from "./jwks.ts";
 import { type Found, JwksFetch } from "./jwks-fetch.ts";
-import type { OidcIssuer } from "./section.ts";
+import type { KeyIssuer } from "./section.ts";
 
 /** What of a token tells which key it needs. */
 export interface Wanted {
@@ -35,7 +35,7 @@ const MOST_CANDIDATES = 4;
  * `keys.maxStale` after the last success. A key that is gone at the provider is gone here.
  */
 export class KeySet {
-  readonly #issuer: OidcIssuer;
+  readonly #issuer: KeyIssuer;
   readonly #world: World;
   /** Undefined where the keys are a file's: they are what they are. */
   readonly #fetch: JwksFetch | undefined;
@@ -62,7 +62,7 @@ export class KeySet {
   /** When the attempt began by which the keys are what they are: whatever is issued later may be of another key. */
   #asOf = Number.NEGATIVE_INFINITY;
 
-  constructor(issuer: OidcIssuer, world: World) {
+  constructor(issuer: KeyIssuer, world: World) {
     this.#issuer = issuer;
     this.#world = world;
     const { source } = issuer.keys;

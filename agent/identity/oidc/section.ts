@@ -32,6 +32,9 @@ export interface OidcIssuer extends ClaimsIssuer {
   readonly proxy: { readonly url: string; readonly except: readonly string[] } | undefined;
 }
 
+/** An issuer that has keys, whatever it signs with them. */
+export type KeyIssuer = Omit<OidcIssuer, "type" | "tokenTypes" | "idTokens">;
+
 /** Whether an issuer's configuration is that of an OpenID Connect provider. */
 export function isOidc(issuer: { readonly type: string }): issuer is OidcIssuer {
   return issuer.type === "oidc";
