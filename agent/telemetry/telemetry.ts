@@ -1,7 +1,7 @@
 import { type Logger, pino } from "pino";
 import { type Fault, faultText } from "../../policies/fault.ts";
 import type { IdentityEvents } from "../identity/issuer/events.ts";
-import { DecisionLog } from "./decision-log.ts";
+import { DecisionLines, DecisionLog } from "./decision-log.ts";
 import type {
   DecisionSink,
   LifecycleEvents,
@@ -71,7 +71,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     const { version, errorCodes, gauges } = options;
     this.#metrics = new Metrics({ version, errorCodes, gauges, clock, linesDropped: () => this.#sink.dropped });
     if (options.process) this.#metrics.addProcess();
-    this.#decisions = new DecisionLog(log.decisions, this.#sink, clock);
+    this.#decisions = new DecisionLog(log.decisions, new DecisionLines(), this.#sink, clock);
     this.#sinks = [this.#metrics.decisions, this.#decisions];
   }
 

@@ -39,6 +39,8 @@ export function readNote(
   const bytes = Buffer.from(signed, "base64");
   if (!ORIGIN.test(origin) || name !== origin || bytes.length !== 68) return undefined;
   const head = { size: Number(size), hash: Buffer.from(hash, "base64") };
+  // Base64 has several ways of writing the same bytes; one of them is a note.
+  if (bytes.toString("base64") !== signed || head.hash.toString("base64") !== hash) return undefined;
   return { origin, head, keyId: bytes.subarray(0, 4), signature: bytes.subarray(4) };
 }
 

@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { Batch, BEGINNING, type Head } from "./chain.ts";
-import type { AuditLine, BatchLine, SegmentLine } from "./lines.ts";
+import { type AuditLine, type BatchLine, batchLine, type SegmentLine } from "./lines.ts";
 import { type Checkpoint, isSignedBy, isSuccession, publicKeyOf, readNote } from "./note.ts";
 
 /** What is wrong with a log, or should be known of it. */
@@ -115,7 +115,7 @@ export class Verifier {
     } else if (record?.audit === "segment") this.#tampered("inserted", "a segment within a segment");
     if (this.#ended && !["batch", "checkpoint"].includes(String(record?.audit)))
       this.#tampered("inserted", "a record behind the end of the segment");
-    if (record?.audit === "batch") this.#endBatch(record as unknown as BatchLine);
+    if (record?.audit === "batch") this.#endBatch(record as unknown as BatchLine, text);
     else {
       this.#batch.add(bytes);
       if (this.#kept.length < MOST_KEPT) this.#kept.push(text);
@@ -232,10 +232,12 @@ export class Verifier {
     return isSuccession(record.origin, record.epoch, key, last, record.word);
   }
 
-  #endBatch(record: BatchLine): void {
+  #endBatch(record: BatchLine, text: string): void {
     const found = this.#batch.end();
     const said: Head = { size: record.size, hash: Buffer.from(String(record.hash), "base64") };
     if (!said.hash.equals(found.hash) || said.size !== found.size) this.#mismatch(record, found);
+    else if (text !== batchLine(found, this.#batch.sum))
+      this.#tampered("edited", "the line that ends the batch was changed");
     this.#head = said;
     const { from } = this.#trust;
     if (from !== undefined && from.head.size === said.size) {

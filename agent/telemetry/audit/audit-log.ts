@@ -100,8 +100,20 @@ export class AuditLog implements DecisionSink {
   }
 
   /** For /status: the last checkpoint's size, and what waits. */
-  get state(): { readonly origin: string; readonly size: number; readonly signed: number; readonly lost: number; readonly error: string | null } {
-    return { origin: this.#origin, size: this.#head.size, signed: this.#signed, lost: this.#lost, error: this.#append.failure ?? null };
+  get state(): {
+    readonly origin: string;
+    readonly size: number;
+    readonly signed: number;
+    readonly lost: number;
+    readonly error: string | null;
+  } {
+    return {
+      origin: this.#origin,
+      size: this.#head.size,
+      signed: this.#signed,
+      lost: this.#lost,
+      error: this.#append.failure ?? null,
+    };
   }
 
   decided(observation: Observation): void {
@@ -109,7 +121,7 @@ export class AuditLog implements DecisionSink {
       if (this.#lost++ === 0) this.#events.full(this.full ?? "slow");
       return;
     }
-    this.#add(`${this.#lines.line(this.#pseudonymous(observation), this.#clock())}\n`);
+    this.#add(`${this.#lines.line(this.#pseudonymous(observation), this.#clock())}}\n`);
   }
 
   /** A record of what is in force from now on. */
@@ -172,7 +184,7 @@ export class AuditLog implements DecisionSink {
       const bytes = Buffer.from(line({ audit: "checkpoint", note }));
       this.#batch.addAll(bytes);
       this.#write(bytes);
-      this.#signed = this.#head.size + 1;
+      this.#signed = this.#head.size;
       if (this.#config.sync === "checkpoint") this.#append.sync();
       this.#events.checkpoint(note, this.#head.size);
     }

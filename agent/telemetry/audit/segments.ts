@@ -1,4 +1,14 @@
-import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, readSync, renameSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { BEGINNING, type Head } from "../../../records/audit/chain.ts";
 import type { Beginning, SegmentLine } from "../../../records/audit/lines.ts";
@@ -24,7 +34,10 @@ export function segmentsOf(file: string): readonly number[] {
   const names = readdirSync(dirname(file));
   const prefix = `${basename(file)}.`;
   const numbers = names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
-  return numbers.filter((text) => /^\d{6,9}$/.test(text)).map(Number).sort((a, b) => a - b);
+  return numbers
+    .filter((text) => /^\d{6,9}$/.test(text))
+    .map(Number)
+    .sort((a, b) => a - b);
 }
 
 /** Where a log goes on. @throws Error where the last segment cannot be read as one */
@@ -39,8 +52,15 @@ export function positionOf(file: string): Position {
   const batch = at < 0 ? undefined : (JSON.parse(lines[at] ?? "") as { size: number; hash: string });
   const { size, hash } = batch ?? begun;
   const before = lines[at - 1] ?? "";
-  const ended = before.startsWith('{"audit":"end"') && lines.slice(at + 1).every((line) => line.startsWith('{"audit":"checkpoint"'));
-  return { segment: last, epoch: begun.epoch, head: { size, hash: Buffer.from(hash, "base64") }, reason: ended ? "restart" : "crash" };
+  const ended =
+    before.startsWith('{"audit":"end"') &&
+    lines.slice(at + 1).every((line) => line.startsWith('{"audit":"checkpoint"'));
+  return {
+    segment: last,
+    epoch: begun.epoch,
+    head: { size, hash: Buffer.from(hash, "base64") },
+    reason: ended ? "restart" : "crash",
+  };
 }
 
 function wholeLinesOf(path: string): readonly string[] {
