@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, resolve } from "node:path";
@@ -7,6 +8,7 @@ import type { Fault } from "../../policies/fault.ts";
 import { readDocument } from "../../policies/source/document.ts";
 import type { Schema } from "../../policies/source/schema.ts";
 import { schemaFaults } from "../../policies/source/validate.ts";
+import { readAudit } from "./audit.ts";
 import PUBLISHED from "./config.schema.json" with { type: "json" };
 import type { Config, MeshConfig } from "./config.ts";
 import { readDpop } from "./dpop.ts";
@@ -28,7 +30,12 @@ const LONGEST_IDENTITY = 253;
 
 /** A configuration, or all that is wrong with it; and every file that was read for it, to be watched. */
 export type LoadedConfig = { readonly files: readonly string[] } & (
-  | { readonly config: Config; readonly warnings: readonly Fault[] }
+  | {
+      readonly config: Config;
+      /** SHA-256 of the file as it is written, in hexadecimal: secrets that it refers to are not in it. */
+      readonly digest: string;
+      readonly warnings: readonly Fault[];
+    }
   | { readonly faults: readonly Fault[] }
 );
 
@@ -69,7 +76,7 @@ export function loadConfig(
   const config = readConfig(path, new Section(reading, [], document.value), environment, readers);
   const found = inOrder([faults, schemaFaults(document, schema), ...reading.faults.map((fault) => [fault])]);
   if (found.length > 0) return { files: reading.files, faults: found };
-  return { files: reading.files, config, warnings: inOrder([reading.warnings]) };
+  return { files: reading.files, config, digest: hash("sha256", read.text), warnings: inOrder([reading.warnings]) };
 }
 
 function readConfig(file: string, root: Section, environment: Environment, readers: IssuerReaders): Config {
@@ -100,6 +107,7 @@ function readConfig(file: string, root: Section, environment: Environment, reade
       inFlight: limits.number("in_flight"),
       fetches: limits.number("fetches"),
     },
+    audit: readAudit(root, file),
     log: {
       level: log.choice<Config["log"]["level"]>("level"),
       decisions: log.choice<Config["log"]["decisions"]>("decisions"),

@@ -58,6 +58,9 @@ export interface RevisionLine {
   readonly time: string;
 }
 
+/** What is in force. */
+export type InForce = Pick<RevisionLine, "revision" | "configuration" | "files">;
+
 /** The last record of a segment that was ended and not cut off. */
 export interface EndLine {
   readonly audit: "end";

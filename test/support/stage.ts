@@ -41,6 +41,7 @@ export interface Stage {
  * The whole way, all of it real: provider, agent process, HAProxy with the generated files, backend.
  *
  * @param more lines of the configuration
+ * @param before what is done in the agent's folder before it starts
  */
 export async function stage(
   t: Test,
@@ -48,6 +49,7 @@ export async function stage(
   policy = POLICY,
   parties: Readonly<Record<string, Party>> = {},
   more = "",
+  before: (folder: string) => Promise<void> = async () => {},
 ): Promise<Stage> {
   const provider = await startProvider({ alice: { kind: "person" }, ...parties });
   t.teardown(() => provider.close());
@@ -59,6 +61,7 @@ issuers:
 haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: http, backends: { orders: ["127.0.0.1:${backend.port}"] } }
 ${more}`);
   const folder = folderOf(t, { "countersign.yaml": text, "policies/orders.yaml": policy });
+  await before(folder);
   const served = await serve(t, folder, ports);
   const log = await startHaproxy(t, binary, await generated(folder), front);
   const client = await RawClient.open(front);

@@ -1,7 +1,7 @@
 import { createHmac, createPublicKey, type KeyObject } from "node:crypto";
 import { statSync } from "node:fs";
 import { Batch, type Head } from "../../../records/audit/chain.ts";
-import { type Beginning, batchLine, line, type RevisionLine } from "../../../records/audit/lines.ts";
+import { type Beginning, batchLine, type InForce, line } from "../../../records/audit/lines.ts";
 import { privateKeyOf, rawKey, signedNote, succession } from "../../../records/audit/note.ts";
 import type { AuditConfig } from "../../config/audit.ts";
 import type { DecisionLines } from "../decision-log.ts";
@@ -26,8 +26,26 @@ export interface AuditEvents {
   room(lost: number): void;
 }
 
-/** What is in force, for a record of it. */
-export type InForce = Pick<RevisionLine, "revision" | "configuration" | "files">;
+/** What the names of a log's segments begin with. @param process which of several; 0 where there is one */
+export function logFileOf({ file }: Pick<AuditConfig, "file">, process: number): string {
+  return process === 0 ? file : `${file}.worker${process}`;
+}
+
+export function keyFileOf({ key }: Pick<AuditConfig, "key">, process: number): string {
+  return process === 0 ? key : `${key}.worker${process}`;
+}
+
+/** How far a log has come, as plain data. */
+export interface AuditState {
+  readonly origin: string;
+  /** Records, and how many of them are signed. */
+  readonly records: number;
+  readonly signed: number;
+  /** Decisions that were not kept, since the start. */
+  readonly lost: number;
+  /** The error code of the last attempt to write, where it failed. */
+  readonly error: string | undefined;
+}
 
 /**
  * Decisions in an order that nobody can change unseen: a digest of each batch and all before it, and once a while a
@@ -57,6 +75,7 @@ export class AuditLog implements DecisionSink {
   #text = "";
   #timer: NodeJS.Timeout | undefined;
   #lost = 0;
+  #allLost = 0;
   #revision = "";
   #closed = false;
 
@@ -69,7 +88,7 @@ export class AuditLog implements DecisionSink {
   constructor(config: AuditConfig, process: number, lines: DecisionLines, clock: () => number, events: AuditEvents) {
     this.#config = config;
     this.#origin = `${config.name}/${process}`;
-    this.#file = process === 0 ? config.file : `${config.file}.worker${process}`;
+    this.#file = logFileOf(config, process);
     this.#lines = lines;
     this.#clock = clock;
     this.#events = events;
@@ -78,8 +97,8 @@ export class AuditLog implements DecisionSink {
       pseudonyms === undefined
         ? undefined
         : (subject) => `p:${createHmac("sha256", pseudonyms).update(subject).digest("base64url").slice(0, 22)}`;
-    const keyFile = process === 0 ? config.key : `${config.key}.worker${process}`;
-    const last = privateKeyOf(readText(process === 0 ? config.key : keyFile));
+    const keyFile = keyFileOf(config, process);
+    const last = privateKeyOf(readText(keyFile));
     const position = positionOf(this.#file);
     this.#epoch = position.epoch + 1;
     const { key, word } = succession(this.#origin, this.#epoch, last);
@@ -99,25 +118,15 @@ export class AuditLog implements DecisionSink {
     return this.#append.waiting > LARGEST_BACKLOG ? (this.#append.failure ?? "slow") : undefined;
   }
 
-  /** For /status: the last checkpoint's size, and what waits. */
-  get state(): {
-    readonly origin: string;
-    readonly size: number;
-    readonly signed: number;
-    readonly lost: number;
-    readonly error: string | null;
-  } {
-    return {
-      origin: this.#origin,
-      size: this.#head.size,
-      signed: this.#signed,
-      lost: this.#lost,
-      error: this.#append.failure ?? null,
-    };
+  /** For /status and metrics: how many records there are, how many of them are signed, and why nothing can be written. */
+  get state(): AuditState {
+    const error = this.#append.failure;
+    return { origin: this.#origin, records: this.#head.size, signed: this.#signed, lost: this.#allLost, error };
   }
 
   decided(observation: Observation): void {
     if (this.#lost > 0 || this.full !== undefined) {
+      this.#allLost++;
       if (this.#lost++ === 0) this.#events.full(this.full ?? "slow");
       return;
     }
