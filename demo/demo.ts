@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { ask } from "./ask.ts";
 import { PartEnded } from "./part.ts";
-import { expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
+import { awsToken, expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
 import { readPlaces } from "./places.ts";
 import type { RunningProvider } from "./provider.ts";
 import { type Credential, differences, ROWS } from "./rows.ts";
@@ -85,7 +85,10 @@ async function credentialsOf(provider: RunningProvider): Promise<Readonly<Record
     await Promise.all(PARTY_NAMES.map(async (name) => [name, await provider.token(name)] as const)),
   ) as Record<PartyName, string>;
   const expired = await expiredToken(provider, Date.now());
-  return { ...fresh, none: undefined, expired, tampered: tamperedToken(fresh.alice, "carol") };
+  const aws = awsToken("ingress.example.com", Date.now());
+  const elsewhere = awsToken("ingress.example.org", Date.now());
+  const tampered = tamperedToken(fresh.alice, "carol");
+  return { ...fresh, none: undefined, expired, tampered, aws, "aws-elsewhere": elsewhere };
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

@@ -1,4 +1,6 @@
 import type { Party, RunningProvider } from "./provider.ts";
+import { presign, SESSION_KEY, tokenOf } from "./sigv4.ts";
+import type { Identity, Keys } from "./sts.ts";
 
 /** Seconds; long enough to try things out. */
 const LIFETIME = 3600;
@@ -46,4 +48,29 @@ export function tamperedToken(token: string, subject: string): string {
   const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as object;
   const changed = Buffer.from(JSON.stringify({ ...claims, sub: subject })).toString("base64url");
   return [header, changed, signature].join(".");
+}
+
+/** Whom AWS knows, or what stands for it: the role billing, in a session of one of its machines. */
+export const AWS_KEYS: Keys<Identity> = new Map([
+  [
+    SESSION_KEY.id,
+    {
+      key: SESSION_KEY,
+      holder: {
+        Account: "123456789012",
+        Arn: "arn:aws:sts::123456789012:assumed-role/billing/i-0123456789abcdef0",
+        UserId: "AROACLKWSDQRAOEXAMPLE:i-0123456789abcdef0",
+      },
+    },
+  ],
+]);
+
+/**
+ * What `aws eks get-token --cluster-name SERVER_ID` prints with the keys of that session.
+ *
+ * @param now milliseconds since the epoch
+ */
+export function awsToken(serverId: string, now: number): string {
+  const signed = { host: "sts.eu-central-1.amazonaws.com", region: "eu-central-1", key: SESSION_KEY };
+  return tokenOf(presign({ ...signed, at: now, headers: { "x-k8s-aws-id": serverId } }));
 }

@@ -15,13 +15,15 @@ export interface Places {
   readonly admin: number;
   /** Port of the identity provider. */
   readonly provider: number;
+  /** Port of the proxy behind which a stand-in answers for AWS. */
+  readonly sts: number;
   /** Ports of the backends by their name. */
   readonly backends: Readonly<Record<string, number>>;
 }
 
 interface Configuration {
   readonly listen: { readonly spop: readonly string[]; readonly admin: string };
-  readonly issuers: { readonly idp: { readonly issuer: string } };
+  readonly issuers: { readonly idp: { readonly issuer: string }; readonly aws: { readonly proxy: string } };
   readonly haproxy: {
     readonly bind: readonly string[];
     readonly backends: Readonly<Record<string, readonly string[]>>;
@@ -37,6 +39,7 @@ export function readPlaces(): Places {
     spop: portOf(listen.spop[0]),
     admin: portOf(listen.admin),
     provider: portOf(issuers.idp.issuer),
+    sts: portOf(issuers.aws.proxy),
     backends: Object.fromEntries(Object.entries(haproxy.backends).map(([name, servers]) => [name, portOf(servers[0])])),
   };
 }

@@ -2,7 +2,7 @@ import type { Reason } from "../policies/decision.ts";
 import type { PartyName } from "./parties.ts";
 
 /** What a row sends as its credential: nobody's none, a party's fresh token, or a bad one. */
-export type Credential = PartyName | "none" | "expired" | "tampered";
+export type Credential = PartyName | "none" | "expired" | "tampered" | "aws" | "aws-elsewhere";
 
 /** One request of the demo, and what must come of it. */
 export interface Row {
@@ -95,6 +95,22 @@ export const ROWS: readonly Row[] = [
     ...UPLOAD,
     status: 403,
     reason: "scope-missing",
+  },
+  {
+    who: "billing",
+    kind: "a workload, by AWS role",
+    credential: "aws",
+    ...READ,
+    ...ALLOWED,
+    received: { "x-auth-subject": "arn:aws:iam::123456789012:role/billing", "x-auth-roles": "orders-reader" },
+  },
+  {
+    who: "billing",
+    kind: "signed for elsewhere",
+    credential: "aws-elsewhere",
+    ...READ,
+    status: 401,
+    reason: "signature-invalid",
   },
   { ...ALICE, kind: "yesterday's token", ...READ, credential: "expired", status: 401, reason: "token-expired" },
   {

@@ -2,10 +2,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { send } from "./ask.ts";
 import { type EchoBackend, startBackend } from "./backend.ts";
 import { type Part, startPart } from "./part.ts";
-import { PARTIES } from "./parties.ts";
+import { AWS_KEYS, PARTIES } from "./parties.ts";
 import { CONFIGURATION, type Places } from "./places.ts";
 import { takenPorts } from "./ports.ts";
 import { type RunningProvider, startProvider } from "./provider.ts";
+import { startSts } from "./sts.ts";
 
 /** Seconds until a part must be ready. */
 const PATIENCE = 20;
@@ -49,6 +50,8 @@ export async function setStage(places: Places, haproxy: string, closers: Closers
   await demandFree(places);
   const provider = await startProvider(PARTIES, places.provider);
   closers.add(() => provider.close());
+  const sts = await startSts(places.sts, AWS_KEYS);
+  closers.add(() => sts.close());
   const backends: EchoBackend[] = [];
   for (const [name, port] of Object.entries(places.backends)) {
     const backend = await startBackend(name, port);
@@ -67,8 +70,8 @@ export async function setStage(places: Places, haproxy: string, closers: Closers
   return { provider, backends, haproxy: proxy, failure };
 }
 
-async function demandFree({ haproxy, spop, admin, provider, backends }: Places): Promise<void> {
-  const taken = await takenPorts([haproxy, spop, admin, provider, ...Object.values(backends)]);
+async function demandFree({ haproxy, spop, admin, provider, sts, backends }: Places): Promise<void> {
+  const taken = await takenPorts([haproxy, spop, admin, provider, sts, ...Object.values(backends)]);
   if (taken.length === 0) return;
   const lines = taken.map(
     ({ port, holder }) => `  127.0.0.1:${port} is taken${holder === undefined ? "" : ` by ${holder}`}`,

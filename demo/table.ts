@@ -47,11 +47,11 @@ function arrived({ received: [headers] }: Outcome): readonly string[] {
   return names.flatMap((name) => wrapped(`${name}: ${headers[name]}`, WIDTHS[3]));
 }
 
-/** Cut after the colon and after commas, where it has to be. */
+/** Cut after colons and slashes, as names have them, and after commas, where it has to be. */
 function wrapped(text: string, width: number): readonly string[] {
   const cut: string[] = [];
   let line = "";
-  for (const piece of text.split(/(?<=,|: )/)) {
+  for (const piece of text.split(/(?<=,|: |::|\/)/)) {
     if (line !== "" && line.length + piece.length > width) {
       cut.push(line);
       line = "  ";

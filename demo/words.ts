@@ -11,8 +11,8 @@ some requests, and stays up until Ctrl-C.
 
 export const GREETING = `
 Each request goes to ${paint("bold", "HAProxy")}, which asks ${paint("bold", "Countersign")}: who is this, and may they? Tokens are those of
-a real OpenID provider, policies/examples/ says who may do what, and what is refused never reaches
-a backend. Nothing here leaves this machine.
+a real OpenID provider, and of AWS, for which a stand-in answers. policies/examples/ says who may do
+what, and what is refused never reaches a backend. Nothing here leaves this machine.
 `;
 
 /** What to try while the demo is up. */

@@ -1,5 +1,6 @@
 import type { Policies } from "../../policies/policies.ts";
 import type { InForce } from "../../records/audit/lines.ts";
+import type { Assertions } from "../assertion/assertions.ts";
 import type { Config } from "../config/config.ts";
 import type { Identity } from "../identity/identity.ts";
 
@@ -17,6 +18,8 @@ export interface Snapshot {
   readonly inForce: InForce;
   /** Whether decisions can no longer be kept, where nothing may be let through then. */
   readonly unrecorded: (() => boolean) | undefined;
+  /** What backends are told in a form that they can check; undefined where nothing is configured. */
+  readonly assertions: Assertions | undefined;
   /** Digest of the policies, sent with every answer. */
   readonly revision: string;
   /** Milliseconds since the epoch. */

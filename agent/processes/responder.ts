@@ -3,6 +3,8 @@ import { SPOP_ERRORS } from "../../protocol/errors.ts";
 import type { ResponderState } from "../admin/status.ts";
 import { meshIdentities } from "../answer/mesh-identities.ts";
 import type { Snapshot } from "../answer/snapshot.ts";
+import { Assertions } from "../assertion/assertions.ts";
+import { Signing } from "../assertion/signing.ts";
 import type { AuditConfig } from "../config/audit.ts";
 import { send } from "../http/fetch.ts";
 import { createIdentity, type Identity, type IssuerStatus } from "../identity/identity.ts";
@@ -24,6 +26,8 @@ export class Responder {
   readonly #audited: AuditConfig | undefined;
   readonly #process: number;
   readonly #server: SpopServer;
+  /** Its thread starts with the first snapshot that has assertions. */
+  readonly #signing = new Signing();
   #snapshot: Snapshot;
 
   /** @param worker its number, where there are several; their log goes to standard output, which the primary reads */
@@ -61,8 +65,8 @@ export class Responder {
   }
 
   /** Settles once every issuer was asked for its keys, well or not. */
-  ready(): Promise<void> {
-    return this.#snapshot.identity.ready();
+  async ready(): Promise<void> {
+    await Promise.all([this.#snapshot.identity.ready(), this.#canSign(this.#snapshot)]);
   }
 
   /**
@@ -72,8 +76,12 @@ export class Responder {
   async prepare(loaded: Loaded): Promise<Snapshot> {
     if (!isDeepStrictEqual(loaded.config.audit, this.#audited)) this.telemetry.auditStays();
     const next = this.#build(loaded, this.#snapshot.identity);
-    await next.identity.ready();
+    await Promise.all([next.identity.ready(), this.#canSign(next)]);
     return next;
+  }
+
+  async #canSign({ assertions }: Snapshot): Promise<void> {
+    if (assertions !== undefined) await this.#signing.start();
   }
 
   /** Judges by the snapshot from the next frame on. */
@@ -119,9 +127,9 @@ export class Responder {
   }
 
   #build({ config, policies, checked, configuration }: Loaded, previous: Identity | undefined): Snapshot {
-    const { cache, limits, issuers, deadline, dpop } = config;
+    const { cache, limits, issuers, revoked, deadline, dpop } = config;
     const world = { send, clock: this.#clock, events: this.telemetry };
-    const identity = createIdentity(issuers, { ...world, cache, limits, dpop, deadline, previous });
+    const identity = createIdentity(issuers, { ...world, cache, limits, revoked, dpop, deadline, previous });
     return {
       config,
       policies,
@@ -133,6 +141,7 @@ export class Responder {
         files: Object.fromEntries(checked.files.map(({ file, sha256 }) => [file, sha256])),
       },
       unrecorded: this.#audited?.onFull === "deny" ? () => this.telemetry.auditIsFull : undefined,
+      assertions: config.assertion && new Assertions(config.assertion, this.#signing),
       revision: policies.revision,
       loadedAt: this.#clock(),
     };

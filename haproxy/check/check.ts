@@ -4,6 +4,7 @@ import { type Finding, finding, merged } from "./finding.ts";
 import { type Model, modelOf, type ReadFile } from "./model.ts";
 import type { Knowledge } from "./protection.ts";
 import type { SourceFile } from "./reader.ts";
+import { runtimeSockets } from "./runtime.ts";
 import { unknownLines, unreadLines } from "./vocabulary.ts";
 import { Proof } from "./ways.ts";
 import { type Deployment, everyWorld } from "./world.ts";
@@ -80,7 +81,14 @@ function findingsOf(model: Model, input: CheckInput, names: Names): readonly Fin
   // HAProxy does not start on it: there is nothing to prove.
   if (syntax.length > 0) return syntax;
   const missing = model.missing.map((fault) => finding("unproven", "missing", fault, fault.found, fault.right));
-  return [...syntax, ...missing, ...unknownLines(model), ...nobodyAsks(model, input), ...proofOf(model, input, names)];
+  return [
+    ...syntax,
+    ...missing,
+    ...unknownLines(model),
+    ...nobodyAsks(model, input),
+    ...proofOf(model, input, names),
+    ...(names.perhaps.size > 0 ? runtimeSockets(model) : []),
+  ];
 }
 
 function proofOf(model: Model, input: CheckInput, names: Names): readonly Finding[] {

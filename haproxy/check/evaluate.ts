@@ -151,7 +151,7 @@ export class Evaluator {
 
   /** That the variable is in the n-th answer and has this value. */
   answerIs(ask: number, name: string, text: string): Formula {
-    return this.formulas.and(this.#found(ask, name), this.atom(`answer ${ask}.${name} = ${text}`, "answer"));
+    return this.formulas.and(this.isThere(ask, name), this.atom(`answer ${ask}.${name} = ${text}`, "answer"));
   }
 
   /** That the answer lets the request through. */
@@ -159,7 +159,8 @@ export class Evaluator {
     return this.formulas.all([answered, this.answerIs(n, "verdict", "allow"), this.bound(n)]);
   }
 
-  #found(ask: number, name: string): Formula {
+  /** That the n-th answer names the variable. */
+  isThere(ask: number, name: string): Formula {
     return this.atom(`answer ${ask}.${name} is there`, "answer");
   }
 
@@ -183,7 +184,7 @@ export class Evaluator {
         ? this.atom(`${value.key} is there`, origin, test)
         : this.#each(test, origin, value.key);
     }
-    const found = this.#found(value.ask, value.name);
+    const found = this.isThere(value.ask, value.name);
     if (test.match === "found") return found;
     const exact = test.match === "str" && !test.file && !test.flags.some((flag) => flag !== "-n");
     const key = `answer ${value.ask}.${value.name}`;
@@ -216,9 +217,11 @@ export class Evaluator {
       ({ value }) => value.kind === "answer" || (value.kind === "some" && value.origin === "derived"),
     );
     const moment = momentOf(sample, state) ?? `#${this.#unrepeated++}`;
+    // How many servers are up is nobody's word, and holds of whatever backend an answer names.
+    const origin = derived && !/^(?:nbsrv|length)$/.test(sample.calls.at(-1)?.name ?? "") ? "derived" : "request";
     return {
       ...NOTHING,
-      holds: this.#each(test, derived ? "derived" : "request", `${sample.text} ${moment}`),
+      holds: this.#each(test, origin, `${sample.text} ${moment}`),
       looked,
       judges: derived,
     };

@@ -1,4 +1,5 @@
 import { MESSAGE } from "../arguments.ts";
+import { isPlacedArgument } from "../places.ts";
 import { NotUnderstood } from "./acls.ts";
 import { actionOf, conditionAt, type Effect } from "./actions.ts";
 import { FALSE, type Formula, TRUE } from "./bdd.ts";
@@ -202,7 +203,9 @@ export class Flow {
           ? { kind: "some", key: `${engine.name} ${n} ${name}`, expression: "req.hdr", origin: "request" }
           : { kind: "answer", ask: n, name };
       const writer = message === undefined ? statement : undefined;
-      const when = name === engine.onError ? fires : answered;
+      // What an answer does not name stays what it was.
+      const there = message === undefined ? TRUE : this.#evaluator.isThere(n, name);
+      const when = formulas.and(name === engine.onError ? fires : answered, there);
       current = written(current, formulas, full, when, [{ when: TRUE, value, writer }]);
     }
     if (message === undefined) return current;
@@ -257,7 +260,9 @@ export class Flow {
     }
     current = { ...current, headers };
     for (const { n, message } of state.asks) {
-      const told = message.args.flatMap(({ sample }) => /^req\.f?hdr\(([^,)]*)/.exec(sample)?.[1]?.toLowerCase() ?? []);
+      // What only bears a credential may go on without it.
+      const judged = message.args.filter(({ name }) => clients || !isPlacedArgument(name));
+      const told = judged.flatMap(({ sample }) => /^req\.f?hdr\(([^,)]*)/.exec(sample)?.[1]?.toLowerCase() ?? []);
       const names = ["host", ...told.filter((name) => name !== "authorization" || clients)];
       for (const name of new Set(names)) {
         if (!headerMatches(rule, name) || (rule.deletes && name !== "host")) continue;

@@ -8,6 +8,7 @@ import type { Dropped } from "./reader.ts";
 import { type Route, unjudgedChoice } from "./routes.ts";
 import type { Engine } from "./spoe.ts";
 import type { Ask, State } from "./state.ts";
+import { WARNED_HEADERS } from "./warnings.ts";
 import { lineText, type Statement } from "./where.ts";
 
 /** One way of a request: where it comes in, the line that leads to the backend, and what is known when it gets there. */
@@ -103,7 +104,7 @@ function changes(way: Way, evaluator: Evaluator): readonly Finding[] {
   return state.changes.flatMap(({ when, ask: n, statement, what }) => {
     const asked = state.asks.findIndex((ask) => ask.n === n);
     const ask = state.asks[asked];
-    if (ask === undefined || !matters(what, ask, way)) return [];
+    if (ask === undefined || !matters(what, way)) return [];
     const later = formulas.any(state.asks.slice(asked + 1).map((other) => evaluator.allows(other)));
     const believed = judged ? TRUE : formulas.without(evaluator.allows(ask), later);
     const bad = formulas.all([state.live, when, believed]);
@@ -114,7 +115,7 @@ function changes(way: Way, evaluator: Evaluator): readonly Finding[] {
         : `header ${what}`;
     return [
       finding(
-        "fault",
+        levelOf(what, ask),
         "rewrite",
         statement,
         `"${lineText(statement)}" changes ${thing} after the agent has judged it: backend ${way.route.target.name} gets another request than was allowed`,
@@ -128,16 +129,20 @@ function changes(way: Way, evaluator: Evaluator): readonly Finding[] {
   });
 }
 
-function matters(what: string, { message }: Ask, { route }: Way): boolean {
-  if (what === "destination") return route.target.servers.some(({ address }) => address?.host === "any");
-  return what !== "query" || message.args.some(({ name }) => name === "query");
+function matters(what: string, { route }: Way): boolean {
+  return what !== "destination" || route.target.servers.some(({ address }) => address?.host === "any");
+}
+
+/** A query that the agent was not told of was not judged, neither before nor after. */
+function levelOf(what: string, { message }: Ask): Finding["level"] {
+  return what !== "query" || message.args.some(({ name }) => name === "query") ? "fault" : "unproven";
 }
 
 /** Headers by which the backend knows who it is: the client's own must be gone wherever the agent's may stand. */
 function identity(way: Way, judged: Formula, evaluator: Evaluator): readonly Finding[] {
   const { formulas } = evaluator;
   return [...way.state.headers].flatMap(([header, dirt]) => {
-    if (header === "upgrade" || header.startsWith("?")) return [];
+    if (WARNED_HEADERS.includes(header)) return [];
     return dirt.flatMap(({ when, cause }) => {
       const bad = formulas.and(judged, when);
       if (bad === FALSE) return [];

@@ -41,6 +41,7 @@ const RULES: Readonly<Record<string, string>> = {
   channel: "Somebody else can answer for the agent, or nobody is asked",
   parser: "HAProxy's parser was loosened",
   "early-data": "A request can be replayed",
+  runtime: "Others can change HAProxy while it runs",
   tunnel: "A tunnel without verdicts can be opened",
   trailers: "Trailers reach the backend",
   script: "A script of one's own can do anything",

@@ -1,5 +1,3 @@
-import { ARGUMENTS } from "../arguments.ts";
-import { isLocal } from "./addresses.ts";
 import { FALSE } from "./bdd.ts";
 import { blameOf } from "./blame.ts";
 import type { Evaluator } from "./evaluate.ts";
@@ -7,9 +5,11 @@ import { exampleOf } from "./example.ts";
 import { type Finding, finding, noteOn } from "./finding.ts";
 import type { Model } from "./model.ts";
 import type { Way } from "./prove.ts";
-import { lastOf, modeOf, optionOf, type ProxySection } from "./proxies.ts";
+import { lastOf, modeOf, optionOf } from "./proxies.ts";
+import { questions } from "./questions.ts";
 import { sampleOf } from "./samples.ts";
-import type { Ask, State } from "./state.ts";
+import type { State } from "./state.ts";
+import { warnings } from "./warnings.ts";
 import { at, lineText, type Statement, texts } from "./where.ts";
 
 /** A TCP stream on its way to a TCP backend meets no HTTP rule. */
@@ -51,7 +51,7 @@ export function settings(
     ...headerWriters(way, identity),
     ...questions(way, model),
     ...servers(way),
-    ...backendMatters(way, model, identity, evaluator),
+    ...warnings(way, model, identity, evaluator),
   ];
 }
 
@@ -131,103 +131,6 @@ function isOne(name: string, identity: ReadonlySet<string>): boolean {
   return [...identity].some((one) => (one.endsWith("*") ? name.startsWith(one.slice(0, -1)) : one === name));
 }
 
-function questions({ state, route, frontend }: Way, model: Model): readonly Finding[] {
-  return state.asks.flatMap((ask) => [
-    ...samples(ask),
-    ...identifier(ask, frontend),
-    ...remote(ask, model),
-    ...rate(ask, route, model),
-  ]);
-}
-
-/** What a question says must be what is forwarded. */
-function samples({ message, engine }: Ask): readonly Finding[] {
-  return message.args.flatMap(({ name, sample, statement, column }) => {
-    const meant = meantBy(name);
-    if (meant === undefined || sample === meant || (name === "authorization" && WHOLE.test(sample))) return [];
-    const split = /^(?:req\.)?hdr\(/.test(sample) ? ": hdr splits at commas and gives the last piece" : "";
-    return [
-      finding(
-        "fault",
-        "question",
-        { ...statement, column },
-        `"${name}=${sample}" tells the agent another ${name} than is forwarded${split}`,
-        `args ${name}=${meant}`,
-        {
-          also: [noteOn(engine.filter, "it is read for this filter")],
-        },
-      ),
-    ];
-  });
-}
-
-/** A header as it came, whole; which one bears a credential is the reader's choice. */
-const WHOLE = /^req\.fhdr\([^,)]+\)$/;
-/** What every rendering fills by itself. */
-const FREE: ReadonlySet<string> = new Set(["id", "contract"]);
-
-/** The sample that the argument is meant to have; undefined for one that may have any. */
-function meantBy(name: string): string | undefined {
-  if (name.startsWith("h_")) return `req.fhdr(${name.slice(2)})`;
-  return FREE.has(name) || !Object.hasOwn(ARGUMENTS, name) ? undefined : ARGUMENTS[name]?.sample;
-}
-
-/** The id must be another for each request, and not the client's to choose. */
-function identifier({ message, id, n }: Ask, frontend: ProxySection): readonly Finding[] {
-  const argument = message.args.find(({ name }) => name === "id");
-  if (n < 0 || argument === undefined) return [];
-  const format = lastOf(frontend, "unique-id-format");
-  const source = id === "unique-id" ? texts(format ?? frontend.section.head, 1).join(" ") : (id ?? "");
-  if (/uuid|rand|%rt|%\[rand|unique-id %/.test(source)) return [];
-  const place =
-    id === "unique-id" && format !== undefined ? format : { ...argument.statement, column: argument.column };
-  return [
-    finding(
-      "unproven",
-      "id",
-      place,
-      `the id "${argument.sample}" may be the same for several requests`,
-      "http-request set-var(txn.countersign_id) uuid(),regsub(-,,g) and args id=var(txn.countersign_id)",
-    ),
-  ];
-}
-
-/** SPOP says who may pass in plain text. */
-function remote({ engine }: Ask, { proxies }: Model): readonly Finding[] {
-  const agents = proxies
-    .filter(({ name, kind }) => kind !== "frontend" && name === engine.backend)
-    .flatMap(({ servers }) => servers);
-  return agents.flatMap(({ statement, address }) => {
-    const words = texts(statement);
-    const safe =
-      words.includes("ssl") && !words.some((word, index) => word === "verify" && words[index + 1] === "none");
-    if (address === undefined || isLocal(address) || safe) return [];
-    return [
-      finding(
-        "fault",
-        "channel",
-        statement,
-        `"${lineText(statement)}" asks the agent over the network in plain text: whoever is on the way can answer "allow"`,
-        "an agent on loopback or a unix socket, or: ssl verify required ca-file FILE",
-      ),
-    ];
-  });
-}
-
-function rate({ engine }: Ask, { statement }: Way["route"], { world }: Model): readonly Finding[] {
-  if (engine.maxErrorRate === undefined || world.atLeast("3.1")) return [];
-  return [
-    finding(
-      "warning",
-      "channel",
-      engine.maxErrorRate,
-      "past maxerrrate no question is asked, and no error variable is set",
-      "delete it: only a gate that asks for the verdict itself then holds",
-      { also: [noteOn(engine.filter, "it is read for this filter"), noteOn(statement, "the way")] },
-    ),
-  ];
-}
-
 /** A server that the client picks may be another service's. */
 function servers({ route, frontend }: Way): readonly Finding[] {
   const { target } = route;
@@ -260,52 +163,5 @@ function servers({ route, frontend }: Way): readonly Finding[] {
         ),
       );
   }
-  return found;
-}
-
-/** What depends on the backend: whether it opens tunnels, folds trailers into headers or reads `_` as `-`. */
-function backendMatters(
-  { state, frontend, route, judged }: Way,
-  { world }: Model,
-  identity: ReadonlySet<string>,
-  evaluator: Evaluator,
-): readonly Finding[] {
-  const gate = state.asks.at(-1)?.statement;
-  if (judged || gate === undefined) return [];
-  const found: Finding[] = [];
-  const tunnel = state.headers.get("upgrade") ?? [];
-  if (tunnel.some(({ when }) => evaluator.formulas.and(state.live, when) !== FALSE))
-    found.push(
-      finding(
-        "warning",
-        "tunnel",
-        gate,
-        `Upgrade reaches backend ${route.target.name} as the client wrote it: one that answers 101 opens a tunnel without verdicts`,
-        "above the question: http-request del-header upgrade, and set it again for a WebSocket only",
-      ),
-    );
-  if (identity.size === 0) return found;
-  if (optionOf(frontend, "http-restrict-req-hdr-names") === undefined)
-    found.push(
-      finding(
-        "warning",
-        "identity",
-        gate,
-        `a header like x_auth_subject reaches backend ${route.target.name}, which may read it as x-auth-subject`,
-        `in ${frontend.kind} ${frontend.name}: option http-restrict-req-hdr-names delete`,
-      ),
-    );
-  const drops =
-    optionOf(route.target, "http-drop-request-trailers") ?? optionOf(frontend, "http-drop-request-trailers");
-  if (drops === undefined && world.atLeast("3.2"))
-    found.push(
-      finding(
-        "warning",
-        "trailers",
-        route.target.place,
-        `trailers reach backend ${route.target.name}: it may read one as an identity header`,
-        "option http-drop-request-trailers",
-      ),
-    );
   return found;
 }

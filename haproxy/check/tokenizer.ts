@@ -15,8 +15,13 @@ export interface Surroundings {
   variable(name: string, first: string | undefined): string | undefined;
   /** Whether an empty word ends the line without a word (HAProxy before 3.3) or is fatal. */
   emptyEnds(): boolean;
-  /** Whether `"$X"` of an unset X is dropped and the line goes on (3.0 to 3.2), or is an empty word. */
-  unsetIsDropped(): boolean;
+  /**
+   * Whether an unset variable takes the closing quote and the blanks behind it along, so that the next word goes on where
+   * it stood (many releases before 3.3), or is an empty word.
+   */
+  unsetSwallows(): boolean;
+  /** Whether quotes make a word wherever they stand (before 3.3), or not around a list of words that is empty. */
+  quotesMakeWords(): boolean;
 }
 
 /** What HAProxy would refuse in a line. */
@@ -34,11 +39,15 @@ const BLANK = /[ \t\n\v\f\r]/;
 const NAME = /^\.?[A-Za-z0-9_]*/;
 const ESCAPED: Readonly<Record<string, string>> = { t: "\t", n: "\n", r: "\r", " ": " ", "\\": "\\" };
 
-/** Splits a line into words, as `parse_line()` of HAProxy's tools.c does. */
-export function tokenize(text: string, surroundings: Surroundings): Line {
+/**
+ * Splits a line into words, as `parse_line()` of HAProxy's tools.c does.
+ *
+ * @param whole also those behind an empty word, which HAProxy reads and does not look at
+ */
+export function tokenize(text: string, surroundings: Surroundings, whole = false): Line {
   const tokenizer = new Tokenizer(text, surroundings);
   try {
-    return { words: tokenizer.run() };
+    return { words: whole ? tokenizer.all() : tokenizer.run() };
   } catch (error) {
     if (error instanceof Refused) return { fault: error.fault };
     throw error;
@@ -70,22 +79,24 @@ class Tokenizer {
     this.#world = surroundings;
   }
 
-  run(): readonly Word[] {
+  /** All words, also behind an empty one. */
+  all(): readonly Word[] {
     while (this.#at < this.#text.length) if (!this.#step(this.#text[this.#at] ?? "")) break;
     this.#close();
     if (this.#quote !== undefined)
       throw new Refused(this.#quote.at + 1, "unmatched quote", "close it on the same line: a line has no continuation");
     if (this.#words.length > MOST_WORDS)
       throw new Refused(this.#words[MOST_WORDS]?.column ?? 1, "more than 64 words", "HAProxy reads 64 words a line");
-    return this.#cut();
+    return this.#words;
   }
 
   /** An empty word ends the line before 3.3 and is fatal from then on. */
-  #cut(): readonly Word[] {
-    const empty = this.#words.findIndex(({ text }) => text === "");
-    if (empty < 0) return this.#words;
-    if (this.#world.emptyEnds()) return this.#words.slice(0, empty);
-    throw new Refused(this.#words[empty]?.column ?? 1, "an empty word", "HAProxy 3.3 and later refuse it: delete it");
+  run(): readonly Word[] {
+    const words = this.all();
+    const empty = words.findIndex(({ text }) => text === "");
+    if (empty < 0) return words;
+    if (this.#world.emptyEnds()) return words.slice(0, empty);
+    throw new Refused(words[empty]?.column ?? 1, "an empty word", "HAProxy 3.3 and later refuse it: delete it");
   }
 
   /** @returns false where the line ends */
@@ -119,8 +130,10 @@ class Tokenizer {
   }
 
   #quoted(sign: string): true {
-    if (this.#quote === undefined) this.#quote = { sign, at: this.#at, forces: true };
-    else {
+    if (this.#quote === undefined) {
+      this.#quote = { sign, at: this.#at, forces: true };
+      if (this.#world.quotesMakeWords()) this.#open();
+    } else {
       // Quotes around nothing are a word, but not around a list of words that turned out to be empty.
       if (this.#quote.forces) this.#open();
       this.#quote = undefined;
@@ -152,13 +165,20 @@ class Tokenizer {
     const reference = this.#reference();
     const value = this.#world.variable(reference.name, this.#words[0]?.text) ?? reference.fallback;
     if (reference.list && this.#quote !== undefined) this.#quote.forces = false;
-    if (value === undefined) {
-      if (!reference.list && !this.#world.unsetIsDropped()) this.#open();
-      else if (this.#quote !== undefined) this.#quote.forces = false;
-    } else if (reference.list) this.#expand(value);
-    else if (value !== "" || this.#word !== undefined) this.#emit(value, 0);
     this.#at = reference.end;
+    if (value === undefined) this.#unset(reference.list);
+    else if (reference.list) this.#expand(value);
+    else if (value !== "" || this.#word !== undefined) this.#emit(value, 0);
     return true;
+  }
+
+  #unset(list: boolean): void {
+    if (!list) this.#open();
+    if (this.#text[this.#at] !== '"' || !this.#world.unsetSwallows()) return;
+    this.#open();
+    this.#quote = undefined;
+    this.#at++;
+    while (BLANK.test(this.#text[this.#at] ?? "")) this.#at++;
   }
 
   /** Each run of blanks in the value ends a word. */
@@ -166,6 +186,7 @@ class Tokenizer {
     for (const [index, piece] of value.split(/[ \t\n\v\f\r]+/).entries()) {
       if (index > 0) this.#close();
       if (piece !== "") this.#emit(piece, 0);
+      else if (this.#world.quotesMakeWords()) this.#open();
     }
   }
 

@@ -13,6 +13,7 @@ import { samplesIn } from "./samples.ts";
 import { settings, stops } from "./settings.ts";
 import type { Engine } from "./spoe.ts";
 import { type Ask, fresh, type State } from "./state.ts";
+import { WARNED_HEADERS } from "./warnings.ts";
 import { lineText, texts } from "./where.ts";
 
 /** A frontend's rules, followed: for a stream that is HTTP, and for one that stays TCP. */
@@ -160,7 +161,7 @@ export class Proof {
 
   /** The headers that are followed: those that say who it is, and the one that makes tunnels. */
   #headers(): ReadonlySet<string> {
-    return new Set([...this.#identity(), "upgrade"]);
+    return new Set([...this.#identity(), ...WARNED_HEADERS]);
   }
 
   /** Identity headers: what the policies say, and whatever is filled from an answer. */

@@ -76,7 +76,7 @@ export class World implements Surroundings {
     const asked = release.split(".").map(Number);
     const surely = this.#versions.filter((version) => this.#compare(version, asked, development !== undefined) >= 0);
     const perhaps = this.#versions.filter(
-      (version) => this.#compare(version, asked, true) >= 0 || sameMinor(version, asked),
+      (version) => surely.includes(version) || (!this.#exact && sameMinor(version, asked)),
     );
     if (surely.length === this.#versions.length) return true;
     if (perhaps.length === 0) return false;
@@ -85,7 +85,6 @@ export class World implements Surroundings {
     return answer;
   }
 
-  /** Whether it is known which minor versions read this, and what the newest is. */
   variable(name: string, first: string | undefined): string | undefined {
     if (name.startsWith(".")) return this.pseudo[name] ?? "";
     if (this.#environment.has(name)) return this.#environment.get(name);
@@ -122,8 +121,14 @@ export class World implements Surroundings {
     return this.idle || !this.atLeast("3.3");
   }
 
-  unsetIsDropped(): boolean {
-    return !this.idle && this.atLeast("3.0") && !this.atLeast("3.3");
+  /** Of one minor version some releases do and some do not. */
+  unsetSwallows(): boolean {
+    if (this.idle || this.atLeast("3.3")) return false;
+    return this.decide("unset", "an unset variable joins two words", "an unset variable ends the line");
+  }
+
+  quotesMakeWords(): boolean {
+    return this.idle || !this.atLeast("3.3");
   }
 
   #branch(): string | undefined {

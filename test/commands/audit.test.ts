@@ -30,7 +30,7 @@ test("through a real HAProxy: what was decided is in the log, verifies, and is e
     t.equal(made.code, 0, made.err);
     key = made.out;
   };
-  const { folder, served, log, ask, untilAllowed } = await stage(t, binary, undefined, {}, audit, before);
+  const { folder, served, log, ask, untilAllowed } = await stage(t, binary, undefined, {}, audit, {}, "", before);
   t.match(key, /^ingress\/0 [A-Za-z0-9+/]{43}=\n$/);
   t.strictSame(statSync(join(folder, "audit.key")).mode & 0o777, 0o600);
   await untilAllowed();

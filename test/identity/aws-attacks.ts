@@ -1,4 +1,4 @@
-import { type Choice, KEY } from "../support/sts.ts";
+import { type Choice, KEY } from "../../demo/sigv4.ts";
 
 /** The host of the good ones. */
 export const HOST = "sts.us-west-2.amazonaws.com";

@@ -5,12 +5,12 @@ import { endpointsOf, hostOf, partitionOf } from "../../agent/identity/aws-iam/e
 import { readPresigned } from "../../agent/identity/aws-iam/presigned.ts";
 import type { AwsIamIssuer } from "../../agent/identity/aws-iam/section.ts";
 import { reply } from "../../demo/front.ts";
+import { type Choice, KEY, presign, SESSION_KEY, tokenOf } from "../../demo/sigv4.ts";
 import { Files, SHORTEST } from "../config/example.ts";
-import { STS_AUTHORITY } from "../support/certificates.ts";
 import { Clockwork } from "../support/clockwork.ts";
 import { startIdentity } from "../support/identity.ts";
 import { command, folderOf } from "../support/serve.ts";
-import { type Choice, KEY, presign, type Recorded, SESSION_KEY, type Sts, startSts, tokenOf } from "../support/sts.ts";
+import { type Recorded, STS_AUTHORITY, type Sts, startSts } from "../support/sts.ts";
 import RECORDED from "../vectors/aws/eks-get-token.json" with { type: "json" };
 import VECTORS from "../vectors/aws/sigv4.json" with { type: "json" };
 import RESPONSES from "../vectors/aws/sts-responses.json" with { type: "json" };

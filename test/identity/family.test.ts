@@ -167,6 +167,7 @@ haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: 
       loadedAt: 0,
       unrecorded: undefined,
       inForce: { revision: "", configuration: "", files: {} },
+      assertions: undefined,
     };
     const { server } = await startServer(snapshot, Date.now, spop);
     t.teardown(() => server.close());

@@ -299,6 +299,24 @@ test("introspection: each thing that an answer says of a token is checked", asyn
   );
 });
 
+test("introspection: a token that is bound to a key proves nobody without it, and is refused where proofs are not taken", async (t) => {
+  const { identity, issuer, time, front } = await answering(t, { proofs: ["dpop"], credentials: ["bearer", "dpop"] });
+  const jkt = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+  const good = { active: true, iss: issuer.issuer, sub: "alice", aud: AUDIENCE, token_type: "DPoP" };
+  const answer = { ...good, exp: Math.floor(time.now / 1000) + 60 };
+  const found = (token: string, cnf: unknown) => {
+    front.behave(reply({ ...answer, cnf }), "/introspect");
+    return identity.verify(token, time.now);
+  };
+  t.match(await found("bound", { jkt }), { principal: { bound: "dpop" }, confirmation: { jkt } });
+  t.match(await found("bound", { jkt }), { confirmation: { jkt } }, "known, too");
+  t.match(await found("free", undefined), { principal: { bound: "" }, confirmation: undefined });
+  t.match(await found("by certificate", { "x5t#S256": jkt }), { principal: undefined, reason: "proof-missing" });
+  t.match(await found("by both", { jkt, "x5t#S256": jkt }), { principal: undefined, reason: "proof-missing" });
+  const strict = await answering(t, { proofs: ["dpop"], unbound: "refuse", credentials: ["bearer", "dpop"] });
+  t.equal(await strict.judge(reply({ ...answer, iss: strict.issuer.issuer })), "token-unbound");
+});
+
 test("introspection: what is no answer never lets anybody in", async (t) => {
   const { judge, issuer, time, identity, told } = await answering(t);
   const good = {
@@ -719,7 +737,7 @@ test("introspection: each mistake of its section is told where it is", (t) => {
     [
       "answers:",
       "token_types: [JWT]\n    answers:",
-      '14:5: unknown key "token_types"; Known keys: type, issuer, discovery, credentials, audiences, require, algorithms, claims, kind, clock_tolerance, keys, ca, proxy, tokens, token_prefix, endpoint, client, answers, untyped, lifetime, timeout, max_size, concurrency',
+      '14:5: unknown key "token_types"; Known keys: type, issuer, discovery, credentials, audiences, require, proofs, unbound, algorithms, claims, kind, clock_tolerance, keys, ca, proxy, tokens, token_prefix, endpoint, client, answers, untyped, lifetime, timeout, max_size, concurrency',
     ],
   ] as const) {
     t.ok(SECTION.includes(from), from);

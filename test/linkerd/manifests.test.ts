@@ -85,7 +85,16 @@ function examples(): Case {
     const backend = new RegExp(`^ {4}backend: ${own}.*$`, "m");
     return { file, text: file in meshes ? text.replace(backend, (line) => `${line}\n${mesh}`) : text };
   });
-  const issuers = [{ name: "idp", audiences: ["api://orders"], credentials: ["bearer"], kinds: undefined }];
+  const issuers = [
+    { name: "idp", audiences: ["api://orders"], credentials: ["bearer"], kinds: undefined },
+    {
+      name: "aws",
+      audiences: ["ingress.example.com"],
+      credentials: ["bearer"],
+      kinds: undefined,
+      arns: { partition: "aws", accounts: ["123456789012"] },
+    },
+  ];
   const compiled = compilePolicies(texts, { ...ENVIRONMENT, issuers });
   if ("faults" in compiled) throw new Error(compiled.faults.map(faultText).join("\n"));
   return { text: "the examples", policies: compiled.policies, manifests: manifestsOf(inputOf(compiled.policies)) };

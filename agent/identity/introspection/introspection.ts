@@ -1,6 +1,7 @@
 import { FetchError } from "../../http/fetch-error.ts";
 import { Slots } from "../../http/slots.ts";
 import { type Claims, type Expectations, expectationsOf } from "../claims/claims.ts";
+import { confirmationOf } from "../claims/confirmation.ts";
 import { Pool } from "../claims/pool.ts";
 import { type ClaimPaths, claimPaths, principalOf } from "../claims/principal.ts";
 import type { Evidence } from "../issuer/evidence.ts";
@@ -13,6 +14,7 @@ import { hasForm } from "./token-form.ts";
 
 /** Access tokens that their authorization server is asked about, since nobody else can tell what they are. */
 export const INTROSPECTION: IssuerType<IntrospectionIssuer> = {
+  revocable: ["token_id"],
   read: readIntrospection,
   create: (config, world) => new Introspection(config, world),
 };
@@ -104,6 +106,8 @@ class Introspection implements Issuer {
     if (fault !== undefined) return { ...fault, lasting: fault.reason !== "token-not-yet-valid" };
     const principal = principalOf(claims, this.config, this.#paths, this.#pool);
     if ("reason" in principal) return { ...principal, lasting: true };
-    return { principal, basis: this.#basis, lifetime: this.config.lifetime - Math.abs(now - begun) };
+    const confirmation = confirmationOf(claims.cnf, this.config);
+    if (confirmation !== undefined && "reason" in confirmation) return confirmation;
+    return { principal, basis: this.#basis, confirmation, lifetime: this.config.lifetime - Math.abs(now - begun) };
   }
 }

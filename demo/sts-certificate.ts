@@ -1,0 +1,28 @@
+/**
+ * A certificate for hosts of AWS STS, with its key, for the stand-in of demo and tests: sts-authority.pem signed it, whose
+ * key is thrown away. Made with `openssl ca`, P-256, valid from 2020 to 2120; it protects nothing.
+ */
+export const STS_CERTIFICATE = `-----BEGIN CERTIFICATE-----
+MIICdDCCAhmgAwIBAgIBAzAKBggqhkjOPQQDAjAtMSswKQYDVQQDDCJDb3VudGVy
+c2lnbiB0ZXN0IGF1dGhvcml0eSBmb3IgU1RTMCAXDTIwMDEwMTAwMDAwMFoYDzIx
+MjAwMTAxMDAwMDAwWjAOMQwwCgYDVQQDDANzdHMwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAARjMDEux/cUwhf18ez09O4NfNhOXobGG2GP41vkbkbkSfoAR2SzMEKn
+DH84y/yty8v3XJ6SivXcIf7ZRUUsQr+co4IBRTCCAUEwgdEGA1UdEQSByTCBxoIR
+c3RzLmFtYXpvbmF3cy5jb22CG3N0cy51cy13ZXN0LTIuYW1hem9uYXdzLmNvbYIg
+c3RzLWZpcHMudXMtd2VzdC0yLmFtYXpvbmF3cy5jb22CFXN0cy51cy13ZXN0LTIu
+YXBpLmF3c4Iac3RzLWZpcHMudXMtd2VzdC0yLmFwaS5hd3OCHnN0cy5ldS1jZW50
+cmFsLTEuYW1hem9uYXdzLmNvbYIfc3RzLmNuLW5vcnRoLTEuYW1hem9uYXdzLmNv
+bS5jbjAJBgNVHRMEAjAAMAsGA1UdDwQEAwIHgDATBgNVHSUEDDAKBggrBgEFBQcD
+ATAdBgNVHQ4EFgQUfkSgN1oPEQK1ZkEqSR3v4plVztMwHwYDVR0jBBgwFoAUPuxc
+cmuiWRxIDdwXOGrmVjwLyswwCgYIKoZIzj0EAwIDSQAwRgIhAOaL+BhK5mz304hf
+KeNpTYO4fIptxIktFeIcmL1PT2MlAiEA+3s5mI6VPx8jef+Tz+i1b/TuHJtTg/TS
+2NrOmBLZ5cE=
+-----END CERTIFICATE-----
+`;
+
+export const STS_KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg0sUpt5OwZKIrQnse
+27SlCTknufor+fS2hkPFzmRohdOhRANCAARjMDEux/cUwhf18ez09O4NfNhOXobG
+G2GP41vkbkbkSfoAR2SzMEKnDH84y/yty8v3XJ6SivXcIf7ZRUUsQr+c
+-----END PRIVATE KEY-----
+`;
