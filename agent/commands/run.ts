@@ -5,6 +5,7 @@ import { VERSION } from "../processes/version.ts";
 import { AUDIT } from "./audit/audit.ts";
 import { CHECK } from "./check.ts";
 import { type Command, CommandError, type Context, type Options, UsageError } from "./command.ts";
+import { DOCTOR } from "./doctor.ts";
 import { EXPLAIN } from "./explain.ts";
 import { GENERATE } from "./generate.ts";
 import { INIT } from "./init.ts";
@@ -26,6 +27,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   replay: REPLAY,
   keys: KEYS,
   audit: AUDIT,
+  doctor: DOCTOR,
 };
 
 /** Runs what the command line says. @returns the exit code; nothing is thrown */

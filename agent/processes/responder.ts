@@ -42,6 +42,7 @@ export class Responder {
         inFlight: () => this.#server.inFlight,
         audit: () => this.telemetry.auditState(),
         cached: () => this.#snapshot.identity.caches().identities.entries,
+        remembered: () => this.#snapshot.identity.caches().proofs?.entries ?? 0,
         lastUses: () => this.#snapshot.identity.status().flatMap(usesOf),
       },
       clock,

@@ -28,6 +28,7 @@ export function recorded(
       inFlight: () => 2,
       audit: () => undefined,
       cached: () => 50,
+      remembered: () => 7,
       lastUses: () => [{ issuer: "keys", key: "k", at: 0 }],
     },
     clock: () => now.at,

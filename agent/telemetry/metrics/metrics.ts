@@ -17,6 +17,8 @@ export interface Gauges {
   cached(): number;
   /** How far the audit log has come; undefined where there is none. */
   audit(): AuditState | undefined;
+  /** DPoP proofs that this process remembers. */
+  remembered(): number;
   /** When each API key was last used, in milliseconds since the epoch, 0 for never. */
   lastUses(): readonly { readonly issuer: string; readonly key: string; readonly at: number }[];
 }
@@ -68,6 +70,7 @@ export class Metrics {
     this.loads = new LoadMetrics(registry);
     this.#eventLoop = new EventLoopMetrics(registry);
     askedGauge(registry, "countersign_cached_identities", "Identities in the cache.", () => gauges.cached());
+    askedGauge(registry, "countersign_remembered_proofs", "DPoP proofs in memory.", () => gauges.remembered());
     askedGauge(registry, "countersign_connections", "Open SPOP connections.", () => gauges.connections());
     askedGauge(registry, "countersign_requests_in_flight", "NOTIFYs without an ACK yet.", () => gauges.inFlight());
     askedGauge(registry, "countersign_audit_records", "Records of the audit log.", () => gauges.audit()?.records ?? 0);
