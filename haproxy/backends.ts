@@ -1,5 +1,5 @@
 import type { Backend, BackendTls, RenderInput, Server } from "./input.ts";
-import { AGENT_BACKEND, hostName, nameOf, serverOf } from "./input.ts";
+import { AGENT_BACKEND, hostName, nameOf, serverOf, WEB_BACKEND, WEB_PATH } from "./input.ts";
 import { since } from "./since.ts";
 
 /** Our own defaults: without them those of the reader's haproxy.cfg would hold here too. */
@@ -52,6 +52,15 @@ function tlsWords({ verify, ca, cert }: BackendTls, name: string | undefined, pr
 /** A trailer can bear an identity header's name, and some backends fold trailers into headers. */
 function dropTrailers(version: string): string {
   return indented(since(version, 3, 2, "option http-drop-request-trailers"));
+}
+
+/** The agent's own pages; empty where it has none. */
+export function webBackend({ webAddress }: RenderInput): string {
+  if (webAddress === undefined) return "";
+  return `# The agent's own pages, ${WEB_PATH}.
+backend ${WEB_BACKEND} from ${DEFAULTS}
+    server web1 ${webAddress} check maxconn 64
+`;
 }
 
 /**

@@ -70,7 +70,9 @@ const TRACEPARENT = [
 export function clientHeaders(identityPrefix: string, identityHeaders: readonly string[]): readonly string[] {
   // `x-auth` beside `x-auth-*`: some backends read a whole identity from it.
   const bare = identityPrefix.replace(/-+$/, "");
-  const outside = identityHeaders.filter((name) => !name.startsWith(identityPrefix) && name !== bare);
+  const outside = identityHeaders.filter(
+    (name) => !name.startsWith(identityPrefix) && name !== bare && !name.startsWith("l5d-"),
+  );
   const names = [`${identityPrefix}*`, ...(["", identityPrefix].includes(bare) ? [] : [bare]), ...outside];
   return [
     "# What a client may not say: who it is, where it comes from, what it meant to ask.",

@@ -3,7 +3,7 @@ import { MESSAGE } from "./arguments.ts";
 import { clientHeaders } from "./client-headers.ts";
 import { ALL_CREDENTIALS, type Strip, sentKinds } from "./credentials.ts";
 import { errorAnswer } from "./error-answers.ts";
-import { loggedVariables, type RenderInput } from "./input.ts";
+import { addedHeaders, loggedVariables, type RenderInput, WEB_BACKEND, WEB_PATH } from "./input.ts";
 import type { OwnReason } from "./reasons.ts";
 import { since } from "./since.ts";
 import { ENGINE } from "./spoe-file.ts";
@@ -18,6 +18,7 @@ const STATUS = inTransaction("status");
 const VERDICT = inTransaction("verdict");
 const BACKEND = inTransaction("backend");
 
+const WEB = `{ var(${OWN.web}) -m bool }`;
 const REFUSED = "!countersign_allowed";
 
 /**
@@ -37,11 +38,12 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
     "",
     ...clientHeaders(
       input.identityPrefix,
-      input.uses.identityHeaders.map(({ name }) => name),
+      addedHeaders(input).map(({ name }) => name),
     ),
     "",
     ...connectionHeaders(),
     "",
+    ...ownPages(input),
     ...verdict(),
     "",
     ...refusals(input),
@@ -161,6 +163,18 @@ function connectionHeaders(): readonly string[] {
   ];
 }
 
+/** What is no backend's: the only requests that pass without a verdict, and they lead to the agent alone. */
+function ownPages({ webAddress }: RenderInput): readonly string[] {
+  if (webAddress === undefined) return [];
+  return [
+    "# The agent's own pages are for whoever asks, and lead nowhere else.",
+    `http-request set-var(${OWN.web}) bool(true) if { path -m beg ${WEB_PATH} }`,
+    `http-request set-var(${OWN.verdict}) str(none) if ${WEB}`,
+    `http-request allow if ${WEB}`,
+    "",
+  ];
+}
+
 /** The gate: one variable that nobody but this rule sets, only ever to `allow`. */
 function verdict(): readonly string[] {
   return [
@@ -191,7 +205,7 @@ function refusals({ uses }: RenderInput): readonly string[] {
   ];
 }
 
-function passedOn({ scheme, uses, backendVariables = [] }: RenderInput): readonly string[] {
+function passedOn({ scheme, uses, webAddress, backendVariables = [] }: RenderInput): readonly string[] {
   const headers = uses.identityHeaders.map(({ name }, index) => setHeader(name, headerVariable(index + 1)));
   const own = backendVariables.map((name) => setHeader(backendHeader(name)?.name ?? "", name));
   const strips = sentKinds(uses).flatMap(({ strip = [], argument, proves = argument }) =>
@@ -207,6 +221,7 @@ function passedOn({ scheme, uses, backendVariables = [] }: RenderInput): readonl
     ...own,
     ...headers,
     ...(takesDpop(uses) ? [NONCE_TOLD] : []),
+    ...(webAddress === undefined ? [] : [`use_backend ${WEB_BACKEND} if ${WEB}`]),
     `use_backend %[var(${BACKEND})]`,
   ];
 }

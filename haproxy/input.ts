@@ -20,6 +20,8 @@ export interface RenderInput {
   };
   /** Where the agent listens, `127.0.0.1:9000` or `unix@/path`; at least one. */
   readonly spopAddresses: readonly string[];
+  /** Where the agent has its own pages, in the same form. Default: nowhere */
+  readonly webAddress?: string | undefined;
   /** Time the agent takes at most, in milliseconds; HAProxy waits 100 longer. */
   readonly deadline: number;
   /** The backends that policies name. */
@@ -83,8 +85,21 @@ export function loggedVariables({ logged = [] }: Pick<RenderInput, "logged">): r
   return ["subject", ...logged.filter((name) => name !== "subject")];
 }
 
+/** The headers that it adds to requests by answers, with the largest value of each in bytes. */
+export function addedHeaders({ uses, backendVariables = [] }: Pick<RenderInput, "uses" | "backendVariables">) {
+  return [...uses.identityHeaders, ...backendVariables.flatMap((name) => backendHeader(name) ?? [])];
+}
+
+/** What policies and answers together need of a buffer. */
+export function addedUses(input: Pick<RenderInput, "uses" | "backendVariables">): RenderInput["uses"] {
+  return { ...input.uses, identityHeaders: addedHeaders(input) };
+}
+
 /** The agent's backend in haproxy.cfg. */
 export const AGENT_BACKEND = "countersign-agent";
+/** The backend of its own pages, and how their paths begin. */
+export const WEB_BACKEND = "countersign-web";
+export const WEB_PATH = "/.countersign/";
 
 /** Free text that HAProxy reads as one line of plain words: ASCII without quotes, backslash or comment. */
 const WORDS = /^[ !$-&(-[\]-~]+$/;
@@ -121,6 +136,7 @@ export function checkInput(input: RenderInput): void {
   );
   demand(client.from !== "x-forwarded-for" || isList(client.trusted), "client.trusted", client.trusted);
   demand(isList(input.spopAddresses) && input.spopAddresses.every(isAddress), "spopAddresses", input.spopAddresses);
+  demand(input.webAddress === undefined || isAddress(input.webAddress), "webAddress", input.webAddress);
   demand(isCount(input.deadline), "deadline", input.deadline);
   demand(isCount(input.largestAck), "largestAck", input.largestAck);
   demand((input.logged ?? []).every(isPrincipalVariable), "logged", input.logged);
@@ -148,7 +164,7 @@ function checkCredentials({ uses: { credentials }, hops = {} }: RenderInput): vo
 
 function checkBackend({ name, servers, proto, tls, check }: Backend): void {
   const fit = (holds: boolean, value: unknown) => demand(holds, "backends", [name, value]);
-  fit(BACKEND_NAME.test(name) && name !== AGENT_BACKEND, servers);
+  fit(BACKEND_NAME.test(name) && ![AGENT_BACKEND, WEB_BACKEND].includes(name), servers);
   fit(proto === undefined || proto === "h2", proto);
   fit(check === undefined || [check.interval, check.fall, check.rise].every(isCount), check);
   for (const { address, weight = 1, maxconn = 1, backup = false } of servers.map(serverOf)) {

@@ -35,6 +35,7 @@ export const OWNED_HEADERS = {
     "traceparent",
     "tracestate",
     "x-request-id",
+    "x-auth-assertion",
   ],
   /** What proves who somebody is: no expression reads it. */
   credentials: [...CREDENTIALS, "proxy-authorization", "cookie"],

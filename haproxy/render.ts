@@ -1,9 +1,9 @@
-import { agentBackend, DEFAULTS, serviceBackends } from "./backends.ts";
+import { agentBackend, DEFAULTS, serviceBackends, webBackend } from "./backends.ts";
 import { buffersFor, DEFAULT_BUFSIZE, DEFAULT_MAXREWRITE } from "./buffers.ts";
 import type { Contract } from "./contract.ts";
 import { frontendRules } from "./frontend-rules.ts";
 import type { RenderInput } from "./input.ts";
-import { checkInput, loggedVariables } from "./input.ts";
+import { addedUses, checkInput, loggedVariables } from "./input.ts";
 import { SPOE_FILE, spoeFile, spoeFileWord } from "./spoe-file.ts";
 
 /** The two files of a HAProxy that does nothing but this. The same input gives the same bytes. */
@@ -27,7 +27,7 @@ export function renderHaproxy(input: RenderInput): HaproxyFiles {
   checkInput(input);
   const bare = input.backends.find(({ servers }) => servers.length === 0);
   if (bare !== undefined) throw new Error(`cannot render haproxy.cfg: backend "${bare.name}" has no server`);
-  const { bufsize, maxrewrite } = buffersFor(input.largestAck, input.uses);
+  const { bufsize, maxrewrite } = buffersFor(input.largestAck, addedUses(input));
   const text = `# HAProxy with the Countersign agent. Rendered by "countersign generate haproxy": change countersign.yaml or the
 # policies and render it again. docs/haproxy.md explains every line.
 global
@@ -82,7 +82,7 @@ function ownBackends({ backends }: RenderInput): string {
 
 /** Only what differs from HAProxy's defaults: a larger value of the reader's own should stay. */
 function globals(input: RenderInput): string {
-  const { bufsize, maxrewrite } = buffersFor(input.largestAck, input.uses);
+  const { bufsize, maxrewrite } = buffersFor(input.largestAck, addedUses(input));
   const lines: string[] = [];
   if (bufsize > DEFAULT_BUFSIZE) lines.push(`tune.bufsize ${bufsize}`);
   if (maxrewrite > DEFAULT_MAXREWRITE) lines.push(`tune.maxrewrite ${maxrewrite}`);
@@ -91,7 +91,7 @@ function globals(input: RenderInput): string {
 }
 
 function sections(input: RenderInput, spoeFile: string): string {
-  return [defaults(), frontend(input, spoeFile), serviceBackends(input), agentBackend(input)]
+  return [defaults(), frontend(input, spoeFile), serviceBackends(input), webBackend(input), agentBackend(input)]
     .filter((section) => section !== "")
     .join("\n");
 }

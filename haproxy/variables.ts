@@ -10,7 +10,9 @@ export const OWN = {
   /** Set once a request has been found fit to be judged. */
   fit: "txn.countersign_fit",
   websocket: "txn.countersign_websocket",
-  /** `allow`, or absent: by it HAProxy remembers that a request may pass. */
+  /** Set for one of the agent's own pages. */
+  web: "txn.countersign_web",
+  /** `allow`, `none` for one of the agent's own pages, or absent: by `allow` alone HAProxy remembers that a request may pass. */
   verdict: "txn.countersign_verdict",
 } as const;
 
@@ -56,6 +58,11 @@ export const VARIABLES = {
     meaning: "the mesh identity that the backend's pods must have, for Linkerd's proxy beside HAProxy",
     // A DNS name.
     header: { name: "l5d-require-id", max: 253 },
+  },
+  assertion: {
+    present: "named by the contract, when there is one",
+    meaning: "the signed identity assertion, a short-lived JWT for this request",
+    header: { name: "x-auth-assertion", max: 1536 },
   },
   verdict: {
     present: "always",

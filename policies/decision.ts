@@ -76,6 +76,7 @@ export const REASONS = {
   "proof-unavailable": 503,
   "deadline-exceeded": 503,
   overloaded: 503,
+  "assertion-unavailable": 503,
   "haproxy-config-outdated": 503,
   "message-malformed": 503,
   "agent-error": 503,

@@ -4,7 +4,7 @@ import { headerVariable, VARIABLES, type VariableName } from "../../haproxy/vari
 import { type Decision, type Reason, statusOf } from "../../policies/decision.ts";
 import type { Match } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
-import { AckWriter, encodeSetVar, LARGEST_HEAD } from "../../protocol/encode.ts";
+import { AckWriter, encodeSetVar, LARGEST_HEAD, largestSetVar } from "../../protocol/encode.ts";
 import { encodeValue } from "../../protocol/value.ts";
 import type { Answer } from "./authorize.ts";
 import { challengeOf } from "./challenge.ts";
@@ -45,14 +45,20 @@ const AROUND_ID = START.id.length + 2;
 /** Where actions are encoded. What was taken from it is never written over. */
 const WRITER = new AckWriter();
 
+/** What goes into an ACK. */
+type Said = Pick<Answer, "request" | "actions" | "assertion">;
+
 /** Bytes of an answer's ACK at most, length prefix included. */
-export function ackSize({ idStart, idEnd }: AuthorizeRequest, actions: Uint8Array): number {
-  return LARGEST_HEAD + AROUND_ID + idEnd - idStart + actions.length;
+export function ackSize({ request, actions, assertion }: Said): number {
+  const asserted = assertion === undefined ? 0 : largestSetVar("assertion", assertion.length);
+  return LARGEST_HEAD + AROUND_ID + request.idEnd - request.idStart + asserted + actions.length;
 }
 
 /** Writes an answer's variables into the ACK that was begun. */
-export function writeActions(writer: AckWriter, { request, actions }: Pick<Answer, "request" | "actions">): void {
+export function writeActions(writer: AckWriter, { request, actions, assertion }: Said): void {
   writer.setText(START.id, request.bytes, request.idStart, request.idEnd);
+  // Before the verdict, which the actions end with.
+  if (assertion !== undefined) writer.setString(START.assertion, assertion);
   writer.append(actions);
 }
 

@@ -2,7 +2,7 @@
  * START HERE. One request, from the arguments HAProxy sent to the answer it gets:
  *
  *   request view -> match (which route?) -> evidence (the one credential) -> identify (who?) -> prove (is it theirs?)
- *   -> decide (may they?) -> attest (what the backend is told) -> answer
+ *   -> decide (may they?) -> attest (what the backend is told) -> assert (signed, where that is wanted) -> answer
  *
  * server/connection.ts calls this with what request.ts read from a NOTIFY, and sends the answer as it is: nothing later
  * refuses. Everything here fails closed: whatever cannot be told, or is thrown, is a deny with a reason.
@@ -11,6 +11,7 @@
 import { type Decision, type Reason, refusal } from "../../policies/decision.ts";
 import type { Match } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
+import type { Assertions } from "../assertion/assertions.ts";
 import type { Verification } from "../identity/identity.ts";
 import { ackSize, refusalActions } from "./actions.ts";
 import { attest } from "./attest.ts";
@@ -31,6 +32,8 @@ export interface Answer {
   readonly principal: Principal | undefined;
   /** What the ACK says after the id, encoded. */
   readonly actions: Uint8Array;
+  /** The signed identity assertion of an allowed request, where one is configured. */
+  readonly assertion?: string;
   /** Name of the claim for which a token was refused; no client ever sees it. */
   readonly claim?: string | undefined;
   /** What was thrown, for an `agent-error`: a bug, which telemetry tells and no client ever sees. */
@@ -43,8 +46,8 @@ export type Conclusion = () => Answer;
 /**
  * Answers one request by one snapshot.
  *
- * A refusal before the credential, a warm identity or a cached refusal is answered at once; only a first
- * verification gives a promise, which is kept at the deadline at the latest. It never rejects, and this never throws.
+ * A refusal before the credential, a warm identity or a cached refusal is answered at once; only a first verification
+ * and a signature give a promise, which is kept at the deadline at the latest. It never rejects, and this never throws.
  *
  * @param now milliseconds since the epoch; the snapshot's caches and policies are judged at this instant
  */
@@ -74,6 +77,22 @@ function answerTo(
   const taken = request.channel.taken(route, snapshot);
   if (taken === "outdated") return refuse(request, snapshot, asker, "haproxy-config-outdated", { match });
 
+  const answer = judge(request, snapshot, match, taken, now, asker);
+  if (!(answer instanceof Promise)) return answer;
+  request.detach();
+  const late: Conclusion = () => refuse(request, snapshot, asker, "deadline-exceeded", { match });
+  return asker.waiting.wait(answer, late, request, snapshot.config.deadline, asker);
+}
+
+/** From the one credential on. What it promises is not bounded in time, and never rejects. */
+function judge(
+  request: AuthorizeRequest,
+  snapshot: Snapshot,
+  match: Match,
+  taken: readonly Form[],
+  now: number,
+  asker: Asker,
+): Answer | Promise<Conclusion> {
   const evidence = evidenceOf(request, snapshot, match, taken);
   if (evidence.kind === "none") return decide(request, snapshot, match, undefined, now, asker);
   if (evidence.kind === "invalid") return refuse(request, snapshot, asker, evidence.reason, { match });
@@ -83,11 +102,11 @@ function answerTo(
   const identified = snapshot.identity.verify(evidence, now, request);
   const proven = needsNoProof(identified, evidence.kind)
     ? identified
-    : prove(identified, { request, snapshot, credential: evidence, route, now });
+    : prove(identified, { request, snapshot, credential: evidence, route: match.route, now });
   if (!(proven instanceof Promise)) return conclude(request, snapshot, match, proven, now, asker);
-  request.detach();
-  return asker.waiting.wait(proven, request, snapshot.config.deadline, asker).then(
-    (finding) => () => concludeSafely(request, snapshot, match, finding, now, asker),
+  request.cold = true;
+  return proven.then(
+    (finding) => concludeLater(request, snapshot, match, finding, now, asker),
     (thrown: unknown) => () => failed(request, snapshot, match, thrown),
   );
 }
@@ -100,7 +119,15 @@ function evidenceOf(request: AuthorizeRequest, snapshot: Snapshot, match: Match,
   return credentialOf(request, taken, snapshot.config.limits.token);
 }
 
-function concludeSafely(...parts: Parameters<typeof conclude>): Answer {
+/** Where nothing is to be signed, it is said in one go when it is sent: by then others have left less room for it. */
+function concludeLater(...parts: Parameters<typeof conclude>): Conclusion | Promise<Conclusion> {
+  const [, snapshot, , , , asker] = parts;
+  if (snapshot.assertions === undefined) return () => concludeSafely(...parts) as Answer;
+  const answer = concludeSafely(...parts);
+  return answer instanceof Promise ? answer : () => fitting(answer, asker);
+}
+
+function concludeSafely(...parts: Parameters<typeof conclude>): Answer | Promise<Conclusion> {
   try {
     return conclude(...parts);
   } catch (thrown) {
@@ -117,7 +144,7 @@ function conclude(
   proven: Verification,
   now: number,
   asker: Asker,
-): Answer {
+): Answer | Promise<Conclusion> {
   request.nonce = proven.nonce;
   if (proven.principal !== undefined) return decide(request, snapshot, match, proven.principal, now, asker);
   const { reason, claim } = proven;
@@ -131,12 +158,36 @@ function decide(
   principal: Principal | undefined,
   now: number,
   asker: Asker,
-): Answer {
+): Answer | Promise<Conclusion> {
   const decision = snapshot.policies.decide(match, principal, request.judged(match.host, now));
   const actions = attest(decision, request, snapshot, match, principal);
   // Who was refused is still known: the access log names the subject.
   if (typeof actions === "string") return refuse(request, snapshot, asker, actions, { match, principal });
-  return fitting({ decision, request, snapshot, match, principal, actions }, asker);
+  const answer = { decision, request, snapshot, match, principal, actions };
+  const { assertions } = snapshot;
+  if (assertions === undefined || principal === undefined || decision.verdict !== "allow")
+    return fitting(answer, asker);
+  return assert({ ...answer, match, principal }, assertions, asker);
+}
+
+/** Has an allowed request's assertion signed, which another thread does. Without it, nothing passes. */
+function assert(
+  answer: Answer & { readonly match: Match; readonly principal: Principal },
+  assertions: Assertions,
+  asker: Asker,
+): Answer | Promise<Conclusion> {
+  const { decision, request, snapshot, match, principal } = answer;
+  const unasserted = (reason: Reason) => refuse(request, snapshot, asker, reason, { match, principal });
+  const unsigned = assertions.of({ principal, decision, service: match.route.service.name, request });
+  if (typeof unsigned === "string") return unasserted(unsigned);
+  if (!request.cold && !asker.admits()) return unasserted("overloaded");
+  return assertions
+    .sign(unsigned, () => request.wanted())
+    .then(
+      (assertion) => () =>
+        assertion === "dropped" ? unasserted("deadline-exceeded") : fitting({ ...answer, assertion }, asker),
+      () => () => unasserted("assertion-unavailable"),
+    );
 }
 
 /** What is known of a request that the policies need not be asked about. */
@@ -174,7 +225,7 @@ function failed(request: AuthorizeRequest, snapshot: Snapshot, match: Match | un
 
 /** An answer that HAProxy would not read becomes a refusal; a refusal that is still too long is sent without its words. */
 function fitting(answer: Answer, asker: Asker): Answer {
-  const size = ackSize(answer.request, answer.actions);
+  const size = ackSize(answer);
   if (size < asker.left) return answer;
   const { request, snapshot, match, decision } = answer;
   if (size >= asker.limit) return refused(request, snapshot, "header-too-long", { match });

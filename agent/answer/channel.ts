@@ -52,7 +52,10 @@ export class Channel {
    *
    * @param snapshot the one that the route is of
    */
-  taken(route: Route, { meshIdentities }: Pick<Snapshot, "meshIdentities">): readonly Form[] | "outdated" {
+  taken(
+    route: Route,
+    { meshIdentities, assertions }: Pick<Snapshot, "meshIdentities" | "assertions">,
+  ): readonly Form[] | "outdated" {
     const known = this.#taken.get(route);
     if (known !== undefined) return known;
     const { needs } = route;
@@ -62,7 +65,8 @@ export class Channel {
       needs.proofs.every((name) => this.proofs.has(name)) &&
       needs.requestHeaders.every((name) => this.#arguments.has(`h_${name}`)) &&
       needs.identityHeaders.every(({ name }) => this.headerNumbers.has(name)) &&
-      (!meshIdentities.has(route.backend) || this.contract.variables.includes("mesh_identity"));
+      (!meshIdentities.has(route.backend) || this.contract.variables.includes("mesh_identity")) &&
+      (assertions === undefined || route.access === "anyone" || this.contract.variables.includes("assertion"));
     const taken = serves && forms !== undefined ? forms : "outdated";
     this.#taken.set(route, taken);
     return taken;

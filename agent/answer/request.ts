@@ -49,6 +49,8 @@ export class AuthorizeRequest implements PolicyRequest {
   offered: readonly number[] = NOTHING_OFFERED;
   /** The kind of the one that was taken. */
   credential: CredentialName | undefined;
+  /** Whether who sent it had to be found out first. */
+  cold = false;
   /** What its client is to use as `nonce` in DPoP proofs from now on, where it has to be told. */
   nonce: string | undefined;
   /** Whether it can still be answered, for work that takes longer than this turn. */

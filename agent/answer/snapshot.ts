@@ -1,4 +1,5 @@
 import type { Policies } from "../../policies/policies.ts";
+import type { Assertions } from "../assertion/assertions.ts";
 import type { Config } from "../config/config.ts";
 import type { Identity } from "../identity/identity.ts";
 
@@ -12,6 +13,8 @@ export interface Snapshot {
   readonly identity: Identity;
   /** Whom the pods behind a backend have to be in the mesh, by the backend's name. */
   readonly meshIdentities: ReadonlyMap<string, string>;
+  /** What backends are told in a form that they can check; undefined where nothing is configured. */
+  readonly assertions: Assertions | undefined;
   /** Digest of the policies, sent with every answer. */
   readonly revision: string;
   /** Milliseconds since the epoch. */

@@ -1,4 +1,3 @@
-import type { Verification } from "../identity/identity.ts";
 import type { AuthorizeRequest } from "./request.ts";
 
 /** Who asks: one connection from HAProxy, and what it can be told. */
@@ -9,12 +8,12 @@ export interface Asker {
   readonly left: number;
   /** Whether nothing can be answered any more. */
   readonly gone: boolean;
-  /** Whether one more may wait for a verification: asked before any work is begun for it. */
+  /** Whether one more may wait: asked before any work is begun for it. */
   readonly admits: () => boolean;
   readonly waiting: Waiting;
 }
 
-/** The requests of all connections that wait for a first verification. */
+/** The requests of all connections that wait, for a first verification or a signature. */
 export class Waiting {
   #count = 0;
 
@@ -23,18 +22,20 @@ export class Waiting {
   }
 
   /**
-   * Waits for a verification, until the deadline: it may take its time, its request may not. The work goes on and
-   * answers the next one, unless it is in the way of what can still be answered.
+   * Waits for work, until the deadline: it may take its time, its request may not. The work goes on and answers the
+   * next one, unless it is in the way of what can still be answered.
    *
+   * @param late what it comes to at the deadline
    * @param deadline milliseconds
-   * @throws what the verification has thrown
+   * @throws what the work has thrown
    */
-  wait(
-    verification: Promise<Verification>,
+  wait<Result>(
+    work: Promise<Result>,
+    late: Result,
     request: AuthorizeRequest,
     deadline: number,
     asker: Pick<Asker, "gone">,
-  ): Promise<Verification> {
+  ): Promise<Result> {
     let over = false;
     this.#count++;
     request.wanted = () => !over && !asker.gone;
@@ -46,12 +47,12 @@ export class Waiting {
       };
       const timer = setTimeout(() => {
         end();
-        resolve({ principal: undefined, reason: "deadline-exceeded" });
+        resolve(late);
       }, deadline);
-      verification.then(
-        (verified) => {
+      work.then(
+        (result) => {
           end();
-          resolve(verified);
+          resolve(result);
         },
         (thrown) => {
           end();

@@ -1,6 +1,7 @@
 import { buffersFor, DEFAULT_BUFSIZE } from "../../haproxy/buffers.ts";
 import type { CheckReport } from "../../haproxy/check/check.ts";
 import { findingsText, summaryText as haproxyText, sarifOf } from "../../haproxy/check/report.ts";
+import { addedUses } from "../../haproxy/input.ts";
 import type { Fault } from "../../policies/fault.ts";
 import { configFile } from "../config/load-config.ts";
 import { type Loaded, load } from "../loading/load.ts";
@@ -115,7 +116,7 @@ function summaryOf({ config, policies }: Loaded): Summary {
     services: policies.services.length,
     routes: policies.services.reduce((sum, { routes }) => sum + routes.length, 0),
     issuers: config.issuers.length,
-    bufsize: buffersFor(input.largestAck, input.uses).bufsize,
+    bufsize: buffersFor(input.largestAck, addedUses(input)).bufsize,
     external_backends: input.backends.filter(({ servers }) => servers.length === 0).map(({ name }) => name),
   };
 }

@@ -9,6 +9,7 @@ import { Pool } from "../identity/claims/pool.ts";
 import { claimPaths, principalOf } from "../identity/claims/principal.ts";
 import { sourcesOf } from "../identity/claims/sources.ts";
 import { createIdentity } from "../identity/identity.ts";
+import { UNHEARD } from "../identity/issuer/events.ts";
 import { EXIT } from "../processes/exit.ts";
 import {
   CONFIG_OPTION,
@@ -23,13 +24,17 @@ import {
   textOption,
   UsageError,
 } from "./command.ts";
+import { explainConfig } from "./explain-config.ts";
 import { claimReport, reportOf } from "./token-report.ts";
 
 export const EXPLAIN: Command = {
   usage:
-    'explain "METHOD URL" [--token-file F | --claims F --issuer NAME] [--header "NAME: VALUE"]... [--config FILE] [--json]',
-  summary: "every step to the decision on one request",
+    'explain ["METHOD URL"] [--token-file F | --claims F --issuer NAME] [--header "NAME: VALUE"]... [--config FILE] [--json]',
+  summary: "every step to the decision on one request, or every value of the configuration",
   help: `
+Without a request it tells each value of the configuration that is in force, and where it comes from: a line of the
+file, a preset, or the default. References to secrets are shown as they stand.
+
 With --token-file the token is really verified, by the issuer's keys. With --claims the claims are taken as proven: for
 trying out a policy. Nothing is sent to a running agent.
 `,
@@ -48,11 +53,18 @@ trying out a policy. Nothing is sent to a running agent.
     ...CONFIG_OPTION,
     ...JSON_OPTION,
   },
-  positionals: [1, 1],
-  run: explainRequest,
+  positionals: [0, 1],
+  run: explainEither,
 };
 
-async function explainRequest([text = ""]: readonly string[], options: Options, context: Context): Promise<number> {
+async function explainEither([text]: readonly string[], options: Options, context: Context): Promise<number> {
+  if (text !== undefined) return await explainRequest(text, options, context);
+  const of = ["token-file", "claims", "issuer", "header", "src"].find((name) => options[name] !== undefined);
+  if (of !== undefined) throw new UsageError(`--${of} is about a request: "GET https://HOST/PATH" is missing`);
+  return explainConfig(options, context);
+}
+
+async function explainRequest(text: string, options: Options, context: Context): Promise<number> {
   const written = parseRequestLine(text);
   if ("offset" in written) throw new UsageError(`${written.found}; ${written.right}`);
   const headers = headersOf(options);
@@ -103,14 +115,13 @@ function asBearer(issuer: IssuerConfig): IssuerConfig {
 }
 
 /** The token as the agent would take it from an Authorization header. */
-async function verified(token: string, { issuers, cache, limits }: Config, { clock }: Context): Promise<Who> {
+async function verified(token: string, { issuers, revoked, cache, limits }: Config, { clock }: Context): Promise<Who> {
   const header = Buffer.from(`Bearer ${token}`);
   const credential = credentialFrom("bearer", header, limits.token);
   if (credential.kind === "none") return undefined;
-  const events = { fetched: () => {}, unusable: () => {}, proofStore: () => {}, cache: () => {} };
   // The token was here before the keys are fetched: where its key is not among them, there is none.
   const now = clock();
-  const identity = createIdentity(issuers.map(asBearer), { cache, limits, send, clock, events });
+  const identity = createIdentity(issuers.map(asBearer), { cache, limits, revoked, send, clock, events: UNHEARD });
   try {
     await identity.ready();
     const verification = credential.kind === "invalid" ? credential : await identity.verify(credential, now);

@@ -1,12 +1,12 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { isAbsolute, join, relative } from "node:path";
+import { isAbsolute, join, relative, resolve } from "node:path";
 import { parseHostPattern } from "../../policies/routing/hosts.ts";
-import { permitted } from "../http/document.ts";
+import type { Config } from "../config/config.ts";
+import { PRESETS } from "../config/presets.ts";
 import { send } from "../http/fetch.ts";
-import { FetchError } from "../http/fetch-error.ts";
-import { proxyOfEnvironment } from "../http/proxy.ts";
-import { discover, discoveryUrl, endpointOf } from "../identity/oidc/discovery.ts";
+import { createIdentity } from "../identity/identity.ts";
+import { UNHEARD } from "../identity/issuer/events.ts";
 import { type Loaded, load } from "../loading/load.ts";
 import { EXIT } from "../processes/exit.ts";
 import {
@@ -25,20 +25,25 @@ import { writeAll } from "./write-all.ts";
 
 const CONFIG = "countersign.yaml";
 
-/** Milliseconds. */
-const LOOK_UP_LIMIT = 5_000;
-
 export const INIT: Command = {
-  usage: "init --issuer URL --audience A --host H --backend ADDRESS [--socket PATH] [--fragment] [--output DIR]",
+  usage:
+    "init [--preset NAME] --issuer URL --audience A --host H --backend ADDRESS [--socket PATH] [--fragment] [--output DIR]",
   summary: "write a first configuration, a policy and HAProxy's files",
   help: `
-The issuer is looked up, so that a mistyped URL is found now. The policy lets everyone with a token of the issuer pass:
+The issuer is asked for its keys, so that a mistyped URL is found now. With --preset its tokens are those of a provider
+that is known. The policy lets everyone with a token of the issuer pass:
 it is a beginning. No file that is there is overwritten.
 `,
   example: `countersign init --issuer https://example.okta.com/oauth2/default --audience api://orders \\
     --host orders.example.com --backend 10.0.0.7:8080`,
   options: {
+    preset: { type: "string", value: "NAME", help: `the provider: ${Object.keys(PRESETS).join(", ")}` },
     issuer: { type: "string", value: "URL", help: "the OpenID provider, as its tokens' iss has it" },
+    keys: {
+      type: "string",
+      value: "WHERE",
+      help: "an address or a file with its keys, where the issuer does not say it",
+    },
     audience: { type: "string", value: "A", help: "the aud that tokens for this service have" },
     host: { type: "string", value: "H", help: "the host name that clients use" },
     backend: {
@@ -59,7 +64,11 @@ it is a beginning. No file that is there is overwritten.
 
 /** What the command line says, checked. */
 interface Answers {
-  readonly issuer: string;
+  readonly preset: string | undefined;
+  /** Undefined where the preset has it. */
+  readonly issuer: string | undefined;
+  /** An address, or the whole path of a file. */
+  readonly keys: string | undefined;
   readonly audience: string;
   readonly host: string;
   /** Name of the service, and of its backend where that is an address. */
@@ -76,9 +85,9 @@ async function init(_positionals: readonly string[], options: Options, context: 
   const fragment = options.fragment === true;
   const directory = textOption(options, "output") ?? ".";
   const answers = answersOf(options, fragment);
-  await lookUp(answers.issuer, context);
   const own = { [CONFIG]: configuration(answers), [`policies/${answers.service}.yaml`]: policy(answers) };
   const { config, policies } = await tried(own, context);
+  await lookUp(config, context);
   const files = { ...own, ...haproxyFiles(renderInputOf(config, policies), fragment ? directory : undefined) };
   const texts = Object.fromEntries(Object.entries(files).map(([name, text]) => [join(directory, name), text]));
   const there = Object.keys(texts).find((path) => existsSync(path));
@@ -106,9 +115,11 @@ async function tried(files: Readonly<Record<string, string>>, context: Context):
 }
 
 function answersOf(options: Options, fragment: boolean): Answers {
-  const [issuer, audience, host, backend] = ["issuer", "audience", "host", "backend"].map((name) =>
-    requiredOption(options, name),
-  ) as [string, string, string, string];
+  const [audience, host, backend] = ["audience", "host", "backend"].map((name) => requiredOption(options, name)) as [
+    string,
+    string,
+    string,
+  ];
   const parsed = parseHostPattern(host);
   if (!("host" in parsed)) throw new UsageError(`--host: ${parsed.found}; ${parsed.right}`);
   const server = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/.test(backend) ? backend : undefined;
@@ -119,7 +130,7 @@ function answersOf(options: Options, fragment: boolean): Answers {
   }
   const service = parsed.host.replace(/^\*\./, "").replace(/[^a-z0-9-].*$/, "") || "service";
   return {
-    issuer,
+    ...whoOf(options),
     audience,
     host: parsed.host,
     service,
@@ -128,6 +139,17 @@ function answersOf(options: Options, fragment: boolean): Answers {
     bind: textOption(options, "bind") ?? "*:8080",
     listener: listenerOf(textOption(options, "socket"), textOption(options, "chroot"), textOption(options, "group")),
   };
+}
+
+/** Whose tokens they are. */
+function whoOf(options: Options): Pick<Answers, "preset" | "issuer" | "keys"> {
+  const [preset, where] = [textOption(options, "preset"), textOption(options, "keys")];
+  const known = preset !== undefined && Object.hasOwn(PRESETS, preset) ? PRESETS[preset] : undefined;
+  if (preset !== undefined && known === undefined) {
+    throw new UsageError(`--preset: no preset ${preset}; there is ${Object.keys(PRESETS).join(", ")}`);
+  }
+  const issuer = known?.values.issuer === undefined ? requiredOption(options, "issuer") : textOption(options, "issuer");
+  return { preset, issuer, keys: where === undefined || /^https?:/.test(where) ? where : resolve(where) };
 }
 
 function listenerOf(socket: string | undefined, chroot: string | undefined, group: string | undefined): string {
@@ -148,33 +170,26 @@ function listenerOf(socket: string | undefined, chroot: string | undefined, grou
   return `{ ${keys.join(", ")} }`;
 }
 
-/** Asks the issuer for its discovery document. @throws CommandError that says what is wrong with it */
-async function lookUp(issuer: string, { environment }: Context): Promise<void> {
-  const proxy = proxyOfEnvironment(environment);
-  if (proxy !== undefined && "fault" in proxy) throw new CommandError(proxy.fault, EXIT.configuration);
-  const url = URL.parse(discoveryUrl(issuer));
-  if (url === null || !permitted(url, url)) throw cannotLookUp("it is not an https address");
-  const abort = new AbortController();
-  const limit = setTimeout(() => abort.abort(), LOOK_UP_LIMIT);
+/** Asks the issuer for its keys. @throws CommandError that says why they cannot be had */
+async function lookUp({ issuers, cache, limits }: Config, { clock }: Context): Promise<void> {
+  const identity = createIdentity(issuers, { cache, limits, send, clock, events: UNHEARD });
   try {
-    const bounds = { signal: abort.signal, ca: undefined, proxy, maxSize: 1 << 20 };
-    endpointOf(await discover(send, url, [issuer], bounds), "jwks_uri");
-  } catch (error) {
-    if (!(error instanceof FetchError)) throw error;
-    throw cannotLookUp(error.message);
+    await identity.ready();
+    const [error] = identity.status().flatMap((status) => status.error ?? []);
+    if (error === undefined) return;
+    throw new CommandError(
+      `the issuer cannot be looked up: ${error}\nIs --issuer just what its tokens have as iss?`,
+      EXIT.configuration,
+    );
   } finally {
-    clearTimeout(limit);
+    identity.close();
   }
-}
-
-function cannotLookUp(why: string): CommandError {
-  const text = `the issuer cannot be looked up: ${why}\nIs --issuer just what its tokens have as iss?`;
-  return new CommandError(text, EXIT.configuration);
 }
 
 const quoted = (text: string) => JSON.stringify(text);
 
-function configuration({ issuer, audience, service, backend, server, bind, listener }: Answers): string {
+function configuration(answers: Answers): string {
+  const { service, backend, server, bind, listener } = answers;
   const backends = server === undefined ? `${quoted(backend)}: external` : `${service}: [${quoted(server)}]`;
   return `# Countersign's configuration; docs/configuration.md has every key.
 listen:
@@ -182,16 +197,22 @@ listen:
   admin: 127.0.0.1:9901                 # /live /ready /status /metrics
 policies: ./policies
 issuers:
-  idp:
-    type: oidc
-    issuer: ${quoted(issuer)}
-    audiences: [${quoted(audience)}]
-haproxy:
+${section(answers)}haproxy:
   version: "2.6"                        # the oldest that has to read the generated files
   bind: [${quoted(bind)}]
   scheme: http                          # as clients see it: https once \`bind\` has a certificate
   backends: { ${backends} }
 `;
+}
+
+function section({ preset, issuer, keys, audience }: Answers): string {
+  const lines = [
+    preset === undefined ? "type: oidc" : `preset: ${preset.padEnd(25)} # \`countersign explain\` shows what it says`,
+    ...(issuer === undefined ? [] : [`issuer: ${quoted(issuer)}`]),
+    `audiences: [${quoted(audience)}]`,
+    ...(keys === undefined ? [] : [`keys: { ${isAbsolute(keys) ? "file" : "url"}: ${quoted(keys)} }`]),
+  ];
+  return `  ${preset ?? "idp"}:\n${lines.map((line) => `    ${line}\n`).join("")}`;
 }
 
 function policy({ host, service, backend }: Answers): string {

@@ -1,7 +1,7 @@
 /** What an explanation has something to say about where a provider is known. */
 export type Topic = "audience" | "subject" | "issuer" | "purpose" | "opaque";
 
-/** An OpenID provider whose ways are known: docs/providers/ has a page for each. */
+/** An OpenID provider whose ways are known: docs/identities/oidc.md has a section for each. */
 export interface Provider {
   readonly name: string;
   /** What its issuers' URLs have in common. */
@@ -60,7 +60,7 @@ export const PROVIDERS: readonly Provider[] = [
     issuer: /^https:\/\/cognito-idp\.[^/]+\//,
     advice: {
       audience:
-        "Cognito's access tokens have `client_id` and no `aud`: add it with a pre token generation trigger of version V2_0 or later",
+        "Cognito's access tokens have `client_id`, and `aud` only for a resource that was asked for: `preset: cognito`, with the client's id in `audiences`",
       purpose: ACCESS_TOKEN,
     },
   },

@@ -23,6 +23,7 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
     scheme,
     client,
     spopAddresses: allAddresses(config).map(haproxyAddress),
+    webAddress: config.listen.web && haproxyAddress(config.listen.web),
     deadline: config.deadline,
     backends: [...names]
       .sort()
@@ -37,5 +38,9 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
 
 /** What HAProxy tells backends of an answer, whatever headers policies name. */
 function backendVariablesOf(config: Config, { services }: Policies): readonly VariableName[] {
-  return meshIdentities(config, services).size > 0 ? ["mesh_identity"] : [];
+  const needed = {
+    mesh_identity: meshIdentities(config, services).size > 0,
+    assertion: config.assertion !== undefined,
+  };
+  return (["mesh_identity", "assertion"] as const).filter((name) => needed[name]);
 }

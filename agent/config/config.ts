@@ -4,21 +4,31 @@ import type { Arns } from "../../policies/judging/binding.ts";
 import type { WantedEntry } from "../../policies/judging/wanted.ts";
 import type { Kind } from "../../policies/principal.ts";
 import type { Address } from "../net/address.ts";
+import type { RingKey } from "./key-ring.ts";
+import type { Revocation } from "./revoked.ts";
 
 /** The agent's configuration, checked and with all defaults filled in. Durations are milliseconds, sizes bytes. */
 export interface Config {
   /** Absolute path of the file it was read from. */
   readonly file: string;
-  readonly listen: { readonly spop: readonly Address[]; readonly admin: Address | undefined };
+  readonly listen: {
+    readonly spop: readonly Address[];
+    readonly admin: Address | undefined;
+    readonly web: Address | undefined;
+  };
   /** Processes that answer HAProxy, each at addresses of its own; one answers in the agent's first process. */
   readonly workers: number;
   /** Absolute paths of files and directories. */
   readonly policies: readonly string[];
   readonly issuers: readonly IssuerConfig[];
+  /** What was taken back, of whichever issuer. Default: nothing */
+  readonly revoked?: readonly Revocation[] | undefined;
   readonly haproxy: HaproxyConfig;
   readonly dpop: DpopConfig;
   /** The mesh that HAProxy and meshed Services are in; undefined where nothing says it. */
   readonly mesh: MeshConfig | undefined;
+  /** What backends are told of an allowed request in a form that they can check; undefined where nothing says it. */
+  readonly assertion: AssertionConfig | undefined;
   /** Time for the agent's own answer; HAProxy waits 100 ms longer. */
   readonly deadline: number;
   readonly cache: { readonly identities: number; readonly lifetime: number; readonly refusals: number };
@@ -79,6 +89,19 @@ export interface MeshConfig {
   readonly identity: string;
 }
 
+/** The signed identity assertion. */
+export interface AssertionConfig {
+  /** Its `iss`. */
+  readonly issuer: string;
+  readonly lifetime: number;
+  /** Which of the claims it has that are lists of any length. */
+  readonly claims: readonly ("groups" | "roles" | "scopes" | "act")[];
+  /** Absolute path of the key ring. */
+  readonly keys: string;
+  /** Its keys, the oldest first. Secret. */
+  readonly ring: readonly RingKey[];
+}
+
 /** A claim's path, as a dotted text or a list of names. */
 export type WrittenPath = string | readonly string[];
 
@@ -86,11 +109,12 @@ export type WrittenPath = string | readonly string[];
 export type ClaimPlace = ClaimSource | { readonly first: readonly ClaimSource[] };
 export type ClaimSource = WrittenPath | { readonly keysOf: WrittenPath };
 
-/** A claim, and what it has to be. */
+/** A claim, and what it has to be, or one of what it may be. */
 export interface WantedClaim {
   readonly path: string;
-  readonly wanted: WantedEntry | { readonly present: boolean };
+  readonly wanted: WantedValue | readonly WantedValue[];
 }
+export type WantedValue = WantedEntry | { readonly present: boolean };
 
 /** One way of telling a kind by the form of a token: all of these claims must be so. */
 export interface KindRule {

@@ -1,5 +1,7 @@
 import type { Path } from "../../policies/source/document.ts";
+import { checkForm } from "./apply-presets.ts";
 import { type IssuerConfig, spellingsOf } from "./config.ts";
+import type { Revocable } from "./revoked.ts";
 import type { Section } from "./section.ts";
 import type { Environment } from "./substitute.ts";
 
@@ -15,7 +17,9 @@ export type ReadIssuer<Own extends IssuerConfig = IssuerConfig> = (
 ) => Own;
 
 /** How the sections of each type are read, by the word that `type` has for it. */
-export type IssuerReaders = Readonly<Record<string, { readonly read: ReadIssuer }>>;
+export type IssuerReaders = Readonly<
+  Record<string, { readonly read: ReadIssuer; readonly revocable?: readonly Revocable[] }>
+>;
 
 /** Reads `issuers`. No two may have one name in credentials, however written: each belongs to exactly one of them. */
 export function readIssuers(
@@ -27,6 +31,7 @@ export function readIssuers(
   const read: Read[] = issuers.keys().flatMap((name) => {
     const section = issuers.section(name);
     const type = section.text("type");
+    if (section.keys().includes("preset")) checkForm(section);
     const issuer = Object.hasOwn(readers, type) ? readers[type]?.read(name, section, environment) : undefined;
     if (issuer === undefined) return [];
     for (const [index, spelling] of spellingsOf(issuer).entries()) {

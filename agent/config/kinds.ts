@@ -37,14 +37,15 @@ export function readRequire(issuer: Section): readonly WantedClaim[] {
 function wantedClaims(value: unknown, at: Path, section: Section): readonly WantedClaim[] {
   const claims = isMapping(value) ? Object.entries(value) : [];
   return claims.map(([path, wanted]) => {
-    checkClaim(path, wanted, [...at, path], section);
+    if (claimPathFault(path) !== undefined) section.fault([...at, path], CLAIM, `the claim ${JSON.stringify(path)}`);
+    if (Array.isArray(wanted))
+      for (const [index, one] of wanted.entries()) checkWanted(one, [...at, path, index], section);
+    else checkWanted(wanted, [...at, path], section);
     return { path, wanted: wanted as WantedClaim["wanted"] };
   });
 }
 
-function checkClaim(path: string, wanted: unknown, at: Path, section: Section): void {
-  const odd = claimPathFault(path);
-  if (odd !== undefined) section.fault(at, CLAIM, `the claim ${JSON.stringify(path)}`);
+function checkWanted(wanted: unknown, at: Path, section: Section): void {
   if (isMapping(wanted) && "present" in wanted) {
     if (Object.keys(wanted).length > 1) section.fault(at, "`present` alone: a claim that is asked for is there");
     return;

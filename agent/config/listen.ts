@@ -21,10 +21,12 @@ export function readListen(listen: Section, workers: number): Config["listen"] {
   if (listen.section("admin").keys().includes("haproxy")) {
     listen.fault(["admin", "haproxy"], "no haproxy: HAProxy does not ask here");
   }
-  const admin = listen.keys().includes("admin") ? readListener(listen.section("admin")) : [];
+  const [admin, web] = ["admin", "web"].map((key) =>
+    listen.keys().includes(key) ? readListener(listen.section(key)) : [],
+  );
   const others = spop.flatMap((listener) => derived(listener, workers));
-  checkDistinct([...spop, ...admin], others);
-  return { spop: spop.map(({ address }) => address), admin: admin[0]?.address };
+  checkDistinct([...spop, ...(admin ?? []), ...(web ?? [])], others);
+  return { spop: spop.map(({ address }) => address), admin: admin?.[0]?.address, web: web?.[0]?.address };
 }
 
 /** SPOP has neither password nor encryption: whoever can read it has the tokens. */

@@ -7,6 +7,8 @@ import type { Fault } from "../../policies/fault.ts";
 import { readDocument } from "../../policies/source/document.ts";
 import type { Schema } from "../../policies/source/schema.ts";
 import { schemaFaults } from "../../policies/source/validate.ts";
+import { withPresets } from "./apply-presets.ts";
+import { readAssertion } from "./assertion.ts";
 import PUBLISHED from "./config.schema.json" with { type: "json" };
 import type { Config, MeshConfig } from "./config.ts";
 import { readDpop } from "./dpop.ts";
@@ -14,8 +16,10 @@ import { readHaproxy } from "./haproxy.ts";
 import { type IssuerReaders, readIssuers } from "./issuers.ts";
 import { readListen } from "./listen.ts";
 import { readText } from "./read-file.ts";
+import { readRevoked } from "./revoked.ts";
 import { type Reading, Section } from "./section.ts";
-import { type Environment, substitute } from "./substitute.ts";
+import { type Setting, settingsOf } from "./settings.ts";
+import { type Environment, type Substituted, substitute } from "./substitute.ts";
 
 /** Where the configuration is looked for when nobody names it, in this order. */
 export const CONFIG_PLACES: readonly string[] = ["countersign.yaml", "/etc/countersign/countersign.yaml"];
@@ -54,17 +58,9 @@ export function loadConfig(
   schema: Schema = PUBLISHED,
 ): LoadedConfig {
   const path = resolve(file);
-  const read = readText(path, LARGEST);
-  if ("problem" in read) {
-    const right = "a readable configuration file; `countersign init` writes one";
-    return {
-      files: [path],
-      faults: [{ file, line: 1, column: 1, found: `it cannot be read: ${read.problem}`, right }],
-    };
-  }
-  const written = readDocument(file, read.text);
-  if (!("value" in written)) return { files: [path], faults: written };
-  const { document, faults, files } = substitute(written, environment, dirname(path));
+  const source = readSource(file, environment);
+  if (!("document" in source)) return { files: [path], faults: source };
+  const { document, faults, files } = source;
   const reading: Reading = { document, schema, faults: [], warnings: [], files: [path, ...files] };
   const config = readConfig(path, new Section(reading, [], document.value), environment, readers);
   const found = inOrder([faults, schemaFaults(document, schema), ...reading.faults.map((fault) => [fault])]);
@@ -72,22 +68,49 @@ export function loadConfig(
   return { files: reading.files, config, warnings: inOrder([reading.warnings]) };
 }
 
+/** The file with what its references stand for and what its presets say; or why there is none. */
+function readSource(file: string, environment: Environment): Substituted | readonly Fault[] {
+  const path = resolve(file);
+  const read = readText(path, LARGEST);
+  if ("problem" in read) {
+    const right = "a readable configuration file; `countersign init` writes one";
+    return [{ file, line: 1, column: 1, found: `it cannot be read: ${read.problem}`, right }];
+  }
+  const written = readDocument(file, read.text);
+  if (!("value" in written)) return written;
+  const { document, ...rest } = substitute(written, environment, dirname(path));
+  return { document: withPresets(document), ...rest };
+}
+
+/**
+ * What is in force of a sound configuration file, and by what.
+ *
+ * @param schema of the file
+ */
+export function readSettings(file: string, environment: Environment, schema: Schema = PUBLISHED): readonly Setting[] {
+  const source = readSource(file, environment);
+  return "document" in source ? settingsOf(source.document, schema) : [];
+}
+
 function readConfig(file: string, root: Section, environment: Environment, readers: IssuerReaders): Config {
   const [cache, limits, log] = [root.section("cache"), root.section("limits"), root.section("log")];
   const workers = readWorkers(root);
   const issuers = readIssuers(root.section("issuers"), environment, readers);
+  const revoked = readRevoked(root, issuers, readers);
   return {
     file,
     listen: readListen(root.section("listen"), workers),
     workers,
     policies: root.texts("policies").map((path) => resolve(dirname(file), path)),
     issuers,
+    ...(revoked === undefined ? {} : { revoked }),
     haproxy: readHaproxy(
       root.section("haproxy"),
       kindsOf(issuers.flatMap(({ credentials }) => credentials)).flatMap(({ headers }) => headers),
     ),
     dpop: readDpop(root, workers, issuers),
     mesh: readMesh(root),
+    assertion: readAssertion(root, file),
     deadline: root.milliseconds("deadline"),
     cache: {
       identities: cache.number("identities"),
@@ -132,8 +155,13 @@ function readWorkers(root: Section): number {
 function inOrder(groups: readonly (readonly Fault[])[]): readonly Fault[] {
   const kept: Fault[] = [];
   for (const group of groups) {
-    const places = new Set(kept.map(({ line, column }) => `${line}:${column}`));
-    kept.push(...group.filter(({ line, column }) => !places.has(`${line}:${column}`)));
+    const places = new Set(kept.map(placeOf));
+    kept.push(...group.filter((fault) => !places.has(placeOf(fault))));
   }
-  return kept.sort((a, b) => a.line - b.line || a.column - b.column);
+  const files = [...new Set(kept.map(({ file }) => file))];
+  return kept.sort((a, b) => files.indexOf(a.file) - files.indexOf(b.file) || a.line - b.line || a.column - b.column);
+}
+
+function placeOf({ file, line, column }: Fault): string {
+  return `${file}:${line}:${column}`;
 }

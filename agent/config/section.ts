@@ -1,7 +1,7 @@
 import type { Fault } from "../../policies/fault.ts";
 import type { Path, SourceDocument } from "../../policies/source/document.ts";
-import { type Schema, schemaAt } from "../../policies/source/schema.ts";
-import { describe } from "../../policies/source/validate.ts";
+import { knownKeys, rightOf, type Schema, schemaAt } from "../../policies/source/schema.ts";
+import { describe, nearest } from "../../policies/source/validate.ts";
 import { bytes, milliseconds } from "./units.ts";
 
 /** A schema with the range of a duration or a size, which JSON Schema cannot say. */
@@ -115,6 +115,15 @@ export class Section {
   /** A value below as a fault names it. */
   found(steps: Path): string {
     return describe(this.reading.document.written([...this.path, ...steps]));
+  }
+
+  /** A fault where a key is absent that has to be there; one that is misspelt has been told. */
+  need(key: string): void {
+    const { document, schema, faults } = this.reading;
+    const known = knownKeys(schemaAt(schema, this.path, document.value));
+    const odd = this.keys().filter((own) => !known.includes(own));
+    if (this.keys().includes(key) || odd.some((own) => nearest(own, [key]) !== undefined)) return;
+    faults.push(document.keyFault(this.path, `no "${key}" here`, rightOf(this.#schema(key))));
   }
 
   /** Whether the text below is what the file says, and not what a reference in it stands for. */

@@ -3,6 +3,7 @@ import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Principal } from "../../policies/principal.ts";
 import type { Basis, Confirmation, Issuer } from "./issuer/issuer.ts";
 import type { Refusal } from "./issuer/refusal.ts";
+import type { Revocations } from "./revocations.ts";
 
 /** What verifying a credential came to. Whoever has a confirmation is proven only once it is, too: with every request. */
 export type Verification =
@@ -28,6 +29,8 @@ export interface CachedIdentity {
   readonly verifiedAt: number;
   /** Milliseconds that it may answer after that, by its issuer; the cache has a bound of its own. */
   readonly lifetime: number;
+  /** The list of what was taken back that has not held it. */
+  cleared: Revocations;
 }
 
 interface CachedRefusal {
@@ -73,11 +76,19 @@ export class IdentityCache {
   #store: Store;
   readonly #lifetime: number;
   readonly #issuers: ReadonlySet<Issuer>;
+  readonly #revocations: Revocations;
 
   /** @param lifetime milliseconds */
-  constructor(size: number, lifetime: number, issuers: ReadonlySet<Issuer>, previous?: IdentityCache) {
+  constructor(
+    size: number,
+    lifetime: number,
+    issuers: ReadonlySet<Issuer>,
+    revocations: Revocations,
+    previous?: IdentityCache,
+  ) {
     this.#lifetime = lifetime;
     this.#issuers = issuers;
+    this.#revocations = revocations;
     this.#store = previous === undefined ? newStore(size) : previous.#resized(size);
   }
 
@@ -85,7 +96,7 @@ export class IdentityCache {
     const key = keyOf(digest);
     const found = this.#store.get(key);
     if (found === undefined || found.digest !== digest || found.kind !== kind) return undefined;
-    if (isOver(found, now)) {
+    if (isOver(found, now) || this.#isRevoked(found)) {
       this.#store.delete(key);
       return undefined;
     }
@@ -97,7 +108,15 @@ export class IdentityCache {
     // A clock that was set back must not prolong a lifetime.
     const age = Math.abs(now - identity.verifiedAt);
     const young = age < this.#lifetime && age < identity.lifetime;
-    return young && !isOver(identity, now) && this.#issuers.has(identity.issuer);
+    return young && !isOver(identity, now) && this.#issuers.has(identity.issuer) && !this.#isRevoked(identity);
+  }
+
+  /** Each is held against a list once. */
+  #isRevoked(identity: CachedIdentity): boolean {
+    if (identity.cleared === this.#revocations) return false;
+    if (this.#revocations.has(identity.principal, identity.basis)) return true;
+    identity.cleared = this.#revocations;
+    return false;
   }
 
   add(identity: CachedIdentity): void {

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Reason } from "../../policies/decision.ts";
 import { type Config, type IssuerConfig, spellingsOf } from "../config/config.ts";
+import type { Revocation } from "../config/revoked.ts";
 import type { Send } from "../http/fetch.ts";
 import { Slots } from "../http/slots.ts";
 import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type Verification } from "./cache.ts";
@@ -18,6 +19,7 @@ import type { Proving } from "./proof/proofs.ts";
 import { SharedProofs } from "./proof/shared.ts";
 import type { Shown } from "./proof/shown.ts";
 import { RecentTokens } from "./recent.ts";
+import { Revocations } from "./revocations.ts";
 import { ISSUER_TYPES } from "./types.ts";
 
 export type { IdentityEvents, Offered, Verification, Waiter };
@@ -73,6 +75,8 @@ export interface IdentityOptions {
   readonly deadline?: number;
   /** Default: all that there are. */
   readonly types?: IssuerTypes;
+  /** What was taken back. Default: nothing */
+  readonly revoked?: readonly Revocation[] | undefined;
   /** The identity of the snapshot before: issuers whose configuration is the same keep their keys and identities. */
   readonly previous?: Identity | undefined;
   /** Timers; default: the process's own, which do not keep it alive. */
@@ -104,6 +108,7 @@ class Issuers implements Identity {
   readonly #slots: Slots;
   readonly #signatures: Signatures;
   readonly #identities: IdentityCache;
+  readonly #revocations: Revocations;
   readonly #refusals: RefusalCache;
   readonly #recent = new RecentTokens<CachedIdentity>();
   readonly #inFlight = new InFlight();
@@ -128,7 +133,9 @@ class Issuers implements Identity {
     this.#issuers = this.#held.map(({ value }) => value);
     this.#proofs = options.dpop === undefined ? undefined : new SharedProofs(options.dpop, world, before?.proofs);
     const members = new Set(this.#issuers);
-    this.#identities = new IdentityCache(cache.identities, cache.lifetime, members, before?.identities);
+    this.#revocations = Revocations.of(options.revoked ?? [], before?.revocations);
+    const { identities, lifetime } = cache;
+    this.#identities = new IdentityCache(identities, lifetime, members, this.#revocations, before?.identities);
     this.#refusals = new RefusalCache(cache.refusals);
   }
 
@@ -227,6 +234,7 @@ class Issuers implements Identity {
       slots: this.#slots,
       signatures: this.#signatures,
       identities: this.#identities,
+      revocations: this.#revocations,
     };
   }
 
@@ -262,9 +270,13 @@ class Issuers implements Identity {
 
   #settle(kind: CredentialName, digest: string, issuer: Issuer, version: number, finding: Finding): Verification {
     const at = this.#clock();
+    if ("principal" in finding && this.#revocations.has(finding.principal, finding.basis)) {
+      return this.#settle(kind, digest, issuer, version, { reason: "credential-revoked", lasting: true });
+    }
     if ("principal" in finding) {
       const { principal, confirmation, basis, lifetime = Number.MAX_SAFE_INTEGER } = finding;
-      const identity = { kind, digest, principal, confirmation, issuer, basis, verifiedAt: at, lifetime };
+      const cleared = this.#revocations;
+      const identity = { kind, digest, principal, confirmation, issuer, basis, verifiedAt: at, lifetime, cleared };
       this.#identities.add(identity);
       if (basis.usedAt !== undefined) basis.usedAt = at;
       return identity;

@@ -8,6 +8,8 @@ import { allOf } from "../net/listen.ts";
 import type { LoadReport } from "../telemetry/events.ts";
 import { ServiceManager } from "../telemetry/service-manager.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
+import { ownPages } from "../web/own-pages.ts";
+import { PageListener } from "../web/page-listener.ts";
 import { Responder } from "./responder.ts";
 import { VERSION } from "./version.ts";
 
@@ -42,6 +44,7 @@ export class Agent implements Service {
   readonly #responder: Responder;
   readonly #telemetry: Telemetry;
   readonly #admin: AdminListener;
+  readonly #web: PageListener;
   readonly #reloads: Reloads<Loaded>;
   readonly #report: LoadReport;
   readonly #manager: ServiceManager;
@@ -57,6 +60,10 @@ export class Agent implements Service {
     this.#telemetry = this.#responder.telemetry;
     this.#admin = new AdminListener({ state: () => this.#state(), metrics: () => this.#telemetry.metrics() }, (error) =>
       this.#telemetry.unexpected("answering the admin listener", error),
+    );
+    this.#web = new PageListener(
+      ownPages(() => this.#responder.snapshot.config, clock),
+      (error) => this.#telemetry.unexpected("answering the web listener", error),
     );
     this.#manager = new ServiceManager(surroundings.environment, (error) => this.#telemetry.untold(error));
     this.#reloads = new Reloads({
@@ -107,7 +114,7 @@ export class Agent implements Service {
     this.#phase = "draining";
     this.#reloads.stop();
     await this.#listening.catch(() => {});
-    await Promise.all([this.#responder.close(), this.#admin.close(), this.#manager.stopping()]);
+    await Promise.all([this.#responder.close(), this.#admin.close(), this.#web.close(), this.#manager.stopping()]);
     this.#telemetry.stopped(cause);
     await this.#telemetry.close();
   }
@@ -117,8 +124,8 @@ export class Agent implements Service {
   }
 
   async #listen(): Promise<void> {
-    const { admin, spop } = this.#responder.snapshot.config.listen;
-    await allOf([this.#admin.listen(admin), this.#responder.listen(spop)]);
+    const { admin, web, spop } = this.#responder.snapshot.config.listen;
+    await allOf([this.#admin.listen(admin), this.#web.listen(web), this.#responder.listen(spop)]);
   }
 
   async #adopt(loaded: Loaded, begun: number): Promise<LoadReport> {

@@ -2,6 +2,8 @@ import { SPOP_ERRORS } from "../../protocol/errors.ts";
 import type { ResponderState } from "../admin/status.ts";
 import { meshIdentities } from "../answer/mesh-identities.ts";
 import type { Snapshot } from "../answer/snapshot.ts";
+import { Assertions } from "../assertion/assertions.ts";
+import { Signing } from "../assertion/signing.ts";
 import { send } from "../http/fetch.ts";
 import { createIdentity, type Identity, type IssuerStatus } from "../identity/identity.ts";
 import type { Loaded } from "../loading/load.ts";
@@ -19,6 +21,8 @@ export class Responder {
   readonly telemetry: Telemetry;
   readonly #clock: () => number;
   readonly #server: SpopServer;
+  /** Its thread starts with the first snapshot that has assertions. */
+  readonly #signing = new Signing();
   #snapshot: Snapshot;
 
   /** @param worker its number, where there are several; their log goes to standard output, which the primary reads */
@@ -52,8 +56,8 @@ export class Responder {
   }
 
   /** Settles once every issuer was asked for its keys, well or not. */
-  ready(): Promise<void> {
-    return this.#snapshot.identity.ready();
+  async ready(): Promise<void> {
+    await Promise.all([this.#snapshot.identity.ready(), this.#canSign(this.#snapshot)]);
   }
 
   /**
@@ -62,8 +66,12 @@ export class Responder {
    */
   async prepare(loaded: Loaded): Promise<Snapshot> {
     const next = this.#build(loaded, this.#snapshot.identity);
-    await next.identity.ready();
+    await Promise.all([next.identity.ready(), this.#canSign(next)]);
     return next;
+  }
+
+  async #canSign({ assertions }: Snapshot): Promise<void> {
+    if (assertions !== undefined) await this.#signing.start();
   }
 
   /** Judges by the snapshot from the next frame on. */
@@ -107,14 +115,15 @@ export class Responder {
   }
 
   #build({ config, policies }: Loaded, previous: Identity | undefined): Snapshot {
-    const { cache, limits, issuers, deadline, dpop } = config;
+    const { cache, limits, issuers, revoked, deadline, dpop } = config;
     const world = { send, clock: this.#clock, events: this.telemetry };
-    const identity = createIdentity(issuers, { ...world, cache, limits, dpop, deadline, previous });
+    const identity = createIdentity(issuers, { ...world, cache, limits, revoked, dpop, deadline, previous });
     return {
       config,
       policies,
       identity,
       meshIdentities: meshIdentities(config, policies.services),
+      assertions: config.assertion && new Assertions(config.assertion, this.#signing),
       revision: policies.revision,
       loadedAt: this.#clock(),
     };

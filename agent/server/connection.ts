@@ -245,8 +245,12 @@ export class Connection implements Holder, Asker {
     void pending.then((conclude) => {
       if (this.#closing) return;
       if (performance.now() - started > deadline + PROCESSING_MARGIN) this.#shared.events.dropped(1);
-      else this.#answer(ids, 0, ids.length, conclude(), started, false);
+      else this.#conclude(ids, conclude(), started);
     });
+  }
+
+  #conclude(ids: Buffer, answer: Answer, started: number): void {
+    this.#answer(ids, 0, ids.length, answer, started, !answer.request.cold);
   }
 
   /**

@@ -1,5 +1,6 @@
 import { FRAMES_IN_FLIGHT } from "../../haproxy/buffers.ts";
 import type { Contract } from "../../haproxy/contract.ts";
+import { backendHeader, type VariableName } from "../../haproxy/variables.ts";
 import type { Policies } from "../../policies/policies.ts";
 import { LARGEST_HEAD, largestSetVar } from "../../protocol/encode.ts";
 import { LENGTH_PREFIX } from "../../protocol/spop.ts";
@@ -23,16 +24,20 @@ export function pipeliningFits(largestAck: number, maxFrameSize: number): boolea
 
 /** Largest ACK in bytes that these policies can cause on a channel with this contract, length prefix included. */
 export function largestAck(policies: Policies, contract: Pick<Contract, "variables" | "headers">): number {
-  const principal = contract.variables.reduce((sum, name) => sum + largestSetVar(name, LARGEST_VARIABLE), 0);
+  const named = contract.variables.reduce((sum, name) => sum + largestSetVar(name, largestValue(name)), 0);
   const common =
     LARGEST_HEAD +
     largestSetVar("id", LARGEST_ID) +
     largestSetVar("reason", 32) +
     largestSetVar("rule", longest(policies, "rule")) +
     (policies.uses.credentials.includes("dpop") ? largestSetVar("nonce", LARGEST_NONCE) : 0);
-  const both = common + largestSetVar("revision", policies.revision.length) + largestSetVar("verdict", 5) + principal;
+  const both = common + largestSetVar("revision", policies.revision.length) + largestSetVar("verdict", 5) + named;
   const deny = largestSetVar("challenge", LARGEST_CHALLENGE) + largestSetVar("status", 9);
   return both + Math.max(deny, largestAllow(policies, contract.headers));
+}
+
+function largestValue(name: VariableName): number {
+  return backendHeader(name)?.max ?? LARGEST_VARIABLE;
 }
 
 function largestAllow(policies: Policies, headers: readonly string[]): number {

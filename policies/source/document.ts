@@ -15,10 +15,13 @@ export class SourceDocument {
   readonly #source: SourceText;
   readonly #root: Spot;
 
-  /** @param root as `readTree` makes it */
-  constructor(source: SourceText, root: Spot) {
+  /**
+   * @param root as `readTree` makes it
+   * @param value default: what is written
+   */
+  constructor(source: SourceText, root: Spot, value: unknown = root.value) {
     this.file = source.file;
-    this.value = root.value;
+    this.value = value;
     this.#source = source;
     this.#root = root;
   }
@@ -26,6 +29,17 @@ export class SourceDocument {
   /** The same file with other texts as values. Faults go on showing what is written: the others may be secrets. */
   withTexts(replace: (text: string, path: Path) => string): SourceDocument {
     return new SourceDocument(this.#source, replaceTexts(this.#root, [], replace));
+  }
+
+  /** The same file, with a value that says more than it does: what is not written has no place of its own. */
+  withValue(value: unknown): SourceDocument {
+    return new SourceDocument(this.#source, this.#root, value);
+  }
+
+  /** A value as the file has it, to the bottom: references as they stand. Undefined where it has none. */
+  asWritten(path: Path): unknown {
+    const { spot, complete } = this.#find(path);
+    return complete ? writtenIn(spot) : undefined;
   }
 
   /** What a fault may show of a value: what the file says. */
@@ -75,6 +89,12 @@ export class SourceDocument {
     }
     return { spot, complete: true };
   }
+}
+
+function writtenIn({ value, written, children }: Spot): unknown {
+  if (children.size === 0) return written ?? value;
+  const entries = [...children].map(([step, child]) => [step, writtenIn(child)] as const);
+  return Array.isArray(value) ? entries.map(([, item]) => item) : Object.fromEntries(entries);
 }
 
 /**

@@ -15,6 +15,7 @@ export interface Schema {
   readonly propertyNames?: Schema;
   readonly items?: Schema;
   readonly not?: object;
+  readonly anyOf?: readonly object[];
   /** Of two forms the one that a mapping has by the word in one of its keys. */
   readonly if?: { readonly properties: Readonly<Record<string, { readonly const: string }>> };
   readonly then?: Schema;

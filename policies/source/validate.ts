@@ -31,8 +31,8 @@ export function schemaFaults(document: SourceDocument, schema: object): readonly
     const { propertyName, params, instancePath, keyword } = error;
     const about = `${instancePath}/${propertyName ?? params.additionalProperty ?? params.missingProperty ?? ""}`;
     if (
-      keyword === "propertyNames" ||
-      keyword === "if" ||
+      FOLLOWING.has(keyword) ||
+      isOtherWay(error, document, schema) ||
       (keyword === "required" && misspelt.has(about)) ||
       faults.has(about)
     )
@@ -43,6 +43,17 @@ export function schemaFaults(document: SourceDocument, schema: object): readonly
     faults.set(about, { ...faultOf(error, document, schema), path: surplus ? [...path, key] : path, surplus });
   }
   return [...faults.values()].sort((a, b) => a.line - b.line || a.column - b.column);
+}
+
+/** What only follows from an error of its own. */
+const FOLLOWING: ReadonlySet<string> = new Set(["propertyNames", "if", "anyOf"]);
+
+/** Whether it is an error of one of several ways, of which the last is the one that is told. */
+function isOtherWay({ schemaPath, instancePath }: ErrorObject, document: SourceDocument, root: Schema): boolean {
+  const [, way] = /\/anyOf\/(\d+)\//.exec(schemaPath) ?? [];
+  if (way === undefined) return false;
+  const { anyOf = [] } = schemaAt(root, pathOf(instancePath, document.value), document.value);
+  return Number(way) < anyOf.length - 1;
 }
 
 /** A copy with doubles for bigints, which JSON Schema knows nothing of: for its types and ranges they do. */

@@ -1,9 +1,12 @@
+import { generateKeyPairSync } from "node:crypto";
 import fs, { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { createServer, type ListenOptions } from "node:net";
 import { join } from "node:path";
 import { test } from "tap";
 import { COMMANDS } from "../../agent/commands/run.ts";
+import { PRESETS } from "../../agent/config/presets.ts";
+import type { Setting } from "../../agent/config/settings.ts";
 import { startFront } from "../../demo/front.ts";
 import { startProvider } from "../../demo/provider.ts";
 import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
@@ -42,7 +45,13 @@ test("what the command line does not say rightly is told with exit code 64, and 
     [["check", "--confg", "x"], "Unknown option '--confg'; did you mean --config?"],
     [["check", "extra"], "one argument too many: extra"],
     [["check", "--config"], "argument missing"],
-    [["explain"], "an argument is missing"],
+    [["explain", "--claims", "x"], '--claims is about a request: "GET https://HOST/PATH" is missing'],
+    [["init", "--preset", "octa"], "--audience is missing"],
+    [
+      ["init", "--preset", "octa", "--audience", "a", "--host", "h.example", "--backend", "b:1"],
+      "no preset octa; there is okta, entra",
+    ],
+    [["init", "--preset", "okta", "--audience", "a", "--host", "h.example", "--backend", "b:1"], "--issuer is missing"],
     [["explain", "GET /v1/orders"], 'the request "GET /v1/orders"; a method and a URL'],
     [["explain", "GET https://orders.example.com/", "--claims", "x"], "--issuer is missing"],
     [["explain", "GET https://orders.example.com/", "--header", "x"], '--header: "x" is not "NAME: VALUE"'],
@@ -565,7 +574,8 @@ test("generate that fails half-way puts back what it had replaced", async (t) =>
 });
 
 test("init looks the issuer up through the environment's proxy, and tells one that is none", async (t) => {
-  const provider = await startRawProvider([], { key: SERVER_KEY, cert: SERVER_CERTIFICATE });
+  const key = { ...generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" }), kid: "k" };
+  const provider = await startRawProvider([key], { key: SERVER_KEY, cert: SERVER_CERTIFICATE });
   const proxy = await startConnectProxy();
   t.teardown(() => Promise.all([provider.close(), proxy.close()]));
   const folder = folderOf(t, { "authority.pem": AUTHORITY });
@@ -599,8 +609,56 @@ test("init looks the issuer up through the environment's proxy, and tells one th
   t.match(await init({ HTTPS_PROXY }), { code: 0, err: "" });
   t.same(
     proxy.tunnels.map(({ target }) => target),
-    [new URL(provider.url).host, new URL(provider.url).host],
+    [new URL(provider.url).host, new URL(provider.url).host, new URL(provider.url).host],
+    "refused, then its document and its keys",
   );
+});
+
+test("init makes a working start for each preset", async (t) => {
+  const key = (type: "rsa" | "ec", options: object) =>
+    generateKeyPairSync(type as "rsa", options as { modulusLength: number }).publicKey.export({ format: "jwk" });
+  const keys = [key("rsa", { modulusLength: 2048 }), key("ec", { namedCurve: "P-256" })];
+  const cwd = folderOf(t, { "keys.json": JSON.stringify({ keys }) });
+  for (const [preset, { form, values }] of Object.entries(PRESETS)) {
+    const issuer = form?.example ?? (values.issuer === undefined ? "https://idp.example.com" : undefined);
+    const named = issuer === undefined ? [] : ["--issuer", issuer];
+    const asked = ["--audience", "a", "--host", "h.example", "--backend", "10.0.0.7:80", "--output", preset];
+    const made = await command(["init", "--preset", preset, ...named, "--keys", "keys.json", ...asked], { cwd });
+    t.match(made, { code: 0, err: "" }, preset);
+    const config = ["--config", `${preset}/countersign.yaml`];
+    t.match(await command(["check", ...config], { cwd }), { code: 0, err: "" }, preset);
+    const { out } = await command(["explain", ...config, "--json"], { cwd });
+    const settings: readonly Setting[] = JSON.parse(out).settings;
+    const type = settings.find(({ key: name }) => name === `issuers.${preset}.type`);
+    t.match(type, { value: "oidc", from: `preset ${preset}` });
+  }
+});
+
+test("explain without a request tells each value that is in force, and where it comes from, but no secret", async (t) => {
+  const config = CONFIG.replace(/^issuers:\n(?: .*\n)+/m, () => {
+    const proxy = `"http://agent:\${env:PASSWORD}@proxy.example.com:3128"`;
+    const kc = `{ preset: keycloak, issuer: https://kc.example/realms/a, audiences: ["\${env:AUDIENCE}"], proxy: ${proxy} }`;
+    return `issuers:\n  kc: ${kc}\n`;
+  });
+  const cwd = folderOf(t, { ...FILES, "countersign.yaml": config });
+  const env = { PASSWORD: "hunter2", AUDIENCE: "hunter3" };
+  const { code, out, err } = await command(["explain", "--json"], { cwd, env });
+  t.strictSame([code, err], [0, ""]);
+  const found = new Map(JSON.parse(out).settings.map(({ key, ...rest }: Setting) => [key, rest]));
+  const line = config.split("\n").findIndex((text) => text.startsWith("  kc:")) + 1;
+  const at = (text: string) => `countersign.yaml:${line}:${(config.split("\n")[line - 1]?.indexOf(text) ?? 0) + 1}`;
+  t.match(found.get("issuers.kc.preset"), { value: "keycloak", from: at("preset:") });
+  t.match(found.get("issuers.kc.claims.groups"), { value: "realm_access.roles", from: "preset keycloak" });
+  t.match(found.get("issuers.kc.require.typ"), { value: ["Bearer", "DPoP"], from: "preset keycloak" });
+  t.match(found.get("issuers.kc.claims.subject"), { value: "sub", from: "default" });
+  t.match(found.get("issuers.kc.audiences"), { value: [`\${env:AUDIENCE}`], from: at("audiences:") });
+  t.match(found.get("issuers.kc.proxy"), { value: "http://…@proxy.example.com:3128", from: at("proxy:") });
+  t.match(found.get("cache.lifetime"), { value: "5m", from: "default" });
+  t.notOk(found.has("mesh.trust_domain"), "what is not there has no defaults");
+  const text = await command(["explain"], { cwd, env });
+  t.match(text.out, /^issuers\.kc\.claims\.groups +realm_access\.roles +preset keycloak$/m);
+  for (const shown of [out, text.out]) t.notMatch(shown, /hunter/);
+  t.match(await command(["explain"], { cwd }), { code: 78, err: /the environment has no/ }, "a faulty one is told");
 });
 
 test("check says what the reader's own haproxy.cfg has to have, and which backend nobody has", async (t) => {

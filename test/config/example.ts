@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ringText, rotated } from "../../agent/assertion/rotate.ts";
 import { type LoadedConfig, loadConfig } from "../../agent/config/load-config.ts";
 import { isOidc, type OidcIssuer } from "../../agent/identity/oidc/section.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
@@ -15,6 +16,7 @@ export const EVERY_KEY = `listen:
       group: haproxy
       haproxy: unix@/countersign/spop.sock
   admin: "[::1]:9901"
+  web: 127.0.0.1:8902
 policies: ./policies
 issuers:
   okta:
@@ -51,6 +53,7 @@ issuers:
     proofs: [certificate]
     unbound: accept
   cluster:
+    preset: kubernetes
     type: oidc
     issuer: https://kubernetes.default.svc.cluster.local
     audiences: [api://orders]
@@ -119,6 +122,11 @@ mesh:
   trust_domain: mesh.example
   control_plane: linkerd-control
   identity: proxy.front
+assertion:
+  issuer: https://api.example.com
+  keys: assertion-keys.json
+  lifetime: 30s
+  claims: [groups, act]
 dpop:
   algorithms: [ES256, EdDSA]
   max_age: 30s
@@ -130,8 +138,11 @@ dpop:
   store:
     url: rediss://agent:secret@redis.example.com:6380
     timeout: 50ms
+revoked: revoked.yaml
 `;
 
+/** A key ring of one key. */
+export const RING = ringText(rotated([], { now: 0, after: 0, algorithm: "ES256" }));
 /** A JWKS of one key. */
 export const KEYS = JSON.stringify({
   keys: [{ kty: "OKP", crv: "Ed25519", x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", kid: "k" }],
@@ -164,6 +175,8 @@ export class Files {
     this.directory = directory;
     mkdirSync(directory, { recursive: true });
     this.write("authority.pem", AUTHORITY);
+    this.write("assertion-keys.json", RING);
+    this.write("revoked.yaml", "revoked: []\n");
     this.write("token", "eyJ.eyJ.sig\n");
     this.write("keys.json", KEYS);
     this.write("no-keys.json", '{"keys":[]}');

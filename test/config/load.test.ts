@@ -4,6 +4,7 @@ import { getCACertificates } from "node:tls";
 import { test } from "tap";
 import { renderInputOf } from "../../agent/commands/render-input.ts";
 import type { Config } from "../../agent/config/config.ts";
+import { parseRing, type RingKey } from "../../agent/config/key-ring.ts";
 import { CONFIG_PLACES, configFile, loadConfig } from "../../agent/config/load-config.ts";
 import { ALGORITHMS } from "../../agent/identity/jwt/signature.ts";
 import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
@@ -11,7 +12,7 @@ import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { allAddresses } from "../../agent/net/addresses.ts";
 import { policiesOf } from "../support/agent.ts";
 import { AUTHORITY } from "../support/certificates.ts";
-import { EVERY_KEY, env, Files, file, KEYS, oidcIssuersOf, SHORTEST } from "./example.ts";
+import { EVERY_KEY, env, Files, file, KEYS, oidcIssuersOf, RING, SHORTEST } from "./example.ts";
 
 type OidcConfig = Omit<Config, "issuers"> & { readonly issuers: readonly OidcIssuer[] };
 
@@ -59,6 +60,7 @@ test("a configuration with every key is taken as it says", (t) => {
         { path: "/run/countersign/spop.sock", mode: 0o600, group: "haproxy", haproxyPath: "/countersign/spop.sock" },
       ],
       admin: { host: "::1", port: 9901 },
+      web: { host: "127.0.0.1", port: 8902 },
     },
     workers: 2,
     policies: [join(files.directory, "policies")],
@@ -111,7 +113,10 @@ test("a configuration with every key is taken as it says", (t) => {
         name: "cluster",
         issuer: "https://kubernetes.default.svc.cluster.local",
         audiences: ["api://orders"],
-        claims: { ...DEFAULTS.claims, audience: "client_id" },
+        kinds: ["workload"],
+        kind: "workload",
+        algorithms: ["RS256", "ES256"],
+        claims: { ...DEFAULTS.claims, groups: ["kubernetes.io", "namespace"], audience: "client_id" },
         keys: {
           ...DEFAULTS.keys,
           source: { discovery: "https://10.96.0.1/.well-known/openid-configuration" },
@@ -134,6 +139,7 @@ test("a configuration with every key is taken as it says", (t) => {
         keys: { ...DEFAULTS.keys, source: { document: KEYS } },
       },
     ],
+    revoked: [],
     haproxy: {
       version: "3.2",
       identityPrefix: "x-id-",
@@ -158,6 +164,13 @@ test("a configuration with every key is taken as it says", (t) => {
       },
     },
     mesh: { trustDomain: "mesh.example", controlPlane: "linkerd-control", identity: "proxy.front" },
+    assertion: {
+      issuer: "https://api.example.com",
+      lifetime: 30_000,
+      claims: ["groups", "act"],
+      keys: join(files.directory, "assertion-keys.json"),
+      ring: parseRing(RING) as readonly RingKey[],
+    },
     dpop: {
       algorithms: ["ES256", "EdDSA"],
       maxAge: 30_000,
@@ -176,7 +189,12 @@ test("a configuration with every key is taken as it says", (t) => {
   t.strictSame(files.load(EVERY_KEY), {
     config: expected,
     warnings: [],
-    files: [expected.file, ...["authority.pem", "keys.json"].map((name) => join(files.directory, name))],
+    files: [
+      expected.file,
+      ...["authority.pem", "keys.json", "revoked.yaml", "assertion-keys.json"].map((name) =>
+        join(files.directory, name),
+      ),
+    ],
   });
   t.end();
 });
@@ -212,7 +230,7 @@ test("what a configuration does not say has the documented default", (t) => {
   if (!("config" in loaded)) throw new Error("refused");
   t.strictSame(loaded.config, {
     file: join(files.directory, "countersign.yaml"),
-    listen: { spop: [{ host: "127.0.0.1", port: 9000 }], admin: undefined },
+    listen: { spop: [{ host: "127.0.0.1", port: 9000 }], admin: undefined, web: undefined },
     workers: 1,
     policies: [join(files.directory, "a.yaml"), join(files.directory, "b")],
     issuers: [
@@ -237,6 +255,7 @@ test("what a configuration does not say has the documented default", (t) => {
       backends: {},
     },
     mesh: undefined,
+    assertion: undefined,
     dpop: {
       algorithms: ALGORITHMS,
       maxAge: 60_000,

@@ -6,6 +6,8 @@ const CLAIMS_TELL = "+0:11: a mapping; one word for those whom `claims.kind` doe
 const KIND_CLAIM =
   "a text, a number, true or false; or `{ prefix: TEXT }`, `{ suffix: TEXT }`, `{ equals: TEXT }`, `{ present: false }`";
 
+const ISSUER_OF_ASSERTION =
+  'whose word it is, the `iss` that backends compare: an http or https URL with neither query nor fragment, such as "https://api.example.com"';
 const TYPES =
   "`oidc`: JWT access tokens of an OpenID Connect provider; `introspection`: tokens that their authorization server is asked about; `aws-iam`: AWS roles, by requests that they have signed; `api-key`: keys that this agent knows";
 
@@ -121,7 +123,16 @@ const CHANGES: readonly Mistake[] = [
     "admin: [127.0.0.1:9901]",
     '+0:10: a list; where /live, /ready, /status and /metrics are: `ADDRESS:PORT` with a numeric address, or `unix:/PATH`, such as "127.0.0.1:9901"',
   ],
-  ['admin: "[::1]:9901"', "web: 127.0.0.1:9902", '+0:3: "web" is not in this version; leave it out'],
+  [
+    "web: 127.0.0.1:8902",
+    "web: localhost",
+    '+0:8: the text "localhost"; where HAProxy fetches what the agent itself has for backends and browsers, `/.countersign/…`: `ADDRESS:PORT` with a numeric address, or `unix:/PATH`, such as "127.0.0.1:9902"',
+  ],
+  [
+    "web: 127.0.0.1:8902",
+    "web: 127.0.0.1:9000",
+    "+0:8: the address 127.0.0.1:9000 a second time; another address; the first is at countersign.yaml:3:7",
+  ],
   [
     "policies: ./policies",
     "policies:",
@@ -485,7 +496,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "orders: [orders.shop",
     "countersign-agent: [orders.shop",
-    '+0:5: the key "countersign-agent"; a backend\'s name: letters, digits, `_`, `.`, `:` and `-`, at most 64 characters, not `countersign-agent`',
+    '+0:5: the key "countersign-agent"; a backend\'s name: letters, digits, `_`, `.`, `:` and `-`, at most 64 characters, not `countersign-agent` or `countersign-web`',
   ],
   [
     "orders: [orders.shop.svc.cluster.local:8080,",
@@ -705,7 +716,34 @@ const CHANGES: readonly Mistake[] = [
     `trust_domain: ${LONG}.${LONG.slice(27)}\n  identity: ${LONG}.${LONG}`,
     "+1:13: an identity whose whole name has 260 characters; at most 253, with control plane and trust domain: Linkerd ignores a longer one",
   ],
-  ["token_use: access", "token_use: [access]", `+0:18: a list; ${KIND_CLAIM}`],
+  [
+    "issuer: https://api.example.com",
+    "issuer: api.example.com",
+    `+0:11: the text "api.example.com"; ${ISSUER_OF_ASSERTION}`,
+  ],
+  [
+    "issuer: https://api.example.com",
+    "issuer: https://api.example.com/?a=b",
+    `+0:11: the text "https://api.example.com/?a=b"; ${ISSUER_OF_ASSERTION}`,
+  ],
+  [
+    "keys: assertion-keys.json",
+    "keys: none.json",
+    '+0:9: the text "none.json": it cannot be read: there is no such file; the file of a key ring; `countersign keys rotate FILE` makes one',
+  ],
+  [
+    "keys: assertion-keys.json",
+    "keys: authority.pem",
+    '+0:9: the text "authority.pem": it is no JWK set, `{"keys": [...]}`; the file of a key ring; `countersign keys rotate FILE` makes one',
+  ],
+  ["lifetime: 30s\n  claims", "lifetime: 2m\n  claims", '+0:13: the text "2m"; from 5s to 60s'],
+  ["claims: [groups, act]", "claims: [groups, email]", '+0:20: the text "email"; groups, roles, scopes, act'],
+  [
+    "token_use: access",
+    "token_use: []",
+    `+0:18: an empty list; ${KIND_CLAIM}; or a list of these, of which one is enough`,
+  ],
+  ["token_use: access", "token_use: [[access]]", `+0:19: a list; ${KIND_CLAIM}`],
   [
     "token_use: access",
     '"token.*": access',
@@ -739,6 +777,21 @@ const CHANGES: readonly Mistake[] = [
     "bearer: token",
     "bearer: token\n      url: https://10.96.0.1/openid/v1/jwks",
     '-4:16: the text "https://10.96.0.1/.well-known/openid-configuration"; either this or `keys.url`: keys come from one place',
+  ],
+  [
+    "preset: kubernetes",
+    "preset: openshift",
+    '+0:13: the text "openshift"; a provider whose tokens are known: what this says of them need not be said here',
+  ],
+  [
+    "preset: kubernetes",
+    "preset: okta",
+    '+2:13: the text "https://kubernetes.default.svc.cluster.local"; as the preset okta has it, such as https://example.okta.com/oauth2/default',
+  ],
+  [
+    "preset: kubernetes\n    type: oidc\n    issuer: https://kubernetes.default.svc.cluster.local",
+    "preset: okta",
+    '-1:3: no "issuer" here; the URL that its tokens have as `iss`, byte for byte, such as "https://example.okta.com/oauth2/default"',
   ],
   ["audience: client_id", "audience: { keys_of: client_id }", '+0:19: unknown key "keys_of"; Known keys: first'],
   [
@@ -804,11 +857,10 @@ const CHANGES: readonly Mistake[] = [
     "file: keys.json\n      refresh: 1m",
     '+1:16: the text "1m"; no `refresh` beside `file`, which is read when it changes',
   ],
-  ["log:\n", "assertion: { issuer: a }\nlog:\n", '+0:1: "assertion" is not in this version; leave it out'],
   [
     "log:\n",
     "LOG:\n",
-    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, haproxy, mesh, deadline, cache, limits, log, dpop',
+    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, revoked, haproxy, mesh, assertion, deadline, cache, limits, log, dpop',
   ],
   [
     "- { subprotocol: bearer }",
@@ -930,6 +982,11 @@ const CHANGES: readonly Mistake[] = [
       ] as const,
   ),
   ["timeout: 50ms", "timeout: 1ms", '+0:14: the text "1ms"; from 10ms to 5s'],
+  [
+    "revoked: revoked.yaml",
+    "revoked: absent.yaml",
+    '+0:10: the text "absent.yaml" names a file that cannot be read: there is no such file; a file with `revoked: []`, a list of what was taken back',
+  ],
 ];
 
 /** The same with the lines of the file. */

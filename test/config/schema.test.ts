@@ -2,6 +2,7 @@ import { Ajv } from "ajv";
 import { test } from "tap";
 import { parse } from "yaml";
 import schema from "../../agent/config/config.schema.json" with { type: "json" };
+import { PRESETS } from "../../agent/config/presets.ts";
 import { ALGORITHMS } from "../../agent/identity/jwt/signature.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { versionOf } from "../../haproxy/input.ts";
@@ -23,7 +24,7 @@ const BEYOND = [
   /a URL without|https: whoever stands/,
   /at least as long as/,
   /whole URL, as its tokens have it/,
-  /the text "[^"]*"; the URL that its tokens have|a URL of its own|a SPIFFE trust domain|a trust domain does not say/,
+  /the text "[^"]*"; the URL that its tokens have|no "issuer" here|as the preset \w+ has it|a URL of its own|a SPIFFE trust domain|a trust domain does not say/,
   /an address such as|an address without|an address, or `false`|keys come from one place|beside `file`/,
   /signs of patterns/,
   /are taken as they are/,
@@ -32,8 +33,8 @@ const BEYOND = [
   /a port from 1 to/,
   /not http:\/\/HOST/,
   /no `server_name`, and|leave it out, or `verify: required`/,
+  /an identity whose whole name has|the file of a key ring/,
   /`proofs` beside it|a secret of \d+ characters|not redis:\/\//,
-  /an identity whose whole name has/,
   /; one of `header`|no `from` here|`from: client`, or|in place of the mapping|reads this one itself|takes this one away/,
 ];
 
@@ -56,6 +57,7 @@ test("the schema names what the code knows", (t) => {
   t.strictSame(issuer.properties.type.enum, Object.keys(ISSUER_TYPES));
   t.strictSame(issuer.properties.algorithms.items.enum, ALGORITHMS);
   t.strictSame(issuer.properties.algorithms.default, ALGORITHMS);
+  t.strictSame(issuer.properties.preset.enum, Object.keys(PRESETS));
   const { algorithms } = schema.properties.dpop.properties;
   t.strictSame([algorithms.items.enum, algorithms.default], [ALGORITHMS, ALGORITHMS]);
   for (const version of haproxy.properties.version.enum) t.ok(versionOf(version), version);

@@ -65,6 +65,7 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   "no identity header": { uses: { query: true, requestHeaders: [], identityHeaders: [], credentials: [] } },
   "clients with certificates": { uses: { ...INPUT.uses, credentials: ["bearer", "client-certificate"] } },
   "a mesh": { backendVariables: ["mesh_identity"] },
+  "assertions, and pages of the agent": { backendVariables: ["assertion"], webAddress: "127.0.0.1:9902" },
   "all headers there may be": {
     uses: {
       query: true,
@@ -134,6 +135,7 @@ const PLACES: Readonly<Record<string, readonly [good: string, input: (text: stri
   "client.from": ["connection", (text) => ({ client: { from: text as "connection", trusted: [] } })],
   "client.trusted": ["10.0.0.0/8", (text) => ({ client: { from: "x-forwarded-for", trusted: [text] } })],
   spopAddresses: ["unix@/run/spop.sock", (text) => ({ spopAddresses: [text] })],
+  webAddress: ["unix@/run/web.sock", (webAddress) => ({ webAddress })],
   backends: ["orders", (name) => ({ backends: [{ name, servers: ["127.0.0.1:80"] }] })],
   "backends ": ["orders.shop:80", (text) => ({ backends: [{ name: "orders", servers: [text] }] })],
   " backends": ["orders.shop:80", (address) => ({ backends: [{ name: "orders", servers: [{ address }] }] })],
@@ -218,6 +220,7 @@ const UNFIT: readonly (readonly [name: string, input: Partial<RenderInput>])[] =
   ["spopAddresses", { spopAddresses: [] }],
   ["spopAddresses", { spopAddresses: ["127.0.0.1"] }],
   ["backends", { backends: [{ name: "orders", servers: ["orders.shop"] }] }],
+  ["backends", { backends: [{ name: "countersign-web", servers: ["127.0.0.1:80"] }] }],
   ["backends", { backends: [{ name: "countersign-agent", servers: ["127.0.0.1:80"] }] }],
   ["backends", { backends: [...INPUT.backends, ...INPUT.backends] }],
   ["backend", { backends: [{ name: "orders", servers: [] }] }],

@@ -1,11 +1,11 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { test } from "tap";
 import { adviceFor, PROVIDERS } from "../../agent/commands/providers.ts";
 import { COMMANDS } from "../../agent/commands/run.ts";
 import { EXIT } from "../../agent/processes/exit.ts";
 
 const page = readFileSync(new URL("../../docs/commands.md", import.meta.url), "utf8");
-const PROVIDER_PAGES = new URL("../../docs/providers/", import.meta.url);
+const oidc = readFileSync(new URL("../../docs/identities/oidc.md", import.meta.url), "utf8");
 const [head = "", ...rest] = page.split("\n## ");
 const sections = new Map(rest.map((text) => [text.slice(0, text.indexOf("\n")), text]));
 
@@ -28,10 +28,8 @@ test("the page lists every exit code", (t) => {
   t.end();
 });
 
-test("every provider that explain has advice for has its page, and its advice is for its issuer alone", (t) => {
-  const pages = readdirSync(PROVIDER_PAGES).filter((name) => name !== "README.md");
-  const headings = pages.map((name) => /^# (.+)$/m.exec(readFileSync(new URL(name, PROVIDER_PAGES), "utf8"))?.[1]);
-  t.strictSame(headings.sort(), PROVIDERS.map(({ name }) => name).sort());
+test("every provider that explain has advice for has its section, and its advice is for its issuer alone", (t) => {
+  for (const { name } of PROVIDERS) t.ok(oidc.includes(`\n## ${name}\n`), name);
   for (const [issuer, name] of [
     ["https://sso.example.com/realms/shop", "Keycloak"],
     ["https://example.okta.com/oauth2/default", "Okta"],

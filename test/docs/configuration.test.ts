@@ -2,6 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "tap";
 import { parse } from "yaml";
 import schema from "../../agent/config/config.schema.json" with { type: "json" };
+import type { Config } from "../../agent/config/config.ts";
+import { PRESETS } from "../../agent/config/presets.ts";
 import type { ConfigSchema } from "../../agent/config/section.ts";
 import { policyEnvironment } from "../../agent/loading/load.ts";
 import { compilePolicies } from "../../policies/compile/compile.ts";
@@ -32,10 +34,10 @@ const FORMS: Readonly<Record<string, object>> = {
 
 test("every key of the schema is on the page, and no other", (t) => {
   const known = [...keys].filter(([, { later }]) => !later).map(([key]) => key);
-  // Of `kind`, one kind is described for all. The long form of `listen.admin` is that of `listen.spop`, those of claims are that of `groups`, and said to be; what `require` wants is said for `kind`; the client of `okta.groups` is that of introspection.
+  // Of `kind`, one kind is described for all. The long forms of `listen.admin` and `listen.web` are that of `listen.spop`, those of claims are that of `groups`, and said to be; what `require` wants is said for `kind`; the client of `okta.groups` is that of introspection.
   const documented = known.filter(
     (key) =>
-      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^issuers\.NAME\.require\.NAME\.(?:[^p]|prefix)|\.okta\.groups\.client\.|^listen\.admin\.|\.claims\.(?:subject|scopes|kind|client|audience)\./.test(
+      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^issuers\.NAME\.require\.NAME(?:\[\]|\.(?:[^p]|prefix))|\.okta\.groups\.client\.|^listen\.(?:admin|web)\.|\.claims\.(?:subject|scopes|kind|client|audience)\./.test(
         key,
       ),
   );
@@ -82,6 +84,7 @@ test("the ends of each range are accepted, and nothing beyond", (t) => {
     const named = key.replace("issuers.NAME.", "issuers.okta.").replace("backends.NAME.", "backends.files.");
     const steps = named.replace("[]", ".0").split(".");
     const document = parse(SHORTEST);
+    if (named.startsWith("assertion.")) document.assertion = { issuer: "https://a", keys: "assertion-keys.json" };
     document.issuers.okta = structuredClone(ownForm(key)) ?? document.issuers.okta;
     document.haproxy.backends = { files: { servers: [{ address: "files.shop:80" }] } };
     const inner = steps.slice(0, -1).reduce((outer, step) => {
@@ -117,29 +120,62 @@ test("what a later version will have is on the page, and nothing else is", (t) =
   const [, list = ""] = /## Not in this version\n\n(.*)\n/.exec(page) ?? [];
   const [ours = "", types = ""] = list.split("; ");
   const named = (text: string) => [...text.matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? "");
-  const later = [...keys].filter(([key, own]) => own.later && !/^listen\.admin\./.test(key)).map(([key]) => key);
+  const later = [...keys]
+    .filter(([key, own]) => own.later && !/^listen\.(?:admin|web)\./.test(key))
+    .map(([key]) => key);
   t.strictSame(named(ours).sort(), later.sort());
   t.strictSame(named(types), schema.definitions.issuer.properties.type.not.enum);
   t.end();
 });
 
-test("so is what the pages of the providers say to write", (t) => {
-  const folder = new URL("../../docs/providers/", import.meta.url);
-  for (const name of readdirSync(folder).filter((page) => page !== "README.md")) {
-    const text = readFileSync(new URL(name, folder), "utf8");
-    const [example = "", roles] = [...text.matchAll(/```yaml\n(.*?)```/gs)].map(([, block = ""]) => block);
-    const whole = SHORTEST.replace(/^issuers: .*$/m, example.replace("HOST", "host.example").replace("REALM", "shop"));
-    const loaded = new Files(t.testdir()).load(whole);
-    t.strictSame("faults" in loaded ? loaded.faults : loaded.warnings, [], name);
-    if (roles === undefined || !("config" in loaded)) continue;
-    const source = { file: name, text: `${roles}services: {}\n` };
-    t.strictSame(compilePolicies([source], policyEnvironment(loaded.config, 0)).warnings.map(faultText), [], name);
+test("so is what the pages of the identities say to write", (t) => {
+  const folder = new URL("../../docs/identities/", import.meta.url);
+  const files = new Files(t.testdir());
+  const contents: Readonly<Record<string, string>> = { "ca.crt": AUTHORITY, "api-keys.yaml": "keys: {}\n" };
+  /** What is mounted somewhere is a file beside the configuration here. */
+  const mounted = (path: string) => {
+    const name = path.slice(path.lastIndexOf("/") + 1);
+    files.write(name, contents[name] ?? "secret\n");
+    return name;
+  };
+  for (const name of readdirSync(folder)) {
+    const text = readFileSync(new URL(name, folder), "utf8").replace(/(?:\/var)?\/run\/[\w./-]+/g, mounted);
+    let config: Config | undefined;
+    for (const [, block = ""] of text.matchAll(/```yaml\n(.*?)```/gs)) {
+      if (block.startsWith("issuers:")) {
+        const loaded = files.load(SHORTEST.replace(/^issuers: .*$/m, () => block));
+        t.strictSame("faults" in loaded ? loaded.faults.map(faultText) : loaded.warnings, [], `${name}: ${block}`);
+        config = "config" in loaded ? loaded.config : undefined;
+      } else if (block.startsWith("roles:") && config !== undefined) {
+        const source = { file: name, text: `${block}services: {}\n` };
+        t.strictSame(compilePolicies([source], policyEnvironment(config, 0)).warnings.map(faultText), [], name);
+      }
+    }
+  }
+  t.end();
+});
+
+test("every page of the identities is in their table, and every preset in its own", (t) => {
+  const folder = new URL("../../docs/identities/", import.meta.url);
+  const read = (name: string) => readFileSync(new URL(name, folder), "utf8");
+  for (const name of readdirSync(folder)) if (name !== "README.md") t.match(read("README.md"), `](${name})`, name);
+  const listed = [...read("oidc.md").matchAll(/^\| \[`([a-z0-9-]+)`\]\(#([a-z0-9-]+)\) \|/gm)];
+  t.strictSame(
+    listed.map(([, preset]) => preset),
+    Object.keys(PRESETS),
+  );
+  const headings = [...read("oidc.md").matchAll(/^## (.+)$/gm)].map(([, text = ""]) =>
+    text.toLowerCase().replaceAll(" ", "-"),
+  );
+  for (const [, preset, anchor = ""] of listed) {
+    t.ok(headings.includes(anchor), anchor);
+    t.match(read("oidc.md"), `    preset: ${preset}\n`);
   }
   t.end();
 });
 
 test("the page's examples are configurations", (t) => {
-  const [whole = "", sources = "", credentials = "", kind = "", backends = ""] = [
+  const [whole = "", sources = "", credentials = "", kind = "", , backends = ""] = [
     ...page.matchAll(/```yaml\n(.*?)```/gs),
   ].map(([, example]) => example);
   const own = /^ {2}backends:.*\n/m;
@@ -158,6 +194,8 @@ test("the page's examples are configurations", (t) => {
   }
   t.end();
 });
+
+type Demanding = Schema & { readonly required?: readonly string[] };
 
 /** The form of the type that has a key which `oidc` has not. */
 function ownForm(key: string): object | undefined {
@@ -179,8 +217,10 @@ function keysOf(schemaOrReference: Schema, prefix: string): readonly (readonly [
   const { then, else: otherwise } = schemaOrReference;
   // What several forms have, the last one describes.
   if (then !== undefined && otherwise !== undefined) return [...keysOf(then, prefix), ...keysOf(otherwise, prefix)];
-  const own: Schema & { readonly required?: readonly string[] } = resolved(schemaOrReference, schema as Schema);
-  const { properties = {}, additionalProperties, items, required = [] } = own;
+  const own: Demanding = resolved(schemaOrReference, schema as Schema);
+  const { properties = {}, additionalProperties, items } = own;
+  const [way] = (own.anyOf ?? []).slice(-1) as readonly Demanding[];
+  const required = [...(own.required ?? []), ...(way?.required ?? [])];
   const named = Object.entries(properties).flatMap(([name, child]) => {
     const key = prefix === "" ? name : `${prefix}.${name}`;
     return [[key, keyOf(child, required.includes(name))] as const, ...keysOf(child, key)];

@@ -82,7 +82,7 @@ test("every header that never passes is in the security model, and no other", (t
 
 const FORMS: readonly Partial<RenderInput>[] = [
   { version: "2.6" },
-  { version: "3.5", backendVariables: ["mesh_identity"] },
+  { version: "3.5", backendVariables: ["mesh_identity", "assertion"], webAddress: "127.0.0.1:9902" },
   { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8"] } },
   { client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] } },
   { backends: [{ name: "orders", servers: ["orders.shop:80"] }] },

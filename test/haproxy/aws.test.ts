@@ -140,24 +140,26 @@ for (const binary of haproxies()) {
     t.match(out, `ARN ${expected["x-auth-arn"]}`);
     t.match(out, `+ role        role: { issuer "aws", arn `.replaceAll('"', ""));
     t.notMatch(served.lines.map((line) => JSON.stringify(line)).join("\n"), /X-Amz-Signature|k8s-aws-v1/);
+    await t.test(
+      "so is it by what the real aws eks get-token prints",
+      { skip: existsSync(CLI) ? false : REASON },
+      (t) => byTheCli(t, ask),
+    );
   });
+}
 
-  test(`HAProxy ${binary.version}: so is it by what the real aws eks get-token prints`, {
-    skip: existsSync(CLI) ? false : REASON,
-  }, async (t) => {
-    const { ask } = await stage(t, binary);
-    const region = ["--region", "us-west-2"];
-    for (const [whose, token] of [
-      ["with keys", await cliToken(KEY, region)],
-      ["of a session", await cliToken(SESSION_KEY, region)],
-      ["without a region", await cliToken(KEY, [])],
-    ] as const) {
-      t.match(await ask(token), { status: 200, headers: { "x-auth-roles": "role" } }, whose);
-    }
-    const elsewhere = await cliToken(KEY, region, { AWS_ENDPOINT_URL_STS: "https://evil.example:8443/x" });
-    t.match(await ask(elsewhere), { status: 401, reason: "token-malformed" });
-    t.match(await ask(await cliToken(KEY, ["--region", "eu-central-1"])), { status: 401, reason: "issuer-unknown" });
-  });
+async function byTheCli(t: Test, ask: Ask) {
+  const region = ["--region", "us-west-2"];
+  for (const [whose, token] of [
+    ["with keys", await cliToken(KEY, region)],
+    ["of a session", await cliToken(SESSION_KEY, region)],
+    ["without a region", await cliToken(KEY, [])],
+  ] as const) {
+    t.match(await ask(token), { status: 200, headers: { "x-auth-roles": "role" } }, whose);
+  }
+  const elsewhere = await cliToken(KEY, region, { AWS_ENDPOINT_URL_STS: "https://evil.example:8443/x" });
+  t.match(await ask(elsewhere), { status: 401, reason: "token-malformed" });
+  t.match(await ask(await cliToken(KEY, ["--region", "eu-central-1"])), { status: 401, reason: "issuer-unknown" });
 }
 
 type Ask = Awaited<ReturnType<typeof stage>>["ask"];

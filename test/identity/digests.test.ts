@@ -2,7 +2,10 @@ import { hash } from "node:crypto";
 import { test } from "tap";
 import { IdentityCache, RefusalCache, type Verification } from "../../agent/identity/cache.ts";
 import { InFlight } from "../../agent/identity/in-flight.ts";
+import { Revocations } from "../../agent/identity/revocations.ts";
 import type { CredentialName } from "../../haproxy/credentials.ts";
+
+const NOTHING = new Revocations([]);
 
 /** Digests of two credentials that begin with the same 32 bits, by which both are filed. */
 function twins(): readonly [string, string] {
@@ -22,10 +25,10 @@ test("two credentials whose digests begin alike are never taken for each other",
   const issuer = { version: 1 } as Parts["issuer"];
   const principal = { subject: "alice", expiresAt: 1_000 } as Parts["principal"];
   const basis = { until: 1_000, identities: 0 };
-  const rest = { principal, confirmation: undefined, issuer, basis, verifiedAt: 0, lifetime: 1e9 };
+  const rest = { principal, confirmation: undefined, issuer, basis, verifiedAt: 0, lifetime: 1e9, cleared: NOTHING };
   const identity = (digest: string): Parts => ({ kind: "bearer", digest, ...rest });
 
-  const identities = new IdentityCache(10, 1_000, new Set([issuer]));
+  const identities = new IdentityCache(10, 1_000, new Set([issuer]), NOTHING);
   const alice = identity(one);
   identities.add(alice);
   t.equal(identities.find("bearer", one, 1), alice);
@@ -66,8 +69,9 @@ test("the same text as two kinds of credential is two credentials", (t) => {
     basis: { until: 1_000, identities: 0 },
     verifiedAt: 0,
     lifetime: 1e9,
+    cleared: NOTHING,
   };
-  const identities = new IdentityCache(10, 1_000, new Set([issuer]));
+  const identities = new IdentityCache(10, 1_000, new Set([issuer]), NOTHING);
   identities.add({ kind: "bearer", digest, ...rest });
   t.equal(identities.find("bearer", digest, 1)?.principal, principal);
   t.equal(identities.find(other, digest, 1), undefined);

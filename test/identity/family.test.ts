@@ -158,7 +158,15 @@ haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: 
     t.teardown(() => identity.close());
     await identity.ready();
     const meshIdentities = new Map<string, string>();
-    const snapshot = { config, policies, identity, meshIdentities, revision: policies.revision, loadedAt: 0 };
+    const snapshot = {
+      config,
+      policies,
+      identity,
+      meshIdentities,
+      assertions: undefined,
+      revision: policies.revision,
+      loadedAt: 0,
+    };
     const { server } = await startServer(snapshot, Date.now, spop);
     t.teardown(() => server.close());
     await startHaproxy(t, binary, { ...renderHaproxy(renderInputOf(config, policies)) }, front);

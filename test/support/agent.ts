@@ -31,7 +31,7 @@ export const DPOP: DpopConfig = {
 /** A configuration with the documented defaults, and no files behind it. */
 export const CONFIG: Config = {
   file: "/etc/countersign/countersign.yaml",
-  listen: { spop: [{ host: "127.0.0.1", port: 0 }], admin: undefined },
+  listen: { spop: [{ host: "127.0.0.1", port: 0 }], admin: undefined, web: undefined },
   workers: 1,
   policies: [],
   issuers: [],
@@ -46,6 +46,7 @@ export const CONFIG: Config = {
   },
   dpop: DPOP,
   mesh: undefined,
+  assertion: undefined,
   deadline: 400,
   cache: { identities: 1000, lifetime: 300_000, refusals: 100 },
   limits: { token: 8192, connections: 64, inFlight: 100, fetches: 16 },
@@ -172,6 +173,7 @@ export function snapshotOf(policies: Policies, identity: Identity, config: Parti
     policies,
     identity,
     meshIdentities: meshIdentities(whole, policies.services),
+    assertions: undefined,
     revision: policies.revision,
     loadedAt: 0,
   };

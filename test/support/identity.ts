@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import type { IssuerConfig } from "../../agent/config/config.ts";
+import type { Revocation } from "../../agent/config/revoked.ts";
 import { type Send, send } from "../../agent/http/fetch.ts";
 import { createIdentity, type Identity, type IdentityEvents } from "../../agent/identity/identity.ts";
 import type { IssuerTypes } from "../../agent/identity/issuer/issuer.ts";
@@ -63,6 +64,7 @@ export interface IdentitySetup {
   readonly deadline?: number;
   readonly fetches?: number;
   readonly types?: IssuerTypes;
+  readonly revoked?: readonly Revocation[];
 }
 
 /** Everything that was told: `discovery ok`, `jwks error`, `hit`, `miss`, `refusal_hit`. */
@@ -118,6 +120,7 @@ export function startIdentity(issuers: readonly (OidcIssuer | IssuerConfig)[], s
     deadline = 400,
     fetches = 16,
     types = ISSUER_TYPES,
+    revoked = [],
   } = setup;
   const told = new Told();
   const identity = createIdentity(issuers, {
@@ -131,6 +134,7 @@ export function startIdentity(issuers: readonly (OidcIssuer | IssuerConfig)[], s
     deadline,
     previous,
     types,
+    revoked,
   });
   const verify = async (token: string) => identity.verify(token, time.now);
   return {

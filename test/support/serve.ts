@@ -93,12 +93,12 @@ export interface Served {
 }
 
 /** The configuration of a test's agent: listeners on ports of its own, and what the test adds. */
-export async function configuration(rest: string): Promise<{ text: string; spop: number; admin: number }> {
+export async function configuration(rest: string, listen = ""): Promise<{ text: string; spop: number; admin: number }> {
   const [spop, admin] = [await freePort(1), await freePort()];
   return {
     spop,
     admin,
-    text: `listen: { spop: [127.0.0.1:${spop}], admin: 127.0.0.1:${admin} }\npolicies: ./policies\n${rest}`,
+    text: `listen: { spop: [127.0.0.1:${spop}], admin: 127.0.0.1:${admin}${listen} }\npolicies: ./policies\n${rest}`,
   };
 }
 

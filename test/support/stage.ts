@@ -41,6 +41,8 @@ export interface Stage {
  * The whole way, all of it real: provider, agent process, HAProxy with the generated files, backend.
  *
  * @param more lines of the configuration
+ * @param files further files, by their names
+ * @param listen more of its `listen`, `, KEY: ADDRESS`
  */
 export async function stage(
   t: Test,
@@ -48,17 +50,22 @@ export async function stage(
   policy = POLICY,
   parties: Readonly<Record<string, Party>> = {},
   more = "",
+  files: Readonly<Record<string, string>> = {},
+  listen = "",
 ): Promise<Stage> {
   const provider = await startProvider({ alice: { kind: "person" }, ...parties });
   t.teardown(() => provider.close());
   const backend = await startBackend(t);
   const front = await freePort();
-  const { text, ...ports } = await configuration(`
+  const { text, ...ports } = await configuration(
+    `
 issuers:
   idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://orders], keys: { cooldown: 1s } }
 haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: http, backends: { orders: ["127.0.0.1:${backend.port}"] } }
-${more}`);
-  const folder = folderOf(t, { "countersign.yaml": text, "policies/orders.yaml": policy });
+${more}`,
+    listen,
+  );
+  const folder = folderOf(t, { "countersign.yaml": text, "policies/orders.yaml": policy, ...files });
   const served = await serve(t, folder, ports);
   const log = await startHaproxy(t, binary, await generated(folder), front);
   const client = await RawClient.open(front);

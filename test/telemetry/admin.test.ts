@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { AdminListener, type Sources } from "../../agent/admin/admin.ts";
-import { SharedPage } from "../../agent/admin/shared-page.ts";
 import type { AdminState, Phase } from "../../agent/admin/status.ts";
+import { SharedPage } from "../../agent/web/shared-page.ts";
 import { parseExposition } from "../support/exposition.ts";
 import { folderOf } from "../support/serve.ts";
 import { loaded, NOON, recorded } from "../support/telemetry.ts";
@@ -352,7 +352,7 @@ test("a thread that ends is started again at the same address", async (t) => {
 
 /** The thread's own script, but the first time it ends when it is asked for the second page. */
 function dyingOnce(flag: string): URL {
-  const thread = new URL("../../agent/admin/admin-worker.ts", import.meta.url);
+  const thread = new URL("../../agent/web/web-worker.ts", import.meta.url);
   return new URL(`data:text/javascript,
     import { existsSync, writeFileSync } from "node:fs";
     import { parentPort } from "node:worker_threads";

@@ -1,6 +1,7 @@
 import { nearest } from "../../../policies/source/validate.ts";
 import { CONFIG_OPTION, type Command, type Context, JSON_OPTION, type Options, UsageError } from "../command.ts";
 import { createKey, listKeys, revokeKey } from "./api.ts";
+import { AFTER, rotateKeys } from "./rotate.ts";
 
 const ACTIONS: Readonly<Record<string, (id: string | undefined, options: Options, context: Context) => number>> = {
   create: createKey,
@@ -10,11 +11,15 @@ const ACTIONS: Readonly<Record<string, (id: string | undefined, options: Options
 
 export const KEYS: Command = {
   usage:
-    "keys api create --subject S --kind K --expires T [--group G]... [--scope S]... [--audience A]... | list | revoke ID  [--issuer NAME] [--config FILE]",
-  summary: "make, list and take back API keys",
+    "keys api create --subject S --kind K --expires T [--group G]... [--scope S]... [--audience A]... | list | revoke ID  [--issuer NAME] [--config FILE]; keys rotate FILE [--after T] [--algorithm A] [--json]",
+  summary: "make, list and take back API keys; rotate the keys of the signed assertion",
   help: `
 It changes the file that the issuer of the type api-key names; a running agent sees the change within two seconds. A new
 key is written to standard output, alone and once: the file has only its digest.
+
+keys rotate adds a key to the key ring that assertion.keys names, or makes the ring. The new key is published at once,
+and signs only when all who check assertions have had time to fetch it; the one before is published until its last
+assertion has ended. While a new key waits for its time nothing is changed: a job may run this as often as it likes.
 `,
   example: `countersign keys api create --subject billing-batch --kind workload --group Batch --expires 90d > billing.key
 countersign keys api revoke Kx3fQ9aZ`,
@@ -31,12 +36,19 @@ countersign keys api revoke Kx3fQ9aZ`,
       multiple: true,
       help: "an audience it is for; default: all of the issuer's",
     },
+    after: { type: "string", value: "T", help: `of rotate: how long a new key is only published; default: ${AFTER}` },
+    algorithm: {
+      type: "string",
+      value: "A",
+      help: "of rotate: ES256 or EdDSA; default: that of the newest key, else ES256",
+    },
     ...CONFIG_OPTION,
     ...JSON_OPTION,
   },
   positionals: [2, 3],
   run: async ([what = "", action = "", id], options, context) => {
-    if (what !== "api") throw new UsageError(`no keys ${what}; did you mean keys api?`);
+    if (what === "rotate") return rotateKeys(action, options, context);
+    if (what !== "api") throw new UsageError(`no keys ${what}; did you mean keys api, or keys rotate?`);
     const act = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
     if (act !== undefined) return act(id, options, context);
     const close = nearest(action, Object.keys(ACTIONS));

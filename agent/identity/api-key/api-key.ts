@@ -6,7 +6,11 @@ import type { KeyRecord } from "./records.ts";
 import { type ApiKeyIssuer, readApiKey } from "./section.ts";
 
 /** Keys by a file with their digests. */
-export const API_KEY: IssuerType<ApiKeyIssuer> = { read: readApiKey, create: (config) => new ApiKeys(config) };
+export const API_KEY: IssuerType<ApiKeyIssuer> = {
+  revocable: ["key_id"],
+  read: readApiKey,
+  create: (config) => new ApiKeys(config),
+};
 
 const UNKNOWN: Unproven = { reason: "api-key-unknown", lasting: true };
 
@@ -20,7 +24,9 @@ class ApiKeys implements Issuer {
   constructor(config: ApiKeyIssuer) {
     this.config = config;
     const ids = Object.keys(config.keys);
-    this.#bases = new Map(ids.map((id) => [id, { until: Number.POSITIVE_INFINITY, identities: 0, usedAt: 0 }]));
+    this.#bases = new Map(
+      ids.map((id) => [id, { until: Number.POSITIVE_INFINITY, identities: 0, kid: id, usedAt: 0 }]),
+    );
   }
 
   owns({ text }: Evidence): boolean {

@@ -1,7 +1,7 @@
 import { type ClaimPath, claimAt, claimPath } from "../../../policies/claim-path.ts";
 import { Wanted } from "../../../policies/judging/wanted.ts";
 import { type Truth, Unknown } from "../../../policies/unknown.ts";
-import type { WantedClaim } from "../../config/config.ts";
+import type { WantedClaim, WantedValue } from "../../config/config.ts";
 import type { Claims } from "./claims.ts";
 
 /** What a claim has to be, compiled. */
@@ -15,6 +15,23 @@ export interface ClaimTest {
 /** Compiles what a configuration says of a claim. */
 export function claimTest({ path: written, wanted }: WantedClaim): ClaimTest {
   const path = claimPath(written);
+  const tests = [wanted].flat().map((each) => testOf(path, each));
+  const [only] = tests;
+  if (only !== undefined && tests.length === 1) return only;
+  return { path, text: tests.map(({ text }) => text).join(" or "), holds: (claims) => holdsOne(tests, claims) };
+}
+
+function holdsOne(tests: readonly ClaimTest[], claims: Claims): Truth {
+  let truth: Truth = false;
+  for (const test of tests) {
+    const found = test.holds(claims);
+    if (found === true) return true;
+    if (found !== false) truth = found;
+  }
+  return truth;
+}
+
+function testOf(path: ClaimPath, wanted: WantedValue): ClaimTest {
   if (typeof wanted === "object" && "present" in wanted) {
     return {
       path,

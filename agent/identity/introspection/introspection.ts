@@ -16,6 +16,7 @@ import { hasForm } from "./token-form.ts";
 /** Access tokens that their authorization server is asked about, since nobody else can tell what they are. */
 export const INTROSPECTION: IssuerType<IntrospectionIssuer> = {
   read: readIntrospection,
+  revocable: ["token_id"],
   create: (config, world) => withOkta(new Introspection(config, world), config, world),
 };
 

@@ -22,3 +22,6 @@ export interface IdentityEvents {
   /** A token was looked up among the cached identities and refusals. */
   cache(outcome: "hit" | "miss" | "refusal_hit"): void;
 }
+
+/** For whoever asks once and has no metrics. */
+export const UNHEARD: IdentityEvents = { fetched() {}, unusable() {}, proofStore() {}, cache() {} };

@@ -1,6 +1,7 @@
 import type { Principal } from "../../../policies/principal.ts";
 import type { IssuerConfig } from "../../config/config.ts";
 import type { ReadIssuer } from "../../config/issuers.ts";
+import type { Revocable } from "../../config/revoked.ts";
 import type { Evidence } from "./evidence.ts";
 import type { Refusal } from "./refusal.ts";
 import type { World } from "./world.ts";
@@ -11,6 +12,8 @@ export interface Basis {
   until: number;
   /** Cached identities that rest on it; the cache counts them. */
   identities: number;
+  /** The id of the key, where it is one. */
+  readonly kid?: string | undefined;
   /** Milliseconds since the epoch of the last time that it proved anybody; 0 for never. Undefined where nobody asks. */
   usedAt?: number;
 }
@@ -98,6 +101,8 @@ export interface Issuer {
 export interface IssuerType<Own extends IssuerConfig = IssuerConfig> {
   /** Reads its section of the configuration into plain data, which goes to other threads and is compared at a reload. */
   readonly read: ReadIssuer<Own>;
+  /** By what its credentials can be taken back, beside their subject. Default: by all that there is */
+  readonly revocable?: readonly Revocable[];
   /** @param config as `read` has given it */
   create(config: Own, world: World): Issuer;
 }

@@ -9,6 +9,7 @@ export interface Key extends KeyView, Basis {
   /** One of a kind in this process. */
   readonly id: number;
   readonly publicKey: KeyObject;
+  readonly kid: string | undefined;
 }
 
 /** Why a member of a JWKS is not used. */

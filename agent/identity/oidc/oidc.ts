@@ -17,6 +17,7 @@ import { type OidcIssuer, readOidc } from "./section.ts";
 
 /** JWT access tokens of OpenID Connect providers. */
 export const OIDC: IssuerType<OidcIssuer> = {
+  revocable: ["token_id", "key_id"],
   read: readOidc,
   create: (config, world) => withOkta(new OidcVerifier(config, world), config, world),
 };

@@ -1,4 +1,4 @@
-import type { ClaimsIssuer } from "../../config/config.ts";
+import type { ClaimsIssuer, WantedClaim } from "../../config/config.ts";
 import { readCredentials } from "../../config/credentials.ts";
 import { readKind, readRequire } from "../../config/kinds.ts";
 import { readAudiences, readClaim } from "../../config/names.ts";
@@ -7,6 +7,7 @@ import { readCa, readProxy } from "../../config/provider.ts";
 import type { Section } from "../../config/section.ts";
 import type { Environment } from "../../config/substitute.ts";
 import { checkServer, type OktaConfig, readOkta } from "../okta/section.ts";
+import { isTrustDomain } from "./names.ts";
 import { type KeySource, readBearer, readSource } from "./source.ts";
 
 /** An OpenID Connect provider whose JWT access tokens are verified by its published keys. */
@@ -72,7 +73,7 @@ export function readOidc(name: string, section: Section, environment: Environmen
       client: readClaim(claims, "client") ?? (okta === undefined ? undefined : OKTA_CLIENT),
       audience: readClaim(claims, "audience") ?? "",
     },
-    require: readRequire(section),
+    require: [...readRequire(section), ...domainOf([issuer, ...aliases])],
     ...kind,
     tokenTypes: section.texts("token_types"),
     idTokens: section.choice<OidcIssuer["idTokens"]>("id_tokens"),
@@ -82,6 +83,12 @@ export function readOidc(name: string, section: Section, environment: Environmen
     ca: readCa(section),
     proxy: readProxy(section, environment),
   };
+}
+
+/** Of a trust domain's tokens, also those with `iss`, the subject is in it (SPIFFE JWT-SVID, section 3.1). */
+function domainOf(names: readonly string[]): readonly WantedClaim[] {
+  const domains = names.filter(isTrustDomain);
+  return domains.length === 0 ? [] : [{ path: "sub", wanted: domains.map((domain) => ({ prefix: `${domain}/` })) }];
 }
 
 function readKeys(section: Section): Omit<OidcIssuer["keys"], "source"> {

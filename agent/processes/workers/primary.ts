@@ -12,6 +12,8 @@ import type { LoadReport } from "../../telemetry/events.ts";
 import type { MetricValues } from "../../telemetry/metrics/metrics.ts";
 import { ServiceManager } from "../../telemetry/service-manager.ts";
 import { createTelemetry, type Telemetry } from "../../telemetry/telemetry.ts";
+import { ownPages } from "../../web/own-pages.ts";
+import { PageListener } from "../../web/page-listener.ts";
 import { DRAIN_LIMIT, type Service } from "../agent.ts";
 import { VERSION } from "../version.ts";
 import { added, addedText, labelled, lasting, mergedState, workerMetrics } from "./merge.ts";
@@ -31,6 +33,7 @@ export class Primary implements Service {
   readonly #startedAt: number;
   readonly #telemetry: Telemetry;
   readonly #admin: AdminListener;
+  readonly #web: PageListener;
   readonly #reloads: Reloads<CheckedSet>;
   readonly #seats: readonly Seat[];
   readonly #report: LoadReport;
@@ -62,6 +65,10 @@ export class Primary implements Service {
     this.#admin = new AdminListener({ state: () => this.#state(), metrics: () => this.#metrics() }, (error) =>
       this.#telemetry.unexpected("answering the admin listener", error),
     );
+    this.#web = new PageListener(
+      ownPages(() => this.#set.config, clock),
+      (error) => this.#telemetry.unexpected("answering the web listener", error),
+    );
     this.#manager = new ServiceManager(surroundings.environment, (error) => this.#telemetry.untold(error));
     this.#reloads = new Reloads({
       file,
@@ -80,8 +87,8 @@ export class Primary implements Service {
   }
 
   async start(read: readonly string[]): Promise<void> {
-    const { admin } = this.#set.config.listen;
-    this.#listening = this.#admin.listen(admin);
+    const { admin, web } = this.#set.config.listen;
+    this.#listening = allOf([this.#admin.listen(admin), this.#web.listen(web)]);
     try {
       await allOf([this.#listening, ...this.#seats.map((seat) => this.#begin(seat))]);
       this.#telemetry.started(this.#report);
@@ -132,7 +139,7 @@ export class Primary implements Service {
     this.#reloads.stop();
     const ended = this.#seats.map((seat) => seat.end({ kind: "close" }, CLOSE_LIMIT));
     await this.#listening.catch(() => {});
-    await Promise.all([...ended, this.#admin.close(), this.#manager.stopping()]);
+    await Promise.all([...ended, this.#admin.close(), this.#web.close(), this.#manager.stopping()]);
     this.#telemetry.stopped(cause);
     await this.#telemetry.close();
   }

@@ -1,4 +1,4 @@
-import type { Page } from "./admin-messages.ts";
+import type { Page } from "./messages.ts";
 
 /** Pages in a row that each show the very moment; past them all who ask share one a second. */
 const BURST = 10;

@@ -1,4 +1,4 @@
-/** What the admin listener's thread and the agent say to each other. */
+/** What the thread of a listener and the agent say to each other. */
 import type { Address } from "../net/address.ts";
 
 /** What the thread begins with. */
@@ -6,10 +6,9 @@ export interface Begin {
   readonly address: Address;
   /** Milliseconds for a whole connection: one request and one answer. */
   readonly limit: number;
+  /** Of all pages, such as `/live`. */
+  readonly paths: readonly string[];
 }
-
-export const PAGES = ["live", "ready", "status", "metrics"] as const;
-export type PageName = (typeof PAGES)[number];
 
 /** A page as it is sent. */
 export interface Page {
@@ -17,6 +16,8 @@ export interface Page {
   /** Media type. */
   readonly type: string;
   readonly body: string;
+  /** Cache-Control; default: `no-store` */
+  readonly cache?: string;
 }
 
 /** Of the thread. */
@@ -24,10 +25,10 @@ export type Told =
   | { readonly kind: "listening"; readonly port: number | undefined }
   /** It cannot listen. */
   | { readonly kind: "failed"; readonly message: string }
-  | { readonly kind: "asked"; readonly name: PageName };
+  | { readonly kind: "asked"; readonly path: string };
 
 /** The agent's answer to what the thread has asked. */
 export interface Rendered {
-  readonly name: PageName;
+  readonly path: string;
   readonly page: Page;
 }

@@ -1,14 +1,14 @@
-/** What the thread of admin.ts runs: connections, HTTP, and the agent's pages for whoever asks. */
+/** What the thread of page-listener.ts runs: connections, HTTP, and the agent's pages for whoever asks. */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer, type Socket } from "node:net";
 import { parentPort, workerData } from "node:worker_threads";
 import { listen } from "../net/listen.ts";
 import { standBack } from "../threads/stand-back.ts";
-import { type Begin, PAGES, type Page, type PageName, type Rendered, type Told } from "./admin-messages.ts";
+import type { Begin, Page, Rendered, Told } from "./messages.ts";
 import { OneRequest } from "./one-request.ts";
 import { SharedPage } from "./shared-page.ts";
 
-/** Probes, scrapers and somebody with curl; one more, and the oldest is closed. */
+/** Probes, scrapers, backends and somebody with curl; one more, and the oldest is closed. */
 const MOST_CONNECTIONS = 256;
 /** Milliseconds in which the agent has to answer; several workers report within 500. */
 const ANSWER_LIMIT = 2_000;
@@ -16,16 +16,16 @@ const LARGEST_HEAD = 8 * 1024;
 const END_OF_HEAD = "\r\n\r\n";
 
 const NO_ANSWER: Page = { status: 503, type: "text/plain; charset=utf-8", body: "the agent does not answer\n" };
-const UNKNOWN: Page = text(404, "there are /live, /ready, /metrics and /status");
 const NOT_ALLOWED: Page = text(405, "GET or HEAD only");
 
-const { address, limit } = workerData as Begin;
-const asked = new Map<PageName, (page: Page) => void>();
+const { address, limit, paths } = workerData as Begin;
+const UNKNOWN: Page = text(404, `there ${paths.length === 1 ? "is" : "are"} ${listed(paths)}`);
+const asked = new Map<string, (page: Page) => void>();
 const pages = new Map(
-  PAGES.map((name) => [
-    `/${name}`,
+  paths.map((path) => [
+    path,
     new SharedPage(
-      () => ask(name),
+      () => ask(path),
       () => performance.now(),
     ),
   ]),
@@ -38,14 +38,14 @@ function tell(told: Told): void {
 }
 
 /** A page of the agent's, or that there is none in time. */
-function ask(name: PageName): Promise<Page> {
+function ask(path: string): Promise<Page> {
   return new Promise((resolve) => {
     const late = setTimeout(resolve, ANSWER_LIMIT, NO_ANSWER);
-    asked.set(name, (page) => {
+    asked.set(path, (page) => {
       clearTimeout(late);
       resolve(page);
     });
-    tell({ kind: "asked", name });
+    tell({ kind: "asked", path });
   });
 }
 
@@ -91,15 +91,20 @@ async function pageFor({ method, url = "" }: IncomingMessage): Promise<Page> {
   return (await pages.get(path)?.get()) ?? UNKNOWN;
 }
 
-function send(request: IncomingMessage, response: ServerResponse, { status, type, body }: Page): void {
+function send(request: IncomingMessage, response: ServerResponse, { status, type, body, cache }: Page): void {
   response.statusCode = status;
   response.shouldKeepAlive = false;
   response.setHeader("content-type", type);
   response.setHeader("content-length", Buffer.byteLength(body));
-  response.setHeader("cache-control", "no-store");
+  response.setHeader("cache-control", cache ?? "no-store");
   response.setHeader("x-content-type-options", "nosniff");
   if (status === NOT_ALLOWED.status) response.setHeader("allow", "GET, HEAD");
   response.end(request.method === "HEAD" ? undefined : body);
+}
+
+/** `a, b and c` */
+function listed(names: readonly string[]): string {
+  return names.join(", ").replace(/, ([^,]*)$/, " and $1");
 }
 
 function text(status: number, body: string): Page {
@@ -119,5 +124,5 @@ async function begin(): Promise<void> {
 }
 
 standBack();
-parentPort?.on("message", ({ name, page }: Rendered) => asked.get(name)?.(page));
+parentPort?.on("message", ({ path, page }: Rendered) => asked.get(path)?.(page));
 await begin();

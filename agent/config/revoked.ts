@@ -1,0 +1,87 @@
+import { dirname, resolve } from "node:path";
+import { readDocument } from "../../policies/source/document.ts";
+import { schemaFaults } from "../../policies/source/validate.ts";
+import type { IssuerConfig } from "./config.ts";
+import type { IssuerReaders } from "./issuers.ts";
+import { readText } from "./read-file.ts";
+import SCHEMA from "./revoked.schema.json" with { type: "json" };
+import { Section } from "./section.ts";
+
+/** By what an identity can be told that was taken back, as the file of revocations has it. */
+export const REVOCABLE = ["subject", "token_id", "key_id", "role_session", "serial"] as const;
+export type Revocable = (typeof REVOCABLE)[number];
+
+/** What was taken back: whatever has all of this. */
+export interface Revocation {
+  /** An issuer's name. */
+  readonly issuer: string;
+  /** A serial number in lower-case hexadecimal digits, without zeros before it. */
+  readonly by: Readonly<Partial<Record<Revocable, string>>>;
+  /** Milliseconds since the epoch: only what was issued before. */
+  readonly issuedBefore: number | undefined;
+}
+
+const LARGEST = 4 << 20;
+
+/** Reads the file that `revoked` names. What is wrong with it is told where it is, in that file. */
+export function readRevoked(
+  root: Section,
+  issuers: readonly IssuerConfig[],
+  types: IssuerReaders,
+): readonly Revocation[] | undefined {
+  const named = root.optionalText("revoked");
+  if (named === undefined) return undefined;
+  const { document: config, faults, warnings, files } = root.reading;
+  const file = resolve(dirname(config.file), named);
+  files.push(file);
+  const read = readText(file, LARGEST);
+  if ("problem" in read) {
+    const found = `${root.found(["revoked"])} names a file that cannot be read: ${read.problem}`;
+    root.fault(["revoked"], "a file with `revoked: []`, a list of what was taken back", found);
+    return [];
+  }
+  const document = readDocument(file, read.text);
+  const wrong = "value" in document ? schemaFaults(document, SCHEMA) : document;
+  faults.push(...wrong);
+  if (!("value" in document) || wrong.length > 0) return [];
+  const list = new Section({ document, schema: SCHEMA, faults, warnings, files }, [], document.value);
+  return list.items("revoked").map((entry) => revocationOf(entry, issuers, types));
+}
+
+function revocationOf(entry: Section, issuers: readonly IssuerConfig[], types: IssuerReaders): Revocation {
+  const issuer = entry.text("issuer");
+  const keys = REVOCABLE.filter((key) => entry.keys().includes(key));
+  const before = entry.optionalText("issued_before");
+  const config = issuers.find(({ name }) => name === issuer);
+  if (config === undefined) {
+    entry.fault(["issuer"], `an issuer of the configuration: ${issuers.map(({ name }) => name).join(", ")}`);
+  }
+  if (keys.length === 0) entry.fault([], `one of ${REVOCABLE.join(", ")}`);
+  // What can hold for nobody takes nothing back, and somebody believes that it does.
+  const { revocable = REVOCABLE } = types[config?.type ?? ""] ?? {};
+  for (const key of keys) {
+    if (key !== "subject" && !revocable.includes(key)) {
+      entry.fault([key], `${["subject", ...revocable].join(", ")}: credentials of this issuer have no ${key}`);
+    }
+  }
+  return {
+    issuer,
+    by: Object.fromEntries(keys.map((key) => [key, key === "serial" ? digitsOf(entry.text(key)) : entry.text(key)])),
+    issuedBefore: before === undefined ? undefined : timeOf(entry, before),
+  };
+}
+
+/** A serial number as it is compared. */
+function digitsOf(serial: string): string {
+  return serial
+    .toLowerCase()
+    .replaceAll(":", "")
+    .replace(/^0+(?=.)/, "");
+}
+
+function timeOf(entry: Section, text: string): number {
+  const time = Date.parse(text);
+  const isDate = !Number.isNaN(time) && new Date(time).toISOString() === text.replace("Z", ".000Z");
+  if (!isDate) entry.fault(["issued_before"], "a time that there is, such as 2026-11-28T12:00:00Z");
+  return time;
+}

@@ -1,0 +1,119 @@
+import { Worker } from "node:worker_threads";
+import type { Address } from "../net/address.ts";
+import { workerScript } from "../threads/worker-script.ts";
+import type { Begin, Page, Rendered, Told } from "./messages.ts";
+
+const THREAD = workerScript("web/web-worker");
+/** Milliseconds for a whole connection. */
+const CONNECTION_LIMIT = 5_000;
+/** Milliseconds until a thread that has ended is started again. */
+const PAUSE = 1_000;
+/** MiB. All that the thread makes is short-lived and small. */
+const MEMORY = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
+
+/** Pages by their paths; each is the same for all who ask. */
+export type Pages = Readonly<Record<string, () => Page | Promise<Page>>>;
+
+/**
+ * A few pages over plain HTTP, for GET and HEAD.
+ *
+ * Connections and HTTP are a thread's, behind whatever answers HAProxy: who floods it, sends halves of requests or reads
+ * slowly, keeps no verdict waiting. What is left for this thread is a page now and then (shared-page.ts).
+ */
+export class PageListener {
+  readonly #pages: Pages;
+  readonly #failed: (error: unknown) => void;
+  readonly #script: URL;
+  readonly #limit: number;
+  #worker: Worker | undefined;
+  #port: number | undefined;
+  #closed = false;
+
+  /**
+   * @param failed told of an error while answering, which is a bug
+   * @param limit milliseconds for a whole connection
+   * @param script what the thread runs
+   */
+  constructor(pages: Pages, failed: (error: unknown) => void, limit = CONNECTION_LIMIT, script = THREAD) {
+    this.#pages = pages;
+    this.#failed = failed;
+    this.#limit = limit;
+    this.#script = script;
+  }
+
+  /**
+   * Listens, where there is an address.
+   *
+   * @throws Error that names the address and what to do, when it cannot be bound
+   */
+  async listen(address: Address | undefined): Promise<void> {
+    if (address !== undefined) await this.#begin(address);
+  }
+
+  #begin(address: Address): Promise<void> {
+    const worker = new Worker(this.#script, {
+      workerData: { address, limit: this.#limit, paths: Object.keys(this.#pages) } satisfies Begin,
+      resourceLimits: MEMORY,
+    });
+    this.#worker = worker;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    worker.on("message", (told: Told) => {
+      if (told.kind === "asked") void this.#render(worker, told.path);
+      else if (told.kind === "failed") {
+        reject(new Error(told.message));
+        void worker.terminate();
+      } else {
+        this.#port = told.port;
+        worker.once("exit", () => this.#restart(address));
+        resolve();
+      }
+    });
+    worker.on("error", (error) => {
+      this.#failed(error);
+      reject(error);
+    });
+    worker.once("exit", () => reject(new Error("the listener's thread has ended")));
+    return promise;
+  }
+
+  /** The port that was bound, where it was a TCP address. */
+  get port(): number | undefined {
+    return this.#port;
+  }
+
+  /** Ends every connection. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#worker?.terminate();
+  }
+
+  #restart(address: Address): void {
+    if (this.#closed) return;
+    setTimeout(() => {
+      if (this.#closed) return;
+      this.#begin(address).catch((error: unknown) => {
+        this.#failed(error);
+        this.#restart(address);
+      });
+    }, PAUSE).unref();
+  }
+
+  async #render(worker: Worker, path: string): Promise<void> {
+    const page = await this.#page(path).catch((error: unknown): Page => {
+      this.#failed(error);
+      return { status: 500, type: "text/plain; charset=utf-8", body: "internal error\n" };
+    });
+    worker.postMessage({ path, page } satisfies Rendered);
+  }
+
+  async #page(path: string): Promise<Page> {
+    const page = this.#pages[path];
+    if (page === undefined) throw new Error("a page that the thread was not told of");
+    return await page();
+  }
+}
+
+/** A page of JSON. */
+export function jsonPage(status: number, value: unknown): Page {
+  return { status, type: "application/json; charset=utf-8", body: `${JSON.stringify(value, undefined, 2)}\n` };
+}
