@@ -131,7 +131,11 @@ test("what a later version will have is on the page, and nothing else is", (t) =
 test("so is what the pages of the identities say to write", (t) => {
   const folder = new URL("../../docs/identities/", import.meta.url);
   const files = new Files(t.testdir());
-  const contents: Readonly<Record<string, string>> = { "ca.crt": AUTHORITY, "api-keys.yaml": "keys: {}\n" };
+  const contents: Readonly<Record<string, string>> = {
+    "ca.crt": AUTHORITY,
+    "okta.pem": SERVER_KEY,
+    "api-keys.yaml": "keys: {}\n",
+  };
   /** What is mounted somewhere is a file beside the configuration here. */
   const mounted = (path: string) => {
     const name = path.slice(path.lastIndexOf("/") + 1);

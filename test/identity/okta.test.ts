@@ -1,5 +1,6 @@
 import { type Test, test } from "tap";
 import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
+import { groupsUnasked } from "../../agent/identity/okta/okta.ts";
 import type { GroupsConfig, OktaConfig } from "../../agent/identity/okta/section.ts";
 import { reply } from "../../demo/front.ts";
 import type { Principal } from "../../policies/principal.ts";
@@ -102,6 +103,17 @@ test("okta: groups that nobody tells are unknown, and never none", async (t) => 
   t.match(await groupsOf({ uid: 7, sub: "0oaService", cid: "0oaService" }), /^claim-unknown/);
   const ofClient = { uid: undefined, sub: "0oaService", cid: "0oaService" };
   t.strictSame(await groupsOf(ofClient), [], "a service app has no groups");
+});
+
+test("okta: an explanation of claims knows what is unknown of them", async (t) => {
+  const okta = await startOkta();
+  t.teardown(() => okta.close());
+  const issuer = oktaIssuer(okta, undefined);
+  const principal = { claims: {}, groups: [] } as unknown as Principal;
+  t.match(groupsUnasked(principal, issuer), { reason: "claim-unknown" });
+  t.same(groupsUnasked({ ...principal, claims: { sub: "0oa", cid: "0oa" } }, issuer), []);
+  t.same(groupsUnasked({ ...principal, claims: { groups: ["a"] }, groups: ["a"] }, issuer), ["a"]);
+  t.same(groupsUnasked(principal, oidcIssuer(okta.issuer)), [], "of another provider, none are none");
 });
 
 test("okta: groups that a token does not list are asked for, all of them, by a service app", async (t) => {

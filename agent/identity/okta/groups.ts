@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { Unknown } from "../../../policies/unknown.ts";
+import type { Bounds } from "../../http/fetch.ts";
 import { FetchError } from "../../http/fetch-error.ts";
 import { Slots } from "../../http/slots.ts";
 import type { World } from "../issuer/world.ts";
@@ -45,7 +46,7 @@ export class GroupDirectory {
   error: string | undefined;
 
   constructor(
-    { name, ca, proxy }: { readonly name: string } & Pick<Parameters<OktaApi["groups"]>[1], "ca" | "proxy">,
+    { name, ca, proxy }: { readonly name: string } & Partial<Pick<Bounds, "ca" | "proxy">>,
     org: string,
     config: GroupsConfig,
     world: World,

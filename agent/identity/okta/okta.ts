@@ -1,3 +1,4 @@
+import type { Principal } from "../../../policies/principal.ts";
 import { Unknown } from "../../../policies/unknown.ts";
 import type { ClaimsIssuer } from "../../config/config.ts";
 import { type Sources, sourcesOf, valueAt } from "../claims/sources.ts";
@@ -10,13 +11,24 @@ import type { OktaConfig } from "./section.ts";
 /** An issuer whose authorization server is one of Okta's. */
 type OktaIssuer = ClaimsIssuer & {
   readonly okta?: OktaConfig | undefined;
-  readonly ca: string | undefined;
-  readonly proxy: { readonly url: string; readonly except: readonly string[] } | undefined;
+  readonly ca?: string | undefined;
+  readonly proxy?: { readonly url: string; readonly except: readonly string[] } | undefined;
 };
 
 /** An issuer as it is, or with Okta's groups where its configuration says that it is Okta. */
 export function withOkta(issuer: Issuer, config: OktaIssuer, world: World): Issuer {
   return config.okta === undefined ? issuer : new OktaGroups(issuer, config, config.okta, world);
+}
+
+/** The groups that claims of an issuer describe while nobody is asked: unknown where Okta would have to be. */
+export function groupsUnasked({ claims, groups }: Principal, issuer: OktaIssuer): Principal["groups"] {
+  if (issuer.okta === undefined || valueAt(claims, sourcesOf(issuer.claims.groups)) !== undefined) return groups;
+  return isOfClient(claims) ? groups : UNTOLD;
+}
+
+/** A token of client credentials is of no user, and has no groups. */
+function isOfClient({ uid, cid, client_id, sub }: Readonly<Record<string, unknown>>): boolean {
+  return uid === undefined && sub !== undefined && sub === (cid ?? client_id);
 }
 
 /** As Okta writes them; nothing else is ever put into an address. */
@@ -89,13 +101,12 @@ class OktaGroups implements Issuer {
       : this.#with(finding, groups, since);
   }
 
-  /** A token of client credentials is of no user, and has no groups. */
-  #groupsOf({ uid, cid, client_id, sub }: Readonly<Record<string, unknown>>): Groups | Promise<Groups> {
+  #groupsOf(claims: Readonly<Record<string, unknown>>): Groups | Promise<Groups> {
+    const { uid } = claims;
     if (typeof uid === "string" && USER.test(uid)) {
       return this.#directory?.find(uid) ?? { groups: UNTOLD, lifetime: FOR_EVER };
     }
-    const ofClient = uid === undefined && sub !== undefined && sub === (cid ?? client_id);
-    return { groups: ofClient ? NONE : UNTOLD, lifetime: FOR_EVER };
+    return { groups: isOfClient(claims) ? NONE : UNTOLD, lifetime: FOR_EVER };
   }
 
   #with({ principal, basis, confirmation, lifetime = FOR_EVER }: Proven, had: Groups, since: number): Finding {
