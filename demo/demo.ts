@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { ask } from "./ask.ts";
+import { showMesh } from "./mesh.ts";
 import { PartEnded } from "./part.ts";
 import { awsToken, expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
 import { readPlaces } from "./places.ts";
@@ -39,8 +40,9 @@ function readArguments(args: readonly string[]): boolean | number {
   try {
     const { values } = parseArgs({
       args: [...args],
-      options: { once: { type: "boolean" }, help: { type: "boolean" } },
+      options: { once: { type: "boolean" }, mesh: { type: "boolean" }, help: { type: "boolean" } },
     });
+    if (values.mesh === true && values.help !== true) return showMesh() ? EXIT.fine : EXIT.unexpected;
     if (values.help !== true) return values.once === true;
     console.log(USAGE);
     return EXIT.fine;

@@ -66,6 +66,9 @@ private_apt() {
 
 sh demo/dependencies.sh
 
+# The mesh's part needs no HAProxy.
+case " $* " in *" --mesh "*) exec "$node" demo/demo.ts "$@" ;; esac
+
 # Not everybody's PATH has the directory that Debian keeps it in.
 haproxy=$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v haproxy) || haproxy=
 if ! { [ -n "$haproxy" ] && fits "$haproxy"; } && ! unpacked && ! unpacked_by_tests && ! unpack; then

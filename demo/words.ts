@@ -2,12 +2,14 @@ import { LOGS } from "./part.ts";
 import { CONFIGURATION, type Places } from "./places.ts";
 import { paint } from "./table.ts";
 
-export const USAGE = `usage: npm run demo [-- --once]
+export const USAGE = `usage: npm run demo [-- --once | -- --mesh]
 
 Starts an identity provider, two backends, the Countersign agent and HAProxy on 127.0.0.1, shows what they make of
 some requests, and stays up until Ctrl-C.
 
-  --once   ends after the requests; exit code 0 if every one went as expected, else 1`;
+  --once   ends after the requests; exit code 0 if every one went as expected, else 1
+  --mesh   starts nothing: shows what a Linkerd mesh is told of a policy, and what
+           is found where a cluster says otherwise`;
 
 export const GREETING = `
 Each request goes to ${paint("bold", "HAProxy")}, which asks ${paint("bold", "Countersign")}: who is this, and may they? Tokens are those of

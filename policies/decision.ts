@@ -53,7 +53,6 @@ export const REASONS = {
   "token-bound": 401,
   "token-unbound": 401,
   "certificate-unsuitable": 401,
-  "certificate-revoked": 401,
 
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,

@@ -4,6 +4,7 @@ import { EXIT } from "../processes/exit.ts";
 import { VERSION } from "../processes/version.ts";
 import { CHECK } from "./check.ts";
 import { type Command, CommandError, type Context, type Options, UsageError } from "./command.ts";
+import { DOCTOR } from "./doctor.ts";
 import { EXPLAIN } from "./explain.ts";
 import { GENERATE } from "./generate.ts";
 import { INIT } from "./init.ts";
@@ -24,6 +25,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   trace: TRACE,
   replay: REPLAY,
   keys: KEYS,
+  doctor: DOCTOR,
 };
 
 /** Runs what the command line says. @returns the exit code; nothing is thrown */

@@ -141,6 +141,10 @@ export interface IssuerConfig {
    * one. Empty text: it has whatever is neither a JWT nor another's. Undefined where `owns` alone tells them.
    */
   readonly prefixes?: readonly string[];
+  /** Trust domains of the SPIFFE ids that it proves. Default: none. */
+  readonly trustDomains?: readonly string[];
+  /** What tells its credentials from all others', where that is not `issuer`, by the key of its section that says it. */
+  readonly marks?: Readonly<Record<string, readonly string[]>>;
   /** Whom its credentials can be meant for, and what its principals can be; undefined where only claims tell. */
   readonly audiences: readonly string[];
   readonly kinds: readonly Kind[] | undefined;

@@ -1,7 +1,7 @@
 import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
 import { headerNameFault } from "../../policies/judging/headers.ts";
 import { readBackends } from "./backends.ts";
-import type { HaproxyConfig } from "./config.ts";
+import type { HaproxyConfig, IssuerConfig } from "./config.ts";
 import { checkNetwork } from "./networks.ts";
 import type { Section } from "./section.ts";
 
@@ -38,6 +38,20 @@ export function readHaproxy(section: Section, credentials: readonly string[]): H
     accessLog: section.texts("access_log") as HaproxyConfig["accessLog"],
     backends: readBackends(section.section("backends")),
   };
+}
+
+/** HAProxy asks a client for its certificate only where it is told to. @param section that of `haproxy` */
+export function checkCertificates(section: Section, issuers: readonly IssuerConfig[]): void {
+  const taker = issuers.find(
+    ({ credentials, proofs = [] }) => credentials.includes("client-certificate") || proofs.includes("certificate"),
+  );
+  if (
+    taker === undefined ||
+    section.texts("bind").some((bind) => /(?:^| )verify (?:optional|required)(?: |$)/.test(bind))
+  )
+    return;
+  const found = `no \`bind\` asks clients for the certificates that the issuer "${taker.name}" takes`;
+  section.warn(["bind"], found, "`ca-file FILE verify optional` behind `ssl crt FILE`");
 }
 
 function hasTls(bind: string): boolean {

@@ -34,7 +34,7 @@ export function readIssuers(
     if (section.keys().includes("preset")) checkForm(section);
     const issuer = Object.hasOwn(readers, type) ? readers[type]?.read(name, section, environment) : undefined;
     if (issuer === undefined) return [];
-    for (const [index, spelling] of spellingsOf(issuer).entries()) {
+    for (const [index, spelling] of issuer.marks === undefined ? spellingsOf(issuer).entries() : []) {
       const before = first.get(spelling);
       if (spelling === "" || before === section) continue;
       if (before === undefined) first.set(spelling, section);
@@ -44,6 +44,7 @@ export function readIssuers(
   });
   for (const [index, one] of read.entries()) {
     checkPrefixes(one, read.slice(0, index));
+    checkMarks(one, read.slice(0, index));
     checkOrigins(one, read.slice(0, index));
   }
   return read.map(({ issuer }) => issuer);
@@ -72,6 +73,16 @@ function checkPrefixes({ issuer, section }: Read, before: readonly Read[]): void
         ? `a prefix: the issuer at ${twin.section.place} has none either, and takes whatever is nobody else's`
         : `a beginning of its own: that of the issuer at ${twin.section.place} begins so, or this one like that`;
     section.fault(at, right);
+  }
+}
+
+/** One that bears two issuers' marks would be nobody's. */
+function checkMarks({ issuer, section }: Read, before: readonly Read[]): void {
+  for (const [key, marks] of Object.entries(issuer.marks ?? {})) {
+    const twin = before.find((other) => other.issuer.marks?.[key]?.some((mark) => marks.includes(mark)));
+    if (twin === undefined) continue;
+    const place = twin.section.place;
+    section.fault([key], `what no other issuer has: of this and the one at ${place} neither could be told`);
   }
 }
 

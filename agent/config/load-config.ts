@@ -12,7 +12,7 @@ import { readAssertion } from "./assertion.ts";
 import PUBLISHED from "./config.schema.json" with { type: "json" };
 import type { Config, MeshConfig } from "./config.ts";
 import { readDpop } from "./dpop.ts";
-import { readHaproxy } from "./haproxy.ts";
+import { checkCertificates, readHaproxy } from "./haproxy.ts";
 import { type IssuerReaders, readIssuers } from "./issuers.ts";
 import { readListen } from "./listen.ts";
 import { readText } from "./read-file.ts";
@@ -96,6 +96,7 @@ function readConfig(file: string, root: Section, environment: Environment, reade
   const [cache, limits, log] = [root.section("cache"), root.section("limits"), root.section("log")];
   const workers = readWorkers(root);
   const issuers = readIssuers(root.section("issuers"), environment, readers);
+  checkCertificates(root.section("haproxy"), issuers);
   const revoked = readRevoked(root, issuers, readers);
   return {
     file,

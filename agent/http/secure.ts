@@ -1,4 +1,3 @@
-import { hash } from "node:crypto";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { LRUCache } from "lru-cache";
 
@@ -10,6 +9,9 @@ export interface ClientCertificate {
 
 /** Made once: the system's certificate authorities take some 10 ms. */
 const contexts = new LRUCache<string, SecureContext>({ max: 64 });
+/** Short names of long texts, which are not to be joined and hashed for every request. */
+const authorities = new LRUCache<string, string>({ max: 64 });
+let named = 0;
 
 /**
  * What TLS trusts and shows.
@@ -18,10 +20,18 @@ const contexts = new LRUCache<string, SecureContext>({ max: 64 });
  * @param client what to show where it is asked for
  */
 export function secureContext(ca: string | undefined, client: ClientCertificate | undefined): SecureContext {
-  const name = hash("sha256", JSON.stringify([ca, client?.cert, client?.key]));
+  const name = `${ca === undefined ? "" : nameOf(ca)} ${client?.cert ?? ""} ${client?.key ?? ""}`;
   const known = contexts.get(name);
   if (known !== undefined) return known;
   const context = createSecureContext({ ...(ca === undefined ? {} : { ca }), ...client });
   contexts.set(name, context);
   return context;
+}
+
+function nameOf(ca: string): string {
+  const known = authorities.get(ca);
+  if (known !== undefined) return known;
+  const name = String(++named);
+  authorities.set(ca, name);
+  return name;
 }

@@ -58,7 +58,8 @@ export interface Identity {
   status(): readonly IssuerStatus[];
   /** The keys of the issuer with this URL, for an explanation; none where it has none. */
   keysOf(issuer: string): readonly KeyView[];
-  caches(): { readonly identities: CacheUse; readonly refusals: CacheUse };
+  /** `proofs` are those that came with DPoP, where this process remembers them. */
+  caches(): { readonly identities: CacheUse; readonly refusals: CacheUse; readonly proofs?: CacheUse };
   /** Ends the issuers that no later snapshot has taken over. */
   close(): void;
 }
@@ -200,7 +201,12 @@ class Issuers implements Identity {
   }
 
   caches() {
-    return { identities: this.#identities.use, refusals: this.#refusals.use };
+    const proofs = this.#proofs?.use;
+    return {
+      identities: this.#identities.use,
+      refusals: this.#refusals.use,
+      ...(proofs === undefined ? {} : { proofs }),
+    };
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 import { API_KEY } from "./api-key/api-key.ts";
 import { AWS_IAM } from "./aws-iam/aws-iam.ts";
+import { CLIENT_CERTIFICATE } from "./certificate/certificate.ts";
 import { INTROSPECTION } from "./introspection/introspection.ts";
 import type { IssuerTypes } from "./issuer/issuer.ts";
 import { OIDC } from "./oidc/oidc.ts";
@@ -10,4 +11,5 @@ export const ISSUER_TYPES: IssuerTypes = {
   introspection: INTROSPECTION,
   "aws-iam": AWS_IAM,
   "api-key": API_KEY,
+  "client-certificate": CLIENT_CERTIFICATE,
 };

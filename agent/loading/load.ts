@@ -99,9 +99,11 @@ function failed(faults: readonly Fault[], warnings: readonly Fault[]): Failed {
 
 /** What the policies are held against. */
 export function policyEnvironment(config: Config, now: number): PolicyEnvironment {
-  const issuers = config.issuers.map(({ name, audiences, credentials, proofs, kinds, arns, labels = [] }) => {
-    return { name, audiences, credentials, proofs, kinds, arns, labels };
-  });
+  const issuers = config.issuers.map(
+    ({ name, audiences, credentials, proofs, kinds, arns, trustDomains, labels = [] }) => {
+      return { name, audiences, credentials, proofs, kinds, arns, trustDomains, labels };
+    },
+  );
   return {
     issuers,
     backends: Object.keys(config.haproxy.backends),

@@ -36,6 +36,7 @@ export class Responder {
         connections: () => this.#server.connections,
         inFlight: () => this.#server.inFlight,
         cached: () => this.#snapshot.identity.caches().identities.entries,
+        remembered: () => this.#snapshot.identity.caches().proofs?.entries ?? 0,
         lastUses: () => this.#snapshot.identity.status().flatMap(usesOf),
       },
       clock,

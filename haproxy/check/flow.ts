@@ -1,4 +1,5 @@
 import { MESSAGE } from "../arguments.ts";
+import { isPlacedArgument } from "../places.ts";
 import { NotUnderstood } from "./acls.ts";
 import { actionOf, conditionAt, type Effect } from "./actions.ts";
 import { FALSE, type Formula, TRUE } from "./bdd.ts";
@@ -259,7 +260,9 @@ export class Flow {
     }
     current = { ...current, headers };
     for (const { n, message } of state.asks) {
-      const told = message.args.flatMap(({ sample }) => /^req\.f?hdr\(([^,)]*)/.exec(sample)?.[1]?.toLowerCase() ?? []);
+      // What only bears a credential may go on without it.
+      const judged = message.args.filter(({ name }) => clients || !isPlacedArgument(name));
+      const told = judged.flatMap(({ sample }) => /^req\.f?hdr\(([^,)]*)/.exec(sample)?.[1]?.toLowerCase() ?? []);
       const names = ["host", ...told.filter((name) => name !== "authorization" || clients)];
       for (const name of new Set(names)) {
         if (!headerMatches(rule, name) || (rule.deletes && name !== "host")) continue;

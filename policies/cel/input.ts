@@ -120,6 +120,10 @@ export class PrincipalView {
     return this.#principal.arn;
   }
 
+  get uri(): string | undefined {
+    return this.#principal.uri;
+  }
+
   get authenticated_at(): Date | undefined {
     const at = known(this.#principal.authenticatedAt);
     return at === undefined ? undefined : new Date(at);

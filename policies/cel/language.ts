@@ -35,6 +35,7 @@ export const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> 
     client: "string",
     actor: "list<actor>",
     arn: "string",
+    uri: "string",
     authenticated_at: TIMESTAMP,
     expires_at: TIMESTAMP,
     bound: "string",

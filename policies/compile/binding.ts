@@ -2,6 +2,7 @@ import { arnFault, provenArn, readArn } from "../arn.ts";
 import { claimPath, claimPathFault } from "../claim-path.ts";
 import { claimsOf } from "../judging/binding.ts";
 import { type WantedEntry, wantedFault } from "../judging/wanted.ts";
+import { type WantedUri, wantedDomain } from "../spiffe-id.ts";
 import { typeName } from "../unknown.ts";
 import type { Findings, Place } from "./findings.ts";
 import type { BindingEntry } from "./policy-file.ts";
@@ -11,6 +12,7 @@ export function checkWanted(entry: BindingEntry, place: Place, findings: Finding
   for (const key of ["subject", "client", "actor", "group", "scope"] as const)
     checkValue(entry[key], place.at(key), findings);
   if (entry.arn !== undefined) checkArn(entry.arn, place.at("arn"), findings);
+  if (entry.uri !== undefined) checkUri(entry.uri, place.at("uri"), findings);
   const claims = claimsOf(entry);
   const listed = Array.isArray(entry.claim);
   for (const [index, [path, value]] of claims.entries()) {
@@ -46,6 +48,19 @@ function checkArn(text: string, place: Place, findings: Findings): void {
     `the path "${arn.path}" of a role, which AWS does not tell and is not compared`,
     `\`${provenArn(arn)}\`: no two roles of an account have one name`,
   );
+}
+
+/** Where a path did not end in `/`, another workload's or trust domain could begin so. */
+function checkUri(uri: WantedUri, place: Place, findings: Findings): void {
+  if (wantedDomain(uri) !== undefined) return;
+  if (typeof uri === "string") {
+    const right =
+      "a SPIFFE id such as spiffe://example.org/ns/shop/sa/web; or `{ prefix: spiffe://example.org/ns/shop/ }`";
+    findings.fault(place, JSON.stringify(uri), right);
+  } else {
+    const right = "a trust domain, and a path that ends in `/`, such as spiffe://example.org/ns/shop/";
+    findings.fault(place.at("prefix"), JSON.stringify(uri.prefix), right);
+  }
 }
 
 function checkValue(entry: WantedEntry | undefined, place: Place, findings: Findings): void {

@@ -1,5 +1,6 @@
 import type { WantedEntry, WantedText } from "../judging/wanted.ts";
 import type { Kind } from "../principal.ts";
+import type { WantedUri } from "../spiffe-id.ts";
 
 /** A policy file that its schema (policy-file.schema.json) has passed. Roles and services may be spread over many files. */
 export interface PolicyFile {
@@ -19,6 +20,7 @@ export interface BindingEntry {
   readonly arn?: string;
   readonly account?: string;
   readonly permission_set?: string;
+  readonly uri?: WantedUri;
   /** By dotted path; or a list, for paths whose names hold dots. */
   readonly claim?:
     | Readonly<Record<string, WantedEntry>>

@@ -2,6 +2,7 @@ import { type Arn, permissionSetOf, provenArn, readArn } from "../arn.ts";
 import { claimAt, claimPath } from "../claim-path.ts";
 import type { BindingEntry } from "../compile/policy-file.ts";
 import type { Kind, Principal } from "../principal.ts";
+import { wantedDomain } from "../spiffe-id.ts";
 import { type Truth, Unknown } from "../unknown.ts";
 import type { Role } from "./roles.ts";
 import { Wanted, type WantedEntry } from "./wanted.ts";
@@ -18,6 +19,8 @@ export interface PolicyIssuer {
   readonly kinds: readonly Kind[] | undefined;
   /** Where the ARNs of its principals can be of; undefined where they have none. */
   readonly arns?: Arns | undefined;
+  /** Trust domains of the SPIFFE ids of its principals. Default: none. */
+  readonly trustDomains?: readonly string[] | undefined;
   /** Claims of its principals that these have chosen themselves: they prove nothing. Default: none. */
   readonly labels?: readonly string[];
 }
@@ -74,12 +77,13 @@ export class Binding {
 
   /** Finds `issuers`. */
   findIssuers(all: readonly PolicyIssuer[]): void {
-    const { issuer, kind } = this.entry;
+    const { issuer, kind, uri } = this.entry;
     const possible = all.filter(
-      ({ name, kinds, arns }) =>
+      ({ name, kinds, arns, trustDomains = [] }) =>
         (issuer === undefined || name === issuer) &&
         (kind === undefined || kinds === undefined || kinds.includes(kind)) &&
         canProve(arns, this.entry) &&
+        (uri === undefined || trustDomains.includes(wantedDomain(uri) ?? "")) &&
         (this.included === undefined || this.included.issuers.has(name)),
     );
     this.issuers = new Set(possible.map(({ name }) => name));
@@ -129,6 +133,7 @@ function checksOf(entry: BindingEntry): readonly Check[] {
       isParty(wanted, actor instanceof Unknown ? actor : actor[0]?.subject),
     ),
     ...arnChecks(entry),
+    ...value("uri", entry.uri, (wanted, who) => isParty(wanted, who.uri)),
     ...value("group", entry.group, (wanted, who) => wanted.isAmong(who.groups)),
     ...value("scope", entry.scope, (wanted, who) => wanted.isAmong(who.scopes)),
     ...claimsOf(entry).flatMap(([written, wantedValue]) => {

@@ -145,11 +145,11 @@ function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): 
     push("no", `does not prove anything: ${who.reason}`);
     for (const text of who.found ?? []) push("note", text);
   } else {
-    const { subject, issuer, kind, client, actor, arn, groups, scopes, audiences, bound } = who.principal;
+    const { subject, issuer, kind, client, actor, arn, uri, groups, scopes, audiences, bound } = who.principal;
     const kindText = kind instanceof Unknown ? `principal of an unknown kind (${kind.text})` : kind;
     push(
       "note",
-      `${kindText} ${JSON.stringify(subject)} of ${issuer}${clientText(client)}${actorText(actor)}${arnText(arn)}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
+      `${kindText} ${JSON.stringify(subject)} of ${issuer}${clientText(client)}${actorText(actor)}${named("ARN", arn)}${named("SPIFFE id", uri)}; groups ${listed(groups)}; scopes ${listed(scopes)}; audiences ${listed(audiences)}`,
     );
     if (bound !== "")
       push("note", `bound to a key (${bound}): every request must prove to have it, which is not asked here`);
@@ -164,8 +164,8 @@ function clientText(client: Principal["client"]): string {
   return client === undefined ? "" : ` by the client ${JSON.stringify(client)}`;
 }
 
-function arnText(arn: string | undefined): string {
-  return arn === undefined ? "" : `; ARN ${arn}`;
+function named(what: string, name: string | undefined): string {
+  return name === undefined ? "" : `; ${what} ${name}`;
 }
 
 function actorText(actor: Principal["actor"]): string {

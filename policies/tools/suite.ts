@@ -33,6 +33,7 @@ interface PrincipalEntry {
   readonly client?: string;
   readonly actor?: readonly string[];
   readonly arn?: string;
+  readonly uri?: string;
   readonly unknown?: readonly ("kind" | "groups" | "scopes" | "client" | "actor" | "authenticated_at")[];
 }
 
@@ -176,7 +177,7 @@ function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: Policy
       actor.map((each) => ({ subject: each, issuer: undefined })),
     ),
     arn: entry.arn,
-    uri: undefined,
+    uri: entry.uri,
     authenticatedAt: unless("authenticated_at", undefined),
     expiresAt: now + 600_000,
     bound: "",

@@ -308,6 +308,43 @@ test("explain names the header that cannot be made", async (t) => {
   t.match(refused, "- decision    deny: header-error (403)\n");
 });
 
+test("explain says what a token is bound to, and verifies one that is where its issuer takes proofs", async (t) => {
+  const provider = await startProvider({ alice: { kind: "person" } });
+  t.teardown(() => provider.close());
+  const config = CONFIG.replace("https://idp.example", provider.issuer).replace("claims:", "proofs: [dpop], claims:");
+  const cnf = { jkt: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" };
+  const exp = Math.floor(Date.now() / 1000) + 600;
+  const claims = {
+    iss: provider.issuer,
+    aud: "api://orders",
+    sub: "alice",
+    client_kind: "person",
+    groups: ["Readers"],
+    exp,
+  };
+  const files = { bound: { ...claims, cnf }, certificate: { ...claims, cnf: { "x5t#S256": cnf.jkt } } };
+  const cwd = folderOf(t, {
+    ...FILES,
+    "countersign.yaml": config,
+    "claims.json": JSON.stringify(files.bound),
+    bound: await provider.sign(files.bound),
+    certificate: await provider.sign(files.certificate),
+  });
+  const explained = async (...args: string[]) =>
+    (await command(["explain", "GET https://orders.example.com/v1/orders/42", ...args], { cwd })).out;
+  for (const args of [
+    ["--claims", "claims.json", "--issuer", "idp"],
+    ["--token-file", "bound"],
+  ]) {
+    const out = await explained(...args);
+    t.match(out, "bound to a key (dpop): every request must prove to have it, which is not asked here");
+    t.match(out, "+ decision    allow: allowed\n");
+  }
+  const refused = await explained("--token-file", "certificate");
+  t.match(refused, 'cnf is an object with "x5t#S256": it is bound to a key; `proofs` of idp: "dpop"');
+  t.match(refused, "- decision    deny: proof-missing (401)\n");
+});
+
 test("explain verifies a token by the issuer's keys, and never shows it", async (t) => {
   const provider = await startProvider({ alice: { kind: "person", groups: ["Readers"] } });
   t.teardown(() => provider.close());

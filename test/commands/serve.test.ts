@@ -1,9 +1,12 @@
+import { generateKeyPairSync, sign } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { test } from "tap";
 import { SpopClient } from "../../protocol/client.ts";
+import { argumentsFor } from "../support/agent.ts";
+import { configuration, folderOf, serve } from "../support/serve.ts";
 import { agent, client, NOTIFY, policy, ruleOf, value } from "../support/serving.ts";
 
 test("a changed policy is in force within seconds, and a ConfigMap's swapped link counts as a change", async (t) => {
@@ -131,4 +134,46 @@ test("a reload of many routes keeps nobody waiting", async (t) => {
   t.equal(await ruleOf(connection), "s/two");
   t.ok(rules.has("s/one"), "requests were answered meanwhile");
   t.equal((await served.page("/metrics")).text.match(/countersign_notifies_unanswered_total (\d+)/)?.[1], "0");
+});
+
+test("a file of keys is read when it changes, and a broken one changes nothing", async (t) => {
+  const pairs = ["one", "two"].map((kid) => ({ kid, ...generateKeyPairSync("ed25519") }));
+  const jwks = (kid: string) =>
+    JSON.stringify({
+      keys: pairs
+        .filter((pair) => pair.kid === kid)
+        .map(({ publicKey }) => ({ ...publicKey.export({ format: "jwk" }), kid })),
+    });
+  const encoded = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const token = ({ kid, privateKey }: (typeof pairs)[number]) => {
+    const claims = { iss: "urn:closed", sub: "alice", aud: "api://orders", exp: Math.floor(Date.now() / 1000) + 600 };
+    const input = `${encoded({ alg: "EdDSA", kid })}.${encoded(claims)}`;
+    return `${input}.${sign(null, Buffer.from(input), privateKey).toString("base64url")}`;
+  };
+  const issuer = "{ type: oidc, issuer: urn:closed, audiences: [api://orders], keys: { file: keys.json } }";
+  const rest = `issuers: { closed: ${issuer} }\nhaproxy: { bind: ["*:8080"], scheme: http }\n`;
+  const { text, ...ports } = await configuration(rest);
+  const files = {
+    "countersign.yaml": text,
+    "keys.json": jwks("one"),
+    "policies/a.yaml": policy("one").replace("anyone", "authenticated"),
+  };
+  const folder = folderOf(t, files);
+  const served = await serve(t, folder, ports);
+  const connection = await client(t, served);
+  const judged = async () => {
+    const reasons = pairs.map(async (pair) => {
+      const args = argumentsFor({ contract: "1:subject", authorization: `Bearer ${token(pair)}` });
+      return value(await connection.notify([{ name: "authorize", args }]), "reason");
+    });
+    return await Promise.all(reasons);
+  };
+  t.strictSame(await judged(), ["allowed", "key-unknown"]);
+  writeFileSync(join(folder, "keys.json"), jwks("two").slice(1));
+  const failed = await served.said("reload failed");
+  t.match(String(failed.faults), /names a file that is no JSON object/);
+  t.strictSame(await judged(), ["allowed", "key-unknown"]);
+  writeFileSync(join(folder, "keys.json"), jwks("two"));
+  await served.said("reloaded");
+  t.strictSame(await judged(), ["key-unknown", "allowed"], "with the key its cached identities are gone");
 });

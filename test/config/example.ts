@@ -77,7 +77,7 @@ issuers:
 haproxy:
   version: "3.2"
   identity_prefix: x-id-
-  bind: ["*:443 ssl crt /etc/haproxy/certs alpn h2,http/1.1"]
+  bind: ["*:443 ssl crt a ca-file b verify optional alpn h2,http/1.1"]
   client:
     from: x-forwarded-for
     trusted: [10.0.0.0/8, "fd00::/8"]

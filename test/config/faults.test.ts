@@ -6,6 +6,7 @@ import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { faultText } from "../../policies/fault.ts";
 import { knownKeys, type Schema, schemaAt } from "../../policies/source/schema.ts";
 import { nearest } from "../../policies/source/validate.ts";
+import { Authority, extension, PAIRS, pem } from "../support/certificates.ts";
 import { EVERY_KEY, env, Files, file, SHORTEST } from "./example.ts";
 import { MISTAKES } from "./mistakes.ts";
 
@@ -208,6 +209,156 @@ test("what there can be too much of has an end", (t) => {
     ["[127.0.0.1:9000]", `[${many(17, (i) => `127.0.0.1:${9000 + i}`)}]`, "1:17: too long a list; at most 16 items"],
   ];
   for (const [from, to, expected] of cases) t.strictSame(files.faults(SHORTEST.replace(from, to)), [expected]);
+  t.end();
+});
+
+/** What an issuer of certificates may have in its files, and what it may not. */
+const AUTHORITIES: readonly (readonly [name: string, section: string, ...faults: string[]])[] = [
+  ["one authority", "identity: dns, ca: acme.pem"],
+  ["several", "identity: spiffe, trust_domain: example.org, ca: all.pem"],
+  ["a list of revocations", "identity: subject, ca: acme.pem, crl: acme-crl.pem, kind: person, audiences: [a]"],
+  [
+    "no identity",
+    "ca: acme.pem",
+    '3:12: no "identity" here; what of a certificate says whose it is: `spiffe` for its SPIFFE id, `dns` for its DNS name, `subject` for its distinguished name',
+  ],
+  [
+    "no ca",
+    "identity: dns",
+    '3:12: no "ca" here; a PEM file with the certificates of the authorities that sign the clients\' own',
+  ],
+  [
+    "no trust domain",
+    "identity: spiffe, ca: acme.pem",
+    "3:22: `identity: spiffe` without a `trust_domain`; `trust_domain`, the part of the SPIFFE ids behind `spiffe://`: these authorities vouch for no other",
+  ],
+  [
+    "a trust domain too many",
+    "identity: dns, trust_domain: example.org, ca: acme.pem",
+    '3:79: the text "example.org"; no trust domain: only `identity: spiffe` has one',
+  ],
+  [
+    "a trust domain in capitals",
+    "identity: spiffe, trust_domain: Example.org, ca: acme.pem",
+    '3:82: the text "Example.org"; the trust domain that the authorities sign for: lower-case letters, digits, `.`, `_` and `-`, such as "example.org"',
+  ],
+  ...(
+    [
+      ["gone.pem", " that cannot be read: there is no such file"],
+      ["empty.pem", " without a block `CERTIFICATE`"],
+      ["key.pem", " with a block `PRIVATE KEY`"],
+      ["cut.pem", " with a block that does not end, or is not base64"],
+      ["broken.pem", " whose certificate 1 is broken"],
+      ["second.pem", " whose certificate 2 is no authority's: its basicConstraints do not say cA"],
+      ["unusual.pem", " whose certificate 1 has the critical extension 1.2.3.4, which is not known here"],
+      ["unsigning.pem", " whose certificate 1 is not for signing others: its keyUsage says so"],
+      ["weak.pem", " whose certificate 1 has a key that is weak, or of a kind that is not known here"],
+    ] as const
+  ).map(
+    ([file, found]) =>
+      [
+        `a ca ${file}`,
+        `identity: dns, ca: ${file}`,
+        `3:69: the text "${file}", a file${found}; a PEM file with the certificates of the authorities that sign the clients' own, and nothing else`,
+      ] as const,
+  ),
+  [
+    "the authority of another trust domain",
+    "identity: spiffe, trust_domain: example.org, ca: other.pem",
+    "3:99: a file whose certificate 1 is that of the trust domain other.example; the authorities of this trust domain alone, and an issuer of its own for each other",
+  ],
+  ...(
+    [
+      ["acme.pem", " with a block `CERTIFICATE`"],
+      ["other-crl.pem", " whose list 1 is signed by none of the authorities in `ca`"],
+      ["forged-crl.pem", " whose list 1 is signed by none of the authorities in `ca`"],
+      [
+        "delta-crl.pem",
+        " whose list 1 is broken, does not say when the next one comes, or is about some certificates only",
+      ],
+    ] as const
+  ).map(
+    ([file, found]) =>
+      [
+        `a crl ${file}`,
+        `identity: dns, ca: acme.pem, crl: ${file}`,
+        `3:84: the text "${file}", a file${found}; a PEM file with a list of revocations (CRL) of each authority in \`ca\`, whole and signed by it`,
+      ] as const,
+  ),
+];
+
+test("the files of an issuer of certificates are of authorities, and tell what is wrong with them", (t) => {
+  const files = new Files(t.testdir());
+  const other = new Authority("Other", { names: ["uri:spiffe://other.example"] });
+  const [acme, namesake] = [new Authority("Acme"), new Authority("Acme")];
+  const certificates = (...all: readonly { readonly pem: string }[]) => all.map(({ pem }) => pem).join("\n# next\n");
+  const lists = (...all: readonly Buffer[]) => all.map((list) => pem("X509 CRL", list)).join("");
+  const leaf = acme.issue({ names: ["dns:a"] });
+  files.write("acme.pem", certificates(acme));
+  files.write("all.pem", certificates(acme, namesake));
+  files.write("other.pem", certificates(other));
+  files.write("empty.pem", "");
+  files.write("key.pem", certificates(acme) + leaf.key);
+  files.write("cut.pem", certificates(acme).slice(0, -9));
+  files.write("broken.pem", pem("CERTIFICATE", acme.der.subarray(0, -1)));
+  files.write("second.pem", certificates(acme, leaf));
+  files.write("unusual.pem", certificates(new Authority("A", { more: [extension("1.2.3.4", Buffer.alloc(1), true)] })));
+  files.write("unsigning.pem", certificates(new Authority("A", { usage: [0] })));
+  files.write("weak.pem", certificates(new Authority("A", {}, PAIRS.rsa1024())));
+  files.write("acme-crl.pem", lists(acme.revoke([1])));
+  files.write("other-crl.pem", lists(other.revoke([1])));
+  files.write("forged-crl.pem", lists(namesake.revoke([1])));
+  files.write(
+    "delta-crl.pem",
+    lists(acme.revoke([1], { more: [extension("2.5.29.27", Buffer.from([2, 1, 1]), true)] })),
+  );
+  const withIssuer = (section: string) =>
+    SHORTEST.replace(/^issuers: .*$/m, `issuers: { machines: { type: client-certificate, ${section} } }`);
+  for (const [name, section, ...faults] of AUTHORITIES) t.strictSame(files.faults(withIssuer(section)), faults, name);
+  t.end();
+});
+
+test("no two issuers of certificates have an authority or a trust domain in common", (t) => {
+  const files = new Files(t.testdir());
+  const acme = new Authority("Acme");
+  files.write("acme.pem", acme.pem);
+  files.write("renewed.pem", new Authority("Acme", { serial: 2 }, acme.pair).pem + new Authority("Other").pem);
+  files.write("other.pem", new Authority("Other").pem);
+  const faults = (one: string, other: string) => {
+    const issuer = (section: string) => `{ type: client-certificate, ${section} }`;
+    return files
+      .faults(SHORTEST.replace(/^issuers: .*$/m, `issuers: { a: ${issuer(one)}, b: ${issuer(other)} }`))
+      .join();
+  };
+  const dns = (file: string) => `identity: dns, ca: ${file}`;
+  const svids = (domain: string, file: string) => `identity: spiffe, trust_domain: ${domain}, ca: ${file}`;
+  const right = "what no other issuer has: of this and the one at countersign.yaml:3:12 neither could be told";
+  t.equal(faults(dns("acme.pem"), dns("other.pem")), "");
+  t.equal(faults(dns("acme.pem"), svids("a", "acme.pem")), "", "an SVID is told from other certificates");
+  t.equal(faults(svids("a", "acme.pem"), svids("b", "other.pem")), "");
+  t.match(faults(dns("acme.pem"), dns("renewed.pem")), `the text "renewed.pem"; ${right}`, "the same key, anew");
+  t.match(faults(dns("acme.pem"), "identity: subject, ca: acme.pem"), `the text "acme.pem"; ${right}`);
+  t.match(faults(svids("a", "acme.pem"), svids("b", "acme.pem")), `the text "acme.pem"; ${right}`);
+  t.match(faults(svids("a", "acme.pem"), svids("a", "other.pem")), `the text "a"; ${right}`);
+  t.end();
+});
+
+test("certificates that no bind asks for are warned of", (t) => {
+  const files = new Files(t.testdir());
+  files.write("acme.pem", new Authority("Acme").pem);
+  const section = "issuers: { m: { type: client-certificate, identity: dns, ca: acme.pem } }";
+  const bound =
+    "issuers: { m: { type: oidc, issuer: https://a.example, audiences: [a], proofs: [certificate], unbound: refuse } }";
+  const warnings = (bind: string, issuers = section) => {
+    const loaded = files.load(SHORTEST.replace(/^issuers: .*$/m, issuers).replace('"*:80"', bind));
+    return "config" in loaded ? loaded.warnings.map(({ found }) => found) : loaded.faults;
+  };
+  const none = ['no `bind` asks clients for the certificates that the issuer "m" takes'];
+  t.strictSame(warnings('"*:443 ssl crt a.pem"'), none);
+  t.strictSame(warnings('"*:443 ssl crt a.pem"', bound), none, "as the proof of a token");
+  t.strictSame(warnings('"*:443 ssl crt a.pem ca-file b.pem verify none"'), none);
+  t.strictSame(warnings('"*:80", "*:443 ssl crt a.pem ca-file b.pem verify optional"'), []);
+  t.strictSame(warnings('"*:443 ssl crt a.pem verify required ca-file b.pem"'), []);
   t.end();
 });
 

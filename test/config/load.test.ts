@@ -143,7 +143,7 @@ test("a configuration with every key is taken as it says", (t) => {
     haproxy: {
       version: "3.2",
       identityPrefix: "x-id-",
-      bind: ["*:443 ssl crt /etc/haproxy/certs alpn h2,http/1.1"],
+      bind: ["*:443 ssl crt a ca-file b verify optional alpn h2,http/1.1"],
       client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "fd00::/8"] },
       scheme: "https",
       accessLog: ["client", "actor"],

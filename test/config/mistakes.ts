@@ -9,7 +9,7 @@ const KIND_CLAIM =
 const ISSUER_OF_ASSERTION =
   'whose word it is, the `iss` that backends compare: an http or https URL with neither query nor fragment, such as "https://api.example.com"';
 const TYPES =
-  "`oidc`: JWT access tokens of an OpenID Connect provider; `introspection`: tokens that their authorization server is asked about; `aws-iam`: AWS roles, by requests that they have signed; `api-key`: keys that this agent knows";
+  "`oidc`: JWT access tokens of an OpenID Connect provider; `introspection`: tokens that their authorization server is asked about; `aws-iam`: AWS roles, by requests that they have signed; `api-key`: keys that this agent knows; `client-certificate`: certificates in the TLS handshake";
 
 const LONG = "a".repeat(63);
 
@@ -450,12 +450,12 @@ const CHANGES: readonly Mistake[] = [
   [
     'alpn h2,http/1.1"]',
     'alpn h2 # all"]',
-    '+0:10: the text "*:443 ssl crt /etc/haproxy/certs alpn h2 # all"; an address with its options: one line of ASCII without quotes, `\\` and `#`',
+    '+0:10: the text "*:443 ssl crt a ca-file b verify optional alpn h2 # all"; an address with its options: one line of ASCII without quotes, `\\` and `#`',
   ],
   [
     'alpn h2,http/1.1"]',
     'alpn h2\\nbind *:81"]',
-    '+0:10: the text "*:443 ssl crt /etc/haproxy/certs alpn h2\\nbind *:81"; an address with its options: one line of ASCII without quotes, `\\` and `#`',
+    '+0:10: the text "*:443 ssl crt a ca-file b verify optional alpn h2\\nbind *:81"; an address with its options: one line of ASCII without quotes, `\\` and `#`',
   ],
   [
     "from: x-forwarded-for",

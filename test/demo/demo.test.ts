@@ -109,6 +109,19 @@ test("without --once it stays up, its tokens work, and a signal ends all of it",
   t.same(await takenPorts(PORTS), []);
 });
 
+test("mesh: the manifests of a policy are shown, and what is found in a cluster that differs", async (t) => {
+  const demo = new Demo(t, ["--mesh"]);
+  t.equal(await demo.ended, 0, demo.output);
+  for (const kind of ["Server", "HTTPRoute", "MeshTLSAuthentication", "AuthorizationPolicy", "NetworkAuthentication"]) {
+    t.match(demo.output, new RegExp(`^kind: ${kind}$`, "m"));
+  }
+  t.match(demo.output, /^the cluster has what the policies say\n\nexit code 0$/m);
+  for (const drift of ["missing", "foreign", "dangling", "undeclared"]) {
+    t.match(demo.output, new RegExp(`^${drift} \\S+ shop/`, "m"));
+  }
+  t.match(demo.output, /^exit code 1$/m);
+});
+
 test("a policy that decides otherwise is shown, and ends with 1", async (t) => {
   const folder = copy(t);
   edit(join(folder, "policies/examples/orders.yaml"), "deny: [ai-agent]", "deny: []");

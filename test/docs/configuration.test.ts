@@ -10,7 +10,7 @@ import { compilePolicies } from "../../policies/compile/compile.ts";
 import { faultText } from "../../policies/fault.ts";
 import { isLater, resolved, type Schema } from "../../policies/source/schema.ts";
 import { Files, SHORTEST } from "../config/example.ts";
-import { AUTHORITY, SERVER_KEY } from "../support/certificates.ts";
+import { AUTHORITY, Authority, pem, SERVER_KEY } from "../support/certificates.ts";
 
 const page = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
 const rows = [...page.matchAll(/^\| `([a-z_.[\]A-Z]+)` \|.*$/gm)].map(([row, key = ""]) => {
@@ -131,11 +131,16 @@ test("what a later version will have is on the page, and nothing else is", (t) =
 test("so is what the pages of the identities say to write", (t) => {
   const folder = new URL("../../docs/identities/", import.meta.url);
   const files = new Files(t.testdir());
+  const [spire, machines] = [new Authority("SPIRE"), new Authority("Machines")];
   const contents: Readonly<Record<string, string>> = {
     "ca.crt": AUTHORITY,
     "okta.pem": SERVER_KEY,
     "api-keys.yaml": "keys: {}\n",
+    "bundle.pem": spire.pem,
+    "ca.pem": machines.pem,
+    "crl.pem": pem("X509 CRL", machines.revoke([])),
   };
+  const asking = SHORTEST.replace('"*:80"', '"*:443 ssl crt a ca-file b verify optional"');
   /** What is mounted somewhere is a file beside the configuration here. */
   const mounted = (path: string) => {
     const name = path.slice(path.lastIndexOf("/") + 1);
@@ -147,7 +152,7 @@ test("so is what the pages of the identities say to write", (t) => {
     let config: Config | undefined;
     for (const [, block = ""] of text.matchAll(/```yaml\n(.*?)```/gs)) {
       if (block.startsWith("issuers:")) {
-        const loaded = files.load(SHORTEST.replace(/^issuers: .*$/m, () => block));
+        const loaded = files.load(asking.replace(/^issuers: .*$/m, () => block));
         t.strictSame("faults" in loaded ? loaded.faults.map(faultText) : loaded.warnings, [], `${name}: ${block}`);
         config = "config" in loaded ? loaded.config : undefined;
       } else if (block.startsWith("roles:") && config !== undefined) {

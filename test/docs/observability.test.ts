@@ -54,7 +54,7 @@ test("every metric and reason that an expression names exists", async (t) => {
     version: "1.2.3",
     log: { level: "error", decisions: "refused", destination: "stderr" },
     errorCodes: [],
-    gauges: { connections: () => 0, inFlight: () => 0, cached: () => 0, lastUses: () => [] },
+    gauges: { connections: () => 0, inFlight: () => 0, cached: () => 0, remembered: () => 0, lastUses: () => [] },
     clock: () => NOON,
     process: true,
   });

@@ -1,4 +1,5 @@
 import { type Test, test } from "tap";
+import { digestOf, makeKey } from "../../agent/identity/api-key/key.ts";
 import { startProvider } from "../../demo/provider.ts";
 import { startBackend } from "../support/backend.ts";
 import { freePort, type HaproxyBinary, haproxies, minorOf, startHaproxy } from "../support/haproxy.ts";
@@ -21,7 +22,6 @@ services:
 const PLACES = [
   "authorization",
   { header: "x-token", from: "client" },
-  { header: "x-key", from: "client" },
   { subprotocol: "bearer" },
   { header: "x-goog-iap-jwt-assertion", from: ["127.0.0.1/32"] },
   { header: "cf-access-jwt-assertion", from: ["192.0.2.0/24"] },
@@ -29,7 +29,18 @@ const PLACES = [
   { cookie: "other" },
 ];
 
-/** The whole way, all of it real, with an issuer whose tokens may stand anywhere. */
+/** API keys, one of them of nobody. */
+const KEYS = { alice: makeKey("acme_"), bob: makeKey("acme_"), bad: makeKey("acme_") };
+const KEY_FILE = {
+  keys: Object.fromEntries(
+    (["alice", "bob"] as const).map((subject) => {
+      const { id, text } = KEYS[subject];
+      return [id, { sha256: digestOf(text), subject, kind: "workload", expires: "never" }];
+    }),
+  ),
+};
+
+/** The whole way, all of it real, with an issuer whose tokens may stand anywhere, and one of keys in a header. */
 async function stage(t: Test, binary: HaproxyBinary) {
   const provider = await startProvider({ alice: { kind: "person" }, bob: { kind: "person" } });
   t.teardown(() => provider.close());
@@ -37,9 +48,14 @@ async function stage(t: Test, binary: HaproxyBinary) {
   const { text, ...ports } = await configuration(`
 issuers:
   idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://orders], credentials: ${JSON.stringify(PLACES)} }
+  machines: { type: api-key, prefix: acme_, file: keys.yaml, audiences: [api://orders], credentials: [authorization, { header: x-key, from: client }] }
 haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: http, client: { from: x-forwarded-for, trusted: [127.0.0.1/32] }, backends: { orders: ["127.0.0.1:${backend.port}"] } }
 `);
-  const folder = folderOf(t, { "countersign.yaml": text, "policies/orders.yaml": POLICY });
+  const folder = folderOf(t, {
+    "countersign.yaml": text,
+    "policies/orders.yaml": POLICY,
+    "keys.yaml": JSON.stringify(KEY_FILE),
+  });
   await serve(t, folder, ports);
   await startHaproxy(t, binary, await generated(folder), front);
   const client = await RawClient.open(front);
@@ -55,14 +71,22 @@ haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: 
   };
   for (let i = 0; i < 200 && (await ask([`authorization: Bearer ${alice}`])) !== "alice"; i++)
     await new Promise((done) => setTimeout(done, 50));
-  return { backend, ask, alice, bob, bad };
+  const keys = { alice: KEYS.alice.text, bob: KEYS.bob.text, bad: KEYS.bad.text };
+  return { backend, ask, alice, tokens: { alice, bob, bad }, keys };
 }
 
-/** Where a token stands, the explicit before the ambient; those of one letter are of one rank. */
-const FIELDS: Readonly<Record<string, { readonly rank: string; readonly field: (token: string) => string }>> = {
+interface Kind {
+  readonly rank: string;
+  readonly field: (credential: string) => string;
+  readonly of?: "keys";
+}
+
+/** What there is and where it stands, the explicit before the ambient; those of one letter are of one rank. */
+const KINDS: Readonly<Record<string, Kind>> = {
   authorization: { rank: "a", field: (token) => `authorization: Bearer ${token}` },
+  "a key": { rank: "a", of: "keys", field: (key) => `authorization: Bearer ${key}` },
   "a header": { rank: "b", field: (token) => `x-token: ${token}` },
-  "another header": { rank: "b", field: (token) => `x-key: ${token}` },
+  "a key in a header": { rank: "b", of: "keys", field: (key) => `x-key: ${key}` },
   "a subprotocol": { rank: "c", field: (token) => `sec-websocket-protocol: chat, bearer.${token}` },
   "a hop's header": { rank: "d", field: (token) => `x-goog-iap-jwt-assertion: ${token}` },
   "a cookie": { rank: "e", field: (token) => `cookie: sid=${token}` },
@@ -71,48 +95,51 @@ const FIELDS: Readonly<Record<string, { readonly rank: string; readonly field: (
 
 for (const binary of haproxies()) {
   test(`HAProxy ${binary.version}: a credential is taken from where it may stand, and goes no further`, async (t) => {
-    const { backend, ask, alice, bad } = await stage(t, binary);
-    for (const [name, { field }] of Object.entries(FIELDS)) {
+    const { backend, ask, alice: token, ...credentials } = await stage(t, binary);
+    for (const [name, { field, of = "tokens" }] of Object.entries(KINDS)) {
+      const { alice, bad } = credentials[of];
+      const forged = of === "keys" ? "api-key-unknown" : "signature-invalid";
       t.equal(await ask([field(alice)]), "alice", name);
       t.notMatch(JSON.stringify(backend.received.at(-1)), alice, `${name}: the backend does not get it`);
       t.equal(await ask([field(alice)], "/passed"), "alice", name);
       t.match(JSON.stringify(backend.received.at(-1)), alice, `${name}: but where it is to`);
-      t.equal(await ask([field(bad)]), "signature-invalid", name);
-      t.equal(await ask([field(bad)], "/maybe"), "signature-invalid", `${name}: nor is a bad one none`);
-      t.equal(
-        await ask([field("")], "/maybe"),
-        name === "authorization" || name === "a subprotocol" ? "credential-malformed" : "anonymous",
-      );
+      t.equal(await ask([field(bad)]), forged, name);
+      t.equal(await ask([field(bad)], "/maybe"), forged, `${name}: nor is a bad one none`);
+      const empty = /Bearer|bearer/.test(field("")) ? "credential-malformed" : "anonymous";
+      t.equal(await ask([field("")], "/maybe"), empty);
       t.equal(await ask([field(alice), field(alice)]), "duplicate", `${name}, twice`);
     }
-    const elsewhere = [`cf-access-jwt-assertion: ${alice}`, "x-forwarded-for: 192.0.2.9"];
+    const elsewhere = [`cf-access-jwt-assertion: ${token}`, "x-forwarded-for: 192.0.2.9"];
     t.equal(await ask(elsewhere), "credential-missing", "a header of another hop is none, whoever the client is");
-    t.equal(await ask([`cf-access-jwt-assertion: ${alice}`], "/open"), "anonymous");
-    t.notMatch(JSON.stringify(backend.received.at(-1)), alice, "and goes nowhere");
+    t.equal(await ask([`cf-access-jwt-assertion: ${token}`], "/open"), "anonymous");
+    t.notMatch(JSON.stringify(backend.received.at(-1)), token, "and goes nowhere");
     for (const field of [
-      `x-tokens: ${alice}`,
-      `cookie: sidx=${alice}`,
-      `cookie: xsid=${alice}`,
-      `sec-websocket-protocol: ${alice}`,
+      `x-tokens: ${token}`,
+      `cookie: sidx=${token}`,
+      `cookie: xsid=${token}`,
+      `sec-websocket-protocol: ${token}`,
     ])
       t.equal(await ask([field]), "credential-missing", field.slice(0, 30));
   });
 
   test(`HAProxy ${binary.version}: of two credentials the explicit counts, good or bad, and never the other`, async (t) => {
-    const { backend, ask, alice, bob, bad } = await stage(t, binary);
-    const fields = Object.entries(FIELDS);
-    for (const [at, [name, first]] of fields.entries()) {
-      for (const [other, second] of fields.slice(at + 1)) {
-        const of = (one: string, two: string) => ask([second.field(two), first.field(one)], "/passed");
+    const { backend, ask, ...credentials } = await stage(t, binary);
+    const kinds = Object.entries(KINDS);
+    for (const [at, [name, first]] of kinds.entries()) {
+      const one = credentials[first.of ?? "tokens"];
+      const forged = first.of === "keys" ? "api-key-unknown" : "signature-invalid";
+      for (const [other, second] of kinds.slice(at + 1)) {
+        const two = credentials[second.of ?? "tokens"];
+        const both = (a: string, b: string) => ask([second.field(b), first.field(a)], "/passed");
         const same = first.rank === second.rank ? "duplicate" : undefined;
-        t.equal(await of(alice, bob), same ?? "alice", `${name}, ${other}`);
+        t.equal(await both(one.alice, two.bob), same ?? "alice", `${name}, ${other}`);
         if (same === undefined) {
-          t.match(JSON.stringify(backend.received.at(-1)), alice, "what has proven it is passed on");
-          t.notMatch(JSON.stringify(backend.received.at(-1)), bob, "and nothing else");
+          t.match(JSON.stringify(backend.received.at(-1)), one.alice, "what has proven it is passed on");
+          t.notMatch(JSON.stringify(backend.received.at(-1)), two.bob, "and nothing else");
         }
-        t.equal(await of(alice, bad), same ?? "alice", `${name}, bad ${other}`);
-        t.equal(await of(bad, bob), same ?? "signature-invalid", `bad ${name}, ${other}`);
-        t.equal(await of(bad, bad), same ?? "signature-invalid", `bad ${name}, bad ${other}`);
+        t.equal(await both(one.alice, two.bad), same ?? "alice", `${name}, bad ${other}`);
+        t.equal(await both(one.bad, two.bob), same ?? forged, `bad ${name}, ${other}`);
+        t.equal(await both(one.bad, two.bad), same ?? forged, `bad ${name}, bad ${other}`);
       }
     }
   });

@@ -17,9 +17,10 @@ import { faultText } from "../../policies/fault.ts";
 import { SHORTEST } from "../config/example.ts";
 import { startServer } from "../support/agent.ts";
 import { startBackend } from "../support/backend.ts";
+import { Authority, base64 } from "../support/certificates.ts";
 import { freePort, haproxies, minorOf, startHaproxy } from "../support/haproxy.ts";
 import { RawClient } from "../support/http.ts";
-import { oidcIssuer, startIdentity, Told } from "../support/identity.ts";
+import { certificateIssuer, oidcIssuer, startIdentity, Told } from "../support/identity.ts";
 import { folderOf } from "../support/serve.ts";
 import { mallory } from "./forge.ts";
 import { behavesAsIssuer, LIFETIME, outlivesItsProvider, type Subject } from "./suite.ts";
@@ -99,6 +100,29 @@ function toySubject(hasDesk: boolean) {
   };
 }
 
+/** Certificates of an authority, by their one DNS name. */
+async function certificateSubject(_t: Test, time: { readonly now: number }): Promise<Subject> {
+  const authority = new Authority("Machines");
+  const issue = (by: Authority, serial: number) => {
+    const dates = { from: time.now - 60_000, until: time.now + LIFETIME };
+    return by.issue({ ...dates, serial, names: ["dns:alice"] }).der.toString("latin1");
+  };
+  const issuer = certificateIssuer({ ca: [base64(authority.der)], audiences: [AUDIENCE] });
+  const list = authority.revoke([0x4000, 0x4001, 0x4002], { until: time.now + LIFETIME });
+  return {
+    issuer,
+    good: async (twin = 0) => issue(authority, 0x4000 + twin),
+    foreign: async () => issue(new Authority("Others"), 0x4000),
+    forged: async () => issue(new Authority("Machines"), 0x4000),
+    revoke: async () => ({ ...issuer, crl: [base64(list)] }),
+  };
+}
+
+behavesAsIssuer("client-certificate", certificateSubject, {
+  forged: "signature-invalid",
+  revoked: "credential-revoked",
+  foreign: "issuer-unknown",
+});
 behavesAsIssuer("oidc", oidcSubject, { forged: "signature-invalid", revoked: "key-unknown" });
 outlivesItsProvider("oidc", oidcSubject);
 const TOY_WORDING = { forged: "signature-invalid", revoked: "signature-invalid" } as const;

@@ -217,10 +217,11 @@ const ROWS: readonly (readonly [
   ],
   [
     "spiffe-jwt",
-    { issuer: "spiffe://example.org", audiences: ["ingress"] },
+    { issuer: ["spiffe://example.org", "https://oidc.example.org"], audiences: ["ingress"] },
     { subject: "spiffe://example.org/ns/default/sa/web", kind: "workload" },
     [
       ["claim-missing", { sub: "spiffe://other.example/ns/default/sa/web" }],
+      ["claim-not-accepted", { iss: "https://oidc.example.org", sub: "spiffe://other.example/ns/default/sa/web" }],
       ["claim-missing", { aud: undefined }],
       ["claim-missing", { exp: undefined }],
     ],

@@ -1,4 +1,5 @@
 import { constants, createHash, generateKeyPairSync, sign } from "node:crypto";
+import { Redis } from "ioredis";
 import { calculateJwkThumbprint, type JWK } from "jose";
 import { type Test, test } from "tap";
 import type { DpopConfig } from "../../agent/config/config.ts";
@@ -9,11 +10,15 @@ import type { Replays } from "../../agent/identity/proof/replays.ts";
 import type { Shown } from "../../agent/identity/proof/shown.ts";
 import { isTarget } from "../../agent/identity/proof/target.ts";
 import { DPOP } from "../support/agent.ts";
+import { startIdentity } from "../support/identity.ts";
+import { RedisServer } from "../support/redis.ts";
 import VECTORS from "../vectors/dpop/dpop-vectors.json" with { type: "json" };
 import APPENDIX_A from "../vectors/dpop/rfc8705-appendix-a.json" with { type: "json" };
 
 const NOW = VECTORS.request.now * 1000;
 const TOKEN = VECTORS.request.accessToken;
+
+const SIGNATURES = new Signatures();
 
 const sha256 = (text: string | Buffer) => createHash("sha256").update(text).digest("base64url");
 
@@ -32,7 +37,7 @@ function shownWith(dpop: string | undefined, changes: Partial<Shown> = {}): Show
 
 /** Judges proofs at an instant, by the reason or `proven`; with a memory of its own unless it is given one. */
 function judging(changes: Partial<DpopConfig> = {}, memory = new ProofMemory(NOW - 600_000), store?: Replays) {
-  const proofs = new Proofs({ ...DPOP, maxAge: 300_000, ...changes }, memory, new Signatures(), store);
+  const proofs = new Proofs({ ...DPOP, maxAge: 300_000, ...changes }, memory, SIGNATURES, store);
   const prove = async (confirmation: Confirmation | undefined, shown: Shown, now = NOW) =>
     proofs.prove(confirmation, shown, now, () => true);
   return {
@@ -280,7 +285,8 @@ test("a URL is the one that the client sees, in any spelling of it and no other"
 
 test("a proof counts once, whatever it is for, until it would be too old", async (t) => {
   const { jkt, sign } = await client();
-  const { judge, memory } = judging({ maxAge: 60_000 });
+  // Its two sets take turns 31 s after the first proof.
+  const { judge, memory } = judging({ maxAge: 60_000 }, new ProofMemory(NOW - 40_000));
   const first = await sign();
   t.equal(await judge({ jkt }, shownWith(first)), "proven");
   const variant = await sign({ htu: "https://API.example.com:443/v1/orders", iat: NOW / 1000 - 1 });
@@ -389,4 +395,55 @@ test("a store that is away, or says nothing that is understood, proves nothing",
     const { judge } = judging({}, undefined, { note } as Replays);
     t.equal(await judge({ jkt }, shownWith(await sign())), expected, `${note}`);
   }
+});
+
+test("what has come once is known after a reload, whatever it changes, and a store has one connection for all of it", async (t) => {
+  const { jkt, sign } = await client();
+  const now = Date.now();
+  const proof = (jti: string) => sign({ jti, iat: Math.floor(now / 1000) });
+  const judge = async ({ identity }: ReturnType<typeof startIdentity>, dpop: string) => {
+    const { refusal } = await identity.prove({ jkt }, shownWith(dpop), now, { wanted: () => true });
+    return refusal?.reason ?? "proven";
+  };
+  const first = startIdentity([]);
+  const used = await proof("memory");
+  t.equal(await judge(first, used), "proven");
+  t.strictSame(first.identity.caches().proofs, { entries: 1, limit: 1000 });
+  const second = startIdentity([], { previous: first.identity, dpop: { ...DPOP, maxAge: 30_000, remembered: 2000 } });
+  first.identity.close();
+  t.equal(await judge(second, used), "proof-replayed");
+  t.equal(await judge(second, await proof("another")), "proven");
+  second.identity.close();
+
+  const redis = await RedisServer.start(t, "hunter2");
+  const stored: DpopConfig = { ...DPOP, store: { url: redis.url, timeout: 1_000 } };
+  const observer = new Redis(redis.url);
+  t.teardown(() => observer.disconnect());
+  const connections = async () => Number(/connected_clients:(\d+)/.exec(await observer.info("clients"))?.[1]) - 1;
+  const until = async (count: number) => {
+    while ((await connections()) !== count);
+  };
+  const one = startIdentity([], { dpop: stored });
+  await one.told.next("store ok");
+  t.equal(one.identity.caches().proofs, undefined);
+  const shared = await proof("store");
+  t.equal(await judge(one, shared), "proven");
+  const other = startIdentity([], { dpop: stored });
+  await other.told.next("store ok");
+  t.equal(await judge(other, shared), "proof-replayed", "another agent knows it, too");
+  other.identity.close();
+  const next = startIdentity([], { previous: one.identity, dpop: stored });
+  one.identity.close();
+  t.equal(await judge(next, shared), "proof-replayed", "the connection goes over");
+  await until(1);
+  const keys = await observer.keys("*");
+  t.match(keys, [/^countersign:dpop:[\w-]{43}$/]);
+  const left = await observer.pttl(keys[0] ?? "");
+  t.ok(left > 0 && left <= DPOP.maxAge + DPOP.clockTolerance + 1_000, `forgotten in ${left} ms`);
+  const changed = startIdentity([], { previous: next.identity, dpop: { ...stored, maxAge: 90_000 } });
+  await changed.told.next("store ok");
+  next.identity.close();
+  await until(1);
+  changed.identity.close();
+  await until(0);
 });

@@ -1,6 +1,7 @@
 import { type Test, test } from "tap";
 import type { IssuerConfig } from "../../agent/config/config.ts";
 import type { IssuerTypes } from "../../agent/identity/issuer/issuer.ts";
+import type { Offered } from "../../agent/identity/offered.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { type Behaviour, type Front, reply } from "../../demo/front.ts";
 import type { Reason } from "../../policies/decision.ts";
@@ -14,7 +15,7 @@ export const LIFETIME = 600_000;
 export interface Subject {
   /** Its `audiences` are `api://orders`. */
   readonly issuer: IssuerConfig;
-  /** A credential of alice for api://orders, good from now for LIFETIME. `twin` tells apart what is otherwise alike. */
+  /** Of a binary one each character is a byte. A credential of alice for api://orders, good from now for LIFETIME. `twin` tells apart what is otherwise alike. */
   good(twin?: number): Promise<string>;
   /** The same, but for somebody else. */
   foreign(): Promise<string>;
@@ -87,12 +88,12 @@ export function behavesAsIssuer(type: string, start: Start, wording: Wording, ty
   });
 
   test(`${type}: a known credential is answered at once, as often as it comes`, async (t) => {
-    const { good, verify, identity, time, told } = await begin(t);
+    const { good, verify, identity, time, told, kind, offer } = await begin(t);
     const token = await good();
     const first = await verify(token);
-    for (let again = 0; again < 100; again++) t.equal(identity.verify(token, time.now), first);
-    const bytes = Buffer.from(` ${token}`);
-    const offered = { kind: "bearer", bytes, start: 1, end: bytes.length } as const;
+    for (let again = 0; again < 100; again++) t.equal(identity.verify(offer(token), time.now), first);
+    const bytes = Buffer.from(` ${token}`, "latin1");
+    const offered = { kind, bytes, start: 1, end: bytes.length };
     t.equal(identity.verify(offered, time.now), first, "read from a header");
     t.equal(identity.verify(offered, time.now), first, "and as one that is in use");
     t.equal(told.count("miss"), 1);
@@ -102,7 +103,7 @@ export function behavesAsIssuer(type: string, start: Start, wording: Wording, ty
   });
 
   test(`${type}: what was taken back proves nobody, whether it is known or not`, async (t) => {
-    const { good, judge, revoke, started, time } = await begin(t);
+    const { good, judge, revoke, started, time, offer } = await begin(t);
     const [known, fresh] = [await good(1), await good(2)];
     t.equal(await judge(known), "proven");
     const changed = await revoke(started);
@@ -110,35 +111,35 @@ export function behavesAsIssuer(type: string, start: Start, wording: Wording, ty
       changed === undefined ? started : startIdentity([changed], { time, types, previous: started.identity });
     if (changed !== undefined) t.teardown(() => after.identity.close());
     await after.identity.ready();
-    t.equal(await after.judge(known), wording.revoked);
-    t.equal(await after.judge(fresh), wording.revoked);
+    t.equal(await after.judge(offer(known)), wording.revoked);
+    t.equal(await after.judge(offer(fresh)), wording.revoked);
   });
 
   test(`${type}: what ends takes its identities with it`, async (t) => {
-    const { good, judge, identity, issuer, time } = await begin(t);
+    const { good, judge, identity, issuer, time, offer } = await begin(t);
     const token = await good();
     t.equal(await judge(token), "proven");
     const after = startIdentity([structuredClone(issuer)], { time, types, previous: identity });
     identity.close();
-    t.equal(await after.judge(token), "proven", "unchanged, it goes on in the next snapshot");
+    t.equal(await after.judge(offer(token)), "proven", "unchanged, it goes on in the next snapshot");
     t.equal(after.told.count("miss"), 0, "with what it knows");
     after.identity.close();
-    t.equal(await after.judge(token), "issuer-unavailable");
+    t.equal(await after.judge(offer(token)), "issuer-unavailable");
     t.equal(await judge(token), "issuer-unavailable");
     const without = startIdentity([], { time, types, previous: identity });
-    t.notOk((await without.verify(token)).principal, "nor is it anybody's where its issuer is not configured");
+    t.notOk((await without.verify(offer(token))).principal, "nor is it anybody's where its issuer is not configured");
     without.identity.close();
   });
 
   test(`${type}: what ends while a credential is verified proves nobody`, async (t) => {
-    const { good, identity, time } = await begin(t);
+    const { good, identity, time, offer } = await begin(t);
     const [token, other] = [await good(1), await good(2)];
-    const [first, second] = [identity.verify(token, time.now), identity.verify(other, time.now)];
+    const [first, second] = [identity.verify(offer(token), time.now), identity.verify(offer(other), time.now)];
     identity.close();
     for (const found of [first, second]) {
       if (found instanceof Promise) t.match(await found, { principal: undefined, reason: "issuer-unavailable" });
     }
-    t.notOk((await identity.verify(token, time.now)).principal);
+    t.notOk((await identity.verify(offer(token), time.now)).principal);
   });
 
   test(`${type}: what it says of itself is plain, and gives nothing away`, async (t) => {
@@ -182,15 +183,15 @@ export function outlivesItsProvider(type: string, start: Start, types: IssuerTyp
   });
 
   test(`${type}: a slow provider delays its own and nobody else, and not for ever`, async (t) => {
-    const { good, identity, time, ...subject } = await begin(t, false);
+    const { good, identity, time, offer, ...subject } = await begin(t, false);
     const { front, path } = providerOf(subject);
     front.behave("silent", path);
     const asked = front.arrival(path);
     const token = await good();
-    const waiting = identity.verify(token, time.now);
+    const waiting = identity.verify(offer(token), time.now);
     t.ok(waiting instanceof Promise);
     await asked;
-    t.equal(identity.verify(token, time.now), waiting, "whoever comes meanwhile waits for the same");
+    t.equal(identity.verify(offer(token), time.now), waiting, "whoever comes meanwhile waits for the same");
     t.match(identity.verify("nor.this.one", time.now), {
       principal: undefined,
       reason: /token-malformed|issuer-unknown/,
@@ -210,7 +211,14 @@ function beginning(start: Start, types: IssuerTypes) {
     const started = startIdentity([subject.issuer], { time, types, lifetime: 6 * LIFETIME });
     t.teardown(() => started.identity.close());
     if (ready) await started.identity.ready();
-    return { ...subject, ...started, time, started };
+    const kind = subject.issuer.credentials[0] ?? "bearer";
+    const offer = (credential: string): Offered => {
+      if (kind === "bearer") return credential;
+      return { kind, bytes: Buffer.from(credential, "latin1"), start: 0, end: credential.length };
+    };
+    const verify = (credential: string) => started.verify(offer(credential));
+    const judge = (credential: string) => started.judge(offer(credential));
+    return { ...subject, ...started, time, started, kind, offer, verify, judge };
   };
 }
 

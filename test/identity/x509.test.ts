@@ -4,10 +4,11 @@ import { AsnConvert } from "@peculiar/asn1-schema";
 import * as asn1 from "@peculiar/asn1-x509";
 import { test } from "tap";
 import { DerError } from "../../agent/identity/certificate/der.ts";
-import { distinguishedName, spiffeId } from "../../agent/identity/certificate/names.ts";
+import { distinguishedName } from "../../agent/identity/certificate/names.ts";
 import { pemBlocks } from "../../agent/identity/certificate/pem.ts";
 import { readRevocations } from "../../agent/identity/certificate/revocations.ts";
 import { type Certificate, readCertificate } from "../../agent/identity/certificate/x509.ts";
+import { spiffeId } from "../../policies/spiffe-id.ts";
 import {
   Authority,
   certificateBody,

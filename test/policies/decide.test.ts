@@ -607,6 +607,42 @@ services:
   t.end();
 });
 
+test("who comes with a SPIFFE id is that workload, or one below a path, and of that trust domain alone", (t) => {
+  const spire = { name: "spire", audiences: [], credentials: ["client-certificate"], kinds: undefined };
+  const policies = policiesFrom(
+    `
+roles:
+  web: [{ issuer: spire, uri: spiffe://example.org/ns/shop/sa/web }]
+  shop: [{ issuer: spire, uri: { prefix: spiffe://example.org/ns/shop/ } }]
+  all: [{ uri: { prefix: spiffe://example.org/ } }]
+services:
+  s:
+    hosts: [s.example.com]
+    backend: s
+    headers: { x-uri: "has(principal.uri) ? dyn(principal.uri) : null", x-roles: list(principal.roles) }
+    routes:
+      - { name: r, match: [GET /r], allow: [authenticated] }
+`,
+    { issuers: [{ ...spire, trustDomains: ["example.org"] }] },
+  );
+  for (const [uri, roles] of [
+    ["spiffe://example.org/ns/shop/sa/web", "all,shop,web"],
+    ["spiffe://example.org/ns/shop/sa/web2", "all,shop"],
+    ["spiffe://example.org/ns/shop", "all"],
+    ["spiffe://example.org/ns/shopping/sa/web", "all"],
+    ["spiffe://example.org.evil/ns/shop/sa/web", ""],
+    [undefined, ""],
+  ] as const) {
+    const principal = principalFrom({ issuer: "spire", kind: "workload", uri });
+    const { headers } = decide(policies, "GET https://s.example.com/r", principal);
+    t.strictSame(
+      headers.map(({ value }) => value),
+      [uri, roles],
+    );
+  }
+  t.end();
+});
+
 test("a service opts in to what its backend reads as the policies do, one key at a time", (t) => {
   const service = (paths: string) =>
     policiesFrom(`

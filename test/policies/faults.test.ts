@@ -38,10 +38,47 @@ const FAULTS: readonly Row[] = [
       '1:13: no "routes" here; a list of routes',
     ],
   ],
+  ...[
+    "x",
+    "spiffe://example.org",
+    "spiffe://example.org/",
+    "spiffe://Example.org/a",
+    "spiffe://example.org/a/",
+    "spiffe://example.org/*",
+    "spiffe://example.org/ns/../a",
+    "https://example.org/a",
+  ].map(
+    (uri): Row => [
+      `a SPIFFE id that is nobody's: ${uri}`,
+      `roles: { a: [{ issuer: aws, uri: "${uri}" }] }`,
+      [
+        `1:34: "${uri}"; a SPIFFE id such as spiffe://example.org/ns/shop/sa/web; or \`{ prefix: spiffe://example.org/ns/shop/ }\``,
+      ],
+    ],
+  ),
+  ...[
+    "spiffe://example.org",
+    "spiffe://example.org/ns/shop",
+    "spiffe://",
+    "spiffe:///",
+    "/ns/shop/",
+    "spiffe://*/",
+  ].map(
+    (prefix): Row => [
+      `what more than one trust domain or workload begins with: ${prefix}`,
+      `roles: { a: [{ issuer: aws, uri: { prefix: "${prefix}" } }] }`,
+      [`1:44: "${prefix}"; a trust domain, and a path that ends in \`/\`, such as spiffe://example.org/ns/shop/`],
+    ],
+  ),
   [
-    "what a later version has",
-    "roles: { b: [{ issuer: aws, uri: x }] }",
-    ['1:29: "uri" is not in this version; leave it out'],
+    "a SPIFFE id that no issuer proves",
+    service(
+      "    routes:\n      - { name: r, match: [GET /], allow: [workload] }\n",
+      "roles: { workload: [{ uri: spiffe://example.org/a }] }\n",
+    ),
+    [
+      '9:44: no principal of this service can have the role "workload": its bindings are for other issuers, kinds or accounts; a role with a binding for "okta", or more `issuers` at the service',
+    ],
   ],
   ...[
     ["x", '"x"', ARN],

@@ -24,6 +24,21 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
       { name: "files", servers: ["10.0.0.7:80", "files.shop:80"] },
     ],
   },
+  "credentials in every place": {
+    uses: {
+      ...MUCH,
+      credentials: [
+        "bearer",
+        "header:x-key",
+        "hop:x-goog-iap-jwt-assertion",
+        "subprotocol:bearer",
+        "cookie:sid",
+        "client-certificate",
+      ],
+    },
+    hops: { "x-goog-iap-jwt-assertion": ["10.0.0.0/8"] },
+    client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8"] },
+  },
   "X-Forwarded-For": { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "192.0.2.1"] } },
   "a PROXY header from all": { client: { from: "proxy-protocol", trusted: [] } },
   "a PROXY header from some": { client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] } },

@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "tap";
-import type { Verification, Waiter } from "../../agent/identity/identity.ts";
+import type { Identity, Verification, Waiter } from "../../agent/identity/identity.ts";
 import { SpopServer } from "../../agent/server/spop-server.ts";
 import { encodeHaproxyHello, SpopClient } from "../../protocol/client.ts";
 import { encodeFrame, encodeMessages } from "../../protocol/encode.ts";
@@ -332,6 +332,61 @@ test("a credential that is bound to a key proves nobody while no proof can be ch
     events.observations.map(({ principal }) => principal),
     [undefined, undefined],
   );
+});
+
+test("a proof that fails, is late, or cannot be looked at for a bug proves nobody, and keeps nothing waiting", async (t) => {
+  const bound = { principal: ALICE, confirmation: { jkt: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" } };
+  const cold = () => new Promise<Verification>((resolve) => setImmediate(() => resolve(bound)));
+  const never = new Promise<never>(() => {});
+  const refusal = { reason: "proof-replayed", claim: "jti" } as const;
+  const policies = policiesOf();
+  const uses = { ...policies.uses, proofs: ["dpop"] };
+  const [route] = policies.services[0]?.routes ?? [];
+  if (route === undefined) throw new Error("no route");
+  const match: typeof policies.match = (host) => ({
+    route: { ...route, needs: uses },
+    params: {},
+    host,
+    preflight: false,
+  });
+  const outcomes: Partial<Record<string, Identity["prove"]>> = {
+    refused: () => ({ refusal }),
+    "refused later": async () => ({ refusal }),
+    "a bug": () => {
+      throw new Error("a bug");
+    },
+    "a bug later": () => Promise.reject(new Error("a bug")),
+    late: () => never,
+    proven: async () => ({ refusal: undefined, nonce: "next" }),
+    "proven at once": () => ({ refusal: undefined }),
+  };
+  let prove: Identity["prove"] = () => never;
+  const identity = {
+    ...identityOf({ warm: () => bound, cold }),
+    prove: ((...asked) => prove(...asked)) as typeof prove,
+  };
+  const { port, server, events } = await serverOf(t, { ...policies, uses, match }, identity, { deadline: 60 });
+  const spop = await clientOf(t, port);
+  for (const authorization of ["Bearer warm", "Bearer cold"]) {
+    for (const [name, outcome] of Object.entries(outcomes)) {
+      if (outcome !== undefined) prove = outcome;
+      const answer = valuesOf(await spop.notify(messageOf({ authorization, dpop: "a proof" })));
+      const reason = name.startsWith("refused")
+        ? "proof-replayed"
+        : name.startsWith("a bug")
+          ? "agent-error"
+          : name === "late"
+            ? "deadline-exceeded"
+            : "allowed";
+      t.match(answer, { verdict: reason === "allowed" ? "allow" : "deny", reason }, `${authorization} ${name}`);
+      t.equal("backend" in answer, reason === "allowed");
+      t.equal(answer.nonce, name === "proven" ? "next" : undefined, "what a client is told, it is told once");
+    }
+  }
+  t.equal(server.inFlight, 0);
+  t.equal(events.bugs.length, 4);
+  const without = valuesOf(await spop.notify(messageOf({ authorization: "Bearer warm" })));
+  t.match(without, { verdict: "deny", reason: "haproxy-config-outdated" }, "nor where HAProxy would send none");
 });
 
 test("what was made of a decision is told again with it, but never past the instant that it names", async (t) => {

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { constants, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { bits, boolean, der, integer, none, octets, oid, sequence, set, text, time } from "./der.ts";
 
 /**
@@ -46,6 +46,8 @@ export interface Pair {
   /** The signature's algorithm, as DER. */
   readonly algorithm: Buffer;
   readonly digest: string | null;
+  /** Octets of salt, of an RSASSA-PSS signature. */
+  readonly salt?: number;
 }
 
 const ECDSA_SHA256 = sequence(oid("1.2.840.10045.4.3.2"));
@@ -53,6 +55,40 @@ const ECDSA_SHA256 = sequence(oid("1.2.840.10045.4.3.2"));
 /** A new key on P-256. */
 export function newPair(): Pair {
   return { ...generateKeyPairSync("ec", { namedCurve: "P-256" }), algorithm: ECDSA_SHA256, digest: "sha256" };
+}
+
+const NULL = der(0x05);
+const SHA256 = sequence(oid("2.16.840.1.101.3.4.2.1"), NULL);
+
+/** The same on other curves, of RSA, or of Ed25519. */
+export const PAIRS = {
+  p384: () => pairOf(generateKeyPairSync("ec", { namedCurve: "P-384" }), "1.2.840.10045.4.3.3", "sha384"),
+  p521: () => pairOf(generateKeyPairSync("ec", { namedCurve: "P-521" }), "1.2.840.10045.4.3.4", "sha512"),
+  secp256k1: () => pairOf(generateKeyPairSync("ec", { namedCurve: "secp256k1" }), "1.2.840.10045.4.3.2", "sha256"),
+  ecdsaSha1: () => pairOf(generateKeyPairSync("ec", { namedCurve: "P-256" }), "1.2.840.10045.4.1", "sha1"),
+  ed25519: () => pairOf(generateKeyPairSync("ed25519"), "1.3.101.112", null),
+  rsa: () => pairOf(rsaKeys(2048), "1.2.840.113549.1.1.11", "sha256", NULL),
+  rsaSha1: () => pairOf(rsaKeys(2048), "1.2.840.113549.1.1.5", "sha1", NULL),
+  rsa1024: () => pairOf(rsaKeys(1024), "1.2.840.113549.1.1.11", "sha256", NULL),
+  pss: () => ({ ...rsaKeys(2048), algorithm: pss(32), digest: "sha256", salt: 32 }),
+  pssShortSalt: () => ({ ...rsaKeys(2048), algorithm: pss(20), digest: "sha256", salt: 20 }),
+} as const satisfies Record<string, () => Pair>;
+
+type Keys = Pick<Pair, "publicKey" | "privateKey">;
+
+function pairOf(keys: Keys, id: string, digest: string | null, ...parameters: readonly Buffer[]): Pair {
+  return { ...keys, algorithm: sequence(oid(id), ...parameters), digest };
+}
+
+function rsaKeys(modulusLength: number): Keys {
+  return generateKeyPairSync("rsa", { modulusLength });
+}
+
+/** RFC 4055, section 3.1. */
+function pss(salt: number): Buffer {
+  const mask = sequence(oid("1.2.840.113549.1.1.8"), SHA256);
+  const parameters = sequence(der(0xa0, SHA256), der(0xa1, mask), der(0xa2, integer(salt)));
+  return sequence(oid("1.2.840.113549.1.1.10"), parameters);
 }
 
 export const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
@@ -106,6 +142,11 @@ export interface Wanted {
 
 const HOUR = 3_600_000;
 
+/** DER as a configuration has it. */
+export function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("base64");
+}
+
 /** What is signed of a certificate. */
 export function certificateBody(wanted: Wanted, algorithm: Buffer): Buffer {
   const {
@@ -149,9 +190,10 @@ function unusedBits(octet: number): number {
 /** A body with its signature. */
 export function signed(
   body: Buffer,
-  { privateKey, algorithm, digest }: Pick<Pair, "privateKey" | "algorithm" | "digest">,
+  { privateKey, algorithm, digest, salt }: Pick<Pair, "privateKey" | "algorithm" | "digest" | "salt">,
 ): Buffer {
-  return sequence(body, algorithm, bits(sign(digest, body, privateKey)));
+  const padding = salt === undefined ? {} : { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: salt };
+  return sequence(body, algorithm, bits(sign(digest, body, { key: privateKey, ...padding })));
 }
 
 export function pem(label: string, bytes: Uint8Array): string {

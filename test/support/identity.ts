@@ -1,8 +1,9 @@
 import { setImmediate } from "node:timers/promises";
-import type { IssuerConfig } from "../../agent/config/config.ts";
+import type { DpopConfig, IssuerConfig } from "../../agent/config/config.ts";
 import type { Revocation } from "../../agent/config/revoked.ts";
 import { type Send, send } from "../../agent/http/fetch.ts";
-import { createIdentity, type Identity, type IdentityEvents } from "../../agent/identity/identity.ts";
+import type { CertificateIssuer } from "../../agent/identity/certificate/section.ts";
+import { createIdentity, type Identity, type IdentityEvents, type Offered } from "../../agent/identity/identity.ts";
 import type { IssuerTypes } from "../../agent/identity/issuer/issuer.ts";
 import { discoveryUrl } from "../../agent/identity/oidc/discovery.ts";
 import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
@@ -54,6 +55,25 @@ export function oidcIssuer(issuer: string, { keys = {}, ...changes }: Changes = 
   };
 }
 
+/** An issuer's configuration for the certificates of one authority, as a section with `identity` and `ca` alone has it. */
+export function certificateIssuer(changes: Partial<CertificateIssuer> = {}): CertificateIssuer {
+  const { identity = "dns", trustDomain = "" } = changes;
+  return {
+    name: "machines",
+    type: "client-certificate",
+    issuer: identity === "spiffe" ? `spiffe://${trustDomain}` : `${identity} of machines`,
+    credentials: ["client-certificate"],
+    audiences: [],
+    kinds: ["workload"],
+    identity,
+    trustDomain,
+    ca: [],
+    crl: undefined,
+    kind: "workload",
+    ...changes,
+  };
+}
+
 export interface IdentitySetup {
   readonly time?: Clockwork;
   readonly send?: Send;
@@ -64,6 +84,7 @@ export interface IdentitySetup {
   readonly deadline?: number;
   readonly fetches?: number;
   readonly types?: IssuerTypes;
+  readonly dpop?: DpopConfig;
   readonly revoked?: readonly Revocation[];
 }
 
@@ -126,7 +147,7 @@ export function startIdentity(issuers: readonly (OidcIssuer | IssuerConfig)[], s
   const identity = createIdentity(issuers, {
     cache: { identities, lifetime, refusals },
     limits: { token: 8192, fetches },
-    dpop: DPOP,
+    dpop: setup.dpop ?? DPOP,
     send: setup.send ?? send,
     clock: time.clock,
     schedule: time.schedule,
@@ -136,15 +157,15 @@ export function startIdentity(issuers: readonly (OidcIssuer | IssuerConfig)[], s
     types,
     revoked,
   });
-  const verify = async (token: string) => identity.verify(token, time.now);
+  const verify = async (credential: Offered) => identity.verify(credential, time.now);
   return {
     identity,
     time,
     told,
     verify,
     /** The reason of a refusal, or `proven`. */
-    async judge(token: string): Promise<string> {
-      const verification = await verify(token);
+    async judge(credential: Offered): Promise<string> {
+      const verification = await verify(credential);
       return verification.principal === undefined ? verification.reason : "proven";
     },
   };

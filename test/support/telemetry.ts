@@ -27,6 +27,7 @@ export function recorded(
       connections: () => 3,
       inFlight: () => 2,
       cached: () => 50,
+      remembered: () => 7,
       lastUses: () => [{ issuer: "keys", key: "k", at: 0 }],
     },
     clock: () => now.at,

@@ -102,6 +102,7 @@ test("connections, cache, stalls and gauges", async (t) => {
     ["countersign_connections", {}, 3],
     ["countersign_requests_in_flight", {}, 2],
     ["countersign_cached_identities", {}, 50],
+    ["countersign_remembered_proofs", {}, 7],
     ["countersign_log_lines_dropped_total", {}, 0],
     ["countersign_build_info", { version: "1.2.3", node_version: process.version }, 1],
   ] as const) {

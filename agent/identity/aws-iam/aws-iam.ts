@@ -11,6 +11,7 @@ import { type AwsIamIssuer, readAwsIam } from "./section.ts";
 
 /** Roles and users of AWS, by requests to STS that they have signed: `aws eks get-token`, aws-iam-authenticator. */
 export const AWS_IAM: IssuerType<AwsIamIssuer> = {
+  revocable: ["role_session"],
   read: readAwsIam,
   create: (config, world) => new AwsIamVerifier(config, world),
 };

@@ -102,24 +102,5 @@ function escaped(text: string): string {
   return text
     .replaceAll(/["+,;<>\\]/g, "\\$&")
     .replace(/^[ #]/, "\\$&")
-    .replace(/ $/, "\\ ")
-    .replaceAll("\0", "\\00");
-}
-
-/** A SPIFFE id taken apart. */
-export interface SpiffeId {
-  readonly trustDomain: string;
-  /** Empty for that of a trust domain; else with its `/`. */
-  readonly path: string;
-}
-
-const LONGEST_SPIFFE_ID = 2048;
-const SPIFFE = /^spiffe:\/\/([a-z0-9._-]{1,255})((?:\/[A-Za-z0-9._-]+)*)$/;
-
-/** Reads a SPIFFE id as its standard has it (SPIFFE-ID, section 2); undefined for every other text. */
-export function spiffeId(text: string): SpiffeId | undefined {
-  if (text.length > LONGEST_SPIFFE_ID) return undefined;
-  const [whole, trustDomain = "", path = ""] = SPIFFE.exec(text) ?? [];
-  if (whole === undefined || path.split("/").some((segment) => segment === "." || segment === "..")) return undefined;
-  return { trustDomain, path };
+    .replace(/ $/, "\\ ");
 }

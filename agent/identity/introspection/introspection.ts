@@ -15,6 +15,7 @@ import { hasForm } from "./token-form.ts";
 
 /** Access tokens that their authorization server is asked about, since nobody else can tell what they are. */
 export const INTROSPECTION: IssuerType<IntrospectionIssuer> = {
+  revocable: ["token_id"],
   read: readIntrospection,
   revocable: ["token_id"],
   create: (config, world) => withOkta(new Introspection(config, world), config, world),

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { DpopConfig } from "../../config/config.ts";
+import type { CacheUse } from "../cache.ts";
 import { Held } from "../held.ts";
 import type { World } from "../issuer/world.ts";
 import { keptFor, ProofMemory, Proofs } from "./proofs.ts";
@@ -10,13 +11,21 @@ export class SharedProofs {
   readonly proofs: Proofs;
   readonly #memory: ProofMemory;
   readonly #store: HeldStore | undefined;
+  readonly #most: number;
 
   constructor(config: DpopConfig, { clock, signatures, events }: World, before?: SharedProofs) {
     const { memory = new ProofMemory(clock()), store } = before === undefined ? {} : before.#inheritance();
     this.#memory = memory;
+    this.#most = config.remembered;
     this.#store = storeFor(config, store, events);
     this.#store?.held.retain();
     this.proofs = new Proofs(config, this.#memory, signatures, this.#store?.held.value);
+  }
+
+  /** How full the memory is; undefined where a store remembers. */
+  get use(): CacheUse | undefined {
+    if (this.#store !== undefined) return undefined;
+    return { entries: this.#memory.replays.entries, limit: this.#most };
   }
 
   /** Ends the connection to a store that no later snapshot has taken over. */

@@ -4,8 +4,6 @@ const DEFAULT_PORTS = { http: "80", https: "443" } as const;
 /** RFC 3986: scheme, authority without user, path, and what RFC 9449 leaves out of account. Nothing that needs repair. */
 const HTTP_URI = /^(https?):\/\/([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{0,5}))?(\/[^?#]*)?(?:[?#].*)?$/i;
 const HOST = /^([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{0,5}))?$/;
-/** Pchar and slash (RFC 3986, section 3.3); what is neither has no one spelling. */
-const PATH = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*$/;
 
 /**
  * Whether an `htu` names a request's URL, as the client sees it: without query and fragment, and both normalized by
@@ -22,16 +20,14 @@ export function isTarget(htu: string, { scheme, host, path }: Target, ports: rea
   const port = portOf(ourPort, scheme);
   if (port !== DEFAULT_PORTS[scheme] && !ports.includes(Number(port))) return false;
   if (portOf(theirPort, scheme) !== port || theirHost.toLowerCase() !== ourHost.toLowerCase()) return false;
-  const normal = normalized(path);
-  return normal !== undefined && normalized(theirPath) === normal;
+  return normalized(theirPath) === normalized(path);
 }
 
 function portOf(written: string | undefined, scheme: Target["scheme"]): string {
   return written === undefined || written === "" ? DEFAULT_PORTS[scheme] : String(Number(written));
 }
 
-function normalized(path: string): string | undefined {
-  if (!PATH.test(path)) return undefined;
+function normalized(path: string): string {
   return withoutDots(path.replace(/%[0-9A-Fa-f]{2}/g, normalEscape));
 }
 

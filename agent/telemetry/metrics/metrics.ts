@@ -14,6 +14,8 @@ export interface Gauges {
   inFlight(): number;
   /** Identities in the caches of all issuers. */
   cached(): number;
+  /** DPoP proofs that this process remembers. */
+  remembered(): number;
   /** When each API key was last used, in milliseconds since the epoch, 0 for never. */
   lastUses(): readonly { readonly issuer: string; readonly key: string; readonly at: number }[];
 }
@@ -65,6 +67,7 @@ export class Metrics {
     this.loads = new LoadMetrics(registry);
     this.#eventLoop = new EventLoopMetrics(registry);
     askedGauge(registry, "countersign_cached_identities", "Identities in the cache.", () => gauges.cached());
+    askedGauge(registry, "countersign_remembered_proofs", "DPoP proofs in memory.", () => gauges.remembered());
     askedGauge(registry, "countersign_connections", "Open SPOP connections.", () => gauges.connections());
     askedGauge(registry, "countersign_requests_in_flight", "NOTIFYs without an ACK yet.", () => gauges.inFlight());
     askedCounter(registry, "countersign_log_lines_dropped_total", "Log lines that nobody read in time.", linesDropped);
