@@ -17,7 +17,6 @@ import { hasForm } from "./token-form.ts";
 export const INTROSPECTION: IssuerType<IntrospectionIssuer> = {
   revocable: ["token_id"],
   read: readIntrospection,
-  revocable: ["token_id"],
   create: (config, world) => withOkta(new Introspection(config, world), config, world),
 };
 
