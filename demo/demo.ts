@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { ask } from "./ask.ts";
 import { showMesh } from "./mesh.ts";
 import { PartEnded } from "./part.ts";
-import { awsToken, expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
+import { API_KEYS, awsToken, expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
 import { readPlaces } from "./places.ts";
 import type { RunningProvider } from "./provider.ts";
 import { type Credential, differences, ROWS } from "./rows.ts";
@@ -90,7 +90,8 @@ async function credentialsOf(provider: RunningProvider): Promise<Readonly<Record
   const aws = awsToken("ingress.example.com", Date.now());
   const elsewhere = awsToken("ingress.example.org", Date.now());
   const tampered = tamperedToken(fresh.alice, "carol");
-  return { ...fresh, none: undefined, expired, tampered, aws, "aws-elsewhere": elsewhere };
+  const keys = { key: API_KEYS.good, "revoked-key": API_KEYS.revoked };
+  return { ...fresh, none: undefined, expired, tampered, aws, "aws-elsewhere": elsewhere, ...keys };
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

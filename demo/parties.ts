@@ -74,3 +74,9 @@ export function awsToken(serverId: string, now: number): string {
   const signed = { host: "sts.eu-central-1.amazonaws.com", region: "eu-central-1", key: SESSION_KEY };
   return tokenOf(presign({ ...signed, at: now, headers: { "x-k8s-aws-id": serverId } }));
 }
+
+/** Keys of demo/api-keys.yaml, which open nothing but this demo. */
+export const API_KEYS = {
+  good: "demo_JnY0tF8ibgQ7ZrPs8X3Dq2DWliwB3516oYNU4ITi3sd8HW",
+  revoked: "demo_MtfHXW77AzavGTcvokbd5tkYUPNKFxYYCjco1t350o5rUV",
+} as const;

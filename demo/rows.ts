@@ -2,7 +2,7 @@ import type { Reason } from "../policies/decision.ts";
 import type { PartyName } from "./parties.ts";
 
 /** What a row sends as its credential: nobody's none, a party's fresh token, or a bad one. */
-export type Credential = PartyName | "none" | "expired" | "tampered" | "aws" | "aws-elsewhere";
+export type Credential = PartyName | "none" | "expired" | "tampered" | "aws" | "aws-elsewhere" | "key" | "revoked-key";
 
 /** One request of the demo, and what must come of it. */
 export interface Row {
@@ -111,6 +111,22 @@ export const ROWS: readonly Row[] = [
     ...READ,
     status: 401,
     reason: "signature-invalid",
+  },
+  {
+    who: "batch",
+    kind: "a program, by API key",
+    credential: "key",
+    ...READ,
+    ...ALLOWED,
+    received: { "x-auth-subject": "batch", "x-auth-roles": "orders-reader" },
+  },
+  {
+    who: "batch",
+    kind: "a key taken back",
+    credential: "revoked-key",
+    ...READ,
+    status: 401,
+    reason: "credential-revoked",
   },
   { ...ALICE, kind: "yesterday's token", ...READ, credential: "expired", status: 401, reason: "token-expired" },
   {

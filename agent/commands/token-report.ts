@@ -74,7 +74,18 @@ function membersOf(segment: string): Members {
 }
 
 const FINDINGS: Readonly<Partial<Record<Reason, (reading: Reading) => readonly string[]>>> = {
-  "credential-malformed": () => ["the file holds more than one token: a space, a line break, quotes or `Bearer` in it"],
+  "credential-malformed": ({ text, issuers }) => {
+    const keys = issuers.find(
+      ({ type, prefixes = [] }) => type === "api-key" && prefixes.some((each) => text.startsWith(each)),
+    );
+    if (keys !== undefined)
+      return [`it begins like a key of ${keys.name}, and is not whole, or mistyped: its checksum says so`];
+    return ["the file holds more than one token: a space, a line break, quotes or `Bearer` in it"];
+  },
+  "credential-revoked": () => [
+    "it was taken back: in the file of `revoked`, or as an API key; `countersign keys api list`",
+  ],
+  "api-key-unknown": () => ["there is no such key in the issuer's `file`; `countersign keys api list` has the others"],
   "token-too-large": ({ text, limit }) => [`it has ${text.length} bytes; \`limits.token\` is ${limit}`],
   "token-malformed": ({ text }) => [structureOf(text)],
   "token-encrypted": () => ["it is encrypted (JWE); expected: a signed token (JWS)"],

@@ -108,7 +108,7 @@ export class IdentityCache {
     // A clock that was set back must not prolong a lifetime.
     const age = Math.abs(now - identity.verifiedAt);
     const young = age < this.#lifetime && age < identity.lifetime;
-    return young && !isOver(identity, now) && this.#issuers.has(identity.issuer) && !this.#isRevoked(identity);
+    return young && !isOver(identity, now) && this.#issuers.has(identity.issuer);
   }
 
   /** Each is held against a list once. */

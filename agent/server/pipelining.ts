@@ -1,5 +1,6 @@
 import { FRAMES_IN_FLIGHT } from "../../haproxy/buffers.ts";
 import type { Contract } from "../../haproxy/contract.ts";
+import { ALL_CREDENTIALS, sentKinds } from "../../haproxy/credentials.ts";
 import { backendHeader, type VariableName } from "../../haproxy/variables.ts";
 import type { Policies } from "../../policies/policies.ts";
 import { LARGEST_HEAD, largestSetVar } from "../../protocol/encode.ts";
@@ -43,7 +44,17 @@ function largestValue(name: VariableName): number {
 function largestAllow(policies: Policies, headers: readonly string[]): number {
   const max = new Map(policies.uses.identityHeaders.map(({ name, max }) => [name, max]));
   const identity = headers.reduce((sum, name) => sum + largestSetVar("header_00", max.get(name) ?? 0), 0);
-  return identity + largestSetVar("forward", 1) + largestSetVar("backend", longest(policies, "backend"));
+  return (
+    identity +
+    largestSetVar("forward", longestForwarded(policies)) +
+    largestSetVar("backend", longest(policies, "backend"))
+  );
+}
+
+/** What is forwarded is told by the name of its argument. */
+function longestForwarded({ uses }: Policies): number {
+  const names = sentKinds(uses).map(({ argument }) => argument.length);
+  return Math.max(ALL_CREDENTIALS.length, ...names);
 }
 
 function longest(policies: Policies, name: "rule" | "backend"): number {

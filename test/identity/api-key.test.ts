@@ -263,6 +263,39 @@ test("keys are made, listed and taken back by a command, all or none", async (t)
   t.ok(lstatSync(file).isSymbolicLink(), "a link stays one");
 });
 
+test("explain says of a key whom it stands for, or why for nobody, and never shows it", async (t) => {
+  const [good, revoked] = [makeKey(PREFIX), makeKey(PREFIX)];
+  const record = (text: string) => ({
+    sha256: digestOf(text),
+    subject: "billing",
+    kind: "workload",
+    groups: ["Batch"],
+  });
+  const keys = {
+    [good.id]: { ...record(good.text), expires: "never" },
+    [revoked.id]: { ...record(revoked.text), expires: "never", revoked: "2026-11-28T09:00:00Z" },
+  };
+  const cwd = folderOf(t, {
+    "countersign.yaml": CONFIG().replace("scheme: http", 'scheme: http, backends: { orders: ["127.0.0.1:1"] }'),
+    "p.yaml": POLICY,
+    "keys.yaml": JSON.stringify({ keys }),
+  });
+  for (const [text, words] of [
+    [good.text, /workload "billing" of machines; groups "Batch"[\s\S]*decision {4}allow: allowed/],
+    [revoked.text, /credential-revoked[\s\S]*it was taken back/],
+    [makeKey(PREFIX).text, /api-key-unknown[\s\S]*no such key in the issuer's `file`/],
+    [good.text.slice(0, -1), /credential-malformed[\s\S]*begins like a key of machines, and is not whole/],
+  ] as const) {
+    writeFileSync(join(cwd, "token"), `${text}\n`);
+    const { out, err } = await command(
+      ["explain", "GET http://orders.example.com/v1/orders", "--token-file", "token"],
+      { cwd },
+    );
+    t.match(out, words, err);
+    t.notOk(`${out}${err}`.includes(text.slice(PREFIX.length + 8)));
+  }
+});
+
 test("many that make keys at a time lose none, or say so", async (t) => {
   const cwd = folderOf(t, { "countersign.yaml": CONFIG(), "p.yaml": "services: {}\n" });
   const NEW = ["keys", "api", "create", "--subject", "a", "--kind", "workload", "--expires", "1d"];

@@ -155,6 +155,7 @@ test("an authority vouches for its own trust domain and no other, whatever it is
   t.equal(judge(issue(namesake, ID)), "signature-invalid", "an authority of the same name");
   const anonymous = { names: [`uri:${ID}`], authorityKeyId: undefined };
   t.equal(judge(namesake.issue(anonymous).der), "signature-invalid");
+  t.equal(judge(theirs.issue(anonymous).der), "issuer-unknown", "nor is one of another name, whose key it is not said");
   t.equal(judge(ours.issue(anonymous).der), ID, "which key it is need not be said");
   t.equal(judge(ours.issue({ ...anonymous, authorityKeyId: theirs.keyId }).der), "issuer-unknown", "but not wrongly");
   const below = new Authority("Below", {}, newPair(), ours);

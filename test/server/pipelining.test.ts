@@ -180,15 +180,27 @@ test("an answer that one connection cannot carry is what it was on the next, wha
   t.match(valuesOf(await wide.notify(messageOf())), expected);
 });
 
+/** The same policies, whose route forwards credentials of this kind. */
+function forwarding(policies: Policies, kind: string): Policies {
+  const uses = { ...policies.uses, credentials: [kind] };
+  const route = policies.services[0]?.routes[0];
+  if (route === undefined) throw new Error("no route");
+  const changed = { ...route, needs: uses, forwardCredential: true };
+  return { ...policies, uses, match: (host) => ({ route: changed, params: {}, host, preflight: false }) };
+}
+
 test("the largest answer there is reckoned with is at least as large as any", async (t) => {
   const longest = { ...ALICE, subject: "é".repeat(128), issuer: "i".repeat(256), groups: ["g".repeat(256)] };
-  const policies = policiesOf(2000, "x".repeat(2000));
+  // What is forwarded is told by the name of its argument, which the configuration may make long.
+  const header = "h".repeat(64);
+  const policies = forwarding(policiesOf(2000, "x".repeat(2000)), `header:${header}`);
   const { port } = await serverOf(t, policies, identityOf({ alice: () => ({ principal: longest }) }));
   const spop = await clientOf(t, port, { maxFrameSize: K128 });
   const sizes = sizesOf(spop);
   const contract = { variables: ["subject", "issuer", "groups"] as const, headers: ["x-auth-subject"] };
-  const overrides = { contract: "1:subject:issuer:groups:h_x-auth-subject", id: "i".repeat(64) };
-  t.match(valuesOf(await spop.notify(messageOf(overrides))), { verdict: "allow" });
+  const offered = { authorization: null, [`header_${header}`]: "alice" };
+  const overrides = { ...offered, contract: "1:subject:issuer:groups:h_x-auth-subject", id: "i".repeat(64) };
+  t.match(valuesOf(await spop.notify(messageOf(overrides))), { verdict: "allow", forward: `header_${header}` });
   const bound = largestAck(policies, contract);
   t.ok(
     sizes.every((size) => size > 2000 && size <= bound),

@@ -41,7 +41,6 @@ class CertificateVerifier implements Issuer {
   readonly patience = 0;
   readonly #authorities: readonly Authority[];
   readonly #clock: () => number;
-  #closed = false;
 
   constructor(config: CertificateIssuer, { clock }: World) {
     this.config = config;
@@ -58,7 +57,6 @@ class CertificateVerifier implements Issuer {
   }
 
   verify(evidence: Evidence, now: number): Finding {
-    if (this.#closed) return UNAVAILABLE;
     const certificate = certificateOf(evidence);
     if (certificate === undefined) return { reason: "credential-malformed", lasting: true };
     if (now < certificate.from) return { reason: "token-not-yet-valid" };
@@ -89,7 +87,6 @@ class CertificateVerifier implements Issuer {
   }
 
   close(): void {
-    this.#closed = true;
     for (const authority of this.#authorities) authority.until = 0;
   }
 
