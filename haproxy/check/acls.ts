@@ -121,6 +121,15 @@ function condition(statement: Statement): readonly string[] {
   return start < 0 ? [] : words.slice(start + 1);
 }
 
+const READ = new WeakMap<Section, Acls>();
+
+/** The ACLs of a section, read once. */
+export function aclsOf(section: Section): Acls {
+  const acls = READ.get(section) ?? new Acls(section);
+  READ.set(section, acls);
+  return acls;
+}
+
 /** The ACLs of one section, by name: all lines of a name are alternatives, wherever in the section they stand. */
 export class Acls {
   readonly #lines = new Map<string, Statement[]>();

@@ -14,10 +14,11 @@ const MOST_NODES = 400_000;
 
 /**
  * Reduced ordered binary decision diagrams (Bryant 1986): equal formulas are the same number, so that whether one holds
- * always, or never, is a comparison. Atoms are numbered in the order in which they are first asked for.
+ * always, or never, is a comparison. The later atom stands above the earlier: what a new rule adds to a long list of
+ * conditions is then a few nodes on top of it, and not a copy.
  */
 export class Formulas {
-  readonly #atom: number[] = [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
+  readonly #atom: number[] = [-1, -1];
   readonly #low: Formula[] = [0, 1];
   readonly #high: Formula[] = [0, 1];
   readonly #unique = new Map<string, Formula>();
@@ -70,7 +71,7 @@ export class Formulas {
     const key = `${condition},${then},${otherwise}`;
     const known = this.#chosen.get(key);
     if (known !== undefined) return known;
-    const top = Math.min(this.#top(condition), this.#top(then), this.#top(otherwise));
+    const top = Math.max(this.#top(condition), this.#top(then), this.#top(otherwise));
     const low = this.choose(this.#at(condition, top, 0), this.#at(then, top, 0), this.#at(otherwise, top, 0));
     const high = this.choose(this.#at(condition, top, 1), this.#at(then, top, 1), this.#at(otherwise, top, 1));
     const result = this.#node(top, low, high);
@@ -131,7 +132,7 @@ export class Formulas {
   }
 
   #top(formula: Formula): number {
-    return this.#atom[formula] ?? 0;
+    return this.#atom[formula] ?? -1;
   }
 
   #at(formula: Formula, atom: number, value: 0 | 1): Formula {

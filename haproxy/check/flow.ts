@@ -131,7 +131,7 @@ export class Flow {
       case "destination":
         return touched(this.#change(state, fires, statement, "destination"), "dst");
       case "caches":
-        return hazard(state, { when: fires, statement, kind: "cache", what: "an answer from the cache" });
+        return hazard(state, { when: fires, statement, kind: "cache", what: "" });
       case "switches":
         return { ...state, switched: formulas.or(state.switched, fires) };
       case "neutral":
@@ -240,7 +240,8 @@ export class Flow {
 
   #rewrite(state: State, own: readonly string[], fires: Formula, statement: Statement): State {
     const [name = "", value = ""] = own;
-    if (name === "set-method") return touched(this.#change(state, fires, statement, "method"), "method");
+    // `method` goes on being what the client sent, for conditions and for the agent, above the question too.
+    if (name === "set-method") return hazard(state, { when: fires, statement, kind: "method", what: "" });
     const same =
       (name === "set-uri" && value === "%[pathq]") || (/^set-pathq?$/.test(name) && value === `%[${name.slice(4)}]`);
     const after = touched(state, "target");
@@ -306,7 +307,7 @@ export class Flow {
     const believed = this.#evaluator.trustsSource(fires, state);
     const after = touched(state, "src");
     if (sample === undefined || !isClients(sample) || believed) return after;
-    return hazard(after, { when: fires, statement, kind: "source", what: "the client says where it comes from" });
+    return hazard(after, { when: fires, statement, kind: "source", what: "" });
   }
 
   #change(state: State, when: Formula, statement: Statement, what: string): State {

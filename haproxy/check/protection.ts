@@ -1,5 +1,5 @@
 import { DEFAULTS } from "../backends.ts";
-import { isSame, isWild, reaches } from "./addresses.ts";
+import { type Address, isSame, isWild, reaches } from "./addresses.ts";
 import type { Model } from "./model.ts";
 import { type Bind, lastOf, modeOf, type ProxySection } from "./proxies.ts";
 import { isBackend, type Route } from "./routes.ts";
@@ -69,29 +69,43 @@ export function guardedOf(
   return { certain, possible };
 }
 
-/** Adds what leads to the same servers. */
+/** Adds what leads to the same servers, and what frontends lead to that those servers are. */
 function close(found: Set<ProxySection>, { proxies }: Model, targets: Targets): void {
   if (found.size === 0) return;
   for (let size = -1; size !== found.size; ) {
     size = found.size;
-    for (const proxy of proxies) if (!found.has(proxy) && leadsTo(proxy, found, targets)) found.add(proxy);
+    const known = new Places([...found].flatMap(({ servers }) => servers.flatMap(({ address }) => address ?? [])));
+    const dialled = [...targets].filter(([{ binds }]) =>
+      binds.some((bind) => bind.addresses.some((one) => known.dials(one))),
+    );
+    for (const [, led] of dialled) for (const { target } of led) found.add(target);
+    const same = ({ servers }: ProxySection) =>
+      servers.some(({ address }) => address !== undefined && known.has(address));
+    for (const proxy of proxies) if (same(proxy)) found.add(proxy);
   }
 }
 
-function leadsTo(proxy: ProxySection, found: ReadonlySet<ProxySection>, targets: Targets): boolean {
-  const known = [...found].flatMap(({ servers }) => servers.flatMap(({ address }) => address ?? []));
-  if (
-    proxy.servers.some(
-      ({ address }) => address !== undefined && (isWild(address) || known.some((one) => isSame(one, address))),
-    )
-  )
-    return true;
-  // A frontend that a protected server line dials leads to what is protected.
-  return [...targets].some(
-    ([frontend, led]) =>
-      led.some(({ target }) => target === proxy) &&
-      frontend.binds.some((bind) => bind.addresses.some((address) => known.some((server) => reaches(server, address)))),
-  );
+/** Addresses of servers, to be found by their host. */
+class Places {
+  readonly #byHost = new Map<string, Address[]>();
+
+  constructor(addresses: readonly Address[]) {
+    for (const address of addresses) this.#byHost.set(address.host, [...this.#of(address.host), address]);
+  }
+
+  /** Whether one of them is this server, or it may be any. */
+  has(server: Address): boolean {
+    return isWild(server) || this.#of(server.host).some((known) => isSame(known, server));
+  }
+
+  /** Whether who goes to one of them arrives where a `bind` listens. */
+  dials(bind: Address): boolean {
+    return [bind.host, "loopback"].some((host) => this.#of(host).some((known) => reaches(known, bind)));
+  }
+
+  #of(host: string): readonly Address[] {
+    return this.#byHost.get(host) ?? [];
+  }
 }
 
 /**

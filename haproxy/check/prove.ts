@@ -2,12 +2,12 @@ import { FALSE, type Formula, TRUE } from "./bdd.ts";
 import { type Blame, blameOf } from "./blame.ts";
 import type { Evaluator } from "./evaluate.ts";
 import { exampleOf } from "./example.ts";
-import { type Finding, finding, type Note, noteOn } from "./finding.ts";
+import { type Finding, finding, type Level, type Note, noteOn } from "./finding.ts";
 import type { Bind, ProxySection } from "./proxies.ts";
 import type { Dropped } from "./reader.ts";
 import { type Route, unjudgedChoice } from "./routes.ts";
 import type { Engine } from "./spoe.ts";
-import type { Ask, State } from "./state.ts";
+import type { Ask, Hazard, State } from "./state.ts";
 import { WARNED_HEADERS } from "./warnings.ts";
 import { lineText, type Statement } from "./where.ts";
 
@@ -182,31 +182,52 @@ function writerOf(state: State, header: string): Statement | undefined {
   })?.statement;
 }
 
-const REMEDIES = {
-  cache: "put no cache between verdict and backend: delete the line",
-  script: "nothing can be proven of Lua: do without it on the way to a protected backend",
-  unknown: "write it in a way that this check knows, or look at it yourself",
-  source: "believe the header on connections of your load balancers only: … if { src NETWORKS }",
-  id: "fill id with something that is new for each request: uuid()",
-} as const;
+/** What is told of a hazard: of which kind, with which code, what it does and what to do instead. */
+const HAZARDS: Readonly<Record<Hazard["kind"], readonly [level: Level, code: string, does: string, right: string]>> = {
+  cache: [
+    "fault",
+    "cache",
+    "serves one client's answer to another: a request is answered without a verdict for it",
+    "put no cache between verdict and backend: delete the line",
+  ],
+  source: [
+    "fault",
+    "source",
+    "takes the client's address from a header that the client writes: policies and logs see another",
+    "believe the header on connections of your load balancers only: … if { src NETWORKS }",
+  ],
+  method: [
+    "fault",
+    "rewrite",
+    "forwards another method than the agent judges",
+    "delete it: the sample `method` stays what the client sent, wherever the line stands",
+  ],
+  script: [
+    "unproven",
+    "script",
+    "is not understood",
+    "nothing can be proven of Lua: do without it on the way to a protected backend",
+  ],
+  unknown: [
+    "unproven",
+    "unknown",
+    "is not understood",
+    "write it in a way that this check knows, or look at it yourself",
+  ],
+};
 
 function hazards(way: Way, passes: Formula, gate: Formula, evaluator: Evaluator): readonly Finding[] {
   const { formulas } = evaluator;
   return way.state.hazards.flatMap(({ when, statement, kind, what }) => {
-    const harmless =
-      kind === "script" && statement.words.some(({ text }) => text === "use-service") && formulas.implies(when, gate);
-    if (when === FALSE || harmless) return [];
-    const level = kind === "cache" || kind === "source" ? "fault" : "unproven";
-    const line = lineText(statement);
-    const found =
-      kind === "cache"
-        ? `"${line}" serves one client's answer to another: a request is answered without a verdict for it`
-        : kind === "source"
-          ? `"${line}" takes the client's address from a header that the client writes: policies and logs see another`
-          : `"${line}" is not understood: ${what}`;
-    const model = formulas.model(formulas.and(passes, when)) ?? new Map();
+    const serves = kind === "script" && statement.words.some(({ text }) => text === "use-service");
+    // What happens to those who are forwarded, or to those who are answered without a verdict.
+    const bad = kind === "method" ? formulas.and(when, passes) : serves ? formulas.without(when, gate) : when;
+    if (bad === FALSE) return [];
+    const [level, code, does, right] = HAZARDS[kind];
+    const found = `"${lineText(statement)}" ${does}${what === "" ? "" : `: ${what}`}`;
+    const model = formulas.model(bad) ?? new Map();
     const example = level === "fault" ? { example: exampleOf(model, evaluator, way.bind) } : {};
-    return [finding(level, kind, statement, found, REMEDIES[kind], { ...example, also: wayNotes(way) })];
+    return [finding(level, code, statement, found, right, { ...example, also: wayNotes(way) })];
   });
 }
 

@@ -1,4 +1,4 @@
-import { Acls } from "./acls.ts";
+import { type Acls, aclsOf } from "./acls.ts";
 import { type Address, addressesOf } from "./addresses.ts";
 import { isProxy, type Section } from "./sections.ts";
 import { at, type Place, type Statement, texts } from "./where.ts";
@@ -81,7 +81,7 @@ function serverOf(statement: Statement): Server {
 /** The rules of one kind in the order in which a request meets them: those of the `defaults` first. */
 export function rulesOf({ section }: ProxySection, ...keyword: readonly string[]): readonly Rule[] {
   const from = (part: Section): readonly Rule[] => {
-    const acls = new Acls(part);
+    const acls = aclsOf(part);
     const matches = ({ words }: Statement) => keyword.every((word, index) => words[index]?.text === word);
     return part.statements.filter(matches).map((statement) => ({ statement, acls }));
   };
@@ -94,17 +94,22 @@ export function lastOf({ statements }: ProxySection, keyword: string): Statement
   return statements.findLast(isWord(keyword));
 }
 
+const OPTIONS = new WeakMap<ProxySection, readonly Statement[]>();
+
 /** The line that switches the option on; undefined where it is off. */
-export function optionOf({ statements }: ProxySection, ...names: readonly string[]): Statement | undefined {
+export function optionOf(proxy: ProxySection, ...names: readonly string[]): Statement | undefined {
+  const lines = OPTIONS.get(proxy) ?? proxy.statements.filter(({ words }) => SWITCHES.has(words[0]?.text ?? ""));
+  OPTIONS.set(proxy, lines);
   let found: Statement | undefined;
-  for (const statement of statements) {
+  for (const statement of lines) {
     const [first, second, third] = texts(statement);
     if (first === "option" && names.includes(second ?? "")) found = statement;
-    if ((first === "no" || first === "default") && second === "option" && names.includes(third ?? ""))
-      found = undefined;
+    if (first !== "option" && second === "option" && names.includes(third ?? "")) found = undefined;
   }
   return found;
 }
+
+const SWITCHES: ReadonlySet<string> = new Set(["option", "no", "default"]);
 
 /** `tcp` where no line says otherwise. */
 export function modeOf(proxy: ProxySection): { readonly mode: string; readonly statement: Statement | undefined } {

@@ -1,6 +1,6 @@
 import { NotUnderstood } from "./acls.ts";
 import { conditionAt } from "./actions.ts";
-import { FALSE, type Formula } from "./bdd.ts";
+import { FALSE, type Formula, TRUE } from "./bdd.ts";
 import type { Evaluator } from "./evaluate.ts";
 import { isClients, isJudged } from "./fetches.ts";
 import { lastOf, type ProxySection, rulesOf } from "./proxies.ts";
@@ -11,6 +11,7 @@ import { isUnknown, type Statement, texts } from "./where.ts";
 /** One way from a frontend to what answers. */
 export interface Route {
   readonly target: ProxySection;
+  /** The routing's own condition; who gets as far as the routing is not part of it. */
   readonly when: Formula;
   /** The line that leads there. */
   readonly statement: Statement;
@@ -37,7 +38,7 @@ export function routesOf(
   const { formulas } = evaluator;
   const routes: Route[] = [];
   const unknown: { statement: Statement; what: string }[] = [];
-  let open = state.live;
+  let open: Formula = TRUE;
   let leftover: Formula = FALSE;
   for (const { statement, acls } of rulesOf(frontend, "use_backend")) {
     const end = conditionAt(statement, 1, 1);

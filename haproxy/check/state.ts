@@ -54,7 +54,7 @@ export interface Dirt {
 export interface Hazard {
   readonly when: Formula;
   readonly statement: Statement;
-  readonly kind: "cache" | "script" | "unknown" | "source" | "id";
+  readonly kind: "cache" | "script" | "unknown" | "source" | "method";
   readonly what: string;
 }
 

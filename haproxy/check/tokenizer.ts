@@ -132,7 +132,6 @@ class Tokenizer {
   #quoted(sign: string): true {
     if (this.#quote === undefined) {
       this.#quote = { sign, at: this.#at, forces: true };
-      if (this.#world.quotesMakeWords()) this.#open();
     } else {
       // Quotes around nothing are a word, but not around a list of words that turned out to be empty.
       if (this.#quote.forces) this.#open();
@@ -173,7 +172,7 @@ class Tokenizer {
   }
 
   #unset(list: boolean): void {
-    if (!list) this.#open();
+    if (!list || this.#world.quotesMakeWords()) this.#open();
     if (this.#text[this.#at] !== '"' || !this.#world.unsetSwallows()) return;
     this.#open();
     this.#quote = undefined;

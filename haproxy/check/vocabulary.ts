@@ -1,4 +1,4 @@
-import { Acls, conditionOf, NotUnderstood } from "./acls.ts";
+import { aclsOf, conditionOf, NotUnderstood } from "./acls.ts";
 import { actionOf, conditionAt } from "./actions.ts";
 import { type Finding, finding } from "./finding.ts";
 import type { Model } from "./model.ts";
@@ -72,7 +72,7 @@ function isRead(statement: Statement, section: Section): boolean {
   const action = at === 0 ? { words: 1 } : actionOf(words[at] ?? "");
   if (action === undefined) return false;
   try {
-    conditionOf(words.slice(conditionAt(statement, at + 1, action.words)), new Acls(section), statement);
+    conditionOf(words.slice(conditionAt(statement, at + 1, action.words)), aclsOf(section), statement);
     return true;
   } catch (error) {
     if (error instanceof NotUnderstood) return false;

@@ -8,7 +8,7 @@ import type { Model } from "./model.ts";
 import { type Guarded, guardedOf, hasEntrance, isDialled, isInner, type Knowledge, servicesOf } from "./protection.ts";
 import { provedOf, type Way } from "./prove.ts";
 import { modeOf, type ProxySection, rulesOf } from "./proxies.ts";
-import { type Routing, routesOf } from "./routes.ts";
+import { type Route, type Routing, routesOf } from "./routes.ts";
 import { samplesIn } from "./samples.ts";
 import { settings, stops } from "./settings.ts";
 import type { Engine } from "./spoe.ts";
@@ -32,6 +32,7 @@ export class Proof {
   readonly #flow: Flow;
   readonly #services: readonly ProxySection[];
   readonly #engine: Engine | undefined;
+  readonly #identity: ReadonlySet<string>;
   /** The proxies that nobody may reach without a verdict, once it has run. */
   guarded: Guarded = { certain: new Set(), possible: new Set() };
 
@@ -45,6 +46,7 @@ export class Proof {
     });
     this.#services = servicesOf(model, knowledge);
     this.#engine = [...model.engines.values()].flat().find(asks);
+    this.#identity = this.#identityHeaders();
   }
 
   run(): readonly Finding[] {
@@ -109,22 +111,32 @@ export class Proof {
       const stays = raw.routes.includes(route);
       const { target } = route;
       if (!guarded.possible.has(target) || (isTcp && stays !== (modeOf(target).mode === "tcp"))) return [];
-      const start = stays ? tcp : http;
-      const state = { ...start, live: this.#evaluator.formulas.and(start.live, route.when) };
-      const after = stays || target === frontend ? state : this.#backend(target, state);
-      const way: Way = { frontend, route, state: after, engine, several, ...how };
-      const found = stays ? this.#raw(way) : this.#judged(way);
+      const way = { frontend, route, engine, several, ...how };
+      const found = stays ? this.#raw({ ...way, state: this.#taken(tcp, route) }) : this.#judged(way, http);
       return [guarded.certain.has(target) ? found : found.flatMap(doubtful(target.name))];
     });
     return ways.length > 0 ? [...findings, ...ways.flat()] : [];
+  }
+
+  #taken(state: State, { when }: Route): State {
+    return { ...state, live: this.#evaluator.formulas.and(state.live, when) };
   }
 
   #raw(way: Way): readonly Finding[] {
     return way.judged ? [] : stops(way, way.state, this.#evaluator);
   }
 
-  #judged(way: Way): readonly Finding[] {
-    return [...provedOf(way, this.#evaluator), ...settings(way, this.#model, this.#identity(), this.#evaluator)];
+  /** Mostly nothing is wrong whatever way is taken, and then the way's own condition need not be looked at. */
+  #judged(to: Omit<Way, "state">, state: State): readonly Finding[] {
+    const any = this.#arrived(to, state);
+    const found = provedOf(any, this.#evaluator);
+    const exact = found.length === 0 ? [] : provedOf(this.#arrived(to, this.#taken(state, to.route)), this.#evaluator);
+    return [...exact, ...settings(any, this.#model, this.#identity, this.#evaluator)];
+  }
+
+  #arrived(to: Omit<Way, "state">, state: State): Way {
+    const { target } = to.route;
+    return { ...to, state: target === to.frontend ? state : this.#backend(target, state) };
   }
 
   #isService({ name }: ProxySection): boolean {
@@ -161,11 +173,11 @@ export class Proof {
 
   /** The headers that are followed: those that say who it is, and the one that makes tunnels. */
   #headers(): ReadonlySet<string> {
-    return new Set([...this.#identity(), ...WARNED_HEADERS]);
+    return new Set([...this.#identity, ...WARNED_HEADERS]);
   }
 
   /** Identity headers: what the policies say, and whatever is filled from an answer. */
-  #identity(): ReadonlySet<string> {
+  #identityHeaders(): ReadonlySet<string> {
     const prefixes = [...this.#model.engines.values()]
       .flat()
       .filter(asks)

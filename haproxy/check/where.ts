@@ -12,9 +12,13 @@ export interface Statement extends Place {
   readonly words: readonly Word[];
 }
 
+const TEXTS = new WeakMap<Statement, readonly string[]>();
+
 /** The texts of the words from `from` on. */
-export function texts({ words }: Statement, from = 0): readonly string[] {
-  return words.slice(from).map(({ text }) => text);
+export function texts(statement: Statement, from = 0): readonly string[] {
+  const known = TEXTS.get(statement) ?? statement.words.map(({ text }) => text);
+  TEXTS.set(statement, known);
+  return from === 0 ? known : known.slice(from);
 }
 
 /** The place of the n-th word, or of the line where there is none. */

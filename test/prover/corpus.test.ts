@@ -172,6 +172,7 @@ const HOLES: Readonly<Record<string, string>> = {
   ),
   "the path, below": below("http-request set-path /secret if { path /public }"),
   "the target, below": below("http-request set-uri /secret"),
+  "the method, above, where the agent is not told of it": above("http-request set-method GET if METH_POST"),
   "the method, below": below("http-request set-method GET"),
   "an identity from a header": below("http-request set-header x-auth-subject %[req.hdr(x-user)]"),
   "an identity from a header, by a variable": edited(
