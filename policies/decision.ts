@@ -71,6 +71,7 @@ export const REASONS = {
   // Countersign, HAProxy or a dependency cannot tell.
   "issuer-unavailable": 503,
   "key-pending": 503,
+  "groups-unavailable": 503,
   "proof-unavailable": 503,
   "deadline-exceeded": 503,
   overloaded: 503,

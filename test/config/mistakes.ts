@@ -160,7 +160,7 @@ const CHANGES: readonly Mistake[] = [
     "type: oidc",
     "okta: true",
     `-1:3: no "type" here; ${TYPES}`,
-    '+0:5: "okta" is not in this version; name what its tokens have with `claims`',
+    "+0:11: true; that it is an authorization server of Okta's: `{}`, or a mapping with `groups`",
   ],
   [
     "issuer: https://example.okta.com/oauth2/default",
