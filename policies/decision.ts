@@ -71,6 +71,7 @@ export const REASONS = {
   // Countersign, HAProxy or a dependency cannot tell.
   "issuer-unavailable": 503,
   "key-pending": 503,
+  "groups-unavailable": 503,
   "proof-unavailable": 503,
   "deadline-exceeded": 503,
   overloaded: 503,
@@ -78,6 +79,7 @@ export const REASONS = {
   "haproxy-config-outdated": 503,
   "message-malformed": 503,
   "agent-error": 503,
+  "audit-unavailable": 503,
   "agent-unavailable": 503,
   "verdict-unbound": 503,
   "backend-unavailable": 503,

@@ -1,17 +1,20 @@
 /**
  * Something of a principal that its credential does not tell in a form that can be read: a claim of another type, or one
  * that the issuer keeps elsewhere. It is neither nothing nor any value, and has nothing that a list or a text has: what
- * needs it is refused, with the reason `claim-unknown`.
+ * needs it is refused, with its reason.
  */
 export class Unknown {
   /** The claim, as its path is written. */
   readonly claim: string;
   /** What is there instead of a value, such as `a number`. */
   readonly found: string;
+  /** Why whatever needs it is refused. */
+  readonly reason: UnknownReason;
 
-  constructor(claim: string, found: string) {
+  constructor(claim: string, found: string, reason: UnknownReason = "claim-unknown") {
     this.claim = claim;
     this.found = found;
+    this.reason = reason;
     Object.freeze(this);
   }
 
@@ -21,13 +24,19 @@ export class Unknown {
   }
 }
 
+/** The credential does not tell it; or whoever else would cannot be asked now. */
+export type UnknownReason = "claim-unknown" | "groups-unavailable";
+
 /** Whether something holds, where that may be unknown. */
 export type Truth = boolean | Unknown;
 
 /** An expression has read what is unknown. */
 export class UnknownError extends Error {
+  readonly reason: UnknownReason;
+
   constructor(unknown: Unknown) {
     super(`unknown: ${unknown.text}`);
+    this.reason = unknown.reason;
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Decision } from "../../policies/decision.ts";
 import { hasControls } from "../../policies/judging/headers.ts";
 import type { Principal } from "../../policies/principal.ts";
-import { Unknown } from "../../policies/unknown.ts";
+import { Unknown, type UnknownReason } from "../../policies/unknown.ts";
 
 /** Largest value of a principal variable, in bytes of UTF-8. It bounds the ACK (docs/haproxy-contract.md, "tune.bufsize"). */
 export const LARGEST_VARIABLE = 256;
@@ -23,7 +23,7 @@ const VALUES: Readonly<
 /** A variable's value, or the reason for which an allowed request must be refused instead of travelling without it. */
 export type VariableValue =
   | { readonly value: string }
-  | { readonly reason: "header-error" | "header-too-long" | "claim-unknown" };
+  | { readonly reason: "header-error" | "header-too-long" | UnknownReason };
 
 /**
  * The value of a principal variable as HAProxy gets it.
@@ -33,7 +33,7 @@ export type VariableValue =
  */
 export function variableValue(name: string, principal: Principal, decision: Decision): VariableValue {
   const value = VALUES[name]?.(principal, decision) ?? "";
-  if (value instanceof Unknown) return { reason: "claim-unknown" };
+  if (value instanceof Unknown) return { reason: value.reason };
   if (typeof value !== "string" && value.some((entry) => entry.includes(","))) return { reason: "header-error" };
   const text = typeof value === "string" ? value : value.join(",");
   if (text.length > LARGEST_VARIABLE || Buffer.byteLength(text) > LARGEST_VARIABLE)

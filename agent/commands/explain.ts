@@ -10,6 +10,7 @@ import { claimPaths, principalOf } from "../identity/claims/principal.ts";
 import { sourcesOf } from "../identity/claims/sources.ts";
 import { createIdentity } from "../identity/identity.ts";
 import { UNHEARD } from "../identity/issuer/events.ts";
+import { groupsUnasked } from "../identity/okta/okta.ts";
 import { EXIT } from "../processes/exit.ts";
 import {
   CONFIG_OPTION,
@@ -141,7 +142,7 @@ function taken(file: string, issuer: ClaimsIssuer, { clock }: Context): Who {
   const exp = Math.floor(clock() / 1000) + 600;
   const whole = { exp, ...audienceOf(issuer), ...claims };
   const principal = principalOf(whole, issuer, claimPaths(issuer), new Pool());
-  if (!("reason" in principal)) return { principal };
+  if (!("reason" in principal)) return { principal: { ...principal, groups: groupsUnasked(principal, issuer) } };
   const { reason, claim } = principal;
   return { reason, found: claim === undefined ? [] : [claimReport(whole, claim, issuer)] };
 }

@@ -29,6 +29,8 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       // An ID token has none.
       require: { cid: { present: true } },
       kind: { workload: { uid: { present: false } } },
+      // Groups that a token does not list are unknown, and not none.
+      okta: {},
     },
   },
   entra: {

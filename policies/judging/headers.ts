@@ -1,7 +1,7 @@
 import type { ExpressionInput, HeaderExpression, Work } from "../cel/conditions.ts";
 import type { IdentityHeader } from "../decision.ts";
 import type { TextFault } from "../fault.ts";
-import { UnknownError } from "../unknown.ts";
+import { UnknownError, type UnknownReason } from "../unknown.ts";
 
 /** An identity header of a route: how its value is found, and how long it may be. */
 export interface HeaderRule {
@@ -44,7 +44,7 @@ export function identityHeaders(
   rules: readonly HeaderRule[],
   input: ExpressionInput,
   work: Work,
-): readonly IdentityHeader[] | "header-error" | "header-too-long" | "cost-exceeded" | "claim-unknown" {
+): readonly IdentityHeader[] | "header-error" | "header-too-long" | "cost-exceeded" | UnknownReason {
   const headers: IdentityHeader[] = [];
   for (const { name, expression, max } of rules) {
     let value: string | undefined;
@@ -52,7 +52,7 @@ export function identityHeaders(
       value = expression.evaluate(input, work);
     } catch (error) {
       if (work.exhausted) return "cost-exceeded";
-      return error instanceof UnknownError ? "claim-unknown" : "header-error";
+      return error instanceof UnknownError ? error.reason : "header-error";
     }
     if (value !== undefined) {
       if (hasControls(value)) return "header-error";

@@ -3,7 +3,7 @@ import type { Reason } from "../decision.ts";
 import type { Match, Route, Service, Uses } from "../policies.ts";
 import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
-import { Unknown, UnknownError } from "../unknown.ts";
+import { Unknown, UnknownError, type UnknownReason } from "../unknown.ts";
 import type { HeaderRule } from "./headers.ts";
 import type { Role } from "./roles.ts";
 import type { Subject } from "./subjects.ts";
@@ -64,16 +64,21 @@ export function judge(test: Test, subject: Subject, match: Match, request: Polic
   const { allow, deny, scopes } = test;
   const { roles, doubtful } = subject.held;
   for (const role of deny) if (roles.has(role)) return "role-denied";
-  if (doubtful.size > 0 && deny.some((role) => doubtful.has(role))) return "claim-unknown";
+  if (doubtful.size > 0 && deny.some((role) => doubtful.has(role))) return doubtOf(subject.principal);
   if (typeof allow !== "string" && !allow.some((role) => roles.has(role))) {
-    return allow.some((role) => doubtful.has(role)) ? "claim-unknown" : "role-missing";
+    return allow.some((role) => doubtful.has(role)) ? doubtOf(subject.principal) : "role-missing";
   }
   return scopeFault(scopes, subject.principal) ?? conditionFault(test, subject, match, request, work) ?? "allowed";
 }
 
+/** Why a role cannot be told: for want of groups, where those cannot be had now. */
+function doubtOf({ groups }: Principal): UnknownReason {
+  return groups instanceof Unknown ? groups.reason : "claim-unknown";
+}
+
 function scopeFault(required: readonly string[], { scopes }: Principal): Reason | undefined {
   if (required.length === 0) return undefined;
-  if (scopes instanceof Unknown) return "claim-unknown";
+  if (scopes instanceof Unknown) return scopes.reason;
   for (const scope of required) if (!scopes.includes(scope)) return "scope-missing";
   return undefined;
 }
@@ -89,14 +94,14 @@ export function conditionFault(
   { params }: Match,
   request: PolicyRequest,
   work: Work,
-): "condition-false" | "condition-error" | "cost-exceeded" | "claim-unknown" | undefined {
+): "condition-false" | "condition-error" | "cost-exceeded" | UnknownReason | undefined {
   if (when === undefined) return undefined;
   try {
     const input = { request, params, principal: subject?.principal, roles: subject?.held.names ?? [] };
     return when.evaluate(input, work) === true ? undefined : "condition-false";
   } catch (error) {
     if (work.exhausted) return "cost-exceeded";
-    return error instanceof UnknownError ? "claim-unknown" : "condition-error";
+    return error instanceof UnknownError ? error.reason : "condition-error";
   }
 }
 

@@ -237,6 +237,7 @@ const CONDITION_FAULTS = {
   "condition-error": "cannot be told",
   "cost-exceeded": "takes too much work",
   "claim-unknown": "cannot be told: it reads what is unknown of the principal",
+  "groups-unavailable": "cannot be told now: the issuer's groups cannot be asked for",
 } as const;
 
 /** The condition as a whole, and where it is a chain of `&&` each of its parts. */
@@ -261,6 +262,7 @@ const HEADER_FAULTS = {
   "header-too-long": "is longer than its `max`",
   "cost-exceeded": "takes too much work",
   "claim-unknown": "cannot be told: it reads what is unknown of the principal",
+  "groups-unavailable": "cannot be told now: the issuer's groups cannot be asked for",
 } as const;
 
 /** Each header that cannot be made. */

@@ -10,7 +10,7 @@ import { compilePolicies } from "../../policies/compile/compile.ts";
 import { faultText } from "../../policies/fault.ts";
 import { isLater, resolved, type Schema } from "../../policies/source/schema.ts";
 import { Files, SHORTEST } from "../config/example.ts";
-import { AUTHORITY, Authority, pem } from "../support/certificates.ts";
+import { AUTHORITY, Authority, pem, SERVER_KEY } from "../support/certificates.ts";
 
 const page = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
 const rows = [...page.matchAll(/^\| `([a-z_.[\]A-Z]+)` \|.*$/gm)].map(([row, key = ""]) => {
@@ -19,8 +19,12 @@ const rows = [...page.matchAll(/^\| `([a-z_.[\]A-Z]+)` \|.*$/gm)].map(([row, key
 });
 const keys = new Map(keysOf(schema as Schema, ""));
 
-/** The least that an issuer of each type has to say, but for `oidc`, which the example's is of. */
+/** The least that an issuer of each type has to say, but for `oidc`, which the example's is of; and one of Okta's. */
 const FORMS: Readonly<Record<string, object>> = {
+  okta: {
+    ...{ type: "oidc", issuer: "https://example.com/oauth2/a", audiences: ["orders"] },
+    okta: { groups: { client: { id: "a", key: "okta.pem" } } },
+  },
   awsIam: { type: "aws-iam", accounts: ["123456789012"], regions: ["us-west-2"], server_id: "a" },
   introspection: {
     ...{ type: "introspection", issuer: "https://example.com", audiences: ["orders"] },
@@ -30,10 +34,10 @@ const FORMS: Readonly<Record<string, object>> = {
 
 test("every key of the schema is on the page, and no other", (t) => {
   const known = [...keys].filter(([, { later }]) => !later).map(([key]) => key);
-  // Of `kind`, one kind is described for all. The long forms of `listen.admin` and `listen.web` are that of `listen.spop`, those of claims are that of `groups`, and said to be; what `require` wants is said for `kind`.
+  // Of `kind`, one kind is described for all. The long forms of `listen.admin` and `listen.web` are that of `listen.spop`, those of claims are that of `groups`, and said to be; what `require` wants is said for `kind`; the client of `okta.groups` is that of introspection.
   const documented = known.filter(
     (key) =>
-      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^issuers\.NAME\.require\.NAME(?:\[\]|\.(?:[^p]|prefix))|^listen\.(?:admin|web)\.|\.claims\.(?:subject|scopes|kind|client|audience)\./.test(
+      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^issuers\.NAME\.require\.NAME(?:\[\]|\.(?:[^p]|prefix))|\.okta\.groups\.client\.|^listen\.(?:admin|web)\.|\.claims\.(?:subject|scopes|kind|client|audience)\./.test(
         key,
       ),
   );
@@ -75,6 +79,7 @@ test("each value has the range, or is one of the names, that the page says", (t)
 
 test("the ends of each range are accepted, and nothing beyond", (t) => {
   const files = new Files(t.testdir());
+  files.write("okta.pem", SERVER_KEY);
   const faults = (key: string, value: string) => {
     const named = key.replace("issuers.NAME.", "issuers.okta.").replace("backends.NAME.", "backends.files.");
     const steps = named.replace("[]", ".0").split(".");
@@ -90,6 +95,7 @@ test("the ends of each range are accepted, and nothing beyond", (t) => {
     // `max_stale` is at least as long as `refresh`.
     if (key.endsWith("refresh")) inner.max_stale = "168h";
     if (key.endsWith("max_stale")) inner.refresh = "10s";
+    if (key.startsWith("audit.")) document.audit = { file: "a", key: "k", ...document.audit };
     if (key.startsWith("dpop.store")) inner.url = "redis://127.0.0.1";
     return files.faults(JSON.stringify(document)).length;
   };
@@ -129,6 +135,7 @@ test("so is what the pages of the identities say to write", (t) => {
   const [spire, machines] = [new Authority("SPIRE"), new Authority("Machines")];
   const contents: Readonly<Record<string, string>> = {
     "ca.crt": AUTHORITY,
+    "okta.pem": SERVER_KEY,
     "api-keys.yaml": "keys: {}\n",
     "bundle.pem": spire.pem,
     "ca.pem": machines.pem,
@@ -203,6 +210,7 @@ type Demanding = Schema & { readonly required?: readonly string[] };
 /** The form of the type that has a key which `oidc` has not. */
 function ownForm(key: string): object | undefined {
   const [issuers, , own = ""] = key.split(".");
+  if (own === "okta") return FORMS.okta;
   const definitions: Readonly<Record<string, Schema>> = schema.definitions as Schema["definitions"] & object;
   const has = (name: string) => Object.hasOwn(definitions[name]?.properties ?? {}, own);
   return issuers !== "issuers" || has("issuer") ? undefined : FORMS[Object.keys(FORMS).find(has) ?? ""];

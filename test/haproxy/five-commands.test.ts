@@ -124,7 +124,7 @@ test("init refuses an issuer that is another, or not there, and overwrites nothi
   t.equal(absent.code, 78);
   t.match(absent.err, "the issuer cannot be looked up");
   const plain = await init("http://idp.example", "--backend", "10.0.0.7:8080");
-  t.match(plain.err, "the issuer is not an https address");
+  t.match(plain.err, "https: whoever stands between could swap the keys");
   t.equal((await init(provider.issuer, "--backend", "10.0.0.7:8080")).code, 0);
   const before = readFileSync(join(cwd, "countersign.yaml"), "utf8");
   const again = await init(provider.issuer, "--backend", "10.0.0.8:8080");

@@ -7,6 +7,7 @@ import { type ClaimPaths, claimPaths, principalOf } from "../claims/principal.ts
 import type { Evidence } from "../issuer/evidence.ts";
 import type { Basis, Finding, Issuer, IssuerReport, IssuerType, Unproven } from "../issuer/issuer.ts";
 import type { World } from "../issuer/world.ts";
+import { withOkta } from "../okta/okta.ts";
 import { tokenFault } from "./answer.ts";
 import { Endpoint } from "./endpoint.ts";
 import { type IntrospectionIssuer, readIntrospection } from "./section.ts";
@@ -16,7 +17,7 @@ import { hasForm } from "./token-form.ts";
 export const INTROSPECTION: IssuerType<IntrospectionIssuer> = {
   revocable: ["token_id"],
   read: readIntrospection,
-  create: (config, world) => new Introspection(config, world),
+  create: (config, world) => withOkta(new Introspection(config, world), config, world),
 };
 
 /** Tokens of one issuer that wait to be asked about. */

@@ -6,6 +6,7 @@ import { readBinding } from "../../config/proofs.ts";
 import { readCa, readProxy } from "../../config/provider.ts";
 import type { Section } from "../../config/section.ts";
 import type { Environment } from "../../config/substitute.ts";
+import { checkServer, type OktaConfig, readOkta } from "../okta/section.ts";
 import { isTrustDomain } from "./names.ts";
 import { type KeySource, readBearer, readSource } from "./source.ts";
 
@@ -29,6 +30,8 @@ export interface OidcIssuer extends ClaimsIssuer {
   };
   /** PEM text of the certificate authorities to trust instead of those that Node brings. */
   readonly ca: string | undefined;
+  /** Where it is an authorization server of Okta's. */
+  readonly okta?: OktaConfig;
   /** What it is asked through; undefined for no proxy. */
   readonly proxy: { readonly url: string; readonly except: readonly string[] } | undefined;
 }
@@ -41,11 +44,16 @@ export function isOidc(issuer: { readonly type: string }): issuer is OidcIssuer 
   return issuer.type === "oidc";
 }
 
+/** In a token, and where Okta is asked about one. */
+const OKTA_CLIENT = { first: ["cid", "client_id"] };
+
 /** Reads the section of an issuer of this type. */
 export function readOidc(name: string, section: Section, environment: Environment): OidcIssuer {
   const claims = section.section("claims");
   const [issuer = "", ...aliases] = section.texts("issuer");
   const kind = readKind(section);
+  const okta = readOkta(section);
+  if (section.text("type") === "oidc") checkServer(section);
   const kindClaim = readClaim(claims, "kind");
   const kinds = [...new Set([kind.kind, ...kind.kindRules.map((rule) => rule.kind)])];
   return {
@@ -62,7 +70,7 @@ export function readOidc(name: string, section: Section, environment: Environmen
       groups: readClaim(claims, "groups") ?? "",
       scopes: readClaim(claims, "scopes") ?? "",
       kind: kindClaim,
-      client: readClaim(claims, "client"),
+      client: readClaim(claims, "client") ?? (okta === undefined ? undefined : OKTA_CLIENT),
       audience: readClaim(claims, "audience") ?? "",
     },
     require: [...readRequire(section), ...domainOf([issuer, ...aliases])],
@@ -71,6 +79,7 @@ export function readOidc(name: string, section: Section, environment: Environmen
     idTokens: section.choice<OidcIssuer["idTokens"]>("id_tokens"),
     clockTolerance: section.milliseconds("clock_tolerance"),
     keys: { source: readSource(section), ...readKeys(section.section("keys")) },
+    ...(okta !== undefined && { okta }),
     ca: readCa(section),
     proxy: readProxy(section, environment),
   };
