@@ -79,6 +79,7 @@ export const REASONS = {
   "haproxy-config-outdated": 503,
   "message-malformed": 503,
   "agent-error": 503,
+  "audit-unavailable": 503,
   "agent-unavailable": 503,
   "verdict-unbound": 503,
   "backend-unavailable": 503,

@@ -1,6 +1,7 @@
 import { faultText } from "../../policies/fault.ts";
 import type { IssuerStatus } from "../identity/identity.ts";
 import type { Detail } from "../identity/issuer/issuer.ts";
+import type { AuditState } from "../telemetry/audit/audit-log.ts";
 import { plainText } from "../telemetry/safe-text.ts";
 import type { LoadState } from "../telemetry/telemetry.ts";
 
@@ -24,6 +25,8 @@ export interface ResponderState {
   /** What to set in HAProxy so that connections can be pipelined; undefined where they are. */
   readonly pipeliningAdvice: string | undefined;
   readonly log: { readonly dropped: number; readonly failure: string | undefined };
+  /** Of each audit log; of several workers each has its own. */
+  readonly audit: readonly AuditState[];
 }
 
 /** What one of several workers is doing. */
@@ -84,6 +87,7 @@ export function statusReport(state: AdminState) {
     in_flight: state.inFlight,
     pipelining_advice: state.pipeliningAdvice ?? null,
     log: { lines_dropped: state.log.dropped, error: state.log.failure ?? null },
+    audit: state.audit.map(({ error, ...told }) => ({ ...told, error: error ?? null })),
     last_failed_reload: failure === undefined ? null : { at: time(failure.at), faults: failure.faults.map(shown) },
     warnings: (current?.warnings ?? []).slice(0, MOST_TEXTS).map(shown),
     workers: state.workers.map(workerReport),
@@ -103,6 +107,9 @@ function problems(state: AdminState): string[] {
     if (error !== undefined) found.push(`issuer ${name} cannot be asked: ${plainText(error, LONGEST_TEXT)}`);
   }
   for (const { worker, problem } of state.workers) if (problem !== undefined) found.push(`worker ${worker} ${problem}`);
+  for (const { origin, error } of state.audit) {
+    if (error !== undefined) found.push(`the audit log ${origin} cannot be written: ${error}`);
+  }
   if (state.log.failure !== undefined) found.push(`the log cannot be written: ${state.log.failure}`);
   return found.slice(0, MOST_TEXTS);
 }

@@ -71,6 +71,7 @@ function answerTo(
   asker: Asker,
 ): Answer | Promise<Conclusion> {
   if (request.fault !== undefined) return refuse(request, snapshot, asker, request.fault);
+  if (snapshot.unrecorded?.()) return refuse(request, snapshot, asker, "audit-unavailable");
   const match = snapshot.policies.match(request.host, request.method, request.path, request.headers);
   if ("reason" in match) return refuse(request, snapshot, asker, match.reason, { rule: match.rule });
   const { route } = match;

@@ -1,4 +1,5 @@
 import type { Policies } from "../../policies/policies.ts";
+import type { InForce } from "../../records/audit/lines.ts";
 import type { Assertions } from "../assertion/assertions.ts";
 import type { Config } from "../config/config.ts";
 import type { Identity } from "../identity/identity.ts";
@@ -13,6 +14,10 @@ export interface Snapshot {
   readonly identity: Identity;
   /** Whom the pods behind a backend have to be in the mesh, by the backend's name. */
   readonly meshIdentities: ReadonlyMap<string, string>;
+  /** What the audit log says of it. */
+  readonly inForce: InForce;
+  /** Whether decisions can no longer be kept, where nothing may be let through then. */
+  readonly unrecorded: (() => boolean) | undefined;
   /** What backends are told in a form that they can check; undefined where nothing is configured. */
   readonly assertions: Assertions | undefined;
   /** Digest of the policies, sent with every answer. */

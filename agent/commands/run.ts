@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { nearest } from "../../policies/source/validate.ts";
 import { EXIT } from "../processes/exit.ts";
 import { VERSION } from "../processes/version.ts";
+import { AUDIT } from "./audit/audit.ts";
 import { CHECK } from "./check.ts";
 import { type Command, CommandError, type Context, type Options, UsageError } from "./command.ts";
 import { DOCTOR } from "./doctor.ts";
@@ -25,6 +26,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   trace: TRACE,
   replay: REPLAY,
   keys: KEYS,
+  audit: AUDIT,
   doctor: DOCTOR,
 };
 

@@ -4,6 +4,7 @@ import type { Arns } from "../../policies/judging/binding.ts";
 import type { WantedEntry } from "../../policies/judging/wanted.ts";
 import type { Kind } from "../../policies/principal.ts";
 import type { Address } from "../net/address.ts";
+import type { AuditConfig } from "./audit.ts";
 import type { RingKey } from "./key-ring.ts";
 import type { Revocation } from "./revoked.ts";
 
@@ -38,6 +39,7 @@ export interface Config {
     readonly inFlight: number;
     readonly fetches: number;
   };
+  readonly audit: AuditConfig | undefined;
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error";
     readonly decisions: "all" | "refused" | "replayable";

@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, resolve } from "node:path";
@@ -9,6 +10,7 @@ import type { Schema } from "../../policies/source/schema.ts";
 import { schemaFaults } from "../../policies/source/validate.ts";
 import { withPresets } from "./apply-presets.ts";
 import { readAssertion } from "./assertion.ts";
+import { readAudit } from "./audit.ts";
 import PUBLISHED from "./config.schema.json" with { type: "json" };
 import type { Config, MeshConfig } from "./config.ts";
 import { readDpop } from "./dpop.ts";
@@ -32,7 +34,12 @@ const LONGEST_IDENTITY = 253;
 
 /** A configuration, or all that is wrong with it; and every file that was read for it, to be watched. */
 export type LoadedConfig = { readonly files: readonly string[] } & (
-  | { readonly config: Config; readonly warnings: readonly Fault[] }
+  | {
+      readonly config: Config;
+      /** SHA-256 of the file as it is written, in hexadecimal: secrets that it refers to are not in it. */
+      readonly digest: string;
+      readonly warnings: readonly Fault[];
+    }
   | { readonly faults: readonly Fault[] }
 );
 
@@ -60,16 +67,19 @@ export function loadConfig(
   const path = resolve(file);
   const source = readSource(file, environment);
   if (!("document" in source)) return { files: [path], faults: source };
-  const { document, faults, files } = source;
+  const { document, digest, faults, files } = source;
   const reading: Reading = { document, schema, faults: [], warnings: [], files: [path, ...files] };
   const config = readConfig(path, new Section(reading, [], document.value), environment, readers);
   const found = inOrder([faults, schemaFaults(document, schema), ...reading.faults.map((fault) => [fault])]);
   if (found.length > 0) return { files: reading.files, faults: found };
-  return { files: reading.files, config, warnings: inOrder([reading.warnings]) };
+  return { files: reading.files, config, digest, warnings: inOrder([reading.warnings]) };
 }
 
 /** The file with what its references stand for and what its presets say; or why there is none. */
-function readSource(file: string, environment: Environment): Substituted | readonly Fault[] {
+function readSource(
+  file: string,
+  environment: Environment,
+): (Substituted & { readonly digest: string }) | readonly Fault[] {
   const path = resolve(file);
   const read = readText(path, LARGEST);
   if ("problem" in read) {
@@ -79,7 +89,7 @@ function readSource(file: string, environment: Environment): Substituted | reado
   const written = readDocument(file, read.text);
   if (!("value" in written)) return written;
   const { document, ...rest } = substitute(written, environment, dirname(path));
-  return { document: withPresets(document), ...rest };
+  return { document: withPresets(document), digest: hash("sha256", read.text), ...rest };
 }
 
 /**
@@ -124,6 +134,7 @@ function readConfig(file: string, root: Section, environment: Environment, reade
       inFlight: limits.number("in_flight"),
       fetches: limits.number("fetches"),
     },
+    audit: readAudit(root, file),
     log: {
       level: log.choice<Config["log"]["level"]>("level"),
       decisions: log.choice<Config["log"]["decisions"]>("decisions"),

@@ -37,6 +37,8 @@ export interface Loaded {
   readonly warnings: readonly Fault[];
   /** Of the warnings those about what says nothing: see silence.ts. */
   readonly silent: readonly Fault[];
+  /** SHA-256 of the configuration as it is written, in hexadecimal. */
+  readonly configuration: string;
   /** Files with cases for `countersign test`. */
   readonly tests: readonly string[];
 }
@@ -89,7 +91,14 @@ async function readAll(file: string, { environment, clock }: Surroundings, { typ
     return { read, outcome: failed([...unreadable, ...("faults" in compiled ? compiled.faults : [])], warnings) };
   }
   const silent = silentParts(file, found.policies, compiled.checked);
-  const loaded = { config, tests: found.tests, compiled, warnings: [...warnings, ...silent], silent };
+  const loaded = {
+    config,
+    configuration: configured.digest,
+    tests: found.tests,
+    compiled,
+    warnings: [...warnings, ...silent],
+    silent,
+  };
   return { read, outcome: { loaded } };
 }
 

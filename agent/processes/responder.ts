@@ -1,9 +1,11 @@
+import { isDeepStrictEqual } from "node:util";
 import { SPOP_ERRORS } from "../../protocol/errors.ts";
 import type { ResponderState } from "../admin/status.ts";
 import { meshIdentities } from "../answer/mesh-identities.ts";
 import type { Snapshot } from "../answer/snapshot.ts";
 import { Assertions } from "../assertion/assertions.ts";
 import { Signing } from "../assertion/signing.ts";
+import type { AuditConfig } from "../config/audit.ts";
 import { send } from "../http/fetch.ts";
 import { createIdentity, type Identity, type IssuerStatus } from "../identity/identity.ts";
 import type { Loaded } from "../loading/load.ts";
@@ -20,6 +22,9 @@ function usesOf({ name: issuer, lastUses = {} }: IssuerStatus) {
 export class Responder {
   readonly telemetry: Telemetry;
   readonly #clock: () => number;
+  /** As it was at the start; another one takes a restart. */
+  readonly #audited: AuditConfig | undefined;
+  readonly #process: number;
   readonly #server: SpopServer;
   /** Its thread starts with the first snapshot that has assertions. */
   readonly #signing = new Signing();
@@ -35,6 +40,7 @@ export class Responder {
       gauges: {
         connections: () => this.#server.connections,
         inFlight: () => this.#server.inFlight,
+        audit: () => this.telemetry.auditState(),
         cached: () => this.#snapshot.identity.caches().identities.entries,
         remembered: () => this.#snapshot.identity.caches().proofs?.entries ?? 0,
         lastUses: () => this.#snapshot.identity.status().flatMap(usesOf),
@@ -43,6 +49,8 @@ export class Responder {
       process: true,
       ...(worker === undefined ? {} : { worker, fd: 1 }),
     });
+    this.#audited = loaded.config.audit;
+    this.#process = worker ?? 0;
     this.#snapshot = this.#build(loaded, undefined);
     this.#server = new SpopServer({ snapshot: this.#snapshot, events: this.telemetry, clock });
   }
@@ -51,9 +59,10 @@ export class Responder {
     return this.#snapshot;
   }
 
-  /** @throws Error that names every address which cannot be bound */
-  listen(addresses: readonly Address[]): Promise<void> {
-    return this.#server.listen(addresses);
+  /** @throws Error that names every address which cannot be bound, or why the audit log cannot be written */
+  async listen(addresses: readonly Address[]): Promise<void> {
+    if (this.#audited !== undefined) this.telemetry.openAudit(this.#audited, this.#process, this.#snapshot.inForce);
+    await this.#server.listen(addresses);
   }
 
   /** Settles once every issuer was asked for its keys, well or not. */
@@ -66,6 +75,7 @@ export class Responder {
    * request has to wait for them.
    */
   async prepare(loaded: Loaded): Promise<Snapshot> {
+    if (!isDeepStrictEqual(loaded.config.audit, this.#audited)) this.telemetry.auditStays();
     const next = this.#build(loaded, this.#snapshot.identity);
     await Promise.all([next.identity.ready(), this.#canSign(next)]);
     return next;
@@ -80,6 +90,7 @@ export class Responder {
     const previous = this.#snapshot;
     this.#snapshot = next;
     this.#server.update(next);
+    this.telemetry.inForce(next.inForce);
     previous.identity.close();
   }
 
@@ -95,6 +106,7 @@ export class Responder {
       requests: this.#server.requests,
       pipeliningAdvice: this.#server.pipeliningAdvice(),
       log: this.telemetry.logState(),
+      audit: [this.telemetry.auditState() ?? []].flat(),
     };
   }
 
@@ -115,7 +127,7 @@ export class Responder {
     await Promise.all([this.#server.close(), this.telemetry.close()]);
   }
 
-  #build({ config, policies }: Loaded, previous: Identity | undefined): Snapshot {
+  #build({ config, policies, checked, configuration }: Loaded, previous: Identity | undefined): Snapshot {
     const { cache, limits, issuers, revoked, deadline, dpop } = config;
     const world = { send, clock: this.#clock, events: this.telemetry };
     const identity = createIdentity(issuers, { ...world, cache, limits, revoked, dpop, deadline, previous });
@@ -124,6 +136,12 @@ export class Responder {
       policies,
       identity,
       meshIdentities: meshIdentities(config, policies.services),
+      inForce: {
+        revision: policies.revision,
+        configuration,
+        files: Object.fromEntries(checked.files.map(({ file, sha256 }) => [file, sha256])),
+      },
+      unrecorded: this.#audited?.onFull === "deny" ? () => this.telemetry.auditIsFull : undefined,
       assertions: config.assertion && new Assertions(config.assertion, this.#signing),
       revision: policies.revision,
       loadedAt: this.#clock(),

@@ -1,7 +1,10 @@
 import { type Logger, pino } from "pino";
 import { type Fault, faultText } from "../../policies/fault.ts";
+import type { InForce } from "../../records/audit/lines.ts";
+import type { AuditConfig } from "../config/audit.ts";
 import type { IdentityEvents } from "../identity/issuer/events.ts";
-import { DecisionLog } from "./decision-log.ts";
+import { AuditLog, type AuditState } from "./audit/audit-log.ts";
+import { DecisionLines, DecisionLog } from "./decision-log.ts";
 import type {
   DecisionSink,
   LifecycleEvents,
@@ -55,7 +58,9 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   readonly #sink: LineSink;
   readonly #log: Logger;
   readonly #decisions: DecisionLog;
-  readonly #sinks: readonly DecisionSink[];
+  readonly #lines = new DecisionLines();
+  readonly #sinks: DecisionSink[];
+  #audit: AuditLog | undefined;
   readonly #metrics: Metrics;
   readonly #throttle = new Throttle(QUIET);
   readonly #destination: LogOptions["destination"];
@@ -71,12 +76,55 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     const { version, errorCodes, gauges } = options;
     this.#metrics = new Metrics({ version, errorCodes, gauges, clock, linesDropped: () => this.#sink.dropped });
     if (options.process) this.#metrics.addProcess();
-    this.#decisions = new DecisionLog(log.decisions, this.#sink, clock);
+    this.#decisions = new DecisionLog(log.decisions, this.#lines, this.#sink, clock);
     this.#sinks = [this.#metrics.decisions, this.#decisions];
   }
 
   decided(observation: Observation): void {
     for (const sink of this.#sinks) sink.decided(observation);
+  }
+
+  /**
+   * Begins the audit log: every decision from now on is in it, or counted.
+   *
+   * @param process which of several
+   * @throws Error that says why it cannot be written
+   */
+  openAudit(config: AuditConfig, process: number, inForce: InForce): void {
+    const events = {
+      checkpoint: (note: string, size: number) => this.#log.info({ size, note }, "audit checkpoint"),
+      full: (error: string) => this.#log.error({ error }, "the audit log cannot be written: decisions are not kept"),
+      room: (lost: number) =>
+        this.#log.warn({ lost }, "the audit log can be written again: it says how many are missing"),
+    };
+    try {
+      this.#audit = new AuditLog(config, process, this.#lines, this.#clock, events);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new Error(`the audit log cannot be written: ${why}; see \`countersign audit init\``, { cause: error });
+    }
+    this.#sinks.push(this.#audit);
+    this.inForce(inForce);
+  }
+
+  /** What is judged by from now on, for the audit log. */
+  inForce(inForce: InForce): void {
+    this.#audit?.inForce(inForce);
+  }
+
+  /** A reload has another `audit`. */
+  auditStays(): void {
+    this.#log.warn("audit was changed; that takes a restart");
+  }
+
+  /** Whether a decision could not be kept. */
+  get auditIsFull(): boolean {
+    return this.#audit?.full !== undefined;
+  }
+
+  /** How far the audit log has come; undefined where there is none. */
+  auditState(): AuditState | undefined {
+    return this.#audit?.state;
   }
 
   connected(): void {
@@ -271,9 +319,10 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   }
 
   /** Writes what is left while it is read on, for a few seconds at most. Later lines are lost. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#metrics.close();
-    return this.#sink.close();
+    await this.#audit?.close();
+    await this.#sink.close();
   }
 
   #loaded(loaded: LoadReport): void {

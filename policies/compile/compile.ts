@@ -40,6 +40,8 @@ export interface PolicyEnvironment {
 /** A policy file that has been checked, without the places of what is in it; plain data. */
 export interface CheckedFile {
   readonly file: string;
+  /** SHA-256 of its text, in hexadecimal. */
+  readonly sha256: string;
   readonly content: PolicyFile;
 }
 
@@ -68,7 +70,8 @@ export function compilePolicies(texts: readonly PolicyText[], environment: Polic
   const order = texts.map(({ file }) => file);
   const warnings = sorted(findings.warnings, order);
   if (findings.faults.length > 0) return { faults: sorted(findings.faults, order), warnings };
-  const files = readable.map(({ document, content }) => ({ file: document.file, content }));
+  const digests = new Map(texts.map(({ file, text }) => [file, hash("sha256", text)]));
+  const files = readable.map(({ document: { file }, content }) => ({ file, sha256: digests.get(file) ?? "", content }));
   return { policies: step.value, checked: { revision, files }, warnings };
 }
 

@@ -675,7 +675,9 @@ test("explain without a request tells each value that is in force, and where it 
   const config = CONFIG.replace(/^issuers:\n(?: .*\n)+/m, () => {
     const proxy = `"http://agent:\${env:PASSWORD}@proxy.example.com:3128"`;
     const kc = `{ preset: keycloak, issuer: https://kc.example/realms/a, audiences: ["\${env:AUDIENCE}"], proxy: ${proxy} }`;
-    return `issuers:\n  kc: ${kc}\n`;
+    const portal =
+      "{ type: introspection, issuer: https://id.example, audiences: [a], client: { id: gw, secret: hunter4 } }";
+    return `issuers:\n  kc: ${kc}\n  portal: ${portal}\n`;
   });
   const cwd = folderOf(t, { ...FILES, "countersign.yaml": config });
   const env = { PASSWORD: "hunter2", AUDIENCE: "hunter3" };
@@ -690,6 +692,7 @@ test("explain without a request tells each value that is in force, and where it 
   t.match(found.get("issuers.kc.claims.subject"), { value: "sub", from: "default" });
   t.match(found.get("issuers.kc.audiences"), { value: [`\${env:AUDIENCE}`], from: at("audiences:") });
   t.match(found.get("issuers.kc.proxy"), { value: "http://…@proxy.example.com:3128", from: at("proxy:") });
+  t.match(found.get("issuers.portal.client.secret"), { value: "…" });
   t.match(found.get("cache.lifetime"), { value: "5m", from: "default" });
   t.notOk(found.has("mesh.trust_domain"), "what is not there has no defaults");
   const text = await command(["explain"], { cwd, env });

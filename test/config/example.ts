@@ -113,6 +113,15 @@ limits:
   connections: 16
   in_flight: 100
   fetches: 4
+audit:
+  name: ingress-1
+  file: audit.log
+  key: audit.key
+  checkpoint: 2s
+  sync: checkpoint
+  on_full: deny
+  max_size: 1MiB
+  pseudonyms: 0123456789abcdef0123456789abcdef
 log:
   level: debug
   decisions: refused

@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { getCACertificates } from "node:tls";
@@ -184,10 +185,21 @@ test("a configuration with every key is taken as it says", (t) => {
     deadline: 250,
     cache: { identities: 5000, lifetime: 60_000, refusals: 500 },
     limits: { token: 4096, connections: 16, inFlight: 100, fetches: 4 },
+    audit: {
+      name: "ingress-1",
+      file: join(files.directory, "audit.log"),
+      key: join(files.directory, "audit.key"),
+      checkpoint: 2_000,
+      sync: "checkpoint",
+      onFull: "deny",
+      maxSize: 1 << 20,
+      pseudonyms: "0123456789abcdef0123456789abcdef",
+    },
     log: { level: "debug", decisions: "refused", destination: "stderr" },
   };
   t.strictSame(files.load(EVERY_KEY), {
     config: expected,
+    digest: hash("sha256", EVERY_KEY),
     warnings: [],
     files: [
       expected.file,
@@ -269,6 +281,7 @@ test("what a configuration does not say has the documented default", (t) => {
     deadline: 400,
     cache: { identities: 100_000, lifetime: 300_000, refusals: 10_000 },
     limits: { token: 8192, connections: 4096, inFlight: 10_000, fetches: 16 },
+    audit: undefined,
     log: { level: "info", decisions: "all", destination: "stdout" },
   } satisfies OidcConfig);
   t.strictSame(loaded.warnings, []);

@@ -860,7 +860,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "log:\n",
     "LOG:\n",
-    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, revoked, haproxy, mesh, assertion, deadline, cache, limits, log, dpop',
+    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, revoked, haproxy, audit, mesh, assertion, deadline, cache, limits, log, dpop',
   ],
   [
     "- { subprotocol: bearer }",
@@ -982,6 +982,38 @@ const CHANGES: readonly Mistake[] = [
       ] as const,
   ),
   ["timeout: 50ms", "timeout: 1ms", '+0:14: the text "1ms"; from 10ms to 5s'],
+  [
+    "name: ingress-1",
+    "name: ingress 1",
+    '+0:9: the text "ingress 1"; whose log it is: letters, digits, `.`, `_`, `/` and `-`; default: the machine\'s name, such as "ingress-1"',
+  ],
+  [
+    "file: audit.log",
+    "file: ''",
+    '+0:9: an empty text; what the segments\' names begin with, such as "/var/lib/countersign/audit.log"',
+  ],
+  [
+    "key: audit.key",
+    "key: ''",
+    '+0:8: an empty text; a file that `countersign audit init` has made, and that the agent may replace, such as "/var/lib/countersign/audit.key"',
+  ],
+  ["checkpoint: 2s", "checkpoint: 1ms", '+0:15: the text "1ms"; from 100ms to 1h'],
+  [
+    "sync: checkpoint",
+    "sync: always",
+    '+0:9: the text "always"; `checkpoint`: what was signed outlives a loss of power; or `never`',
+  ],
+  [
+    "on_full: deny",
+    "on_full: allow",
+    '+0:12: the text "allow"; `deny`: without room nothing is let through; or `gap`: how many are missing is recorded',
+  ],
+  ["max_size: 1MiB", "max_size: 1KiB", '+0:13: the text "1KiB"; from 64KiB to 1023MiB'],
+  [
+    "pseudonyms: 0123456789abcdef0123456789abcdef",
+    "pseudonyms: short",
+    "+0:15: a secret of 5 characters; at least 32, such as `openssl rand -hex 32` gives",
+  ],
   [
     "revoked: revoked.yaml",
     "revoked: absent.yaml",

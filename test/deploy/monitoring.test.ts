@@ -35,7 +35,14 @@ test("every metric, label, and reason that is asked for exists", async (t) => {
     version: "1.2.3",
     log: { level: "error", decisions: "refused", destination: "stderr" },
     errorCodes: ["frame-too-large"],
-    gauges: { connections: () => 0, inFlight: () => 0, cached: () => 0, remembered: () => 0, lastUses: () => [] },
+    gauges: {
+      connections: () => 0,
+      inFlight: () => 0,
+      audit: () => undefined,
+      cached: () => 0,
+      remembered: () => 0,
+      lastUses: () => [],
+    },
     clock: () => NOON,
     process: true,
   });

@@ -1,7 +1,9 @@
-import { readFileSync } from "node:fs";
-import { test } from "tap";
+import { generateKeyPairSync } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Test, test } from "tap";
 import { type AdminState, readiness, statusReport } from "../../agent/admin/status.ts";
-import { createTelemetry } from "../../agent/telemetry/telemetry.ts";
+import { createTelemetry, type Telemetry } from "../../agent/telemetry/telemetry.ts";
 import { ALERTS } from "../../deploy/monitoring/alerts.ts";
 import { logFormat } from "../../haproxy/access-log.ts";
 import { REASONS } from "../../policies/decision.ts";
@@ -9,6 +11,7 @@ import { ACCESS_FIELDS } from "../../records/access.ts";
 import { DECISION_FIELDS } from "../../records/decision.ts";
 import type { Field } from "../../records/field.ts";
 import { type Family, parseExposition } from "../support/exposition.ts";
+import { folderOf } from "../support/serve.ts";
 import { decision, loaded, NOON, observation, recorded } from "../support/telemetry.ts";
 
 const text = readFileSync(new URL("../../docs/observability.md", import.meta.url), "utf8");
@@ -54,7 +57,14 @@ test("every metric and reason that an expression names exists", async (t) => {
     version: "1.2.3",
     log: { level: "error", decisions: "refused", destination: "stderr" },
     errorCodes: [],
-    gauges: { connections: () => 0, inFlight: () => 0, cached: () => 0, remembered: () => 0, lastUses: () => [] },
+    gauges: {
+      connections: () => 0,
+      inFlight: () => 0,
+      audit: () => undefined,
+      cached: () => 0,
+      remembered: () => 0,
+      lastUses: () => [],
+    },
     clock: () => NOON,
     process: true,
   });
@@ -80,6 +90,25 @@ test("the alerts are those that are shipped", (t) => {
   );
   t.end();
 });
+
+/** One checkpoint of an audit log. */
+async function checkpointed(t: Test, telemetry: Telemetry): Promise<void> {
+  const folder = folderOf(t, {});
+  const key = join(folder, "key");
+  const { privateKey } = generateKeyPairSync("ed25519");
+  writeFileSync(key, privateKey.export({ type: "pkcs8", format: "pem" }));
+  const sizes = { checkpoint: 100, maxSize: 1 << 20 };
+  const config = {
+    name: "a",
+    file: join(folder, "log"),
+    key,
+    sync: "never",
+    onFull: "gap",
+    pseudonyms: undefined,
+  } as const;
+  telemetry.openAudit({ ...config, ...sizes }, 0, { revision: "r", configuration: "c", files: {} });
+  while ((telemetry.auditState()?.signed ?? 0) === 0) await new Promise((done) => setTimeout(done, 20));
+}
 
 /** The bound of each field, where it has one. */
 function bounds(fields: Readonly<Record<string, Field>>): (readonly [string, number | undefined])[] {
@@ -165,12 +194,17 @@ test("every other line is in the docs with its level, and no other", async (t) =
   telemetry.passedOver("SIGUSR1");
   telemetry.untold(new Error("no such program"));
   telemetry.draining("SIGTERM");
+  telemetry.auditStays();
+  await checkpointed(t, telemetry);
   telemetry.stopped();
   telemetry.stopped(new Error("cannot listen"));
   const written = new Map((await lines()).map(({ msg, level }) => [String(msg), String(level)]));
   const documented = table("msg", "level").map(([msg, level]): [string, string] => [names(msg)[0] ?? "", level ?? ""]);
   // It takes a reader that is too slow; test/telemetry/log.test.ts has one.
   written.set("log lines were lost: whoever reads the log was too slow", "warn");
+  // A disk that is full is tried in test/records.
+  written.set("the audit log cannot be written: decisions are not kept", "error");
+  written.set("the audit log can be written again: it says how many are missing", "warn");
   t.strictSame(documented.sort(byName), [...written].sort(byName));
 });
 
@@ -181,6 +215,7 @@ test("every member of /status and /ready is in the docs", (t) => {
   const none = { lastEnd: undefined, problem: undefined };
   telemetry.reloadFailed([]);
   const state: AdminState = {
+    audit: [],
     version: "1.2.3",
     startedAt: NOON,
     now: NOON,

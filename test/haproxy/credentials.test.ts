@@ -72,7 +72,7 @@ haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: 
   for (let i = 0; i < 200 && (await ask([`authorization: Bearer ${alice}`])) !== "alice"; i++)
     await new Promise((done) => setTimeout(done, 50));
   const keys = { alice: KEYS.alice.text, bob: KEYS.bob.text, bad: KEYS.bad.text };
-  return { backend, ask, alice, tokens: { alice, bob, bad }, keys };
+  return { backend, ask, front, alice, tokens: { alice, bob, bad }, keys };
 }
 
 interface Kind {
@@ -145,7 +145,7 @@ for (const binary of haproxies()) {
   });
 
   test(`HAProxy ${binary.version}: only the credential is taken out of a list of cookies or subprotocols`, async (t) => {
-    const { backend, ask, alice } = await stage(t, binary);
+    const { backend, ask, alice, front } = await stage(t, binary);
     const lists = (name: string, cases: Readonly<Record<string, readonly string[]>>) => async () => {
       for (const [list, left] of Object.entries(cases)) {
         t.equal(await ask([`${name}: ${list.replace("TOKEN", alice)}`]), "alice", list);
@@ -168,6 +168,16 @@ for (const binary of haproxies()) {
       "chat,bearer.TOKEN,v2": ["chat,v2"],
       "chat , bearer.TOKEN , v2, xbearer.a": ["chat ,v2, xbearer.a"],
     })();
+    const websocket = await RawClient.open(front);
+    t.teardown(() => websocket.close());
+    const opened = await websocket.request("GET /v1/orders HTTP/1.1", [
+      "host: orders.example.com",
+      ...["upgrade: websocket", "connection: upgrade", "sec-websocket-version: 13"],
+      "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+      `sec-websocket-protocol: chat, bearer.${alice}`,
+    ]);
+    t.equal(opened.status, 101, "a WebSocket is opened by it");
+    t.strictSame([backend.last("x-auth-subject"), backend.last("sec-websocket-protocol")], [["alice"], ["chat"]]);
     for (const list of [`bearer.${alice}, bearer.${alice}`, `bearer.${alice}, bearer.`, "bearer.", "bearer.a b"])
       t.equal(await ask([`sec-websocket-protocol: ${list}`], "/maybe"), "credential-malformed", list.slice(0, 12));
   });

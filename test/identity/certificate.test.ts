@@ -307,6 +307,13 @@ test("keys and signatures are strong, or prove nobody", (t) => {
   t.end();
 });
 
+test("a signature of another kind than it says is none", (t) => {
+  const misnamed = new Authority("Acme", {}, { ...PAIRS.rsa(), algorithm: newPair().algorithm });
+  const { judge } = judging(t, certificateIssuer({ ca: [base64(misnamed.der)] }));
+  t.equal(judge(misnamed.issue({ names: ["dns:web.shop"] }).der), "signature-invalid");
+  t.end();
+});
+
 test("what a list of revocations names is refused, and without a list in force nobody is let in", (t) => {
   const start = Date.UTC(2026, 0, 1);
   const authority = new Authority("Acme", { from: start, until: start + 99 * HOUR });

@@ -187,9 +187,11 @@ haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: 
       policies,
       identity,
       meshIdentities,
-      assertions: undefined,
       revision: policies.revision,
       loadedAt: 0,
+      unrecorded: undefined,
+      inForce: { revision: "", configuration: "", files: {} },
+      assertions: undefined,
     };
     const { server } = await startServer(snapshot, Date.now, spop);
     t.teardown(() => server.close());

@@ -551,3 +551,18 @@ test("the HELLO and the answers survive a HAProxy that sends byte by byte", asyn
   await done;
   t.strictSame(types, [FRAME_TYPE.agentHello, FRAME_TYPE.ack]);
 });
+
+test("where nothing may pass that is not recorded, nothing does while nothing can be", async (t) => {
+  let unrecorded = true;
+  const snapshot = {
+    ...snapshotOf(policiesOf(), identityOf({ good: () => ({ principal: ALICE }) })),
+    unrecorded: () => unrecorded,
+  };
+  const { port, server } = await startServer(snapshot);
+  t.teardown(() => server.close());
+  const spop = await clientOf(t, port);
+  const ask = async () => valuesOf(await spop.notify(messageOf({ authorization: "Bearer good" })));
+  t.match(await ask(), { verdict: "deny", reason: "audit-unavailable", status: 503n });
+  unrecorded = false;
+  t.match(await ask(), { verdict: "allow", reason: "allowed" });
+});

@@ -50,6 +50,7 @@ export const CONFIG: Config = {
   deadline: 400,
   cache: { identities: 1000, lifetime: 300_000, refusals: 100 },
   limits: { token: 8192, connections: 64, inFlight: 100, fetches: 16 },
+  audit: undefined,
   log: { level: "info", decisions: "all", destination: "stdout" },
 };
 
@@ -175,6 +176,8 @@ export function snapshotOf(policies: Policies, identity: Identity, config: Parti
     meshIdentities: meshIdentities(whole, policies.services),
     assertions: undefined,
     revision: policies.revision,
+    inForce: { revision: "", configuration: "", files: {} },
+    unrecorded: undefined,
     loadedAt: 0,
   };
 }

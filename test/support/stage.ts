@@ -43,6 +43,7 @@ export interface Stage {
  * @param more lines of the configuration
  * @param files further files, by their names
  * @param listen more of its `listen`, `, KEY: ADDRESS`
+ * @param before what is done in the agent's folder before it starts
  */
 export async function stage(
   t: Test,
@@ -52,6 +53,7 @@ export async function stage(
   more = "",
   files: Readonly<Record<string, string>> = {},
   listen = "",
+  before: (folder: string) => Promise<void> = async () => {},
 ): Promise<Stage> {
   const provider = await startProvider({ alice: { kind: "person" }, ...parties });
   t.teardown(() => provider.close());
@@ -66,6 +68,7 @@ ${more}`,
     listen,
   );
   const folder = folderOf(t, { "countersign.yaml": text, "policies/orders.yaml": policy, ...files });
+  await before(folder);
   const served = await serve(t, folder, ports);
   const log = await startHaproxy(t, binary, await generated(folder), front);
   const client = await RawClient.open(front);

@@ -26,6 +26,7 @@ export function recorded(
     gauges: {
       connections: () => 3,
       inFlight: () => 2,
+      audit: () => undefined,
       cached: () => 50,
       remembered: () => 7,
       lastUses: () => [{ issuer: "keys", key: "k", at: 0 }],

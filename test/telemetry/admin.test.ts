@@ -55,6 +55,7 @@ async function admin(
   const errors: unknown[] = [];
   const now = { phase: "serving" as Phase };
   const state = (): AdminState => ({
+    audit: [{ origin: "a/0", records: 7, signed: 5, lost: 0, error: undefined }],
     version: "1.2.3",
     startedAt: NOON - 90_500,
     now: NOON,
@@ -149,6 +150,7 @@ test("/status tells everything", async (t) => {
     in_flight: 2,
     pipelining_advice: advice,
     log: { lines_dropped: 0, error: null },
+    audit: [{ origin: "a/0", records: 7, signed: 5, lost: 0, error: null }],
     last_failed_reload: {
       at: "2026-11-23T12:00:00.000Z",
       faults: ["orders.yaml:3:7: unknown key `rols`; did you mean `roles`?"],

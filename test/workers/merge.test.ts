@@ -11,6 +11,7 @@ const STATE: ResponderState = {
   ...{ connections: 3, opened: 5, inFlight: 2, requests: 7 },
   pipeliningAdvice: undefined,
   log: { dropped: 4, failure: undefined },
+  audit: [{ origin: "a/0", records: 7, signed: 5, lost: 0, error: undefined }],
 };
 
 test("of several workers what can be added up is, and of the rest the worst is shown", (t) => {
@@ -33,6 +34,7 @@ test("of several workers what can be added up is, and of the rest the worst is s
       ...{ connections: 6, opened: 10, inFlight: 4, requests: 14 },
       pipeliningAdvice: "set tune.bufsize",
       log: { dropped: 9, failure: "EPIPE" },
+      audit: [STATE.audit, STATE.audit].flat(),
     });
   }
   const older = {

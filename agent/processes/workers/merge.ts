@@ -18,6 +18,7 @@ export function mergedState(states: readonly ResponderState[], log: ResponderSta
     inFlight: sum(({ inFlight }) => inFlight),
     requests: sum(({ requests }) => requests),
     pipeliningAdvice: states.find(({ pipeliningAdvice }) => pipeliningAdvice !== undefined)?.pipeliningAdvice,
+    audit: states.flatMap(({ audit }) => audit),
     log: { dropped: log.dropped + sum((state) => state.log.dropped), failure: log.failure },
   };
 }

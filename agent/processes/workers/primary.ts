@@ -58,7 +58,14 @@ export class Primary implements Service {
       version: VERSION,
       log,
       errorCodes: Object.keys(SPOP_ERRORS),
-      gauges: { connections: () => 0, inFlight: () => 0, cached: () => 0, remembered: () => 0, lastUses: () => [] },
+      gauges: {
+        connections: () => 0,
+        inFlight: () => 0,
+        audit: () => undefined,
+        cached: () => 0,
+        remembered: () => 0,
+        lastUses: () => [],
+      },
       clock,
       process: true,
     });

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import type { AuditState } from "../audit/audit-log.ts";
 import { DecisionMetrics } from "./decisions.ts";
 import { EventLoopMetrics } from "./event-loop.ts";
 import { IdentityMetrics } from "./identity.ts";
@@ -14,6 +15,8 @@ export interface Gauges {
   inFlight(): number;
   /** Identities in the caches of all issuers. */
   cached(): number;
+  /** How far the audit log has come; undefined where there is none. */
+  audit(): AuditState | undefined;
   /** DPoP proofs that this process remembers. */
   remembered(): number;
   /** When each API key was last used, in milliseconds since the epoch, 0 for never. */
@@ -70,6 +73,13 @@ export class Metrics {
     askedGauge(registry, "countersign_remembered_proofs", "DPoP proofs in memory.", () => gauges.remembered());
     askedGauge(registry, "countersign_connections", "Open SPOP connections.", () => gauges.connections());
     askedGauge(registry, "countersign_requests_in_flight", "NOTIFYs without an ACK yet.", () => gauges.inFlight());
+    askedGauge(registry, "countersign_audit_records", "Records of the audit log.", () => gauges.audit()?.records ?? 0);
+    askedGauge(registry, "countersign_audit_checkpoint_size", "Records of the audit log that are signed.", () => {
+      return gauges.audit()?.signed ?? 0;
+    });
+    askedCounter(registry, "countersign_audit_lost_total", "Decisions that the audit log has not.", () => {
+      return gauges.audit()?.lost ?? 0;
+    });
     askedCounter(registry, "countersign_log_lines_dropped_total", "Log lines that nobody read in time.", linesDropped);
     lastUses(registry, () => gauges.lastUses());
     const build = new Gauge({

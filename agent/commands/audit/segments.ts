@@ -1,0 +1,61 @@
+import { readFile } from "node:fs/promises";
+import type { SegmentLine } from "../../../records/audit/lines.ts";
+import { EXIT } from "../../processes/exit.ts";
+import { logFileOf } from "../../telemetry/audit/audit-log.ts";
+import { segmentFile, segmentsOf } from "../../telemetry/audit/segments.ts";
+import { CommandError, type Context, loadOrFail, type Options } from "../command.ts";
+import { readWhole } from "../logs/log-files.ts";
+
+/** A segment, by its first record. */
+export interface Segment {
+  readonly file: string;
+  readonly first: SegmentLine;
+}
+
+/** The segments of each log, in their order: those named, or the configuration's. @throws CommandError */
+export async function logsOf(
+  files: readonly string[],
+  options: Options,
+  context: Context,
+): Promise<readonly (readonly Segment[])[]> {
+  const named = files.length > 0 ? files : await configured(options, context);
+  const segments = await Promise.all(named.map(async (file) => ({ file, first: await firstOf(file) })));
+  const logs = Map.groupBy(segments, ({ first }) => first.origin);
+  return [...logs.values()].map((log) => log.toSorted((a, b) => a.first.segment - b.first.segment));
+}
+
+async function configured(options: Options, context: Context): Promise<readonly string[]> {
+  const { config } = await loadOrFail(options, context);
+  const { audit, workers } = config;
+  if (audit === undefined)
+    throw new CommandError("no segments are named, and the configuration has no `audit`", EXIT.configuration);
+  const logs = workers === 1 ? [0] : Array.from({ length: workers }, (_, index) => index + 1);
+  const files = logs.map((process) => logFileOf(audit, process));
+  return files.flatMap((file) => segmentsOf(file).map((segment) => segmentFile(file, segment)));
+}
+
+async function firstOf(file: string): Promise<SegmentLine> {
+  const text = await readFile(file, "utf8").catch((error: unknown) => {
+    throw new CommandError(`${file}: cannot be read: ${String(error)}`, EXIT.noInput);
+  });
+  try {
+    const first = JSON.parse(text.slice(0, text.indexOf("\n"))) as SegmentLine;
+    if (first.audit === "segment" && typeof first.origin === "string") return first;
+  } catch {}
+  throw new CommandError(`${file}: does not begin as a segment of an audit log`, EXIT.bad);
+}
+
+/** Each line of a file with its line feed. @returns the bytes behind the last one */
+export async function readLines(file: string, found: (line: Buffer) => void): Promise<number> {
+  let rest: Buffer = Buffer.alloc(0);
+  await readWhole(file, (chunk) => {
+    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    let start = 0;
+    for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
+      found(bytes.subarray(start, end + 1));
+      start = end + 1;
+    }
+    rest = bytes.subarray(start);
+  });
+  return rest.length;
+}

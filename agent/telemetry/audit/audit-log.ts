@@ -1,0 +1,263 @@
+import { createHmac, createPublicKey, type KeyObject } from "node:crypto";
+import { statSync } from "node:fs";
+import { Batch, type Head } from "../../../records/audit/chain.ts";
+import { type Beginning, batchLine, type InForce, line } from "../../../records/audit/lines.ts";
+import { privateKeyOf, rawKey, signedNote, succession } from "../../../records/audit/note.ts";
+import type { AuditConfig } from "../../config/audit.ts";
+import type { DecisionLines } from "../decision-log.ts";
+import type { DecisionSink, Observation } from "../events.ts";
+import { Append } from "./append.ts";
+import { beginSegment, positionOf, readText, replaceFile, segmentFile } from "./segments.ts";
+
+/** Characters that are gathered into one batch, and milliseconds that a record waits for others. */
+const BATCH = 64 * 1024;
+const DELAY = 100;
+/** Bytes that wait for the disk; past them the log is full. */
+const LARGEST_BACKLOG = 4 * 1024 * 1024;
+/** Milliseconds for what waits at the end. */
+const LONGEST_CLOSE = 5_000;
+
+/** What the log tells about itself. None of these throws or waits. */
+export interface AuditEvents {
+  /** @param note the signed note; who keeps it elsewhere can hold the log to it */
+  checkpoint(note: string, size: number): void;
+  /** Decisions cannot be kept, or can again. @param lost how many were not, meanwhile */
+  full(why: string): void;
+  room(lost: number): void;
+}
+
+/** What the names of a log's segments begin with. @param process which of several; 0 where there is one */
+export function logFileOf({ file }: Pick<AuditConfig, "file">, process: number): string {
+  return process === 0 ? file : `${file}.worker${process}`;
+}
+
+export function keyFileOf({ key }: Pick<AuditConfig, "key">, process: number): string {
+  return process === 0 ? key : `${key}.worker${process}`;
+}
+
+/** How far a log has come, as plain data. */
+export interface AuditState {
+  readonly origin: string;
+  /** Records, and how many of them are signed. */
+  readonly records: number;
+  readonly signed: number;
+  /** Decisions that were not kept, since the start. */
+  readonly lost: number;
+  /** The error code of the last attempt to write, where it failed. */
+  readonly error: string | undefined;
+}
+
+/**
+ * Decisions in an order that nobody can change unseen: a digest of each batch and all before it, and once a while a
+ * signature. The digests are of batches, so that a decision costs a tenth of a microsecond more than in the plain log.
+ *
+ * Each process has a log, and each start a key of its own, for which the one before vouches and is then forgotten: who
+ * takes the key cannot rewrite what was signed before.
+ */
+export class AuditLog implements DecisionSink {
+  readonly #config: AuditConfig;
+  readonly #origin: string;
+  readonly #file: string;
+  readonly #lines: DecisionLines;
+  readonly #clock: () => number;
+  readonly #events: AuditEvents;
+  readonly #key: KeyObject;
+  readonly #word: string;
+  readonly #epoch: number;
+  readonly #pseudonym: ((subject: string) => string) | undefined;
+  readonly #checkpoints: NodeJS.Timeout;
+  #segment: number;
+  #append: Append;
+  #written = 0;
+  #batch: Batch;
+  #head: Head;
+  #signed = 0;
+  #text = "";
+  #timer: NodeJS.Timeout | undefined;
+  #lost = 0;
+  #allLost = 0;
+  #revision = "";
+  #closed = false;
+
+  /**
+   * Begins a segment.
+   *
+   * @param process which of several; 0 where there is one
+   * @throws Error where file or key cannot be read or written, or are none
+   */
+  constructor(config: AuditConfig, process: number, lines: DecisionLines, clock: () => number, events: AuditEvents) {
+    this.#config = config;
+    this.#origin = `${config.name}/${process}`;
+    this.#file = logFileOf(config, process);
+    this.#lines = lines;
+    this.#clock = clock;
+    this.#events = events;
+    const { pseudonyms } = config;
+    this.#pseudonym =
+      pseudonyms === undefined
+        ? undefined
+        : (subject) => `p:${createHmac("sha256", pseudonyms).update(subject).digest("base64url").slice(0, 22)}`;
+    const keyFile = keyFileOf(config, process);
+    const last = privateKeyOf(readText(keyFile));
+    const position = positionOf(this.#file);
+    this.#epoch = position.epoch + 1;
+    const { key, word } = succession(this.#origin, this.#epoch, last);
+    this.#key = key;
+    this.#word = word;
+    this.#segment = position.segment;
+    this.#head = position.head;
+    this.#batch = new Batch(this.#head);
+    this.#append = this.#begin(position.reason);
+    // Only once the word for the next key is on the disk may the last one go.
+    replaceFile(keyFile, key.export({ type: "pkcs8", format: "pem" }) as string);
+    this.#checkpoints = setInterval(() => this.#checkpoint(), config.checkpoint).unref();
+  }
+
+  /** Why no more can be kept; undefined while it can. */
+  get full(): string | undefined {
+    return this.#append.waiting > LARGEST_BACKLOG ? (this.#append.failure ?? "slow") : undefined;
+  }
+
+  /** For /status and metrics: how many records there are, how many of them are signed, and why nothing can be written. */
+  get state(): AuditState {
+    const error = this.#append.failure;
+    return { origin: this.#origin, records: this.#head.size, signed: this.#signed, lost: this.#allLost, error };
+  }
+
+  decided(observation: Observation): void {
+    if (this.#lost > 0 || this.full !== undefined) {
+      this.#allLost++;
+      if (this.#lost++ === 0) this.#events.full(this.full ?? "slow");
+      return;
+    }
+    this.#add(`${this.#lines.line(this.#pseudonymous(observation), this.#clock())}}\n`);
+  }
+
+  /** A record of what is in force from now on. */
+  inForce({ revision, configuration, files }: InForce): void {
+    this.#add(line({ audit: "revision", revision, previous: this.#revision, configuration, files, time: this.#now() }));
+    this.#revision = revision;
+  }
+
+  /** Ends the segment, signed. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#checkpoints);
+    clearTimeout(this.#timer);
+    this.#gap();
+    this.#end("stop");
+    await this.#append.end(LONGEST_CLOSE);
+  }
+
+  #pseudonymous(observation: Observation): Observation {
+    const { principal } = observation;
+    if (this.#pseudonym === undefined || principal === undefined) return observation;
+    const actor = Array.isArray(principal.actor)
+      ? principal.actor.map((each) => ({ ...each, subject: this.#pseudonym?.(each.subject) ?? "" }))
+      : principal.actor;
+    const known = { ...principal, subject: this.#pseudonym(principal.subject), actor };
+    return Object.defineProperty(Object.create(observation) as Observation, "principal", { value: known });
+  }
+
+  #add(text: string): void {
+    if (this.#closed) return;
+    this.#text += text;
+    if (this.#text.length >= BATCH) this.#flush();
+    else this.#timer ??= setTimeout(() => this.#flush(), DELAY).unref();
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#text === "") return;
+    const bytes = Buffer.from(this.#text);
+    this.#text = "";
+    this.#batch.addAll(bytes);
+    this.#write(bytes);
+    this.#head = this.#batch.end();
+    this.#write(Buffer.from(batchLine(this.#head, this.#batch.sum)));
+    this.#batch = new Batch(this.#head);
+  }
+
+  #write(bytes: Buffer): void {
+    this.#written += bytes.length;
+    this.#append.add(bytes);
+  }
+
+  #checkpoint(): void {
+    this.#gap();
+    this.#flush();
+    if (this.#head.size > this.#signed) {
+      const note = signedNote({ origin: this.#origin, head: this.#head }, this.#key);
+      const bytes = Buffer.from(line({ audit: "checkpoint", note }));
+      this.#batch.addAll(bytes);
+      this.#write(bytes);
+      this.#signed = this.#head.size;
+      if (this.#config.sync === "checkpoint") this.#append.sync();
+      this.#events.checkpoint(note, this.#head.size);
+    }
+    if (!this.#closed && (this.#written > this.#config.maxSize || this.#isMoved())) this.#rotate();
+  }
+
+  /** Says how many were lost, once there is room for that again. */
+  #gap(): void {
+    if (this.#lost === 0 || this.full !== undefined) return;
+    const lost = this.#lost;
+    this.#lost = 0;
+    this.#text += line({ audit: "gap", lost, time: this.#now() });
+    this.#events.room(lost);
+  }
+
+  /** Whether somebody has given the segment another name, or removed it. */
+  #isMoved(): boolean {
+    return statSync(segmentFile(this.#file, this.#segment), { throwIfNoEntry: false }) === undefined;
+  }
+
+  #rotate(): void {
+    const before = this.#append;
+    this.#end("rotation");
+    try {
+      this.#append = this.#begin("rotation");
+      void before.end(LONGEST_CLOSE);
+    } catch (error) {
+      this.#events.full(String(error));
+    }
+  }
+
+  #end(reason: "rotation" | "stop"): void {
+    this.#text += line({ audit: "end", reason, time: this.#now() });
+    this.#flush();
+    const note = signedNote({ origin: this.#origin, head: this.#head }, this.#key);
+    this.#write(Buffer.from(line({ audit: "checkpoint", note })));
+    this.#signed = this.#head.size;
+    this.#batch = new Batch(this.#head);
+    this.#events.checkpoint(note, this.#head.size);
+  }
+
+  #begin(reason: Beginning): Append {
+    this.#segment++;
+    const first = line({
+      audit: "segment",
+      version: 1,
+      origin: this.#origin,
+      segment: this.#segment,
+      reason,
+      epoch: this.#epoch,
+      key: rawKey(createPublicKey(this.#key)).toString("base64"),
+      word: this.#word,
+      size: this.#head.size,
+      hash: this.#head.hash.toString("base64"),
+      time: this.#now(),
+    });
+    const fd = beginSegment(this.#file, this.#segment, first);
+    this.#batch = new Batch(this.#head);
+    this.#batch.addAll(Buffer.from(first));
+    this.#written = first.length;
+    return new Append(fd, () => {});
+  }
+
+  #now(): string {
+    return new Date(this.#clock()).toISOString();
+  }
+}

@@ -1,0 +1,137 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "tap";
+import { haproxies } from "../support/haproxy.ts";
+import { command, folderOf, serve } from "../support/serve.ts";
+import { stage } from "../support/stage.ts";
+
+const CONFIG = `
+listen: { spop: [127.0.0.1:9000] }
+policies: ./policies
+issuers: { idp: { type: oidc, issuer: "https://idp.example", audiences: [api://orders] } }
+haproxy: { version: "3.2", bind: ["*:8080"], scheme: http, backends: { orders: ["10.0.0.7:8080"] } }
+`;
+const POLICY = `
+roles: { reader: [{ group: Readers }] }
+services:
+  orders:
+    hosts: [orders.example.com]
+    backend: orders
+    routes: [{ name: read, match: [GET /v1/orders], allow: [reader] }]
+`;
+
+test("through a real HAProxy: what was decided is in the log, verifies, and is exported with what reconciles it", async (t) => {
+  const binary = haproxies().at(-1);
+  if (binary === undefined) throw new Error("no HAProxy");
+  const audit = "audit: { name: ingress, file: audit.log, key: audit.key, checkpoint: 100ms }";
+  let key = "";
+  const before = async (cwd: string) => {
+    const made = await command(["audit", "init"], { cwd });
+    t.equal(made.code, 0, made.err);
+    key = made.out;
+  };
+  const { folder, served, log, ask, untilAllowed } = await stage(t, binary, undefined, {}, audit, {}, "", before);
+  t.match(key, /^ingress\/0 [A-Za-z0-9+/]{43}=\n$/);
+  t.strictSame(statSync(join(folder, "audit.key")).mode & 0o777, 0o600);
+  await untilAllowed();
+  t.equal((await ask({ token: "nonsense" })).status, 401);
+  t.equal((await ask({ path: "/v1/none" })).status, 403);
+  served.child.kill("SIGHUP");
+  await served.said("reloaded");
+  const { note } = await served.said("audit checkpoint");
+  writeFileSync(join(folder, "kept"), String(note));
+  served.child.kill("SIGTERM");
+  await served.said("countersign stopped");
+  writeFileSync(join(folder, "audit.pub"), key);
+
+  const verify = (...args: string[]) => command(["audit", "verify", "--key", "audit.pub", ...args], { cwd: folder });
+  const { code, out, err } = await verify("--json", "--from", "kept");
+  t.equal(code, 0, out + err);
+  const [summary] = JSON.parse(out).logs;
+  t.match(summary, { origin: "ingress/0", segments: 1, lost: 0, findings: [] });
+  const segment = readdirSync(folder).find((name) => name.startsWith("audit.log."));
+  const text = readFileSync(join(folder, segment ?? ""), "utf8");
+  const decisions = served.lines.filter(({ msg }) => msg === "decision");
+  t.equal(summary.decisions.allowed + summary.decisions.denied, decisions.length);
+  for (const { request_id } of decisions) t.ok(text.includes(String(request_id)));
+  t.equal(text.match(/"audit":"revision"/g)?.length, 2);
+  t.match(text, /"files":\{"[^"]+orders\.yaml":"[0-9a-f]{64}"\}/);
+  t.notMatch(text, /nonsense|eyJ/);
+
+  const exported = await command(["audit", "export", "--format", "csv", "--output", "all.csv"], { cwd: folder });
+  t.equal(exported.code, 0, exported.err);
+  const manifest = JSON.parse(readFileSync(join(folder, "all.csv.manifest.json"), "utf8"));
+  t.match(manifest, { decisions: decisions.length, lost: 0, format: "csv" });
+  // HAProxy's log has the same, but for what it refused by itself.
+  const asked = log.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+  const judged = asked.filter(({ revision }) => revision !== "");
+  t.equal(manifest.allowed + manifest.denied, judged.length);
+  t.equal(readFileSync(join(folder, "all.csv"), "utf8").split("\r\n").length, decisions.length + 2);
+
+  writeFileSync(join(folder, segment ?? ""), text.replace("/v1/none", "/v1/nine"));
+  const altered = await verify();
+  t.equal(altered.code, 1);
+  t.match(altered.out, /^ingress\/0: ALTERED; .*\n.*tampered {2}edited {2}\S+:\d+: a record was changed/s);
+});
+
+test("no agent starts with an audit log that it cannot write, and it says what to do", async (t) => {
+  const folder = folderOf(t, {
+    "countersign.yaml": `${CONFIG}audit: { file: audit.log, key: audit.key }\n`,
+    "policies/a.yaml": POLICY,
+  });
+  await t.rejects(serve(t, folder, { spop: 9000, admin: 9901 }), {
+    message: /the audit log cannot be written: .*audit\.key.*; see `countersign audit init`/,
+  });
+});
+
+test("formats say what they should of each decision, whatever is in it", async (t) => {
+  const evil = { path: '/a"b|c=d\\e,f', subject: "=cmd()", rule: "orders/read" };
+  const line = (fields: object) =>
+    `${JSON.stringify({ level: "info", time: "2026-11-23T16:00:00.000Z", msg: "decision", request_id: "ab", src: "192.0.2.7", method: "GET", host: "orders.example.com", ...evil, verdict: "deny", status: 403, reason: "role-missing", revision: "r", duration_us: 1, ...fields })}\n`;
+  const first = { audit: "segment", version: 1, origin: "a/0", segment: 1, time: "2026-11-23T16:00:00.000Z" };
+  const log = `${JSON.stringify(first)}\n${line({})}${line({ time: "2026-11-24T16:00:00.000Z", verdict: "allow" })}`;
+  const cwd = folderOf(t, { "audit.log.000001": log });
+  const as = async (format: string, ...args: string[]) => {
+    const { code, out, err } = await command(["audit", "export", "audit.log.000001", "--format", format, ...args], {
+      cwd,
+    });
+    t.equal(code, 0, err);
+    return { out, manifest: JSON.parse(err) };
+  };
+  const { out, manifest } = await as("cef", "--to", "2026-11-24T00:00:00Z");
+  t.match(manifest, { decisions: 1, denied: 1, allowed: 0, to: "2026-11-24T00:00:00.000Z" });
+  t.match(
+    out,
+    /^CEF:0\|Countersign\|countersign\|[^|]+\|role-missing\|decision\|5\|rt=\d+ src=192\.0\.2\.7 .* request=\/a"b\|c\\=d\\\\e,f /,
+  );
+  const csv = (await as("csv", "--from", "2026-11-24T00:00:00Z")).out.split("\r\n");
+  t.equal(csv.length, 3);
+  t.match(csv[1], `"/a""b|c=d\\e,f",,'=cmd(),`);
+  t.match(JSON.parse((await as("ocsf", "--to", "2026-11-24T00:00:00Z")).out), {
+    class_uid: 6001,
+    action_id: 2,
+    status_detail: "role-missing",
+    metadata: { correlation_uid: "ab" },
+  });
+  t.equal((await as("json")).out.split("\n").length, 3);
+});
+
+test("access is listed, and mistakes are told", async (t) => {
+  const cwd = folderOf(t, { "countersign.yaml": CONFIG, "policies/a.yaml": POLICY, odd: "no segment\n" });
+  const { out } = await command(["audit", "access"], { cwd });
+  t.match(out, /^revision [0-9a-f]{12}\n\nGET orders\.example\.com\/v1\/orders {2}orders\/read\n {2}group: Readers\n/);
+  for (const [args, code, told] of [
+    [["frobnicate"], 64, "audit what?"],
+    [["init"], 78, "the configuration has no `audit`"],
+    [["verify"], 64, "--key is missing"],
+    [["verify", "--key", "x"], 64, "--key: no public key"],
+    [["verify", "odd", "--key", Buffer.alloc(32).toString("base64")], 1, "odd: does not begin as a segment"],
+    [["verify", "none", "--key", Buffer.alloc(32).toString("base64")], 66, "none: cannot be read"],
+    [["export", "odd", "--format", "xml"], 64, "--format: xml; one of json, csv, ocsf, cef"],
+    [["export", "odd", "--from", "later"], 64, "--from: later is no time"],
+  ] as const) {
+    const ended = await command(["audit", ...args], { cwd });
+    t.equal(ended.code, code, ended.err);
+    t.ok(ended.err.includes(told), ended.err);
+  }
+});

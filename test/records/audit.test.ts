@@ -1,0 +1,300 @@
+import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { appendFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Test, test } from "tap";
+import type { AuditConfig } from "../../agent/config/audit.ts";
+import { AuditLog } from "../../agent/telemetry/audit/audit-log.ts";
+import { segmentFile, segmentsOf } from "../../agent/telemetry/audit/segments.ts";
+import { DecisionLines } from "../../agent/telemetry/decision-log.ts";
+import type { SegmentLine } from "../../records/audit/lines.ts";
+import { type Checkpoint, privateKeyOf, readNote } from "../../records/audit/note.ts";
+import { type Finding, Verifier } from "../../records/audit/verify.ts";
+import { folderOf } from "../support/serve.ts";
+import { decision, NOON, observation, principal } from "../support/telemetry.ts";
+
+/** A log in a folder of its own, and what it has told. */
+class Stage {
+  readonly folder: string;
+  readonly config: AuditConfig;
+  readonly first: KeyObject;
+  readonly notes: string[] = [];
+  readonly told: string[] = [];
+  now = NOON;
+  asked = 0;
+
+  constructor(t: Test, changes: Partial<AuditConfig> = {}) {
+    this.folder = folderOf(t, {});
+    const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+    this.first = publicKey;
+    const key = join(this.folder, "key");
+    writeFileSync(key, privateKey.export({ type: "pkcs8", format: "pem" }));
+    this.config = {
+      name: "ingress",
+      file: join(this.folder, "audit.log"),
+      key,
+      checkpoint: 3_600_000,
+      sync: "never",
+      onFull: "gap",
+      maxSize: 1 << 30,
+      pseudonyms: undefined,
+      ...changes,
+    };
+  }
+
+  open(process = 0): AuditLog {
+    return new AuditLog(this.config, process, new DecisionLines(), () => this.now, {
+      checkpoint: (note) => this.notes.push(note),
+      full: (why) => this.told.push(`full ${why}`),
+      room: (lost) => this.told.push(`room ${lost}`),
+    });
+  }
+
+  /** Decisions, each with an id of its own. */
+  decide(log: AuditLog, count: number): void {
+    for (let n = 0; n < count; n++) {
+      this.now += 3;
+      const denied = this.asked % 3 === 0;
+      const requestId = (this.asked++).toString(16).padStart(32, "0");
+      log.decided(
+        observation({ requestId, decision: decision(denied ? { verdict: "deny", reason: "role-missing" } : {}) }),
+      );
+    }
+  }
+
+  segments(): readonly string[] {
+    return segmentsOf(this.config.file).map((segment) => segmentFile(this.config.file, segment));
+  }
+}
+
+function verified(files: readonly string[], key: KeyObject, from?: Checkpoint) {
+  return verifiedTexts(
+    files.map((file) => ({ file, bytes: readFileSync(file) })),
+    key,
+    from,
+  );
+}
+
+function verifiedTexts(all: readonly { file: string; bytes: Buffer }[], key: KeyObject, from?: Checkpoint) {
+  const verifier = new Verifier({ key, from });
+  for (const [index, { file, bytes }] of all.entries()) {
+    verifier.open(file);
+    let start = 0;
+    for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
+      verifier.line(bytes.subarray(start, end + 1));
+      start = end + 1;
+    }
+    const next = all[index + 1]?.bytes.toString().split("\n")[0];
+    verifier.close(bytes.length - start, next === undefined ? undefined : (JSON.parse(next) as SegmentLine));
+  }
+  verifier.end();
+  return verifier;
+}
+
+function kinds(findings: readonly Finding[], severity: Finding["severity"]): readonly string[] {
+  return [...new Set(findings.filter((each) => each.severity === severity).map(({ kind }) => kind))].sort();
+}
+
+/** Waits for what the log has begun to write: it writes beside the event loop. */
+async function written(log: AuditLog): Promise<void> {
+  await log.close();
+}
+
+test("an honest log is sound: through restarts, rotation, and a key for each start", async (t) => {
+  const stage = new Stage(t, { maxSize: 40_000, checkpoint: 100 });
+  for (let start = 0; start < 3; start++) {
+    const log = stage.open();
+    log.inForce({ revision: `r${start}`, configuration: "c", files: { "a.yaml": "d" } });
+    for (let round = 0; round < 5; round++) {
+      stage.decide(log, 60);
+      const before = stage.notes.length;
+      while (stage.notes.length === before) await new Promise((done) => setTimeout(done, 20));
+    }
+    await written(log);
+  }
+  const files = stage.segments();
+  t.ok(files.length > 3, `${files.length} segments`);
+  const { findings, summary } = verified(files, stage.first);
+  t.strictSame(findings, []);
+  t.match(summary, { origin: "ingress/0", segments: files.length, decisions: { allowed: 600, denied: 300 }, lost: 0 });
+  t.equal(summary.checkpoint, stage.notes.at(-1));
+  t.not(readFileSync(stage.config.key, "utf8"), "");
+  // The key of a later start vouches for nothing before it.
+  const last = createPublicKey(privateKeyOf(readFileSync(stage.config.key, "utf8")));
+  t.strictSame(kinds(verified(files, last).findings, "tampered"), ["wrong-key"]);
+  const later = verified(files.slice(-1), last);
+  t.strictSame([kinds(later.findings, "tampered"), kinds(later.findings, "warning")], [[], ["history"]]);
+});
+
+/** A log of some segments, as texts that can be tampered with. */
+async function honest(t: Test) {
+  const stage = new Stage(t);
+  for (let start = 0; start < 3; start++) {
+    const log = stage.open();
+    stage.decide(log, 100);
+    await written(log);
+  }
+  const files = stage.segments();
+  const texts = files.map((file) => readFileSync(file, "utf8").split(/(?<=\n)/));
+  return { stage, files, texts };
+}
+
+test("every way of tampering is told, wherever it is done, and told apart", async (t) => {
+  const { stage, files, texts } = await honest(t);
+  const kept = readNote(stage.notes.at(-1) ?? "");
+  if (kept === undefined) throw new Error("no checkpoint");
+  const look = (changed: readonly (readonly string[])[], names = files) =>
+    verifiedTexts(
+      changed.map((lines, index) => ({ file: names[index] ?? "", bytes: Buffer.from(lines.join("")) })),
+      stage.first,
+      kept,
+    );
+  const with_ = (segment: number, lines: readonly string[]) =>
+    texts.map((own, index) => (index === segment ? lines : own));
+  t.strictSame(look(texts).findings, []);
+
+  for (const [segment, lines] of texts.entries()) {
+    for (const [at, line] of lines.entries()) {
+      if (!line.includes('"msg":"decision"')) continue;
+      const name = `segment ${segment}, line ${at + 1}`;
+      const tell = (changed: readonly string[], expected: string) => {
+        const found = look(with_(segment, changed)).findings;
+        const all = kinds(found, "tampered");
+        if (!(all.length === 1 && all[0] === expected)) t.fail(`${name}: ${expected} told as ${all}`);
+        const place = found.find(({ severity }) => severity === "tampered");
+        if (place?.file !== files[segment] || Math.abs((place?.line ?? 0) - at) > lines.length)
+          t.fail(`${name}: ${place?.file}`);
+      };
+      tell(lines.toSpliced(at, 1, line.replace("GET", "PUT")), "edited");
+      tell(lines.toSpliced(at, 1), "deleted");
+      tell(lines.toSpliced(at, 0, line), "duplicated");
+      tell(lines.toSpliced(at, 0, line.replace("GET", "PUT")), "inserted");
+      const other = lines[at + 1] ?? "";
+      if (other.includes('"msg":"decision"')) tell(lines.toSpliced(at, 2, other, line), "reordered");
+      t.pass(name);
+    }
+    // What holds the chain together itself.
+    for (const [at, line] of lines.entries()) {
+      if (!line.startsWith('{"audit"')) continue;
+      const found = kinds(look(with_(segment, lines.toSpliced(at, 1))).findings, "tampered");
+      const vouched = line.includes('"audit":"checkpoint"') && at === lines.length - 1;
+      if (!vouched) t.ok(found.length > 0, `without ${line.slice(0, 30)} of segment ${segment}`);
+      const edited = line.replace(/[0-9](?=[^0-9]*$)/, (digit) => String((Number(digit) + 1) % 10));
+      const told = kinds(look(with_(segment, lines.toSpliced(at, 1, edited))).findings, "tampered");
+      t.ok(told.length > 0, `changed ${line.slice(0, 30)} of segment ${segment}`);
+    }
+  }
+
+  const cut = (texts[2] ?? []).slice(0, -4);
+  t.ok(kinds(look(with_(2, cut)).findings, "tampered").includes("truncated"), "the end is gone");
+  t.strictSame(kinds(look(texts.slice(0, 2)).findings, "tampered"), ["truncated"], "the last segment is gone");
+  t.ok(kinds(look([texts[0] ?? [], texts[2] ?? []]).findings, "tampered").includes("deleted"), "one between is gone");
+  t.ok(
+    kinds(look([texts[0] ?? [], texts[1] ?? [], texts[1] ?? []]).findings, "tampered").includes("replayed") ||
+      kinds(look([texts[0] ?? [], texts[1] ?? [], texts[1] ?? []]).findings, "tampered").includes("forked"),
+    "one is there twice",
+  );
+});
+
+test("another history, and another's log, are told by what was kept elsewhere", async (t) => {
+  const { stage, files } = await honest(t);
+  const kept = readNote(stage.notes.at(-1) ?? "");
+  const other = await honest(t);
+  const foreign = verified(other.files, stage.first);
+  t.ok(kinds(foreign.findings, "tampered").includes("wrong-key"));
+  // Who has the first key and time can make a log that is sound by itself.
+  const forged = verified(other.files, other.stage.first, kept);
+  t.strictSame(kinds(forged.findings, "tampered"), ["forked"]);
+  t.strictSame(verified(files, stage.first, kept).findings, []);
+  const mixed = [files[0] ?? "", other.files[1] ?? ""];
+  t.ok(kinds(verified(mixed, stage.first).findings, "tampered").length > 0);
+});
+
+test("a crash is no tampering: whatever was written last", async (t) => {
+  const { stage, texts } = await honest(t);
+  const whole = (texts[2] ?? []).join("");
+  const bytes = Buffer.from(whole);
+  const first = bytes.indexOf(10) + 1;
+  for (let n = 0; n < 100; n++) {
+    // As after `kill -9`: the file ends anywhere behind its first line, and the next start goes on from there.
+    const at = first + Math.floor(((bytes.length - first) * n) / 100);
+    const crashed = new Stage(t);
+    for (const [index, lines] of texts.slice(0, 2).entries())
+      writeFileSync(segmentFile(crashed.config.file, index + 1), lines.join(""));
+    writeFileSync(segmentFile(crashed.config.file, 3), bytes.subarray(0, at));
+    writeFileSync(crashed.config.key, readFileSync(stage.config.key));
+    const log = crashed.open();
+    crashed.decide(log, 5);
+    await written(log);
+    const { findings } = verified(crashed.segments(), stage.first);
+    t.strictSame(kinds(findings, "tampered"), [], `cut at ${at} of ${bytes.length}`);
+  }
+});
+
+test("a start that is ended between segment and key leaves a log that goes on", async (t) => {
+  const { stage, files } = await honest(t);
+  const key = readFileSync(stage.config.key);
+  const log = stage.open();
+  await written(log);
+  // The segment is there, with nothing but its first line, and the key is still the one before.
+  const begun = segmentFile(stage.config.file, 4);
+  writeFileSync(begun, `${readFileSync(begun, "utf8").split("\n")[0]}\n`);
+  writeFileSync(stage.config.key, key);
+  const again = stage.open();
+  stage.decide(again, 5);
+  await written(again);
+  t.equal(stage.segments().length, files.length + 2);
+  t.strictSame(kinds(verified(stage.segments(), stage.first).findings, "tampered"), []);
+});
+
+test("what cannot be kept is counted in the log, or asked to be refused", async (t) => {
+  const stage = new Stage(t, { checkpoint: 100 });
+  const log = stage.open();
+  // As on a full disk: nothing more is written for a while.
+  for (let n = 0; n < 40 && log.full === undefined; n++) stage.decide(log, 1_000);
+  t.equal(log.full, "slow");
+  stage.decide(log, 10);
+  while (stage.told.length < 2) await new Promise((done) => setTimeout(done, 20));
+  const lost = Number(/^room (\d+)$/.exec(stage.told[1] ?? "")?.[1]);
+  t.ok(lost >= 10, String(stage.told));
+  stage.decide(log, 1);
+  await written(log);
+  const { findings, summary } = verified(stage.segments(), stage.first);
+  t.strictSame([kinds(findings, "tampered"), kinds(findings, "warning")], [[], ["gap"]]);
+  t.equal(summary.lost, lost);
+  t.equal(summary.decisions.allowed + summary.decisions.denied + lost, stage.asked, "all are accounted for");
+});
+
+test("a segment that was moved away is ended, and another begun", async (t) => {
+  const stage = new Stage(t, { checkpoint: 100 });
+  const log = stage.open();
+  stage.decide(log, 10);
+  while (stage.notes.length < 1) await new Promise((done) => setTimeout(done, 20));
+  const [first = ""] = stage.segments();
+  const moved = join(stage.folder, "moved");
+  renameSync(first, moved);
+  while (stage.segments().length < 1) await new Promise((done) => setTimeout(done, 20));
+  stage.decide(log, 10);
+  await written(log);
+  t.strictSame(verified([moved, ...stage.segments()], stage.first).findings, []);
+});
+
+test("subjects can be pseudonyms, the same for the same", async (t) => {
+  const stage = new Stage(t, { pseudonyms: "s".repeat(32) });
+  const log = stage.open();
+  const actor = [{ subject: "assistant", issuer: undefined }];
+  for (const subject of ["carol", "carol", "dave"])
+    log.decided(observation({ principal: principal({ subject, actor }) }));
+  await written(log);
+  const text = readFileSync(stage.segments()[0] ?? "", "utf8");
+  t.notMatch(text, /carol|dave|assistant/);
+  const subjects = [...text.matchAll(/"subject":"([^"]+)"/g)].map(([, subject]) => subject);
+  t.equal(new Set(subjects).size, 2);
+  t.match(subjects, ["p:", "p:", "p:"]);
+});
+
+test("lines that are no records, or stand where none can be, are told", async (t) => {
+  const { stage, files } = await honest(t);
+  const [last = ""] = files.slice(-1);
+  appendFileSync(last, "not json\n");
+  t.ok(kinds(verified(files, stage.first).findings, "tampered").includes("malformed"));
+});
