@@ -4,7 +4,6 @@ import { showMesh } from "./mesh.ts";
 import { PartEnded } from "./part.ts";
 import { API_KEYS, awsToken, expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
 import { readPlaces } from "./places.ts";
-import type { RunningProvider } from "./provider.ts";
 import { type Credential, differences, ROWS } from "./rows.ts";
 import { CannotStart, Closers, type Stage, setStage } from "./stage.ts";
 import { tableFoot, tableHead, tableRow } from "./table.ts";
@@ -61,13 +60,13 @@ async function run(once: boolean, closers: Closers, signal: AbortSignal): Promis
   const tokens = await Promise.all(SHOWN_TOKENS.map(async (name) => [name, await stage.provider.token(name)] as const));
   console.log(invitation(places, Object.fromEntries(tokens)));
   await Promise.race([untilAborted(signal), stage.failure]);
-  console.log("\nEnding HAProxy, the agent, the backends and the provider.");
+  console.log("\nEnding HAProxy, the agent, the backends and the providers.");
   return EXIT.fine;
 }
 
 /** @returns how many rows were not as expected */
 async function showTable(stage: Stage, port: number, signal: AbortSignal): Promise<number> {
-  const credentials = await credentialsOf(stage.provider);
+  const credentials = await credentialsOf(stage);
   let unexpected = 0;
   console.log(tableHead());
   for (const row of ROWS) {
@@ -82,16 +81,18 @@ async function showTable(stage: Stage, port: number, signal: AbortSignal): Promi
   return unexpected;
 }
 
-async function credentialsOf(provider: RunningProvider): Promise<Readonly<Record<Credential, string | undefined>>> {
+async function credentialsOf({ provider, partner }: Stage): Promise<Readonly<Record<Credential, string | undefined>>> {
   const fresh = Object.fromEntries(
     await Promise.all(PARTY_NAMES.map(async (name) => [name, await provider.token(name)] as const)),
   ) as Record<PartyName, string>;
   const expired = await expiredToken(provider, Date.now());
+  const [opaque, revoked] = await Promise.all([partner.token("erin"), partner.token("erin")]);
+  await partner.revoke("erin", revoked);
   const aws = awsToken("ingress.example.com", Date.now());
   const elsewhere = awsToken("ingress.example.org", Date.now());
   const tampered = tamperedToken(fresh.alice, "carol");
   const keys = { key: API_KEYS.good, "revoked-key": API_KEYS.revoked };
-  return { ...fresh, none: undefined, expired, tampered, aws, "aws-elsewhere": elsewhere, ...keys };
+  return { ...fresh, none: undefined, expired, tampered, opaque, revoked, aws, "aws-elsewhere": elsewhere, ...keys };
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

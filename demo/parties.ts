@@ -23,6 +23,11 @@ export const PARTIES = {
   },
 } as const satisfies Readonly<Record<string, Party>>;
 
+/** Whom the partner's knows. */
+export const PARTNER_PARTIES = {
+  erin: { kind: "person", groups: ["Orders Readers"], opaque: true },
+} as const satisfies Readonly<Record<string, Party>>;
+
 export type PartyName = keyof typeof PARTIES;
 export const PARTY_NAMES = Object.keys(PARTIES) as readonly PartyName[];
 

@@ -2,7 +2,17 @@ import type { Reason } from "../policies/decision.ts";
 import type { PartyName } from "./parties.ts";
 
 /** What a row sends as its credential: nobody's none, a party's fresh token, or a bad one. */
-export type Credential = PartyName | "none" | "expired" | "tampered" | "aws" | "aws-elsewhere" | "key" | "revoked-key";
+export type Credential =
+  | PartyName
+  | "none"
+  | "expired"
+  | "tampered"
+  | "opaque"
+  | "revoked"
+  | "aws"
+  | "aws-elsewhere"
+  | "key"
+  | "revoked-key";
 
 /** One request of the demo, and what must come of it. */
 export interface Row {
@@ -80,6 +90,15 @@ export const ROWS: readonly Row[] = [
     },
   },
   { ...ASSISTANT, ...CANCEL, status: 403, reason: "role-denied" },
+  {
+    who: "erin",
+    kind: "a person, opaque token",
+    credential: "opaque",
+    ...READ,
+    ...ALLOWED,
+    received: { "x-auth-subject": "erin", "x-auth-roles": "orders-reader" },
+  },
+  { who: "erin", kind: "a token taken back", credential: "revoked", ...READ, status: 401, reason: "token-inactive" },
   {
     who: "reports",
     kind: "a workload",

@@ -4,7 +4,7 @@ import { paint } from "./table.ts";
 
 export const USAGE = `usage: npm run demo [-- --once | -- --mesh]
 
-Starts an identity provider, two backends, the Countersign agent and HAProxy on 127.0.0.1, shows what they make of
+Starts two identity providers, two backends, the Countersign agent and HAProxy on 127.0.0.1, shows what they make of
 some requests, and stays up until Ctrl-C.
 
   --once   ends after the requests; exit code 0 if every one went as expected, else 1

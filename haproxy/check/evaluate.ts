@@ -23,6 +23,7 @@ export interface Evaluated {
   readonly tests: Step["tests"];
 }
 
+const NOWHERE: Statement = { file: "", line: 0, column: 0, words: [] };
 const INTEGER: ReadonlySet<string> = new Set(["eq", "ge", "gt", "le", "lt"]);
 const NOTHING: Evaluated = { holds: TRUE, looked: [], judges: false, tests: [] };
 
@@ -250,6 +251,17 @@ export class Evaluator {
     if (cases.some(({ value }) => value.kind === "answer" || (value.kind === "some" && value.origin === "derived")))
       return "derived";
     return cases.some(({ value }) => value.kind === "some" && value.origin === "remembered") ? "remembered" : "request";
+  }
+
+  /** What `ssl_fc` is, where all binds are alike; with what is known already. @param tls of each bind */
+  overTls(tls: readonly boolean[], state: State): Formula {
+    const sample = { text: "ssl_fc", calls: [{ name: "ssl_fc", values: [] }] };
+    const asked = this.#sample(
+      { sample, match: undefined, flags: [], patterns: [], file: false, statement: NOWHERE },
+      state,
+    );
+    if (tls.every((one) => one)) return this.formulas.and(state.live, tls.length > 0 ? asked.holds : TRUE);
+    return tls.some((one) => one) ? state.live : this.formulas.without(state.live, asked.holds);
   }
 
   /** Whether something is only done to connections from addresses that the rule names. */

@@ -1,4 +1,5 @@
 import { DEFAULTS } from "../backends.ts";
+import { WEB_BACKEND } from "../input.ts";
 import { type Address, isSame, isWild, reaches } from "./addresses.ts";
 import type { Model } from "./model.ts";
 import { type Bind, lastOf, modeOf, type ProxySection } from "./proxies.ts";
@@ -17,9 +18,9 @@ export interface Knowledge {
   readonly identityHeaders: readonly string[];
 }
 
-/** Names of the backends that the agents themselves stand in. */
+/** Names of the backends that the agents themselves stand in: they are asked there, or have their own public pages. */
 function agents({ engines }: Model): ReadonlySet<string> {
-  return new Set([...engines.values()].flat().flatMap(({ backend }) => backend ?? []));
+  return new Set([WEB_BACKEND, ...[...engines.values()].flat().flatMap(({ backend }) => backend ?? [])]);
 }
 
 /** The backends that a verdict may name: those of the policies, or all where none of them is here. */

@@ -39,7 +39,12 @@ function absent({ message, engine }: Ask): readonly Finding[] {
 function samples({ message, engine }: Ask): readonly Finding[] {
   return message.args.flatMap(({ name, sample, statement, column }) => {
     const meant = meantBy(name);
-    if (meant === undefined || sample === meant || (name === "authorization" && WHOLE.test(sample))) return [];
+    if (
+      meant === undefined ||
+      sample.toLowerCase() === meant.toLowerCase() ||
+      (name === "authorization" && WHOLE.test(sample))
+    )
+      return [];
     const split = /^(?:req\.)?hdr\(/.test(sample) ? ": hdr splits at commas and gives the last piece" : "";
     return [
       finding(

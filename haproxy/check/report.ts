@@ -29,7 +29,8 @@ export function summaryText({ findings, worlds, lines, guarded, perhaps, unread 
   return `HAProxy: ${verdict}. Protected: ${names}${others}. ${read}\n`;
 }
 
-const RULES: Readonly<Record<string, string>> = {
+/** What each code of a finding is about. docs/check-haproxy.md explains them; a test holds both equal. */
+export const RULES: Readonly<Record<string, string>> = {
   gate: "A request reaches a protected backend without a verdict for it",
   rewrite: "What is forwarded is not what was judged",
   identity: "A client can say who it is",

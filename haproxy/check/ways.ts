@@ -7,7 +7,7 @@ import { Flow } from "./flow.ts";
 import type { Model } from "./model.ts";
 import { type Guarded, guardedOf, hasEntrance, isDialled, isInner, type Knowledge, servicesOf } from "./protection.ts";
 import { provedOf, type Way } from "./prove.ts";
-import { modeOf, type ProxySection, rulesOf } from "./proxies.ts";
+import { type Bind, modeOf, type ProxySection, rulesOf } from "./proxies.ts";
 import { type Route, type Routing, routesOf } from "./routes.ts";
 import { samplesIn } from "./samples.ts";
 import { settings, stops } from "./settings.ts";
@@ -145,7 +145,8 @@ export class Proof {
 
   #follow(frontend: ProxySection, start: State): Followed {
     const flow = this.#flow;
-    const opened = flow.event(flow.event(start, frontend, "on-client-session"), frontend, "on-frontend-tcp-request");
+    const come = { ...start, live: this.#evaluator.overTls(frontend.binds.map(isTls), start) };
+    const opened = flow.event(flow.event(come, frontend, "on-client-session"), frontend, "on-frontend-tcp-request");
     const content = flow.run(opened, frontend, rulesOf(frontend, "tcp-request", "content"), 2);
     const asked = flow.event(content, frontend, "on-frontend-http-request");
     const ruled = flow.run(asked, frontend, rulesOf(frontend, "http-request"), 1);
@@ -206,6 +207,10 @@ function doubtful(name: string): (one: Finding) => readonly Finding[] {
     const right = `${one.right}; or --public ${name}, or --config with policies that do not name it`;
     return [{ ...one, level: "unproven", right }];
   };
+}
+
+function isTls({ statement }: Bind): boolean {
+  return statement.words.some(({ text }) => text === "ssl" || /^quic[46]@/.test(text));
 }
 
 function asks({ messages }: Engine): boolean {

@@ -6,9 +6,6 @@ import type { Place } from "./findings.ts";
 import type { HeaderEntries, RouteEntry } from "./policy-file.ts";
 import { checkCaptures, compileTest, type Given, given, type TestContext, type TestParts, testParts } from "./test.ts";
 
-/** The first segment of what the agent answers itself; HAProxy asks for no verdict there. */
-const OWN = ".countersign";
-
 type Evidence = Pick<Uses, "credentials" | "proofs">;
 
 const UNREAD: Evidence = { credentials: [], proofs: [] };
@@ -102,10 +99,6 @@ function compilePatterns(
       if (isPrefixElsewhere(text, entry.match)) {
         const right = `\`${text}{path...}\` for all that lies below; this path without the \`/\` beside it where it alone is meant`;
         findings.warn(at, `\`${text}\`, which is this one path`, right);
-      }
-      const [first] = pattern.segments;
-      if (first?.kind === "literal" && first.value === OWN) {
-        findings.fault(at, `\`${text}\`, which is the agent's own`, `a path that is not below /${OWN}`);
       }
       return [{ pattern, place: at }];
     }

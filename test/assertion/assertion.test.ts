@@ -21,7 +21,7 @@ import {
   startServer,
   valuesOf,
 } from "../support/agent.ts";
-import { principalFrom } from "../support/policies.ts";
+import { findingsOf, principalFrom } from "../support/policies.ts";
 import { command, folderOf } from "../support/serve.ts";
 
 /** One thread for all. */
@@ -238,6 +238,23 @@ test("what is no key ring is told without a word of its keys", (t) => {
     t.match("problem" in ring && ring.problem, problem, name);
     t.notMatch(JSON.stringify(ring), KEY.d, name);
   }
+  t.end();
+});
+
+test("no route of a policy lies where the agent answers itself", (t) => {
+  const faults = (pattern: string) =>
+    findingsOf(
+      `services: { a: { hosts: [a.example], issuers: [aws], backend: b, routes: [{ name: r, match: ["${pattern}"], allow: [anyone] }] } }`,
+    ).faults;
+  for (const pattern of ["GET /.countersign/jwks.json", "* /.countersign/{path...}", "GET /.countersign"]) {
+    t.match(
+      faults(pattern),
+      [/a path under `\/\.countersign`; another: Countersign's web listener answers there/],
+      pattern,
+    );
+  }
+  for (const pattern of ["GET /.countersigned", "* /{path...}", "GET /x/.countersign"])
+    t.strictSame(faults(pattern), []);
   t.end();
 });
 

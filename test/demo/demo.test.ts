@@ -10,14 +10,8 @@ import { takenPorts } from "../../demo/ports.ts";
 import { differences, type Outcome, ROWS, type Row } from "../../demo/rows.ts";
 
 const PLACES = readPlaces();
-const PORTS = [
-  PLACES.haproxy,
-  PLACES.spop,
-  PLACES.admin,
-  PLACES.provider,
-  PLACES.sts,
-  ...Object.values(PLACES.backends),
-];
+const { backends, ...places } = PLACES;
+const PORTS = [...Object.values(places), ...Object.values(backends)];
 
 /** A run of the demo, from this checkout or a copy of it. */
 class Demo {
@@ -81,6 +75,8 @@ test("once: a person, a workload and an agent are allowed and refused as expecte
     "✓ charts +PUT /reports/2026/june.csv +refused 403 +nothing",
     "✓ assistant +GET /v1/orders/42 +allowed +x-auth-subject: carol",
     "✓ assistant +POST /v1/orders/42/cancel +refused 403 +nothing",
+    "✓ erin +GET /v1/orders/42 +allowed +x-auth-subject: erin",
+    "✓ erin +GET /v1/orders/42 +refused 401 +nothing",
     "✓ billing +GET /v1/orders/42 +allowed +x-auth-subject: ?",
     "✓ billing +GET /v1/orders/42 +refused 401 +nothing",
     "✓ mallory +GET /v1/orders/42 +refused 401 +nothing",

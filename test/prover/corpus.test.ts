@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
+import { RULES } from "../../haproxy/check/report.ts";
 import { CORPUS, corpusFile, prove, told } from "./proving.ts";
 
 const FILES = readdirSync(CORPUS).filter((name) => name.endsWith(".cfg"));
@@ -92,6 +93,13 @@ test("every configuration that let a request through is found, at the line that 
         `${name}: ${warned}`,
       );
   }
+  t.end();
+});
+
+test("a gate that asks for an error that nothing sets is told so, where the SPOE file lacks it", (t) => {
+  const { findings } = prove({ "x.cfg": textOf("bypass-46-no-set-on-error.cfg") });
+  const notes = findings.flatMap(({ also }) => also.filter(({ note }) => note.includes("set-on-error")));
+  t.match(notes, [{ file: /agent-noerr\.spoe\.conf$/, line: 2 }]);
   t.end();
 });
 
@@ -193,6 +201,13 @@ const HOLES: Readonly<Record<string, string>> = {
   "the server by dispatch": besides("listen o", "bind :1", "dispatch 127.0.0.1:47081"),
   "the client's own destination": besides("listen o", "bind :1 transparent", "option transparent"),
   "the server by a template": besides("listen o", "bind :1", "server-template x 1 127.0.0.1:47081"),
+  "a frontend that leads plain requests elsewhere, and has TLS": besides(
+    "frontend both",
+    "bind :80",
+    "bind :443 ssl crt /x",
+    "http-request redirect scheme https unless { ssl_fc }",
+    "default_backend app",
+  ),
   "a cache above": `${above("http-request cache-use c")}cache c\n    total-max-size 4\n`,
   "a deletion of one name instead of all": edited("del-header x-auth- -m beg", "del-header x-auth-"),
   "a deletion under a condition": edited(DELETE, `${DELETE} if { src 10.0.0.0/8 }`),
@@ -277,6 +292,12 @@ const WHOLE: Readonly<Record<string, string>> = {
     "    unique-id-format",
     "    .if feature(QUIC)\n    bind quic4@127.0.0.1:47080 ssl crt /x alpn h3\n    .endif\n    unique-id-format",
   ),
+  "a frontend that leads all plain requests elsewhere": besides(
+    "frontend plain",
+    "bind :80",
+    "http-request redirect scheme https unless { ssl_fc }",
+    "default_backend app",
+  ),
   "a password asked for above": above("http-request auth realm x if { path /a }"),
   "two gates": gate("http-request deny unless bound\n    http-request deny unless allowed"),
   "other ways to refuse": gate("http-request silent-drop unless bound\n    http-request tarpit unless allowed"),
@@ -324,5 +345,13 @@ test("a public backend, other files, a version and a variable change what is fou
   t.strictSame(told(prove({ "x.cfg": by }, { defines: new Map([["GATE", "bound allowed"]]) })), []);
   t.strictSame(told(prove({ "x.cfg": by }, { defines: new Map([["GATE", "allowed or TRUE"]]) })), ["fault gate 18"]);
   t.ok(corpusFile("agent.spoe.conf"));
+  t.end();
+});
+
+test("the documentation explains every code, and every code that is told has a line in SARIF", (t) => {
+  const docs = readFileSync(join(import.meta.dirname, "../../docs/check-haproxy.md"), "utf8");
+  for (const code of Object.keys(RULES)) t.ok(docs.includes(`\`${code}\``), code);
+  const files = FILES.map((name) => prove({ [name]: textOf(name) }).findings);
+  for (const { code } of files.flat()) t.ok(Object.hasOwn(RULES, code), code);
   t.end();
 });

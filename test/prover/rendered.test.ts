@@ -42,6 +42,10 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   "X-Forwarded-For": { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "192.0.2.1"] } },
   "a PROXY header from all": { client: { from: "proxy-protocol", trusted: [] } },
   "a PROXY header from some": { client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] } },
+  "assertions, and the agent's own pages": {
+    backendVariables: ["mesh_identity", "assertion"],
+    webAddress: "127.0.0.1:9902",
+  },
   "a unix socket": { spopAddresses: ["unix@/run/countersign/spop.sock"] },
 };
 
