@@ -264,6 +264,29 @@ test("what cannot be kept is counted in the log, or asked to be refused", async 
   t.equal(summary.decisions.allowed + summary.decisions.denied + lost, stage.asked, "all are accounted for");
 });
 
+test("with on_full: deny every request that was let through is kept, also in the turn when the log fills and after it", async (t) => {
+  const stage = new Stage(t, { onFull: "deny" });
+  const log = stage.open();
+  for (let n = 0; n < 40 && log.full === undefined; n++) stage.decide(log, 1_000);
+  const denied = { decision: decision({ verdict: "deny", reason: "audit-unavailable" }) };
+  log.decided(observation({ ...denied, requestId: "a".repeat(32) }));
+  // Judged before it was full, and answered just now.
+  log.decided(observation({ requestId: "b".repeat(32) }));
+  while (log.full !== undefined) await new Promise((done) => setTimeout(done, 5));
+  // There is room, and no checkpoint has said yet how many are missing.
+  log.decided(observation({ requestId: "c".repeat(32) }));
+  await written(log);
+  const text = stage
+    .segments()
+    .map((file) => readFileSync(file, "utf8"))
+    .join("");
+  const has = (id: string) => text.includes(id.repeat(32));
+  t.strictSame([has("a"), has("b"), has("c")], [false, true, true], "only a refusal is missing");
+  const { findings, summary } = verified(stage.segments(), stage.first);
+  t.strictSame(kinds(findings, "tampered"), []);
+  t.equal(summary.decisions.allowed + summary.decisions.denied + summary.lost, stage.asked + 3);
+});
+
 test("a segment that was moved away is ended, and another begun", async (t) => {
   const stage = new Stage(t, { checkpoint: 100 });
   const log = stage.open();

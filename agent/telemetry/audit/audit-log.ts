@@ -125,12 +125,17 @@ export class AuditLog implements DecisionSink {
   }
 
   decided(observation: Observation): void {
-    if (this.#lost > 0 || this.full !== undefined) {
+    if (!this.#mustKeep(observation) && (this.#lost > 0 || this.full !== undefined)) {
       this.#allLost++;
       if (this.#lost++ === 0) this.#events.full(this.full ?? "slow");
       return;
     }
     this.#add(`${this.#lines.line(this.#pseudonymous(observation), this.#clock())}}\n`);
+  }
+
+  /** What was let through on the word that it is recorded: past the bound it is no more than was under way. */
+  #mustKeep({ decision }: Observation): boolean {
+    return this.#config.onFull === "deny" && decision.verdict === "allow";
   }
 
   /** A record of what is in force from now on. */
