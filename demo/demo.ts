@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
-import { ask } from "./ask.ts";
+import { ask, bearer, type Shown } from "./ask.ts";
+import { newProver } from "./dpop.ts";
 import { showMesh } from "./mesh.ts";
 import { PartEnded } from "./part.ts";
 import { API_KEYS, awsToken, expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
@@ -61,13 +62,13 @@ async function run(once: boolean, closers: Closers, signal: AbortSignal): Promis
   const tokens = await Promise.all(SHOWN_TOKENS.map(async (name) => [name, await stage.provider.token(name)] as const));
   console.log(invitation(places, Object.fromEntries(tokens)));
   await Promise.race([untilAborted(signal), stage.failure]);
-  console.log("\nEnding HAProxy, the agent, the backends and the provider.");
+  console.log("\nEnding HAProxy, the agent, the backends and the providers.");
   return EXIT.fine;
 }
 
 /** @returns how many rows were not as expected */
 async function showTable(stage: Stage, port: number, signal: AbortSignal): Promise<number> {
-  const credentials = await credentialsOf(stage.provider);
+  const credentials = await credentialsOf(stage);
   let unexpected = 0;
   console.log(tableHead());
   for (const row of ROWS) {
@@ -82,16 +83,37 @@ async function showTable(stage: Stage, port: number, signal: AbortSignal): Promi
   return unexpected;
 }
 
-async function credentialsOf(provider: RunningProvider): Promise<Readonly<Record<Credential, string | undefined>>> {
-  const fresh = Object.fromEntries(
-    await Promise.all(PARTY_NAMES.map(async (name) => [name, await provider.token(name)] as const)),
-  ) as Record<PartyName, string>;
-  const expired = await expiredToken(provider, Date.now());
-  const aws = awsToken("ingress.example.com", Date.now());
-  const elsewhere = awsToken("ingress.example.org", Date.now());
-  const tampered = tamperedToken(fresh.alice, "carol");
-  const keys = { key: API_KEYS.good, "revoked-key": API_KEYS.revoked };
-  return { ...fresh, none: undefined, expired, tampered, aws, "aws-elsewhere": elsewhere, ...keys };
+async function credentialsOf({ provider, partner }: Stage): Promise<Readonly<Record<Credential, Shown>>> {
+  const tokens = await Promise.all(PARTY_NAMES.map(async (name) => [name, await provider.token(name)] as const));
+  const fresh = Object.fromEntries(tokens) as Record<PartyName, string>;
+  const [opaque, revoked] = await Promise.all([partner.token("erin"), partner.token("erin")]);
+  await partner.revoke("erin", revoked);
+  const bearers = {
+    ...fresh,
+    expired: await expiredToken(provider, Date.now()),
+    tampered: tamperedToken(fresh.alice, "carol"),
+    opaque,
+    revoked,
+    aws: awsToken("ingress.example.com", Date.now()),
+    "aws-elsewhere": awsToken("ingress.example.org", Date.now()),
+    key: API_KEYS.good,
+    "revoked-key": API_KEYS.revoked,
+  };
+  const shown = Object.entries(bearers).map(([name, token]) => [name, bearer(token)]);
+  return {
+    ...(Object.fromEntries(shown) as Record<keyof typeof bearers, Shown>),
+    none: {},
+    ...(await bound(provider)),
+  };
+}
+
+/** A token that is bound to a key, with a proof for the request of the row, and without. */
+async function bound(provider: RunningProvider): Promise<Record<"dpop" | "dpop-token", Shown>> {
+  const prove = await newProver();
+  const token = await provider.token("courier", await prove("POST", provider.tokenEndpoint));
+  const authorization = `DPoP ${token}`;
+  const dpop = await prove("GET", "http://orders.example.com/v1/orders/42", token);
+  return { dpop: { authorization, dpop }, "dpop-token": { authorization } };
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

@@ -13,6 +13,7 @@ export const PARTIES = {
   bob: { ...COMMON, kind: "person", groups: ["Orders Admins"], claims: { amr: ["pwd"], tenant: "emea" } },
   carol: { ...COMMON, kind: "person", groups: ["Orders Admins"], claims: { amr: ["pwd", "mfa"], tenant: "apac" } },
   reports: { ...COMMON, kind: "workload", scope: "files:write", claims: { team: "reporting" } },
+  courier: { ...COMMON, kind: "workload", scope: "orders:read" },
   charts: { ...COMMON, kind: "workload", claims: { team: "reporting" } },
   assistant: {
     ...COMMON,
@@ -21,6 +22,11 @@ export const PARTIES = {
     claims: { amr: ["pwd", "mfa"], tenant: "apac" },
     actsFor: "carol",
   },
+} as const satisfies Readonly<Record<string, Party>>;
+
+/** Whom the partner's knows. */
+export const PARTNER_PARTIES = {
+  erin: { kind: "person", groups: ["Orders Readers"], opaque: true },
 } as const satisfies Readonly<Record<string, Party>>;
 
 export type PartyName = keyof typeof PARTIES;

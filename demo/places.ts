@@ -15,6 +15,8 @@ export interface Places {
   readonly admin: number;
   /** Port of the identity provider. */
   readonly provider: number;
+  /** Port of the partner's. */
+  readonly partner: number;
   /** Port of the proxy behind which a stand-in answers for AWS. */
   readonly sts: number;
   /** Ports of the backends by their name. */
@@ -23,7 +25,11 @@ export interface Places {
 
 interface Configuration {
   readonly listen: { readonly spop: readonly string[]; readonly admin: string };
-  readonly issuers: { readonly idp: { readonly issuer: string }; readonly aws: { readonly proxy: string } };
+  readonly issuers: {
+    readonly idp: { readonly issuer: string };
+    readonly partner: { readonly issuer: string };
+    readonly aws: { readonly proxy: string };
+  };
   readonly haproxy: {
     readonly bind: readonly string[];
     readonly backends: Readonly<Record<string, readonly string[]>>;
@@ -39,6 +45,7 @@ export function readPlaces(): Places {
     spop: portOf(listen.spop[0]),
     admin: portOf(listen.admin),
     provider: portOf(issuers.idp.issuer),
+    partner: portOf(issuers.partner.issuer),
     sts: portOf(issuers.aws.proxy),
     backends: Object.fromEntries(Object.entries(haproxy.backends).map(([name, servers]) => [name, portOf(servers[0])])),
   };

@@ -1,5 +1,6 @@
 import "./quiet.ts";
 import { generateKeyPair as generate, type KeyObject, randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { CompactSign } from "jose";
 import { type Context, errors, type Jwt, Provider, type Token } from "oidc-provider";
@@ -21,6 +22,8 @@ export interface Party {
   readonly actsFor?: string;
   /** Default: RS256. */
   readonly algorithm?: Algorithm;
+  /** Whether its tokens say something to nobody but the provider, which tells about them (RFC 7662); default: JWTs. */
+  readonly opaque?: boolean;
   /** Seconds; default 600. */
   readonly lifetime?: number;
 }
@@ -42,8 +45,10 @@ export interface RunningProvider {
   readonly front: Front;
   /** The keys it signs with now. */
   readonly keys: readonly SigningKey[];
-  /** A fresh access token of a party for api://orders, from the token endpoint. */
-  token(party: string): Promise<string>;
+  /** A fresh access token of a party for api://orders, from the token endpoint; bound to the key of a DPoP proof. */
+  token(party: string, proof?: string): Promise<string>;
+  /** Takes an opaque token of a party back (RFC 7009). */
+  revoke(party: string, token: string): Promise<void>;
   /** The form that gets such a token from the token endpoint, for a curl line. */
   form(party: string): Readonly<Record<string, string>>;
   /** A token with just these claims and header members, signed with the provider's own key. */
@@ -57,13 +62,13 @@ export const RESOURCE = "api://orders";
 /** A person's token without a browser: the provider's own token, keys and endpoint, a grant made for demo and tests. */
 const PERSON_GRANT = "urn:countersign:demo:person";
 const PORTAL = "portal";
-const SECRET = "a-secret-for-demo-and-tests-only";
-/** Nothing it issues here has to be found again: tokens are JWTs, clients are configured. */
-const NO_STORE = { upsert: async () => {}, find: async () => undefined, destroy: async () => {} };
+/** The client that asks about opaque tokens. */
+const GATEWAY = "gateway";
+const SECRET = readFileSync(new URL("client-secret", import.meta.url), "utf8").trimEnd();
 const ALGORITHMS: readonly Algorithm[] = ["RS256", "ES256", "EdDSA"];
 
 /**
- * Starts oidc-provider on 127.0.0.1, as a real issuer of JWT access tokens for `api://orders`.
+ * Starts oidc-provider on 127.0.0.1, as a real issuer of access tokens for `api://orders`.
  *
  * Workloads and agents are clients that use client_credentials, `sub` is the client; persons have tokens of the client
  * `portal`. Claims: iss, sub, aud, exp, iat, jti, scope, client_id, groups, client_kind and those of the party.
@@ -89,7 +94,12 @@ export async function startProvider(parties: Readonly<Record<string, Party>>, po
       return keys;
     },
     form: (party) => formOf(parties, party),
-    token: (party) => fetchToken(`${issuer}/token`, formOf(parties, party)),
+    token: (party, proof) => fetchToken(`${issuer}/token`, formOf(parties, party), proof),
+    async revoke(party, token) {
+      const body = new URLSearchParams({ ...formOf(parties, party), token });
+      const { ok, status } = await fetch(`${issuer}/token/revocation`, { method: "POST", body });
+      if (!ok) throw new Error(`not revoked: ${status}`);
+    },
     sign(claims, header = {}, algorithm = "RS256") {
       const key = keys.find((candidate) => candidate.algorithm === algorithm);
       if (key === undefined) throw new Error(`no key for ${algorithm}`);
@@ -125,24 +135,28 @@ function newProvider(issuer: string, parties: Readonly<Record<string, Party>>, k
   const serverOf = (party: Party | undefined) => ({
     audience: RESOURCE,
     scope: scopes.join(" "),
-    accessTokenFormat: "jwt",
+    accessTokenFormat: party?.opaque === true ? "opaque" : "jwt",
     accessTokenTTL: party?.lifetime ?? 600,
     jwt: { sign: { alg: party?.algorithm ?? "RS256" } },
   });
   const clients = Object.keys(parties).filter((name) => parties[name]?.kind !== "person");
+  const store = newStore();
   const provider = new Provider(issuer, {
     clients: [
       ...clients.map((name) => client(name, "client_credentials", parties[name]?.scope)),
       client(PORTAL, PERSON_GRANT, undefined),
+      { ...client(GATEWAY, undefined, undefined), token_endpoint_auth_method: "client_secret_basic" },
     ],
     scopes,
     jwks: { keys: keys.map((key) => ({ ...key.private.export({ format: "jwk" }), kid: key.kid, alg: key.algorithm })) },
-    adapter: () => NO_STORE,
+    adapter: () => store,
     cookies: { keys: [SECRET] },
     ttl: { AccessToken: ttl, ClientCredentials: ttl },
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: () => true },
+      revocation: { enabled: true, allowedPolicy: () => true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => RESOURCE,
@@ -174,15 +188,25 @@ function newProvider(issuer: string, parties: Readonly<Record<string, Party>>, k
   return provider;
 }
 
+/** Opaque tokens have to be found again; JWTs are not kept, and clients are configured. */
+function newStore() {
+  const kept = new Map<string, unknown>();
+  return {
+    upsert: async (id: string, payload: unknown) => void kept.set(id, payload),
+    find: async (id: string) => kept.get(id),
+    destroy: async (id: string) => void kept.delete(id),
+  };
+}
+
 function ttl(_context: unknown, token: { resourceServer?: { accessTokenTTL?: number } }): number {
   return token.resourceServer?.accessTokenTTL ?? 600;
 }
 
-function client(id: string, grant: string, scope: string | undefined) {
+function client(id: string, grant: string | undefined, scope: string | undefined) {
   return {
     client_id: id,
     client_secret: SECRET,
-    grant_types: [grant],
+    grant_types: grant === undefined ? [] : [grant],
     redirect_uris: [],
     response_types: [],
     token_endpoint_auth_method: "client_secret_post",
@@ -210,8 +234,13 @@ function formOf(parties: Readonly<Record<string, Party>>, name: string): Readonl
     : { grant_type: "client_credentials", client_id: name, client_secret: SECRET, ...scope };
 }
 
-async function fetchToken(endpoint: string, form: Readonly<Record<string, string>>): Promise<string> {
-  const response = await fetch(endpoint, { method: "POST", body: new URLSearchParams(form) });
+async function fetchToken(
+  endpoint: string,
+  form: Readonly<Record<string, string>>,
+  proof: string | undefined,
+): Promise<string> {
+  const headers = proof === undefined ? {} : { dpop: proof };
+  const response = await fetch(endpoint, { method: "POST", headers, body: new URLSearchParams(form) });
   const body = (await response.json()) as { access_token?: string; error?: string; error_description?: string };
   if (body.access_token === undefined) throw new Error(`no token: ${body.error}: ${body.error_description}`);
   return body.access_token;

@@ -2,7 +2,19 @@ import type { Reason } from "../policies/decision.ts";
 import type { PartyName } from "./parties.ts";
 
 /** What a row sends as its credential: nobody's none, a party's fresh token, or a bad one. */
-export type Credential = PartyName | "none" | "expired" | "tampered" | "aws" | "aws-elsewhere" | "key" | "revoked-key";
+export type Credential =
+  | PartyName
+  | "none"
+  | "expired"
+  | "tampered"
+  | "opaque"
+  | "revoked"
+  | "dpop"
+  | "dpop-token"
+  | "aws"
+  | "aws-elsewhere"
+  | "key"
+  | "revoked-key";
 
 /** One request of the demo, and what must come of it. */
 export interface Row {
@@ -81,6 +93,15 @@ export const ROWS: readonly Row[] = [
   },
   { ...ASSISTANT, ...CANCEL, status: 403, reason: "role-denied" },
   {
+    who: "erin",
+    kind: "a person, opaque token",
+    credential: "opaque",
+    ...READ,
+    ...ALLOWED,
+    received: { "x-auth-subject": "erin", "x-auth-roles": "orders-reader" },
+  },
+  { who: "erin", kind: "a token taken back", credential: "revoked", ...READ, status: 401, reason: "token-inactive" },
+  {
     who: "reports",
     kind: "a workload",
     credential: "reports",
@@ -95,6 +116,30 @@ export const ROWS: readonly Row[] = [
     ...UPLOAD,
     status: 403,
     reason: "scope-missing",
+  },
+  {
+    who: "courier",
+    kind: "a workload, by DPoP",
+    credential: "dpop",
+    ...READ,
+    ...ALLOWED,
+    received: { "x-auth-subject": "courier", "x-auth-roles": "orders-reader" },
+  },
+  {
+    who: "mallory",
+    kind: "has courier's token",
+    credential: "dpop-token",
+    ...READ,
+    status: 401,
+    reason: "proof-missing",
+  },
+  {
+    who: "mallory",
+    kind: "and its used proof",
+    credential: "dpop",
+    ...READ,
+    status: 401,
+    reason: "proof-replayed",
   },
   {
     who: "billing",

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { send } from "./ask.ts";
 import { type EchoBackend, startBackend } from "./backend.ts";
 import { type Part, startPart } from "./part.ts";
-import { AWS_KEYS, PARTIES } from "./parties.ts";
+import { AWS_KEYS, PARTIES, PARTNER_PARTIES } from "./parties.ts";
 import { CONFIGURATION, type Places } from "./places.ts";
 import { takenPorts } from "./ports.ts";
 import { type RunningProvider, startProvider } from "./provider.ts";
@@ -14,6 +14,7 @@ const PATIENCE = 20;
 /** All that runs. */
 export interface Stage {
   readonly provider: RunningProvider;
+  readonly partner: RunningProvider;
   readonly backends: readonly EchoBackend[];
   readonly haproxy: Part;
   /** Rejects once the agent or HAProxy ends by itself. */
@@ -39,7 +40,7 @@ export class Closers {
 }
 
 /**
- * Starts provider, backends, agent and HAProxy, each a user's way: the agent by `countersign serve`.
+ * Starts providers, backends, agent and HAProxy, each a user's way: the agent by `countersign serve`.
  *
  * @param haproxy the command of a HAProxy, 2.6 or later
  * @param closers gets what ends them, also when a later one cannot start
@@ -50,6 +51,8 @@ export async function setStage(places: Places, haproxy: string, closers: Closers
   await demandFree(places);
   const provider = await startProvider(PARTIES, places.provider);
   closers.add(() => provider.close());
+  const partner = await startProvider(PARTNER_PARTIES, places.partner);
+  closers.add(() => partner.close());
   const sts = await startSts(places.sts, AWS_KEYS);
   closers.add(() => sts.close());
   const backends: EchoBackend[] = [];
@@ -67,11 +70,11 @@ export async function setStage(places: Places, haproxy: string, closers: Closers
   const health = { method: "GET", host: "orders.example.com", path: "/healthz" };
   const failure = Promise.race([agent.failure, proxy.failure]);
   await ready(proxy, failure, signal, async () => (await send(places.haproxy, health)).status === 200);
-  return { provider, backends, haproxy: proxy, failure };
+  return { provider, partner, backends, haproxy: proxy, failure };
 }
 
-async function demandFree({ haproxy, spop, admin, provider, sts, backends }: Places): Promise<void> {
-  const taken = await takenPorts([haproxy, spop, admin, provider, sts, ...Object.values(backends)]);
+async function demandFree({ backends, ...places }: Places): Promise<void> {
+  const taken = await takenPorts([...Object.values(places), ...Object.values(backends)]);
   if (taken.length === 0) return;
   const lines = taken.map(
     ({ port, holder }) => `  127.0.0.1:${port} is taken${holder === undefined ? "" : ` by ${holder}`}`,

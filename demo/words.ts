@@ -4,7 +4,7 @@ import { paint } from "./table.ts";
 
 export const USAGE = `usage: npm run demo [-- --once | -- --mesh]
 
-Starts an identity provider, two backends, the Countersign agent and HAProxy on 127.0.0.1, shows what they make of
+Starts two identity providers, two backends, the Countersign agent and HAProxy on 127.0.0.1, shows what they make of
 some requests, and stays up until Ctrl-C.
 
   --once   ends after the requests; exit code 0 if every one went as expected, else 1
@@ -13,7 +13,7 @@ some requests, and stays up until Ctrl-C.
 
 export const GREETING = `
 Each request goes to ${paint("bold", "HAProxy")}, which asks ${paint("bold", "Countersign")}: who is this, and may they? Tokens are those of
-a real OpenID provider, and of AWS, for which a stand-in answers. policies/examples/ says who may do
+real OpenID providers, and of AWS, for which a stand-in answers. policies/examples/ says who may do
 what, and what is refused never reaches a backend. Nothing here leaves this machine.
 `;
 

@@ -52,8 +52,18 @@ function gateFinding(way: Way, missing: Formula, evaluator: Evaluator): Finding 
   const model = evaluator.formulas.model(blamed) ?? new Map();
   return finding(level, "gate", blame.statement, passesText(way, blame, blamed, evaluator), mending(way, blame), {
     example: exampleOf(model, evaluator, way.bind),
-    also: [...blame.also, ...wayNotes(way)],
+    also: [...blame.also, ...errorNotes(way, blame), ...wayNotes(way)],
   });
+}
+
+/** A gate that asks for the error variable, where the SPOE file has none. */
+function errorNotes({ state }: Way, { statement }: Blame): readonly Note[] {
+  const words = statement.words.map(({ text }) => text).join(" ");
+  return state.asks.flatMap(({ engine: { prefix, onError, agent } }) =>
+    onError === undefined && words.includes(`txn.${prefix}.error`)
+      ? [noteOn(agent, `no "option set-on-error error" here: txn.${prefix}.error is never set`)]
+      : [],
+  );
 }
 
 function passesText(way: Way, { statement, kind }: Blame, missing: Formula, evaluator: Evaluator): string {

@@ -162,6 +162,16 @@ function servers({ route, frontend }: Way): readonly Finding[] {
           "look at its section yourself",
         ),
       );
+    if (keyword === "server" && statement.words.some(({ text }) => text.startsWith("rhttp@")))
+      found.push(
+        finding(
+          "unproven",
+          "unknown",
+          statement,
+          `"${lineText(statement)}" is not understood: whoever attaches a connection is the server`,
+          "a server with an address",
+        ),
+      );
   }
   return found;
 }

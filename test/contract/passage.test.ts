@@ -306,12 +306,12 @@ for (const binary of haproxies()) {
       t.strictSame(odd, [], "each is of the type that readers are told");
     }
     t.notOk(log.some((line) => line.includes("s3cret")));
-    t.strictSame(
-      entries.slice(0, 5).map(({ path }) => path),
-      ["/a", '/"b"\\<c>', "/d", "/", ""],
-    );
-    t.match(entries[4], { verdict: "deny", reason: "path-ambiguous", status: 400, request_id: /^[0-9a-f]{32}$/ });
-    t.match(entries[7], { method: "<BADREQ>", path: "", request_id: "", reason: "", spoe_error: "" });
+    // Several threads write lines, so those of different connections come in any order.
+    const paths = entries.map(({ path }) => path);
+    for (const path of ["/a", '/"b"\\<c>', "/d", "/", ""]) t.ok(paths.includes(path), path);
+    const of = (method: string) => entries.find((entry) => entry.method === method);
+    t.match(of("OPTIONS"), { verdict: "deny", reason: "path-ambiguous", status: 400, request_id: /^[0-9a-f]{32}$/ });
+    t.match(of("<BADREQ>"), { method: "<BADREQ>", path: "", request_id: "", reason: "", spoe_error: "" });
   });
 
   test(`HAProxy ${binary.version}: the access log tells of who acts what the contract names, and nothing else`, async (t) => {

@@ -176,6 +176,14 @@ test("chart and base are the same objects, whatever the values the chart's are v
     if (options[1] !== "service.type=ClusterIP") hold(t, text, options.join(" "));
     else t.strictSame(faultsOf(manifestsOf(text), "1.30"), [], options.join(" "));
   }
+  const asserted = rendered(
+    "--set",
+    "config.assertion.issuer=https://ingress.example.com",
+    "--set",
+    "config.assertion.keys=/run/secrets/a/keys",
+  );
+  hold(t, asserted, "assertion");
+  t.match(asserted, "web: 127.0.0.1:9902");
   const lint = execFileSync(join(TOOLS, "helm"), ["lint", "--strict", CHART, "--values", EXAMPLE], {
     encoding: "utf8",
   });

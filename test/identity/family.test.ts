@@ -161,6 +161,7 @@ for (const binary of haproxies()) {
       "policies/orders.yaml": POLICY,
       "countersign.yaml": `
 listen: { spop: [127.0.0.1:${spop}] }
+deadline: 5s
 policies: ./policies
 issuers:
   desk:

@@ -221,7 +221,7 @@ test("okta: whatever Okta answers that is no whole list of groups makes them unk
       "more elsewhere",
       good,
       200,
-      link("https://evil.example/api/v1/users/x/groups"),
+      link(`https://evil.example/api/v1/users/${USER}/groups?after=1`),
       "groups-unavailable",
       /may not be asked/,
     ],
@@ -311,6 +311,16 @@ test("okta: an org that does not answer delays nobody for longer than `timeout`,
   time.advance(5_000);
   t.match(shown((await waiting).principal), /^groups-unavailable/);
   t.match(identity.status()[0]?.error, /no answer in time/);
+});
+
+test("okta: an issuer that ends while groups are asked for proves nobody", async (t) => {
+  const { okta, identity, time } = await start(t);
+  const asked = okta.front.arrival("limit=200");
+  okta.front.behave("silent", "limit=200");
+  const waiting = identity.verify(await okta.token(), time.now);
+  await asked;
+  identity.close();
+  t.match(await waiting, { principal: undefined, reason: "issuer-unavailable" });
 });
 
 test("okta: what an id could do to an address it cannot", async (t) => {

@@ -86,7 +86,12 @@ function examples(): Case {
     return { file, text: file in meshes ? text.replace(backend, (line) => `${line}\n${mesh}`) : text };
   });
   const issuers = [
-    { name: "idp", audiences: ["api://orders"], credentials: ["bearer"], kinds: undefined },
+    ...["idp", "partner", "machines"].map((name) => ({
+      name,
+      audiences: ["api://orders"],
+      credentials: ["bearer"],
+      kinds: undefined,
+    })),
     {
       name: "aws",
       audiences: ["ingress.example.com"],

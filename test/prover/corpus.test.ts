@@ -96,6 +96,13 @@ test("every configuration that let a request through is found, at the line that 
   t.end();
 });
 
+test("a gate that asks for an error that nothing sets is told so, where the SPOE file lacks it", (t) => {
+  const { findings } = prove({ "x.cfg": textOf("bypass-46-no-set-on-error.cfg") });
+  const notes = findings.flatMap(({ also }) => also.filter(({ note }) => note.includes("set-on-error")));
+  t.match(notes, [{ file: /agent-noerr\.spoe\.conf$/, line: 2 }]);
+  t.end();
+});
+
 test("those that look like it and refused every request are not called a fault", (t) => {
   for (const name of FILES.filter((file) => file.startsWith("safe-")))
     t.strictSame(told(prove({ [name]: textOf(name) })), [], name);

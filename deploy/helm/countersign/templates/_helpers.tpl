@@ -9,6 +9,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $bind := ternary "*:8443 ssl crt /run/tls/site.pem alpn h2,http/1.1" "*:8080" $tls -}}
 {{- $haproxy := dict "version" .Values.haproxy.version "bind" (list $bind) "scheme" (ternary "https" "http" $tls) -}}
 {{- $socket := dict "address" "unix:/run/countersign/spop.sock" "mode" "0660" -}}
-{{- $own := dict "listen" (dict "spop" (list $socket) "admin" "0.0.0.0:9901") "policies" "/etc/countersign/policies" "haproxy" $haproxy -}}
+{{- $listen := dict "spop" (list $socket) "admin" "0.0.0.0:9901" -}}
+{{- if .Values.config.assertion }}{{- $_ := set $listen "web" "127.0.0.1:9902" }}{{- end -}}
+{{- $own := dict "listen" $listen "policies" "/etc/countersign/policies" "haproxy" $haproxy -}}
 {{- toYaml (mergeOverwrite (deepCopy .Values.config) $own) -}}
 {{- end }}
