@@ -16,15 +16,21 @@ interface Answer {
 /** What of a line of HAProxy's access log is shown. */
 type Logged = Pick<AccessRecord, "reason" | "rule">;
 
+/** Headers that show who asks. */
+export type Shown = Readonly<Record<string, string>>;
+
+export function bearer(token: string): Shown {
+  return { authorization: `Bearer ${token}` };
+}
+
 /** Sends one request to HAProxy, the path byte for byte. */
 export function send(
   port: number,
   row: Pick<Row, "method" | "host" | "path" | "headers">,
-  token?: string,
+  shown: Shown = {},
 ): Promise<Answer> {
   const { method, host, path } = row;
-  const credential = token === undefined ? {} : { authorization: `Bearer ${token}` };
-  const headers = { host, accept: "application/json", ...row.headers, ...credential };
+  const headers = { host, accept: "application/json", ...row.headers, ...shown };
   return new Promise((done, fail) => {
     const sent = request(
       { host: "127.0.0.1", port, method, path, headers, agent: false, timeout: 10_000 },
@@ -44,11 +50,11 @@ export function send(
 /** Sends a row's request and gathers what became of it: the answer, HAProxy's log line, what a backend received. */
 export async function ask(
   row: Row,
-  token: string | undefined,
+  shown: Shown,
   { port, backends, log }: { port: number; backends: readonly EchoBackend[]; log: string },
 ): Promise<Outcome> {
   const before = backends.map(({ received }) => received.length);
-  const { status, body } = await send(port, row, token);
+  const { status, body } = await send(port, row, shown);
   const received = backends.flatMap((backend, i) => backend.received.slice(before[i]));
   const { reason, rule } = await logged(log, requestId(body));
   return { status, reason, rule, received: received.map(identityOf) };
@@ -60,7 +66,7 @@ function requestId(body: string): string {
 }
 
 function identityOf({ headers }: Received): Readonly<Record<string, string>> {
-  const telling = Object.entries(headers).filter(([name]) => name.startsWith("x-auth-") || name === "authorization");
+  const telling = Object.entries(headers).filter(([name]) => /^(?:x-auth-.*|authorization|dpop)$/.test(name));
   return Object.fromEntries(telling.map(([name, value]) => [name, String(value)]));
 }
 

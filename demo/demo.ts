@@ -1,9 +1,11 @@
 import { parseArgs } from "node:util";
-import { ask } from "./ask.ts";
+import { ask, bearer, type Shown } from "./ask.ts";
+import { newProver } from "./dpop.ts";
 import { showMesh } from "./mesh.ts";
 import { PartEnded } from "./part.ts";
 import { API_KEYS, awsToken, expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
 import { readPlaces } from "./places.ts";
+import type { RunningProvider } from "./provider.ts";
 import { type Credential, differences, ROWS } from "./rows.ts";
 import { CannotStart, Closers, type Stage, setStage } from "./stage.ts";
 import { tableFoot, tableHead, tableRow } from "./table.ts";
@@ -81,18 +83,37 @@ async function showTable(stage: Stage, port: number, signal: AbortSignal): Promi
   return unexpected;
 }
 
-async function credentialsOf({ provider, partner }: Stage): Promise<Readonly<Record<Credential, string | undefined>>> {
-  const fresh = Object.fromEntries(
-    await Promise.all(PARTY_NAMES.map(async (name) => [name, await provider.token(name)] as const)),
-  ) as Record<PartyName, string>;
-  const expired = await expiredToken(provider, Date.now());
+async function credentialsOf({ provider, partner }: Stage): Promise<Readonly<Record<Credential, Shown>>> {
+  const tokens = await Promise.all(PARTY_NAMES.map(async (name) => [name, await provider.token(name)] as const));
+  const fresh = Object.fromEntries(tokens) as Record<PartyName, string>;
   const [opaque, revoked] = await Promise.all([partner.token("erin"), partner.token("erin")]);
   await partner.revoke("erin", revoked);
-  const aws = awsToken("ingress.example.com", Date.now());
-  const elsewhere = awsToken("ingress.example.org", Date.now());
-  const tampered = tamperedToken(fresh.alice, "carol");
-  const keys = { key: API_KEYS.good, "revoked-key": API_KEYS.revoked };
-  return { ...fresh, none: undefined, expired, tampered, opaque, revoked, aws, "aws-elsewhere": elsewhere, ...keys };
+  const bearers = {
+    ...fresh,
+    expired: await expiredToken(provider, Date.now()),
+    tampered: tamperedToken(fresh.alice, "carol"),
+    opaque,
+    revoked,
+    aws: awsToken("ingress.example.com", Date.now()),
+    "aws-elsewhere": awsToken("ingress.example.org", Date.now()),
+    key: API_KEYS.good,
+    "revoked-key": API_KEYS.revoked,
+  };
+  const shown = Object.entries(bearers).map(([name, token]) => [name, bearer(token)]);
+  return {
+    ...(Object.fromEntries(shown) as Record<keyof typeof bearers, Shown>),
+    none: {},
+    ...(await bound(provider)),
+  };
+}
+
+/** A token that is bound to a key, with a proof for the request of the row, and without. */
+async function bound(provider: RunningProvider): Promise<Record<"dpop" | "dpop-token", Shown>> {
+  const prove = await newProver();
+  const token = await provider.token("courier", await prove("POST", provider.tokenEndpoint));
+  const authorization = `DPoP ${token}`;
+  const dpop = await prove("GET", "http://orders.example.com/v1/orders/42", token);
+  return { dpop: { authorization, dpop }, "dpop-token": { authorization } };
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

@@ -13,6 +13,7 @@ export const PARTIES = {
   bob: { ...COMMON, kind: "person", groups: ["Orders Admins"], claims: { amr: ["pwd"], tenant: "emea" } },
   carol: { ...COMMON, kind: "person", groups: ["Orders Admins"], claims: { amr: ["pwd", "mfa"], tenant: "apac" } },
   reports: { ...COMMON, kind: "workload", scope: "files:write", claims: { team: "reporting" } },
+  courier: { ...COMMON, kind: "workload", scope: "orders:read" },
   charts: { ...COMMON, kind: "workload", claims: { team: "reporting" } },
   assistant: {
     ...COMMON,

@@ -45,8 +45,8 @@ export interface RunningProvider {
   readonly front: Front;
   /** The keys it signs with now. */
   readonly keys: readonly SigningKey[];
-  /** A fresh access token of a party for api://orders, from the token endpoint. */
-  token(party: string): Promise<string>;
+  /** A fresh access token of a party for api://orders, from the token endpoint; bound to the key of a DPoP proof. */
+  token(party: string, proof?: string): Promise<string>;
   /** Takes an opaque token of a party back (RFC 7009). */
   revoke(party: string, token: string): Promise<void>;
   /** The form that gets such a token from the token endpoint, for a curl line. */
@@ -94,7 +94,7 @@ export async function startProvider(parties: Readonly<Record<string, Party>>, po
       return keys;
     },
     form: (party) => formOf(parties, party),
-    token: (party) => fetchToken(`${issuer}/token`, formOf(parties, party)),
+    token: (party, proof) => fetchToken(`${issuer}/token`, formOf(parties, party), proof),
     async revoke(party, token) {
       const body = new URLSearchParams({ ...formOf(parties, party), token });
       const { ok, status } = await fetch(`${issuer}/token/revocation`, { method: "POST", body });
@@ -234,8 +234,13 @@ function formOf(parties: Readonly<Record<string, Party>>, name: string): Readonl
     : { grant_type: "client_credentials", client_id: name, client_secret: SECRET, ...scope };
 }
 
-async function fetchToken(endpoint: string, form: Readonly<Record<string, string>>): Promise<string> {
-  const response = await fetch(endpoint, { method: "POST", body: new URLSearchParams(form) });
+async function fetchToken(
+  endpoint: string,
+  form: Readonly<Record<string, string>>,
+  proof: string | undefined,
+): Promise<string> {
+  const headers = proof === undefined ? {} : { dpop: proof };
+  const response = await fetch(endpoint, { method: "POST", headers, body: new URLSearchParams(form) });
   const body = (await response.json()) as { access_token?: string; error?: string; error_description?: string };
   if (body.access_token === undefined) throw new Error(`no token: ${body.error}: ${body.error_description}`);
   return body.access_token;

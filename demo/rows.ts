@@ -9,6 +9,8 @@ export type Credential =
   | "tampered"
   | "opaque"
   | "revoked"
+  | "dpop"
+  | "dpop-token"
   | "aws"
   | "aws-elsewhere"
   | "key"
@@ -114,6 +116,30 @@ export const ROWS: readonly Row[] = [
     ...UPLOAD,
     status: 403,
     reason: "scope-missing",
+  },
+  {
+    who: "courier",
+    kind: "a workload, by DPoP",
+    credential: "dpop",
+    ...READ,
+    ...ALLOWED,
+    received: { "x-auth-subject": "courier", "x-auth-roles": "orders-reader" },
+  },
+  {
+    who: "mallory",
+    kind: "has courier's token",
+    credential: "dpop-token",
+    ...READ,
+    status: 401,
+    reason: "proof-missing",
+  },
+  {
+    who: "mallory",
+    kind: "and its used proof",
+    credential: "dpop",
+    ...READ,
+    status: 401,
+    reason: "proof-replayed",
   },
   {
     who: "billing",

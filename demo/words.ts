@@ -13,7 +13,7 @@ some requests, and stays up until Ctrl-C.
 
 export const GREETING = `
 Each request goes to ${paint("bold", "HAProxy")}, which asks ${paint("bold", "Countersign")}: who is this, and may they? Tokens are those of
-a real OpenID provider, and of AWS, for which a stand-in answers. policies/examples/ says who may do
+real OpenID providers, and of AWS, for which a stand-in answers. policies/examples/ says who may do
 what, and what is refused never reaches a backend. Nothing here leaves this machine.
 `;
 

@@ -61,8 +61,10 @@ export class Responder {
 
   /** @throws Error that names every address which cannot be bound, or why the audit log cannot be written */
   async listen(addresses: readonly Address[]): Promise<void> {
-    if (this.#audited !== undefined) this.telemetry.openAudit(this.#audited, this.#process, this.#snapshot.inForce);
-    await this.#server.listen(addresses);
+    // Not before: one that is started twice by mistake does not touch the log of the first.
+    await this.#server.listen(addresses, () => {
+      if (this.#audited !== undefined) this.telemetry.openAudit(this.#audited, this.#process, this.#snapshot.inForce);
+    });
   }
 
   /** Settles once every issuer was asked for its keys, well or not. */

@@ -27,6 +27,7 @@ export interface ServerOptions {
 /** The agent's listeners for HAProxy and all their connections. */
 export class SpopServer {
   readonly #servers: Server[] = [];
+  #isOpen = false;
   #opened = 0;
   readonly #connections = new Set<Connection>();
   readonly #shared: Shared;
@@ -80,10 +81,15 @@ export class SpopServer {
     });
   }
 
-  /** @throws Error that names every address which cannot be bound; the others are closed again */
-  async listen(addresses: readonly Address[]): Promise<void> {
+  /**
+   * @param bound what is to be done once every address is ours, and before anybody is let in
+   * @throws Error that names every address which cannot be bound, or of `bound`; all are closed again
+   */
+  async listen(addresses: readonly Address[], bound: () => void = () => {}): Promise<void> {
     try {
       await allOf(addresses.map((address) => this.#listen(address)));
+      bound();
+      this.#isOpen = true;
     } catch (error) {
       await this.close();
       throw error;
@@ -161,6 +167,10 @@ export class SpopServer {
 
   /** Where there are too many, one that never said HELLO makes room, the oldest first: HAProxy says it at once. */
   #accept(socket: Socket): void {
+    if (!this.#isOpen) {
+      socket.destroy();
+      return;
+    }
     const { limits } = this.#shared.snapshot.config;
     if (this.#connections.size >= limits.connections) this.#abandonSilent();
     const connection = new Connection(socket, this.#shared, (ended) => this.#left(ended));

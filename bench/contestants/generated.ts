@@ -8,6 +8,16 @@ import { HOST } from "../load/load.ts";
 import { freePort, type Running } from "../processes.ts";
 import { folderOf, type Stage } from "../stage.ts";
 
+/** Who is let in beside the people of the benchmark's issuer, whose tokens may then be bound to a key (DPoP), too. */
+export interface Others {
+  /** Lines below `issuers`. */
+  readonly issuers: readonly string[];
+  /** Members of the role that the routes ask for. */
+  readonly readers: readonly string[];
+  /** Where else HAProxy listens. */
+  readonly bind: string;
+}
+
 /** What a Countersign is configured for. */
 export interface Variant {
   readonly name: string;
@@ -23,6 +33,7 @@ export interface Variant {
   readonly identities?: number;
   /** Processes that answer HAProxy; default: one. */
   readonly workers?: number;
+  readonly others?: Others;
 }
 
 /** Files for one agent and its HAProxy, and where they are to listen. */
@@ -109,7 +120,7 @@ export function startGenerated(
 
 function configuration(
   stage: Stage,
-  { decisions, identities, workers = 1 }: Variant,
+  { decisions, identities, workers = 1, others }: Variant,
   { spop, port, admin }: Configured,
 ): string {
   return `listen:
@@ -118,11 +129,11 @@ function configuration(
 workers: ${workers}
 policies: ./policies
 issuers:
-  bench: { type: oidc, issuer: ${stage.issuer.url}, audiences: [${AUDIENCE}], kind: person }
-haproxy:
+  bench: { type: oidc, issuer: ${stage.issuer.url}, audiences: [${AUDIENCE}], kind: person${others === undefined ? "" : ", proofs: [dpop]"} }
+${(others?.issuers ?? []).map((line) => `  ${line}\n`).join("")}haproxy:
   version: "${minorOf(stage.haproxy)}"
   identity_prefix: x-auth-
-  bind: ["127.0.0.1:${port}"]
+  bind: ${JSON.stringify([`127.0.0.1:${port}`, ...(others === undefined ? [] : [others.bind])])}
   scheme: http
   backends: { orders: ["127.0.0.1:${stage.backend}"] }
 ${identities === undefined ? "" : `cache: { identities: ${identities} }\n`}log: { decisions: ${decisions} }
@@ -130,7 +141,7 @@ ${identities === undefined ? "" : `cache: { identities: ${identities} }\n`}log: 
 }
 
 /** The policies of a variant. A reload is the same text with another comment at its end. */
-export function policy({ routes, services = 1, headers, when }: Variant): string {
+export function policy({ routes, services = 1, headers, when, others }: Variant): string {
   const condition = when === undefined ? "" : `, when: '${when}'`;
   const each = routes / services;
   const things = Array.from({ length: routes }, (_, i) => {
@@ -146,7 +157,7 @@ export function policy({ routes, services = 1, headers, when }: Variant): string
 ${n === 0 ? ADMINISTRATION : ""}${things.slice(n * each, (n + 1) * each).join("")}`;
   });
   return `roles:
-  reader: [{ issuer: bench, group: Orders Readers }]
+  reader: [${["{ issuer: bench, group: Orders Readers }", ...(others?.readers ?? [])].join(", ")}]
   administrator: [{ issuer: bench, group: Orders Admins }]
 services:
 ${sharing.join("")}`;

@@ -138,15 +138,15 @@ export class Verifier {
     } else if (next === undefined) {
       if (unsigned > 0)
         this.#say("warning", "torn", `${unsigned} records behind the last batch: the agent writes on, or was ended`);
-      if (this.#head.size > this.#signed)
-        this.#say(
-          "warning",
-          "unsigned",
-          `${this.#head.size - this.#signed} records behind the last checkpoint: nothing vouches for them`,
-        );
     } else if (next.reason !== "crash")
       this.#tampered("truncated", "the segment has no end, and the next one follows no crash");
     else if (unsigned > 0) this.#say("warning", "torn", `${unsigned} records behind the last batch: lost in a crash`);
+    if (next === undefined && this.#head.size > this.#signed)
+      this.#say(
+        "warning",
+        "unsigned",
+        `${this.#head.size - this.#signed} records behind the last checkpoint: nothing vouches for them`,
+      );
     this.#ended = false;
     this.#batch = new Batch(this.#head);
     this.#kept = [];

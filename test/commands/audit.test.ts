@@ -2,15 +2,17 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
 import { haproxies } from "../support/haproxy.ts";
-import { command, folderOf, serve } from "../support/serve.ts";
+import { command, configuration, folderOf, serve } from "../support/serve.ts";
 import { stage } from "../support/stage.ts";
 
-const CONFIG = `
-listen: { spop: [127.0.0.1:9000] }
-policies: ./policies
+const REST = `
 issuers: { idp: { type: oidc, issuer: "https://idp.example", audiences: [api://orders] } }
 haproxy: { version: "3.2", bind: ["*:8080"], scheme: http, backends: { orders: ["10.0.0.7:8080"] } }
 `;
+const CONFIG = `
+listen: { spop: [127.0.0.1:9000] }
+policies: ./policies
+${REST}`;
 const POLICY = `
 roles: { reader: [{ group: Readers }] }
 services:
@@ -82,6 +84,20 @@ test("no agent starts with an audit log that it cannot write, and it says what t
   await t.rejects(serve(t, folder, { spop: 9000, admin: 9901 }), {
     message: /the audit log cannot be written: .*audit\.key.*; see `countersign audit init`/,
   });
+});
+
+test("an agent that is started twice by mistake does not touch the log of the first", async (t) => {
+  const { text, spop, admin } = await configuration(`${REST}audit: { file: audit.log, key: audit.key }\n`);
+  const folder = folderOf(t, { "countersign.yaml": text, "policies/a.yaml": POLICY });
+  await command(["audit", "init"], { cwd: folder });
+  await serve(t, folder, { spop, admin });
+  const seen = () =>
+    readdirSync(folder)
+      .filter((name) => name.startsWith("audit."))
+      .map((name) => [name, name === "audit.key" ? readFileSync(join(folder, name), "utf8") : ""]);
+  const before = seen();
+  await t.rejects(serve(t, folder, { spop, admin }), { message: /cannot listen on/ });
+  t.strictSame(seen(), before);
 });
 
 test("formats say what they should of each decision, whatever is in it", async (t) => {

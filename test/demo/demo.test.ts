@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, test } from "tap";
-import { send } from "../../demo/ask.ts";
+import { bearer, send } from "../../demo/ask.ts";
 import { REPOSITORY, readPlaces } from "../../demo/places.ts";
 import { takenPorts } from "../../demo/ports.ts";
 import { differences, type Outcome, ROWS, type Row } from "../../demo/rows.ts";
@@ -77,6 +77,9 @@ test("once: a person, a workload and an agent are allowed and refused as expecte
     "✓ assistant +POST /v1/orders/42/cancel +refused 403 +nothing",
     "✓ erin +GET /v1/orders/42 +allowed +x-auth-subject: erin",
     "✓ erin +GET /v1/orders/42 +refused 401 +nothing",
+    "✓ courier +GET /v1/orders/42 +allowed +x-auth-subject: courier",
+    "✓ mallory +GET /v1/orders/42 +refused 401 +nothing\\n  has courier's token .*proof-missing",
+    "✓ mallory +GET /v1/orders/42 +refused 401 +nothing\\n  and its used proof .*proof-replayed",
     "✓ billing +GET /v1/orders/42 +allowed +x-auth-subject: ?",
     "✓ billing +GET /v1/orders/42 +refused 401 +nothing",
     "✓ mallory +GET /v1/orders/42 +refused 401 +nothing",
@@ -92,9 +95,9 @@ test("once: a person, a workload and an agent are allowed and refused as expecte
 test("without --once it stays up, its tokens work, and a signal ends all of it", async (t) => {
   const demo = new Demo(t, []);
   await demo.shows("Ctrl-C ends");
-  const token = /^alice=(\S+)$/m.exec(demo.output)?.[1];
+  const token = /^alice=(\S+)$/m.exec(demo.output)?.[1] ?? "";
   const order = { method: "GET", host: "orders.example.com", path: "/v1/orders/42" };
-  t.match(await send(PLACES.haproxy, order, token), { status: 200 });
+  t.match(await send(PLACES.haproxy, order, bearer(token)), { status: 200 });
   t.match(await send(PLACES.haproxy, order), { status: 401 });
 
   const second = new Demo(t, ["--once"]);

@@ -1,12 +1,13 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { appendFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import type { AuditConfig } from "../../agent/config/sections/audit.ts";
 import { AuditLog } from "../../agent/telemetry/audit/audit-log.ts";
 import { segmentFile, segmentsOf } from "../../agent/telemetry/audit/segments.ts";
 import { DecisionLines } from "../../agent/telemetry/decision-log.ts";
-import type { SegmentLine } from "../../records/audit/lines.ts";
+import { Batch, BEGINNING } from "../../records/audit/chain.ts";
+import { batchLine, type SegmentLine } from "../../records/audit/lines.ts";
 import { type Checkpoint, privateKeyOf, readNote } from "../../records/audit/note.ts";
 import { type Finding, Verifier } from "../../records/audit/verify.ts";
 import { folderOf } from "../support/serve.ts";
@@ -297,4 +298,90 @@ test("lines that are no records, or stand where none can be, are told", async (t
   const [last = ""] = files.slice(-1);
   appendFileSync(last, "not json\n");
   t.ok(kinds(verified(files, stage.first).findings, "tampered").includes("malformed"));
+});
+
+test("nothing that was let through is missing where it has to be refused instead", async (t) => {
+  const stage = new Stage(t, { onFull: "deny" });
+  const log = stage.open();
+  for (let n = 0; n < 40 && log.full === undefined; n++) stage.decide(log, 1_000);
+  t.equal(log.full, "slow");
+  const refused = observation({ decision: decision({ verdict: "deny", reason: "audit-unavailable" }) });
+  log.decided(refused);
+  // Asked while there was room, and answered when there was none.
+  log.decided(observation({ requestId: "a".repeat(32) }));
+  while (log.full !== undefined) await new Promise((done) => setImmediate(done));
+  // There is room again, and so it is let through.
+  log.decided(observation({ requestId: "b".repeat(32) }));
+  await written(log);
+  const text = readFileSync(stage.segments()[0] ?? "", "utf8");
+  for (const id of ["a", "b"]) t.ok(text.includes(id.repeat(32)), id);
+  const { findings, summary } = verified(stage.segments(), stage.first);
+  t.strictSame(kinds(findings, "tampered"), []);
+  t.equal(summary.decisions.allowed + summary.decisions.denied + summary.lost, stage.asked + 3);
+});
+
+test("a segment that cannot be begun is begun later, and nothing is lost meanwhile", async (t) => {
+  const stage = new Stage(t, { checkpoint: 50, maxSize: 10_000 });
+  const log = stage.open();
+  const inTheWay = segmentFile(stage.config.file, 2);
+  mkdirSync(inTheWay);
+  stage.decide(log, 60);
+  while (log.state.error === undefined && stage.told.length === 0) await new Promise((done) => setTimeout(done, 20));
+  stage.decide(log, 60);
+  for (let seen = stage.notes.length; stage.notes.length === seen; ) await new Promise((done) => setTimeout(done, 20));
+  rmdirSync(inTheWay);
+  await written(log);
+  const { findings, summary } = verified(stage.segments(), stage.first);
+  t.strictSame(findings, []);
+  t.equal(summary.decisions.allowed + summary.decisions.denied, 120);
+});
+
+test("a segment begins once the one before is whole, so that no crash can come between", async (t) => {
+  const stage = new Stage(t, { checkpoint: 50, maxSize: 10_000 });
+  const log = stage.open();
+  stage.decide(log, 8_000);
+  while (!existsSync(segmentFile(stage.config.file, 2))) await new Promise((done) => setImmediate(done));
+  const copy = join(stage.folder, "copy");
+  mkdirSync(copy);
+  for (const file of stage.segments()) writeFileSync(file.replace(stage.folder, copy), readFileSync(file));
+  const files = stage.segments().map((file) => file.replace(stage.folder, copy));
+  await written(log);
+  t.strictSame(kinds(verified(files, stage.first).findings, "tampered"), []);
+});
+
+test("a segment that was ended before its first line is no hindrance to the next start", async (t) => {
+  for (const rest of ["", '{"audit":"segm']) {
+    const { stage, files } = await honest(t);
+    writeFileSync(segmentFile(stage.config.file, files.length + 1), rest);
+    const log = stage.open();
+    stage.decide(log, 5);
+    await written(log);
+    t.equal(stage.segments().length, files.length + 1);
+    t.strictSame(verified(stage.segments(), stage.first).findings, []);
+  }
+});
+
+test("a key that cannot be kept stops the start, which leaves nothing behind", async (t) => {
+  const { stage, files } = await honest(t);
+  const inTheWay = join(stage.folder, ".key.next");
+  mkdirSync(inTheWay);
+  for (let start = 0; start < 3; start++) t.throws(() => stage.open(), { code: "EISDIR" });
+  t.strictSame(stage.segments(), files);
+  rmdirSync(inTheWay);
+  await written(stage.open());
+  t.strictSame(verified(stage.segments(), stage.first).findings, []);
+});
+
+test("another history without any signature is told as what nobody vouches for", async (t) => {
+  const { stage, files, texts } = await honest(t);
+  const [lines = []] = texts;
+  const first = lines[0] ?? "";
+  const batch = new Batch(BEGINNING);
+  const forged = [first, ...lines.filter((line) => /"msg":"decision"|"audit":"end"/.test(line))].map((line) =>
+    line.replace('"GET"', '"PUT"'),
+  );
+  for (const line of forged) batch.add(Buffer.from(line));
+  const bytes = Buffer.from([...forged, batchLine(batch.end(), batch.sum)].join(""));
+  const { findings, summary } = verifiedTexts([{ file: files[0] ?? "", bytes }], stage.first);
+  t.strictSame([kinds(findings, "warning"), summary.checkpoint], [["unsigned"], undefined]);
 });

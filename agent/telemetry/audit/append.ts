@@ -4,27 +4,31 @@ import { close, fdatasync, write } from "node:fs";
 const PAUSE = 1_000;
 
 /**
- * Appends to a file, in order and beside the event loop. What cannot be written waits, and is tried again: a record that
- * has been counted is never left out.
+ * Appends to a file, in order and beside the event loop, and then to the next one. What cannot be written waits, and is
+ * tried again: a record that has been counted is never left out.
  */
 export class Append {
-  readonly #fd: number;
-  readonly #progress: () => void;
-  readonly #queue: Buffer[] = [];
+  #fd: number;
+  /** Bytes, and what opens the file for those behind it. */
+  readonly #queue: (Buffer | (() => number))[] = [];
   #waiting = 0;
-  #writing = false;
+  #busy = false;
+  #turning = false;
   #failure: string | undefined;
   #idle: (() => void)[] = [];
 
-  /** @param progress told when bytes were written, and when they could not be */
-  constructor(fd: number, progress: () => void) {
+  constructor(fd: number) {
     this.#fd = fd;
-    this.#progress = progress;
   }
 
   /** Bytes that are not written yet. */
   get waiting(): number {
     return this.#waiting;
+  }
+
+  /** Whether the next file is yet to be opened. */
+  get turning(): boolean {
+    return this.#turning;
   }
 
   /** The error code of the last attempt, where it failed. */
@@ -38,41 +42,72 @@ export class Append {
     this.#next();
   }
 
+  /**
+   * What is added from now on is for another file, once all before is written.
+   *
+   * @param open its descriptor; where it throws, it is tried again
+   */
+  turn(open: () => number): void {
+    this.#turning = true;
+    this.#queue.push(open);
+    this.#next();
+  }
+
   /** Has the machine keep what was written, in case its power fails. */
   sync(): void {
     fdatasync(this.#fd, () => {});
   }
 
-  /** Settles when all is written, or cannot be. */
+  /** Settles when all is written, or cannot be. @param limit milliseconds */
   async end(limit: number): Promise<void> {
-    const written = new Promise<void>((done) => {
-      if (this.#waiting === 0) done();
-      else this.#idle.push(done);
-    });
-    const late = new Promise<void>((done) => setTimeout(done, limit).unref());
-    await Promise.race([written, late]);
-    await new Promise<void>((done) => fdatasync(this.#fd, () => close(this.#fd, () => done())));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const late = setTimeout(resolve, limit);
+    if (this.#waiting === 0) resolve();
+    else this.#idle.push(resolve);
+    await promise;
+    clearTimeout(late);
+    await this.#leave();
   }
 
   #next(): void {
-    const [bytes] = this.#queue;
-    if (this.#writing || bytes === undefined) return;
-    this.#writing = true;
-    write(this.#fd, bytes, 0, bytes.length, null, (error, written) => {
-      this.#writing = false;
-      this.#failure = error?.code ?? undefined;
-      if (error === null) this.#wrote(bytes, written);
-      this.#progress();
-      if (error === null) this.#next();
-      else setTimeout(() => this.#next(), PAUSE).unref();
-    });
+    const [first] = this.#queue;
+    if (this.#busy || first === undefined) return;
+    this.#busy = true;
+    if (typeof first === "function") void this.#open(first);
+    else write(this.#fd, first, 0, first.length, null, (error, written) => this.#wrote(first, error, written));
   }
 
-  #wrote(bytes: Buffer, written: number): void {
-    this.#waiting -= written;
-    if (written === bytes.length) this.#queue.shift();
-    else this.#queue[0] = bytes.subarray(written);
-    if (this.#waiting > 0) return;
-    for (const done of this.#idle.splice(0)) done();
+  async #open(open: () => number): Promise<void> {
+    try {
+      const fd = open();
+      await this.#leave();
+      this.#fd = fd;
+      this.#queue.shift();
+      this.#turning = false;
+      this.#done(null);
+    } catch (error) {
+      this.#done(error as NodeJS.ErrnoException);
+    }
+  }
+
+  #wrote(bytes: Buffer, error: NodeJS.ErrnoException | null, written: number): void {
+    if (error === null) {
+      this.#waiting -= written;
+      if (written === bytes.length) this.#queue.shift();
+      else this.#queue[0] = bytes.subarray(written);
+    }
+    this.#done(error);
+    if (this.#waiting === 0) for (const done of this.#idle.splice(0)) done();
+  }
+
+  #done(error: NodeJS.ErrnoException | null): void {
+    this.#busy = false;
+    this.#failure = error === null ? undefined : (error.code ?? error.message);
+    if (error === null) this.#next();
+    else setTimeout(() => this.#next(), PAUSE).unref();
+  }
+
+  #leave(): Promise<void> {
+    return new Promise((done) => fdatasync(this.#fd, () => close(this.#fd, () => done())));
   }
 }

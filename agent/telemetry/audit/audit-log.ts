@@ -1,5 +1,5 @@
 import { createHmac, createPublicKey, type KeyObject } from "node:crypto";
-import { statSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { Batch, type Head } from "../../../records/audit/chain.ts";
 import { type Beginning, batchLine, type InForce, line } from "../../../records/audit/lines.ts";
 import { privateKeyOf, rawKey, signedNote, succession } from "../../../records/audit/note.ts";
@@ -67,7 +67,7 @@ export class AuditLog implements DecisionSink {
   readonly #pseudonym: ((subject: string) => string) | undefined;
   readonly #checkpoints: NodeJS.Timeout;
   #segment: number;
-  #append: Append;
+  readonly #append: Append;
   #written = 0;
   #batch: Batch;
   #head: Head;
@@ -107,15 +107,16 @@ export class AuditLog implements DecisionSink {
     this.#segment = position.segment;
     this.#head = position.head;
     this.#batch = new Batch(this.#head);
-    this.#append = this.#begin(position.reason);
+    this.#append = new Append(this.#begin(position.reason)());
     // Only once the word for the next key is on the disk may the last one go.
-    replaceFile(keyFile, key.export({ type: "pkcs8", format: "pem" }) as string);
+    this.#keep(keyFile);
     this.#checkpoints = setInterval(() => this.#checkpoint(), config.checkpoint).unref();
   }
 
-  /** Why no more can be kept; undefined while it can. */
+  /** Why no more can be kept; undefined while it can. Once some were lost, there is room when half is written. */
   get full(): string | undefined {
-    return this.#append.waiting > LARGEST_BACKLOG ? (this.#append.failure ?? "slow") : undefined;
+    const most = this.#lost > 0 ? LARGEST_BACKLOG / 2 : LARGEST_BACKLOG;
+    return this.#append.waiting > most ? (this.#append.failure ?? "slow") : undefined;
   }
 
   /** For /status and metrics: how many records there are, how many of them are signed, and why nothing can be written. */
@@ -125,9 +126,11 @@ export class AuditLog implements DecisionSink {
   }
 
   decided(observation: Observation): void {
-    if (this.#lost > 0 || this.full !== undefined) {
+    this.#gap();
+    const { full } = this;
+    if (full !== undefined && !this.#mustKeep(observation)) {
       this.#allLost++;
-      if (this.#lost++ === 0) this.#events.full(this.full ?? "slow");
+      if (this.#lost++ === 0) this.#events.full(full);
       return;
     }
     this.#add(`${this.#lines.line(this.#pseudonymous(observation), this.#clock())}}\n`);
@@ -148,6 +151,11 @@ export class AuditLog implements DecisionSink {
     this.#gap();
     this.#end("stop");
     await this.#append.end(LONGEST_CLOSE);
+  }
+
+  /** What was let through while there was room is kept: no more than what was being asked when there was none any more. */
+  #mustKeep({ decision }: Observation): boolean {
+    return this.#config.onFull === "deny" && decision.verdict === "allow";
   }
 
   #pseudonymous(observation: Observation): Observation {
@@ -197,7 +205,8 @@ export class AuditLog implements DecisionSink {
       if (this.#config.sync === "checkpoint") this.#append.sync();
       this.#events.checkpoint(note, this.#head.size);
     }
-    if (!this.#closed && (this.#written > this.#config.maxSize || this.#isMoved())) this.#rotate();
+    if (this.#closed || this.#append.turning) return;
+    if (this.#written > this.#config.maxSize || this.#isMoved()) this.#rotate();
   }
 
   /** Says how many were lost, once there is room for that again. */
@@ -211,18 +220,13 @@ export class AuditLog implements DecisionSink {
 
   /** Whether somebody has given the segment another name, or removed it. */
   #isMoved(): boolean {
-    return statSync(segmentFile(this.#file, this.#segment), { throwIfNoEntry: false }) === undefined;
+    return !existsSync(segmentFile(this.#file, this.#segment));
   }
 
+  /** What follows stands in the next segment, which begins once this one is whole: a crash leaves none between the two. */
   #rotate(): void {
-    const before = this.#append;
     this.#end("rotation");
-    try {
-      this.#append = this.#begin("rotation");
-      void before.end(LONGEST_CLOSE);
-    } catch (error) {
-      this.#events.full(String(error));
-    }
+    this.#append.turn(this.#begin("rotation"));
   }
 
   #end(reason: "rotation" | "stop"): void {
@@ -235,7 +239,8 @@ export class AuditLog implements DecisionSink {
     this.#events.checkpoint(note, this.#head.size);
   }
 
-  #begin(reason: Beginning): Append {
+  /** @returns what makes its file */
+  #begin(reason: Beginning): () => number {
     this.#segment++;
     const first = line({
       audit: "segment",
@@ -250,11 +255,21 @@ export class AuditLog implements DecisionSink {
       hash: this.#head.hash.toString("base64"),
       time: this.#now(),
     });
-    const fd = beginSegment(this.#file, this.#segment, first);
     this.#batch = new Batch(this.#head);
     this.#batch.addAll(Buffer.from(first));
     this.#written = first.length;
-    return new Append(fd, () => {});
+    const segment = this.#segment;
+    return () => beginSegment(this.#file, segment, first);
+  }
+
+  /** A segment whose key cannot be kept would only be in the way of the next start. */
+  #keep(keyFile: string): void {
+    try {
+      replaceFile(keyFile, this.#key.export({ type: "pkcs8", format: "pem" }) as string);
+    } catch (error) {
+      rmSync(segmentFile(this.#file, this.#segment), { force: true });
+      throw error;
+    }
   }
 
   #now(): string {

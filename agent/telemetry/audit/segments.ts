@@ -6,8 +6,9 @@ import {
   readFileSync,
   readSync,
   renameSync,
+  rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { BEGINNING, type Head } from "../../../records/audit/chain.ts";
@@ -15,6 +16,8 @@ import type { Beginning, SegmentLine } from "../../../records/audit/lines.ts";
 
 /** Bytes at the end of a segment among which its last batch is looked for. */
 const TAIL = 4 * 1024 * 1024;
+/** Bytes of a segment's first line at most. */
+const LONGEST_FIRST = 4096;
 
 /** Where the segments of a log have come to. */
 export interface Position {
@@ -40,12 +43,20 @@ export function segmentsOf(file: string): readonly number[] {
     .sort((a, b) => a - b);
 }
 
-/** Where a log goes on. @throws Error where the last segment cannot be read as one */
+/**
+ * Where a log goes on. A last segment without one whole line never began, and is removed.
+ *
+ * @throws Error where the last segment cannot be read as one
+ */
 export function positionOf(file: string): Position {
   const last = segmentsOf(file).at(-1);
   if (last === undefined) return { segment: 0, epoch: 0, head: BEGINNING, reason: "first" };
   const path = segmentFile(file, last);
   const lines = wholeLinesOf(path);
+  if (lines.length === 0 && statSync(path).size < LONGEST_FIRST) {
+    rmSync(path);
+    return positionOf(file);
+  }
   const begun = firstLineOf(path);
   if (begun === undefined) throw new Error(`${path} does not begin as a segment of an audit log`);
   const at = lines.findLastIndex((line) => line.startsWith('{"audit":"batch"'));
@@ -79,7 +90,7 @@ function wholeLinesOf(path: string): readonly string[] {
 function firstLineOf(path: string): SegmentLine | undefined {
   const fd = openSync(path, "r");
   try {
-    const bytes = Buffer.alloc(4096);
+    const bytes = Buffer.alloc(LONGEST_FIRST);
     const text = bytes.toString("utf8", 0, readSync(fd, bytes, 0, bytes.length, 0));
     const record = JSON.parse(text.slice(0, text.indexOf("\n"))) as SegmentLine;
     return record.audit === "segment" ? record : undefined;
@@ -90,12 +101,20 @@ function firstLineOf(path: string): SegmentLine | undefined {
   }
 }
 
-/** Begins a segment's file, for its owner alone. @throws Error where it is there, or cannot be written */
+/** Begins a segment's file, for its owner alone. @throws Error where it is there, or cannot be written: then it is not there */
 export function beginSegment(file: string, segment: number, first: string): number {
-  const fd = openSync(segmentFile(file, segment), "ax", 0o640);
-  writeSync(fd, first);
-  fsyncSync(fd);
-  return fd;
+  const path = segmentFile(file, segment);
+  const fd = openSync(path, "ax", 0o640);
+  try {
+    writeFileSync(fd, first);
+    fsyncSync(fd);
+    keepNames(path);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    rmSync(path, { force: true });
+    throw error;
+  }
 }
 
 /** Puts a text into a file's place, whole or not at all, kept against a loss of power. */
@@ -103,12 +122,25 @@ export function replaceFile(path: string, text: string): void {
   const beside = join(dirname(path), `.${basename(path)}.next`);
   const fd = openSync(beside, "w", 0o600);
   try {
-    writeSync(fd, text);
+    writeFileSync(fd, text);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
   renameSync(beside, path);
+  keepNames(path);
+}
+
+/** Has the machine keep which files there are beside this one, where its file system can. */
+function keepNames(path: string): void {
+  try {
+    const fd = openSync(dirname(path), "r");
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {}
 }
 
 export function readText(path: string): string {
