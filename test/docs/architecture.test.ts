@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { test } from "tap";
 
-const root = new URL("../..", import.meta.url);
+const root = new URL("../../", import.meta.url);
 const text = readFileSync(new URL("docs/architecture.md", root), "utf8");
 const biome = JSON.parse(readFileSync(new URL("biome.json", root), "utf8"));
 

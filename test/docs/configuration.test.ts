@@ -130,7 +130,7 @@ test("what a later version will have is on the page, and nothing else is", (t) =
 });
 
 test("so is what the pages of the identities say to write", (t) => {
-  const folder = new URL("../../docs/identities", import.meta.url);
+  const folder = new URL("../../docs/identities/", import.meta.url);
   const files = new Files(t.testdir());
   const [spire, machines] = [new Authority("SPIRE"), new Authority("Machines")];
   const contents: Readonly<Record<string, string>> = {
@@ -166,7 +166,7 @@ test("so is what the pages of the identities say to write", (t) => {
 });
 
 test("every page of the identities is in their table, and every preset in its own", (t) => {
-  const folder = new URL("../../docs/identities", import.meta.url);
+  const folder = new URL("../../docs/identities/", import.meta.url);
   const read = (name: string) => readFileSync(new URL(name, folder), "utf8");
   for (const name of readdirSync(folder)) if (name !== "README.md") t.match(read("README.md"), `](${name})`, name);
   const listed = [...read("oidc.md").matchAll(/^\| \[`([a-z0-9-]+)`\]\(#([a-z0-9-]+)\) \|/gm)];
