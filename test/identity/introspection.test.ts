@@ -560,6 +560,11 @@ test("introspection: where to ask is looked for once, again after an hour, and s
   const token = await provider.token("alice");
   t.equal(await judge(token), "token-expired", "it was asked about");
   t.equal(looks(), 2);
+  // Nobody waits for what does not answer, and it is not asked again and again.
+  provider.front.behave("silent", "openid-configuration");
+  time.now += 3_600_000;
+  for (let i = 0; i < 3; i++) t.equal(await judge(await provider.token("alice")), "token-expired");
+  t.equal(looks(), 3);
 });
 
 const SECTION = `issuers:
