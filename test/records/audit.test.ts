@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
-import type { AuditConfig } from "../../agent/config/audit.ts";
+import type { AuditConfig } from "../../agent/config/sections/audit.ts";
 import { AuditLog } from "../../agent/telemetry/audit/audit-log.ts";
 import { segmentFile, segmentsOf } from "../../agent/telemetry/audit/segments.ts";
 import { DecisionLines } from "../../agent/telemetry/decision-log.ts";

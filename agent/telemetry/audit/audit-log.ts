@@ -3,7 +3,7 @@ import { existsSync, realpathSync, rmSync } from "node:fs";
 import { Batch, type Head } from "../../../records/audit/chain.ts";
 import { type Beginning, batchLine, type InForce, line } from "../../../records/audit/lines.ts";
 import { privateKeyOf, rawKey, signedNote, succession } from "../../../records/audit/note.ts";
-import type { AuditConfig } from "../../config/audit.ts";
+import type { AuditConfig } from "../../config/sections/audit.ts";
 import type { DecisionLines } from "../decision-log.ts";
 import type { DecisionSink, Observation } from "../events.ts";
 import { Append } from "./append.ts";
