@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
 import { haproxies } from "../support/haproxy.ts";
@@ -150,4 +150,16 @@ test("access is listed, and mistakes are told", async (t) => {
     t.equal(ended.code, code, ended.err);
     t.ok(ended.err.includes(told), ended.err);
   }
+});
+
+test("a log that is larger than the memory for it is read a piece at a time", async (t) => {
+  const first = `${JSON.stringify({ audit: "segment", version: 1, origin: "a/0", segment: 1, epoch: 1, key: "", word: "", size: 0, hash: "", time: "2026-11-23T16:00:00.000Z" })}\n`;
+  const cwd = folderOf(t, { "audit.log.000001": first });
+  // Behind it 600 MiB, which no text can hold, and which take no room on the disk.
+  const fd = openSync(join(cwd, "audit.log.000001"), "r+");
+  for (let n = 1; n <= 600; n++) writeSync(fd, "\n", n << 20);
+  closeSync(fd);
+  const { code, err } = await command(["audit", "export", "audit.log.000001", "--output", "all.json"], { cwd });
+  t.equal(code, 0, err);
+  t.match(JSON.parse(readFileSync(join(cwd, "all.json.manifest.json"), "utf8")), { decisions: 0 });
 });

@@ -1,5 +1,15 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import type { AuditConfig } from "../../agent/config/sections/audit.ts";
@@ -384,4 +394,15 @@ test("another history without any signature is told as what nobody vouches for",
   const bytes = Buffer.from([...forged, batchLine(batch.end(), batch.sum)].join(""));
   const { findings, summary } = verifiedTexts([{ file: files[0] ?? "", bytes }], stage.first);
   t.strictSame([kinds(findings, "warning"), summary.checkpoint], [["unsigned"], undefined]);
+});
+
+test("a key that is a link is replaced where it lies", async (t) => {
+  const stage = new Stage(t);
+  const kept = join(stage.folder, "kept.key");
+  renameSync(stage.config.key, kept);
+  symlinkSync(kept, stage.config.key);
+  const before = readFileSync(kept, "utf8");
+  await written(stage.open());
+  t.ok(lstatSync(stage.config.key).isSymbolicLink());
+  t.not(readFileSync(kept, "utf8"), before);
 });

@@ -1,5 +1,5 @@
 import { createHmac, createPublicKey, type KeyObject } from "node:crypto";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, realpathSync, rmSync } from "node:fs";
 import { Batch, type Head } from "../../../records/audit/chain.ts";
 import { type Beginning, batchLine, type InForce, line } from "../../../records/audit/lines.ts";
 import { privateKeyOf, rawKey, signedNote, succession } from "../../../records/audit/note.ts";
@@ -265,7 +265,7 @@ export class AuditLog implements DecisionSink {
   /** A segment whose key cannot be kept would only be in the way of the next start. */
   #keep(keyFile: string): void {
     try {
-      replaceFile(keyFile, this.#key.export({ type: "pkcs8", format: "pem" }) as string);
+      replaceFile(realpathSync(keyFile), this.#key.export({ type: "pkcs8", format: "pem" }) as string);
     } catch (error) {
       rmSync(segmentFile(this.#file, this.#segment), { force: true });
       throw error;
