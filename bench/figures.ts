@@ -17,6 +17,9 @@ import {
 } from "./sections/identities.ts";
 import { FLOOD, HALF, QUARTER } from "./sections/latency.ts";
 import {
+  ALL_LOGGED,
+  AUDIT,
+  AUDITED,
   COLD,
   CONNECTIONS,
   COUNTERSIGN,
@@ -26,6 +29,7 @@ import {
   HAPROXY_GO_CONSTANT,
   headersScenario,
   JWT_VERIFY,
+  LOGGED,
   MANY,
   OTHER,
   OTHER_COLD,
@@ -161,6 +165,12 @@ function otherFigures(cell: Cell, report: Report): readonly Figure[] {
       must: 1.1,
       goal: 1.05,
       reached: ratio(cell("policies", SHARED, SHARED_ROUTES, "both"), routes(10)),
+    },
+    {
+      what: "CPU of the agent, with an audit log / without",
+      must: 1.1,
+      goal: 1.05,
+      reached: ratio(cell("policies", AUDIT, AUDITED, "agent"), cell("policies", LOGGED, ALL_LOGGED, "agent")),
     },
     { what: "CPU, 12 identity headers / 4", must: 1.3, goal: 1.15, reached: ratio(headers(12), headers(4)) },
     { what: `${CACHED_MEMORY}, MB`, must: 150, goal: 80, reached: factOf(report, CACHED_MEMORY) },
