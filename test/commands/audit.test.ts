@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { closeSync, openSync, readdirSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
@@ -162,4 +163,28 @@ test("a log that is larger than the memory for it is read a piece at a time", as
   const { code, err } = await command(["audit", "export", "audit.log.000001", "--output", "all.json"], { cwd });
   t.equal(code, 0, err);
   t.match(JSON.parse(readFileSync(join(cwd, "all.json.manifest.json"), "utf8")), { decisions: 0 });
+});
+
+test("no number of warnings hides that a log was altered", async (t) => {
+  const { publicKey } = generateKeyPairSync("ed25519");
+  const key = Buffer.from(publicKey.export({ format: "jwk" }).x ?? "", "base64url").toString("base64");
+  const time = "2026-11-23T16:00:00.000Z";
+  const hash = Buffer.alloc(32).toString("base64");
+  const first = {
+    audit: "segment",
+    version: 1,
+    origin: "a/0",
+    segment: 1,
+    epoch: 1,
+    key,
+    word: "",
+    size: 0,
+    hash,
+    time,
+  };
+  const gaps = `${JSON.stringify({ audit: "gap", lost: 1, time })}\n`.repeat(1_001);
+  const cwd = folderOf(t, { "audit.log.000001": `${JSON.stringify(first)}\n${gaps}not json\n` });
+  const { code, out } = await command(["audit", "verify", "audit.log.000001", "--key", key], { cwd });
+  t.equal(code, 1);
+  t.match(out, /^a\/0: ALTERED; .*\n.*\n {2}tampered {2}malformed {2}audit\.log\.000001:1003: /);
 });
