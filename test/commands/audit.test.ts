@@ -105,7 +105,7 @@ test("formats say what they should of each decision, whatever is in it", async (
   const line = (fields: object) =>
     `${JSON.stringify({ level: "info", time: "2026-11-23T16:00:00.000Z", msg: "decision", request_id: "ab", src: "192.0.2.7", method: "GET", host: "orders.example.com", ...evil, verdict: "deny", status: 403, reason: "role-missing", revision: "r", duration_us: 1, ...fields })}\n`;
   const first = { audit: "segment", version: 1, origin: "a/0", segment: 1, time: "2026-11-23T16:00:00.000Z" };
-  const log = `${JSON.stringify(first)}\n${line({})}${line({ time: "2026-11-24T16:00:00.000Z", verdict: "allow" })}`;
+  const log = `${JSON.stringify(first)}\n${line({})}{"audit":"gap",broken\n${line({ time: "2026-11-24T16:00:00.000Z", verdict: "allow" })}`;
   const cwd = folderOf(t, { "audit.log.000001": log });
   const as = async (format: string, ...args: string[]) => {
     const { code, out, err } = await command(["audit", "export", "audit.log.000001", "--format", format, ...args], {

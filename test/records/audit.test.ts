@@ -406,3 +406,17 @@ test("a key that is a link is replaced where it lies", async (t) => {
   t.ok(lstatSync(stage.config.key).isSymbolicLink());
   t.not(readFileSync(kept, "utf8"), before);
 });
+
+test("what cannot be written until the end is told, and not written elsewhere later", async (t) => {
+  const stage = new Stage(t, { checkpoint: 50, maxSize: 10_000 });
+  const log = stage.open();
+  const inTheWay = segmentFile(stage.config.file, 2);
+  mkdirSync(inTheWay);
+  stage.decide(log, 60);
+  while (log.state.error === undefined) await new Promise((done) => setTimeout(done, 20));
+  stage.decide(log, 60);
+  await log.close();
+  t.strictSame(stage.told, ["full EEXIST"]);
+  const { findings, summary } = verified(stage.segments().slice(0, 1), stage.first);
+  t.strictSame([findings, summary.decisions.allowed + summary.decisions.denied], [[], 60]);
+});

@@ -54,7 +54,7 @@ export async function exportDecisions(files: readonly string[], options: Options
     await readLines(segment.file, (bytes) => {
       const line = bytes.toString();
       if (line.startsWith('{"audit":')) {
-        const record = JSON.parse(line) as { audit: string; note?: string; lost?: number; time?: string };
+        const record = auditOf(line);
         if (record.note !== undefined) checkpoints.set(segment.first.origin, record.note);
         if (record.audit === "gap" && within(record.time ?? "")) counts.lost += record.lost ?? 0;
         return;
@@ -92,6 +92,15 @@ function count(
   else counts.denied++;
   if (times.first === null || record.time < times.first) times.first = record.time;
   if (times.last === null || record.time > times.last) times.last = record.time;
+}
+
+/** A line that somebody has broken says nothing; `verify` tells of it. */
+function auditOf(line: string): { readonly audit?: string; note?: string; lost?: number; time?: string } {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return {};
+  }
 }
 
 /** Characters that are gathered for one write. */

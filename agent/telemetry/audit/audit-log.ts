@@ -142,7 +142,7 @@ export class AuditLog implements DecisionSink {
     this.#revision = revision;
   }
 
-  /** Ends the segment, signed. */
+  /** Ends the segment, signed, and tells where that could not be written in time. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -151,6 +151,7 @@ export class AuditLog implements DecisionSink {
     this.#gap();
     this.#end("stop");
     await this.#append.end(LONGEST_CLOSE);
+    if (this.#append.waiting > 0) this.#events.full(this.#append.failure ?? "slow");
   }
 
   /** What was let through while there was room is kept: no more than what was being asked when there was none any more. */
