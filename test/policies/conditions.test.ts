@@ -257,7 +257,7 @@ test("no claim is there that the token does not hold, whatever JavaScript's obje
 });
 
 test("uses say what HAProxy must send and what a pattern must capture", (t) => {
-  const nothing = { query: false, headers: [], params: [], principal: false, request: true };
+  const nothing = { query: false, headers: [], params: [], claims: [], principal: false, request: true };
   const cases: readonly (readonly [string, object])[] = [
     ["request.tls", {}],
     ['request.query.contains("a")', { query: true }],
@@ -265,7 +265,13 @@ test("uses say what HAProxy must send and what a pattern must capture", (t) => {
     ['request.headers.b == "" && has(request.headers.a) && "c-d" in request.headers', { headers: ["a", "b", "c-d"] }],
     ['[request.headers.a, request.headers["a"]].exists(h, h == "x")', { headers: ["a"] }],
     ['request.params.id == "a" || has(request.params.b) || "c" in request.params', { params: ["b", "c", "id"] }],
-    ["has(principal.claims.tenant)", { principal: true, request: false }],
+    ["has(principal.claims.tenant)", { claims: ["tenant"], principal: true, request: false }],
+    [
+      '"a" in principal.claims && principal.claims["b"] == principal.claims.c.d',
+      { claims: ["a", "b", "c"], principal: true, request: false },
+    ],
+    ["principal.claims[request.method] == 1", { claims: ["*"], principal: true }],
+    ["principal.claims.exists(c, c == principal.subject)", { claims: ["*"], principal: true, request: false }],
     ["true", { request: false }],
     ['{"a": request.query}["a"] == principal.subject', { query: true, principal: true }],
   ];

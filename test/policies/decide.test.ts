@@ -430,6 +430,7 @@ test("what is used is what HAProxy has to send and set", (t) => {
       { name: "x-auth-subject", max: 256 },
       { name: "x-auth-tenant", max: 256 },
     ],
+    claims: ["amr", "https://example.com/tier", "org", "tags", "tenant"],
     credentials: ["bearer"],
     proofs: [],
   });
@@ -450,12 +451,13 @@ services:
     query: true,
     requestHeaders: ["x-tenant"],
     identityHeaders: [],
+    claims: [],
     credentials: ["bearer"],
     proofs: [],
   });
   t.strictSame(
     shadowed.services[0]?.routes[0]?.needs,
-    { query: true, requestHeaders: [], identityHeaders: [], credentials: ["bearer"], proofs: [] },
+    { query: true, requestHeaders: [], identityHeaders: [], claims: [], credentials: ["bearer"], proofs: [] },
     "a shadow cannot make a route need more",
   );
   t.end();

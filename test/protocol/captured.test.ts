@@ -7,7 +7,7 @@ import { readHello } from "../../protocol/handshake.ts";
 import { readings } from "./ways.ts";
 
 const FOLDER = join(import.meta.dirname, "../vectors");
-const FILES = readdirSync(FOLDER).filter((name) => name.endsWith(".json"));
+const FILES = readdirSync(FOLDER).filter((name) => /^haproxy-.*\.json$/.test(name));
 
 /** Old HAProxys count streams of the process from 0 and events of a stream, new ones streams of the connection. */
 const OLD = /haproxy-(2\.|3\.0\.)/;
