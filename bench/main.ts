@@ -9,6 +9,7 @@ import type { Fact, Report, Result } from "./results.ts";
 import { Field, measureRows, type Options, type Row } from "./rounds.ts";
 import { measureEvents } from "./sections/events.ts";
 import { measureFootprint } from "./sections/footprint.ts";
+import { measureIdentities } from "./sections/identities.ts";
 import { measureLatency } from "./sections/latency.ts";
 import { coldRows, manyRows, policyRows, versionRows, warmRows } from "./sections/throughput.ts";
 import { measureWorkers } from "./sections/workers.ts";
@@ -69,6 +70,8 @@ async function measureSection(field: Field, section: Section, options: BenchOpti
       return await measure(versionRows());
     case "policies":
       return await measure(policyRows());
+    case "identities":
+      return { results: await measureIdentities(field, how) };
     case "latency":
       return { results: await measureLatency(field, how) };
     case "events":

@@ -7,6 +7,7 @@ export const SECTIONS = [
   "many",
   "cold",
   "policies",
+  "identities",
   "latency",
   "events",
   "workers",

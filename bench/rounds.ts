@@ -83,11 +83,17 @@ export async function warmUp(stage: Stage, row: Row, subject: Subject, { seconds
 export async function measureOnce(stage: Stage, row: Row, subject: Subject, { seconds }: Options): Promise<Sample> {
   const load = loadOf(stage, row, subject);
   const sample = await measured(subject, row.traffic, () => saturate(load, seconds));
-  // A stalled machine may miss a deadline now and then; a benchmark of wrong answers would measure nothing.
-  if (sample.wrong > sample.requests / 100) {
-    throw new Error(`${row.contestant.name}, ${row.scenario}: ${sample.wrong} of ${sample.requests} answers are wrong`);
-  }
+  mustBeRight(`${row.contestant.name}, ${row.scenario}`, sample);
   return sample;
+}
+
+/**
+ * A stalled machine may miss a deadline now and then; a benchmark of wrong answers would measure nothing.
+ *
+ * @throws Error where more than one in a hundred is wrong
+ */
+export function mustBeRight(what: string, { wrong, requests }: Sample): void {
+  if (wrong > requests / 100) throw new Error(`${what}: ${wrong} of ${requests} answers are wrong`);
 }
 
 /** What a load cost the processes of a subject. */

@@ -20,6 +20,7 @@ const TITLES: Readonly<Record<string, string>> = {
   many: "Warm: many identities",
   cold: "Cold: every token is verified",
   policies: "What the policies ask for",
+  identities: "Ways to show who one is, and slow providers beside",
   latency: "Latency at a given rate, counted from the moment a request was due",
   workers: "Several workers, HAProxy with 2 threads",
   events: "Disturbances under load, at a quarter of saturation",
@@ -97,8 +98,14 @@ function figureTable(report: Report): Table {
   const rows = figuresOf(report).map((figure) => {
     const { what, must, goal, reached } = figure;
     const verdict =
-      reached === undefined ? "" : meets(figure, goal) ? "goal" : meets(figure, must) ? "holds" : "missed";
-    return [what, verdict, reached?.toFixed(2) ?? "not measured", String(must), String(goal)];
+      reached === undefined || must === undefined
+        ? ""
+        : meets(figure, goal)
+          ? "goal"
+          : meets(figure, must)
+            ? "holds"
+            : "missed";
+    return [what, verdict, reached?.toFixed(2) ?? "not measured", String(must ?? ""), String(goal ?? "")];
   });
   return {
     title: `Figures to reach with HAProxy ${report.haproxy}`,

@@ -5,7 +5,7 @@ import { licencesOf } from "./licences.ts";
 import { compiledValidators } from "./validators.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
-const SCHEMAS = globSync("{agent/config,policies}/*.schema.json", { cwd: ROOT }).sort();
+const SCHEMAS = globSync("{agent,policies}/**/*.schema.json", { cwd: ROOT }).sort();
 const WORKERS = globSync("agent/**/*-worker.ts", { cwd: ROOT });
 
 /**

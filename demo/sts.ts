@@ -19,16 +19,22 @@ export interface Identity {
 /**
  * A stand-in for AWS STS, since no AWS is asked here, behind a proxy by which every host leads to it.
  *
+ * @param delay milliseconds that an answer takes
  * @returns what ends it
  */
-export async function startSts(port: number, keys: Keys<Identity>): Promise<{ close(): Promise<void> }> {
+export async function startSts(
+  port: number,
+  keys: Keys<Identity>,
+  delay: () => number = () => 0,
+): Promise<{ close(): Promise<void> }> {
   const listener: RequestListener = ({ method = "", url = "", headers }, response) => {
     const found = judge(method, url, headers, keys, Date.now());
     const [status, body] =
       typeof found === "string"
         ? [403, { Error: { Code: CODES[found], Message: found, Type: "Sender" } }]
         : [200, { GetCallerIdentityResponse: { GetCallerIdentityResult: found } }];
-    response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+    response.writeHead(status, { "content-type": "application/json" });
+    setTimeout(() => response.end(JSON.stringify(body)), delay());
   };
   const sts = createTlsServer({ key: STS_KEY, cert: STS_CERTIFICATE }, listener);
   const proxy = createServer();

@@ -28,7 +28,7 @@ const PLACES: Readonly<Record<PlaceName, { readonly named: RegExp; readonly kind
   subprotocol: {
     named: WORD,
     kind: (name) => ({
-      argument: "subprotocol",
+      argument: `subprotocol_${name}`,
       sample: `req.fhdr(${PROTOCOLS})`,
       meaning: "the subprotocols that a WebSocket offers",
       count: `req.fhdr_cnt(${PROTOCOLS})`,
@@ -56,10 +56,10 @@ const PLACES: Readonly<Record<PlaceName, { readonly named: RegExp; readonly kind
         {
           action: `replace-header cookie '^(.*[;,][[:blank:]]*)?${name}[[:blank:]]*=[^;,]*[;,]?[[:blank:]]*(.*)$' '\\1\\2'`,
         },
-        // Where a backend could read it although HAProxy does not: in quotes, or a second time.
+        // Where a backend could read it although HAProxy does not: in quotes, after other blanks, or a second time.
         {
           action: "del-header cookie",
-          condition: `{ req.fhdr(cookie) -m reg '(^|[^A-Za-z0-9_-])${name}[[:blank:]]*=' }`,
+          condition: `{ req.fhdr(cookie) -m reg '(^|[^A-Za-z0-9_-])${name}[^A-Za-z0-9_=;,-]*=' }`,
         },
         { action: "del-header cookie", condition: "{ req.fhdr_cnt(cookie) 1 } { req.fhdr(cookie) -m len 0 }" },
       ],
@@ -91,7 +91,7 @@ function isPlace(text: string): text is PlaceName {
 
 /** Whether an argument of a message carries a credential that the configuration places. */
 export function isPlacedArgument(argument: string): boolean {
-  return argument === "subprotocol" || /^(?:header|hop|cookie)_/.test(argument);
+  return /^(?:header|hop|subprotocol|cookie)_/.test(argument);
 }
 
 /** What stands for a name of the configuration in the documentation's table of arguments. */

@@ -2,7 +2,7 @@ import { createPrivateKey } from "node:crypto";
 import { backendHeader } from "../../haproxy/variables.ts";
 import type { Reason } from "../../policies/decision.ts";
 import type { AssertionConfig } from "../config/config.ts";
-import type { RingKey } from "../config/key-ring.ts";
+import type { RingKey } from "../config/files/key-ring.ts";
 import { type Asserted, claimsText } from "./claims.ts";
 import { tokenLength } from "./jws.ts";
 import { signingKey } from "./ring.ts";

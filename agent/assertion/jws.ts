@@ -1,4 +1,4 @@
-import type { RingKey } from "../config/key-ring.ts";
+import type { RingKey } from "../config/files/key-ring.ts";
 
 /** Explicit typing (RFC 8725, section 3.11): no other token of anybody is taken for an assertion, nor an assertion for one. */
 export const ASSERTION_TYPE = "countersign+jwt";

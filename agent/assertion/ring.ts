@@ -1,4 +1,4 @@
-import type { RingKey } from "../config/key-ring.ts";
+import type { RingKey } from "../config/files/key-ring.ts";
 
 /** Seconds for which a key is still published when the next one signs: the longest assertion, and clocks that differ. */
 const OUTLASTS = 60 + 60;

@@ -1,5 +1,5 @@
 import { generateKeyPairSync, hash } from "node:crypto";
-import type { RingAlgorithm, RingKey } from "../config/key-ring.ts";
+import type { RingAlgorithm, RingKey } from "../config/files/key-ring.ts";
 import { currentKeys } from "./ring.ts";
 
 /** Characters of a `kid`: of a thumbprint they tell keys apart, and an assertion stays short. */

@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import type { RingAlgorithm } from "../config/key-ring.ts";
+import type { RingAlgorithm } from "../config/files/key-ring.ts";
 
 /** A private key as the thread is given it. */
 export interface SigningKey {

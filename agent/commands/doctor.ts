@@ -19,8 +19,8 @@ import {
   type Options,
   textOption,
 } from "./command.ts";
-import { haproxyFiles } from "./generate.ts";
-import { renderInputOf } from "./render-input.ts";
+import { haproxyFiles } from "./generate/generate.ts";
+import { renderInputOf } from "./generate/render-input.ts";
 
 export const DOCTOR: Command = {
   usage:

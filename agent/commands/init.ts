@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import { parseHostPattern } from "../../policies/routing/hosts.ts";
 import type { Config } from "../config/config.ts";
-import { PRESETS } from "../config/presets.ts";
+import { PRESETS } from "../config/presets/presets.ts";
 import { send } from "../http/fetch.ts";
 import { createIdentity } from "../identity/identity.ts";
 import { UNHEARD } from "../identity/issuer/events.ts";
@@ -19,9 +19,9 @@ import {
   textOption,
   UsageError,
 } from "./command.ts";
-import { haproxyFiles } from "./generate.ts";
-import { renderInputOf } from "./render-input.ts";
-import { writeAll } from "./write-all.ts";
+import { haproxyFiles } from "./generate/generate.ts";
+import { renderInputOf } from "./generate/render-input.ts";
+import { writeAll } from "./generate/write-all.ts";
 
 const CONFIG = "countersign.yaml";
 

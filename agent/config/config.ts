@@ -4,9 +4,9 @@ import type { Arns } from "../../policies/judging/binding.ts";
 import type { WantedEntry } from "../../policies/judging/wanted.ts";
 import type { Kind } from "../../policies/principal.ts";
 import type { Address } from "../net/address.ts";
-import type { AuditConfig } from "./audit.ts";
-import type { RingKey } from "./key-ring.ts";
-import type { Revocation } from "./revoked.ts";
+import type { RingKey } from "./files/key-ring.ts";
+import type { Revocation } from "./files/revoked.ts";
+import type { AuditConfig } from "./sections/audit.ts";
 
 /** The agent's configuration, checked and with all defaults filled in. Durations are milliseconds, sizes bytes. */
 export interface Config {

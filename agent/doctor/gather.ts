@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readText } from "../config/read-file.ts";
+import { readText } from "../config/files/read-file.ts";
 import type { AgentStatus, CertificateFile, Endpoint } from "./sources.ts";
 
 const LARGEST = 1 << 20;

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Reason } from "../../policies/decision.ts";
 import { type Config, type IssuerConfig, spellingsOf } from "../config/config.ts";
-import type { Revocation } from "../config/revoked.ts";
+import type { Revocation } from "../config/files/revoked.ts";
 import type { Send } from "../http/fetch.ts";
 import { Slots } from "../http/slots.ts";
 import { type CachedIdentity, type CacheUse, IdentityCache, RefusalCache, type Verification } from "./cache.ts";

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Principal } from "../../policies/principal.ts";
-import { REVOCABLE, type Revocable, type Revocation } from "../config/revoked.ts";
+import { REVOCABLE, type Revocable, type Revocation } from "../config/files/revoked.ts";
 import type { Basis } from "./issuer/issuer.ts";
 
 /** Where each is found that an identity is told by. */

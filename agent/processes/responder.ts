@@ -5,7 +5,7 @@ import { meshIdentities } from "../answer/mesh-identities.ts";
 import type { Snapshot } from "../answer/snapshot.ts";
 import { Assertions } from "../assertion/assertions.ts";
 import { Signing } from "../assertion/signing.ts";
-import type { AuditConfig } from "../config/audit.ts";
+import type { AuditConfig } from "../config/sections/audit.ts";
 import { send } from "../http/fetch.ts";
 import { createIdentity, type Identity, type IssuerStatus } from "../identity/identity.ts";
 import type { Loaded } from "../loading/load.ts";

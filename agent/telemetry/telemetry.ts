@@ -1,7 +1,7 @@
 import { type Logger, pino } from "pino";
 import { type Fault, faultText } from "../../policies/fault.ts";
 import type { InForce } from "../../records/audit/lines.ts";
-import type { AuditConfig } from "../config/audit.ts";
+import type { AuditConfig } from "../config/sections/audit.ts";
 import type { IdentityEvents } from "../identity/issuer/events.ts";
 import { AuditLog, type AuditState } from "./audit/audit-log.ts";
 import { DecisionLines, DecisionLog } from "./decision-log.ts";

@@ -8,6 +8,16 @@ import { HOST } from "../load/load.ts";
 import { freePort, type Running } from "../processes.ts";
 import { folderOf, type Stage } from "../stage.ts";
 
+/** Who is let in beside the people of the benchmark's issuer, whose tokens may then be bound to a key (DPoP), too. */
+export interface Others {
+  /** Lines below `issuers`. */
+  readonly issuers: readonly string[];
+  /** Members of the role that the routes ask for. */
+  readonly readers: readonly string[];
+  /** Where else HAProxy listens. */
+  readonly bind: string;
+}
+
 /** What a Countersign is configured for. */
 export interface Variant {
   readonly name: string;
@@ -23,6 +33,9 @@ export interface Variant {
   readonly identities?: number;
   /** Processes that answer HAProxy; default: one. */
   readonly workers?: number;
+  readonly others?: Others;
+  /** What is made of each decision besides. */
+  readonly also?: "audit" | "assertion";
 }
 
 /** Files for one agent and its HAProxy, and where they are to listen. */
@@ -31,6 +44,8 @@ export interface Configured {
   readonly file: string;
   readonly port: number;
   readonly admin: number;
+  /** Undefined where nothing is published. */
+  readonly web?: number;
   readonly spop: { readonly path: string } | { readonly host: string; readonly port: number };
 }
 
@@ -88,11 +103,13 @@ export async function configure(stage: Stage, variant: Variant, program = COUNTE
   const spop =
     variant.transport === "unix" ? { path: join(folder, "spop.sock") } : { host: "127.0.0.1", port: await freePort() };
   const file = join(folder, "countersign.yaml");
-  const configured = { folder, file, spop, port: await freePort(), admin: await freePort() };
+  const configured = { folder, file, spop, port: await freePort(), admin: await freePort(), web: await freePort() };
   mkdirSync(join(folder, "policies"), { recursive: true });
   writeFileSync(file, configuration(stage, variant, configured));
   writeFileSync(join(folder, "policies/orders.yaml"), policy(variant));
   writeFileSync(join(folder, "threads.cfg"), `global\n    nbthread ${stage.cores}\n`);
+  if (variant.also === "audit") await run(process.execPath, [program, "audit", "init", "--config", file]);
+  if (variant.also === "assertion") await run(process.execPath, [program, "keys", "rotate", join(folder, "keys.json")]);
   await run(process.execPath, [program, "generate", "haproxy", "--config", file, "--output", folder]);
   return configured;
 }
@@ -109,28 +126,34 @@ export function startGenerated(
 
 function configuration(
   stage: Stage,
-  { decisions, identities, workers = 1 }: Variant,
-  { spop, port, admin }: Configured,
+  { decisions, identities, workers = 1, others, also }: Variant,
+  { spop, port, admin, web }: Configured,
 ): string {
   return `listen:
   spop: [${"path" in spop ? `unix:${spop.path}` : `${spop.host}:${spop.port}`}]
   admin: 127.0.0.1:${admin}
-workers: ${workers}
+${also === "assertion" ? `  web: 127.0.0.1:${web}\n` : ""}workers: ${workers}
 policies: ./policies
 issuers:
-  bench: { type: oidc, issuer: ${stage.issuer.url}, audiences: [${AUDIENCE}], kind: person }
-haproxy:
+  bench: { type: oidc, issuer: ${stage.issuer.url}, audiences: [${AUDIENCE}], kind: person${others === undefined ? "" : ", proofs: [dpop]"} }
+${(others?.issuers ?? []).map((line) => `  ${line}\n`).join("")}haproxy:
   version: "${minorOf(stage.haproxy)}"
   identity_prefix: x-auth-
-  bind: ["127.0.0.1:${port}"]
+  bind: ${JSON.stringify([`127.0.0.1:${port}`, ...(others === undefined ? [] : [others.bind])])}
   scheme: http
   backends: { orders: ["127.0.0.1:${stage.backend}"] }
 ${identities === undefined ? "" : `cache: { identities: ${identities} }\n`}log: { decisions: ${decisions} }
-`;
+${also === undefined ? "" : ALSO[also]}`;
 }
 
+/** Beside the configuration, whose folder holds the files. */
+const ALSO: Readonly<Record<NonNullable<Variant["also"]>, string>> = {
+  audit: "audit: { file: audit.log, key: audit.key }\n",
+  assertion: "assertion: { issuer: https://ingress.example.com, keys: keys.json }\n",
+};
+
 /** The policies of a variant. A reload is the same text with another comment at its end. */
-export function policy({ routes, services = 1, headers, when }: Variant): string {
+export function policy({ routes, services = 1, headers, when, others }: Variant): string {
   const condition = when === undefined ? "" : `, when: '${when}'`;
   const each = routes / services;
   const things = Array.from({ length: routes }, (_, i) => {
@@ -146,7 +169,7 @@ export function policy({ routes, services = 1, headers, when }: Variant): string
 ${n === 0 ? ADMINISTRATION : ""}${things.slice(n * each, (n + 1) * each).join("")}`;
   });
   return `roles:
-  reader: [{ issuer: bench, group: Orders Readers }]
+  reader: [${["{ issuer: bench, group: Orders Readers }", ...(others?.readers ?? [])].join(", ")}]
   administrator: [{ issuer: bench, group: Orders Admins }]
 services:
 ${sharing.join("")}`;

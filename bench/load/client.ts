@@ -176,7 +176,7 @@ function totalOf({ rate, seconds }: Pace, requests: number): number {
 
 function headOf(line: string): string {
   const blank = line.indexOf(" ");
-  return `GET ${line.slice(0, blank)} HTTP/1.1\r\nHost: ${HOST}\r\n${line.slice(blank + 1)}\r\n\r\n`;
+  return `GET ${line.slice(0, blank)} HTTP/1.1\r\nHost: ${HOST}\r\n${line.slice(blank + 1).replace("\t", "\r\n")}\r\n\r\n`;
 }
 
 const pace = JSON.parse(process.argv[2] ?? "") as Pace;

@@ -11,6 +11,8 @@ export interface Request {
   readonly path: string;
   /** The one that bears the credential. */
   readonly header: string;
+  /** Another one, with the proof that it is the sender's. */
+  readonly proof?: string;
 }
 
 export interface Load {
@@ -47,8 +49,13 @@ export function bearing(token: string, path: string): Request {
 /** Writes requests to a file as both clients read it. */
 export function writeRequests(folder: string, name: string, requests: readonly Request[]): string {
   const file = join(folder, `${name}.requests`);
-  writeFileSync(file, requests.map(({ path, header }) => `${path} ${header}\n`).join(""));
+  writeFileSync(file, requests.map(lineOf).join(""));
   return file;
+}
+
+/** Between two headers is a tab, which no value here has. */
+function lineOf({ path, header, proof }: Request): string {
+  return `${path} ${header}${proof === undefined ? "" : `\t${proof}`}\n`;
 }
 
 /** Unpacks wrk where it is missing. @returns why it cannot be had, or `undefined` */

@@ -1,12 +1,14 @@
--- Sends the requests of a file in turn, one a line: path, a blank, and the header with the credential.
+-- Sends the requests of a file in turn, one a line: path, a blank, and the headers with the credential, a tab between.
 -- Ends with one line of JSON.
 
 local requests, last = {}, 0
 
 function init(args)
   for line in io.lines(args[1]) do
-    local path, name, value = line:match("^(%S+) (.-): (.*)$")
-    requests[#requests + 1] = wrk.format("GET", path, { Host = args[2], [name] = value })
+    local path, rest = line:match("^(%S+) (.*)$")
+    local headers = { Host = args[2] }
+    for name, value in rest:gmatch("([^\t]-): ([^\t]*)") do headers[name] = value end
+    requests[#requests + 1] = wrk.format("GET", path, headers)
   end
 end
 

@@ -1,9 +1,9 @@
 import { PLAIN } from "../contestants/handwritten.ts";
-import { type Load, paced } from "../load/load.ts";
+import { type Load, paced, type Seen } from "../load/load.ts";
 import { median, type Result, type Sample } from "../results.ts";
 import { type Field, measured, type Options } from "../rounds.ts";
 import type { Stage, Subject } from "../stage.ts";
-import { fileOf, GARBAGE, ONE_TOKEN } from "../traffic.ts";
+import { fileOf, GARBAGE, ONE_TOKEN, type Traffic } from "../traffic.ts";
 import { CONNECTIONS, COUNTERSIGN } from "./throughput.ts";
 
 export const HALF = "half of saturation";
@@ -11,9 +11,9 @@ export const QUARTER = "a quarter of saturation";
 export const FLOOD = "a quarter of saturation, as much garbage beside it";
 
 /** A p99 is made by few requests: it takes more rounds than a mean, until its median stays where it is. */
-const TIMES = 2;
+export const TIMES = 2;
 
-/** Seconds for which the flood is there before and after: the start of its client is not what is measured. */
+/** Seconds for which other requests are there before and after: the start of their client is not what is measured. */
 const LEAD = 1;
 
 /**
@@ -46,17 +46,17 @@ export async function measureLatency(field: Field, options: Options): Promise<re
   const most = await saturationOf(field, options);
   options.tell(`latency: Countersign is saturated at ${Math.round(most)} requests/s`);
   const rows = [
-    { contestant: PLAIN, scenario: HALF, rate: most / 2, flood: false },
-    { contestant: COUNTERSIGN, scenario: HALF, rate: most / 2, flood: false },
-    { contestant: COUNTERSIGN, scenario: QUARTER, rate: most / 4, flood: false },
-    { contestant: COUNTERSIGN, scenario: FLOOD, rate: most / 4, flood: true },
+    { contestant: PLAIN, scenario: HALF, rate: most / 2 },
+    { contestant: COUNTERSIGN, scenario: HALF, rate: most / 2 },
+    { contestant: COUNTERSIGN, scenario: QUARTER, rate: most / 4 },
+    { contestant: COUNTERSIGN, scenario: FLOOD, rate: most / 4, beside: { traffic: GARBAGE, rate: most / 4 } },
   ].map((row) => ({ ...row, samples: [] as Sample[] }));
   const rounds = options.rounds * TIMES;
   for (let round = 1; round <= rounds; round++) {
     options.tell(`latency: round ${round} of ${rounds}`);
-    for (const { contestant, rate, flood, samples } of rows) {
+    for (const { contestant, rate, beside, samples } of rows) {
       const subject = await field.subject(contestant);
-      if (subject !== undefined) samples.push(await measureAt(field, subject, rate, flood, options.seconds));
+      if (subject !== undefined) samples.push(await measureAt(field.stage, subject, rate, options.seconds, beside));
     }
   }
   return rows.map(({ contestant, scenario, samples }) => {
@@ -64,24 +64,35 @@ export async function measureLatency(field: Field, options: Options): Promise<re
   });
 }
 
-async function measureAt(
-  field: Field,
+/** Other requests at the same time, which are not measured. */
+interface Beside {
+  readonly traffic: Traffic;
+  /** Requests a second. */
+  readonly rate: number;
+}
+
+/** How long requests with one warm token take at a rate. */
+export async function measureAt(
+  stage: Stage,
   subject: Subject,
   rate: number,
-  flood: boolean,
   seconds: number,
+  beside?: Beside,
 ): Promise<Sample> {
-  const load: Load = { port: subject.port, file: fileOf(field.stage, ONE_TOKEN), connections: CONNECTIONS };
-  const garbage = { ...load, file: fileOf(field.stage, GARBAGE), rate, seconds: seconds + 2 * LEAD };
-  let beside = 0;
+  const load: Load = { port: subject.port, file: fileOf(stage, ONE_TOKEN), connections: CONNECTIONS };
+  let others = 0;
   const sample = await measured(subject, ONE_TOKEN, async () => {
-    const flooding = flood ? paced(garbage) : undefined;
-    if (flooding !== undefined) await new Promise((resolve) => setTimeout(resolve, LEAD * 1000));
+    const sending = beside === undefined ? undefined : sendBeside(stage, load, seconds, beside);
+    if (sending !== undefined) await new Promise((resolve) => setTimeout(resolve, LEAD * 1000));
     const seen = await paced({ ...load, rate, seconds });
-    beside = (await flooding)?.requests ?? 0;
+    others = (await sending)?.requests ?? 0;
     return seen;
   });
-  // The cost was of all requests, the latencies are of the good ones.
-  const share = sample.requests / (sample.requests + beside);
+  // The cost was of all requests, the latencies are of the measured ones.
+  const share = sample.requests / (sample.requests + others);
   return { ...sample, haproxy: sample.haproxy * share, agent: sample.agent * share };
+}
+
+function sendBeside(stage: Stage, load: Load, seconds: number, { traffic, rate }: Beside): Promise<Seen> {
+  return paced({ ...load, file: fileOf(stage, traffic), rate, seconds: seconds + 2 * LEAD });
 }

@@ -34,6 +34,10 @@ export const headersScenario = (n: number) => `${n} identity headers`;
 export const withRoutes = (n: number) => countersign(`countersign, ${routesScenario(n)}`, { routes: n });
 export const SHARED_ROUTES = countersign("countersign, shared hosts", { routes: 10_000, services: 100 });
 export const withHeaders = (n: number) => countersign(`countersign, ${headersScenario(n)}`, { headers: n });
+export const LOGGED = "each decision logged";
+export const AUDIT = "each decision in an audit log besides";
+export const ALL_LOGGED = countersign("countersign, all logged", { decisions: "all" });
+export const AUDITED = countersign("countersign, audit log", { decisions: "all", also: "audit" });
 const CONDITION = '"mfa" in principal.claims.amr && request.params.id != "0"';
 
 const row = (contestant: Contestant, scenario: string, traffic: Traffic, connections = CONNECTIONS): Row => {
@@ -46,10 +50,7 @@ export function warmRows(connections: readonly number[]): readonly Row[] {
     ...[PLAIN, COUNTERSIGN, JWT_VERIFY, FLOOR, GO_CONSTANT, GO_VERIFY, GO_CACHE],
     ...[HAPROXY_GO_CONSTANT, HAPROXY_GO_VERIFY, HAPROXY_GO_CACHE],
   ];
-  const others = [
-    countersign("countersign by TCP", { transport: "tcp" }),
-    countersign("countersign, all logged", { decisions: "all" }),
-  ];
+  const others = [countersign("countersign by TCP", { transport: "tcp" }), ALL_LOGGED];
   return [
     ...connections.flatMap((n) => contestants.map((contestant) => row(contestant, WARM, ONE_TOKEN, n))),
     ...others.map((contestant) => row(contestant, WARM, ONE_TOKEN)),
@@ -95,6 +96,9 @@ export function policyRows(): readonly Row[] {
     ...[10, 1000, 10_000].map((n) => row(withRoutes(n), routesScenario(n), oneToken(n))),
     row(SHARED_ROUTES, SHARED, oneToken(10_000)),
     row(countersign("countersign, condition", { when: CONDITION }), "with a CEL condition", ONE_TOKEN),
+    row(ALL_LOGGED, LOGGED, ONE_TOKEN),
+    row(AUDITED, AUDIT, ONE_TOKEN),
+    row(countersign("countersign, assertion", { also: "assertion" }), "with an assertion each", ONE_TOKEN),
     ...[0, 4, 12].map((n) => row(withHeaders(n), headersScenario(n), ONE_TOKEN)),
   ];
 }

@@ -10,15 +10,14 @@ export interface Recorded {
   readonly verdict: string;
   readonly reason: string;
   readonly rule: string;
-  readonly request: Pick<PolicyRequest, "method" | "host" | "path" | "src" | "time"> &
-    Partial<Pick<PolicyRequest, "query" | "tls" | "headers">>;
+  readonly request: Pick<PolicyRequest, "src" | "time"> & Partial<Omit<PolicyRequest, "src" | "time">>;
   /** undefined: nobody was proven. */
   readonly principal: RecordedPrincipal | undefined;
 }
 
 export interface RecordedPrincipal {
   readonly issuer: string;
-  readonly subject: string;
+  readonly subject: string | undefined;
   /** null: it was unknown then, too. */
   readonly kind: Kind | null;
   readonly client: string | undefined | null;
@@ -112,7 +111,7 @@ function compared({ verdict, reason, rule }: Recorded, found: Found | Refusal): 
 
 function requestOf(recorded: Recorded["request"], missing: Set<string>): PolicyRequest {
   const request = { ...recorded, headers: new Proxy({ ...recorded.headers }, entriesOf("request.headers", missing)) };
-  for (const name of ["query", "tls"] as const) {
+  for (const name of ["method", "host", "path", "query", "tls"] as const) {
     if (recorded[name] === undefined) unrecorded(request, name, `request.${name}`, missing);
   }
   return request as PolicyRequest;
@@ -144,7 +143,7 @@ function principalOf(recorded: RecordedPrincipal, missing: Set<string>): Princip
     ...recorded,
     kind: kind ?? UNKNOWN,
     client: client === null ? UNKNOWN : client,
-    actor: actor === null ? UNKNOWN : (actor ?? []).map((each) => ({ subject: each, issuer: undefined })),
+    actor: actor === null ? UNKNOWN : (actor ?? []).map((each) => actorOf(each, missing)),
     groups: recorded.groups ?? UNKNOWN,
     scopes: recorded.scopes ?? UNKNOWN,
     claims: claims === undefined ? ALL_ELSEWHERE : new Proxy({ ...claims }, entriesOf("principal.claims", missing)),
@@ -164,10 +163,17 @@ function principalOf(recorded: RecordedPrincipal, missing: Set<string>): Princip
     const told = `principal.${NAMES[name] ?? name}`;
     Object.defineProperty(principal, name, { get: () => missing.add(told) && value });
   }
-  for (const name of ["arn", "uri", "audiences", "expiresAt", "bound"] as const) {
+  for (const name of ["subject", "arn", "uri", "audiences", "expiresAt", "bound"] as const) {
     if (recorded[name] === undefined) unrecorded(principal, name, `principal.${NAMES[name] ?? name}`, missing);
   }
   return principal as Principal;
+}
+
+/** Of those that act only the last one is recorded, by its name: who asks for more cannot be told. */
+function actorOf(subject: string, missing: Set<string>): { readonly subject: string; readonly issuer: string } {
+  const actor = { subject };
+  unrecorded(actor, "issuer", "principal.actor", missing);
+  return actor as ReturnType<typeof actorOf>;
 }
 
 const UNKNOWN = new Unknown("principal", "not recorded");

@@ -8,7 +8,7 @@ import { currentKeys, publishedKeys, signingKey } from "../../agent/assertion/ri
 import { ringText, rotated } from "../../agent/assertion/rotate.ts";
 import { Signing } from "../../agent/assertion/signing.ts";
 import type { AssertionConfig } from "../../agent/config/config.ts";
-import { parseRing, type RingKey } from "../../agent/config/key-ring.ts";
+import { parseRing, type RingKey } from "../../agent/config/files/key-ring.ts";
 import type { Principal } from "../../policies/principal.ts";
 import { Unknown } from "../../policies/unknown.ts";
 import {

@@ -51,6 +51,16 @@ test("a release alone says what the source says", async (t) => {
   }
 
   // A fault by each schema.
+  const keys = "issuers: { keys: { type: api-key, file: keys.yaml, prefix: acme_, audiences: [a] } }";
+  for (const [file, text, rest] of [
+    ["keys.yaml", "kyes: {}\n", REST.replace("issuers: {}", keys)],
+    ["revoked.yaml", "revokd: []\n", `${REST}revoked: revoked.yaml\n`],
+  ] as const) {
+    writeFileSync(join(cwd, file), text);
+    writeFileSync(join(cwd, "countersign.yaml"), texts["countersign.yaml"].replace(REST, rest));
+    await alike(t, cwd, ["check"], 1);
+  }
+  writeFileSync(join(cwd, "countersign.yaml"), texts["countersign.yaml"]);
   writeFileSync(join(cwd, "policies/a.test.yaml"), CASES.replace("verdict", "verdikt"));
   await alike(t, cwd, ["test"], 78);
   writeFileSync(join(cwd, "policies/a.yaml"), POLICY.replace("backend", "bakend"));

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { generateKeyPairSync } from "node:crypto";
+import { closeSync, openSync, readdirSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
 import { haproxies } from "../support/haproxy.ts";
@@ -105,7 +106,7 @@ test("formats say what they should of each decision, whatever is in it", async (
   const line = (fields: object) =>
     `${JSON.stringify({ level: "info", time: "2026-11-23T16:00:00.000Z", msg: "decision", request_id: "ab", src: "192.0.2.7", method: "GET", host: "orders.example.com", ...evil, verdict: "deny", status: 403, reason: "role-missing", revision: "r", duration_us: 1, ...fields })}\n`;
   const first = { audit: "segment", version: 1, origin: "a/0", segment: 1, time: "2026-11-23T16:00:00.000Z" };
-  const log = `${JSON.stringify(first)}\n${line({})}${line({ time: "2026-11-24T16:00:00.000Z", verdict: "allow" })}`;
+  const log = `${JSON.stringify(first)}\n${line({})}{"audit":"gap",broken\n${line({ time: "2026-11-24T16:00:00.000Z", verdict: "allow" })}`;
   const cwd = folderOf(t, { "audit.log.000001": log });
   const as = async (format: string, ...args: string[]) => {
     const { code, out, err } = await command(["audit", "export", "audit.log.000001", "--format", format, ...args], {
@@ -150,4 +151,40 @@ test("access is listed, and mistakes are told", async (t) => {
     t.equal(ended.code, code, ended.err);
     t.ok(ended.err.includes(told), ended.err);
   }
+});
+
+test("a log that is larger than the memory for it is read a piece at a time", async (t) => {
+  const first = `${JSON.stringify({ audit: "segment", version: 1, origin: "a/0", segment: 1, epoch: 1, key: "", word: "", size: 0, hash: "", time: "2026-11-23T16:00:00.000Z" })}\n`;
+  const cwd = folderOf(t, { "audit.log.000001": first });
+  // Behind it 600 MiB, which no text can hold, and which take no room on the disk.
+  const fd = openSync(join(cwd, "audit.log.000001"), "r+");
+  for (let n = 1; n <= 600; n++) writeSync(fd, "\n", n << 20);
+  closeSync(fd);
+  const { code, err } = await command(["audit", "export", "audit.log.000001", "--output", "all.json"], { cwd });
+  t.equal(code, 0, err);
+  t.match(JSON.parse(readFileSync(join(cwd, "all.json.manifest.json"), "utf8")), { decisions: 0 });
+});
+
+test("no number of warnings hides that a log was altered", async (t) => {
+  const { publicKey } = generateKeyPairSync("ed25519");
+  const key = Buffer.from(publicKey.export({ format: "jwk" }).x ?? "", "base64url").toString("base64");
+  const time = "2026-11-23T16:00:00.000Z";
+  const hash = Buffer.alloc(32).toString("base64");
+  const first = {
+    audit: "segment",
+    version: 1,
+    origin: "a/0",
+    segment: 1,
+    epoch: 1,
+    key,
+    word: "",
+    size: 0,
+    hash,
+    time,
+  };
+  const gaps = `${JSON.stringify({ audit: "gap", lost: 1, time })}\n`.repeat(1_001);
+  const cwd = folderOf(t, { "audit.log.000001": `${JSON.stringify(first)}\n${gaps}not json\n` });
+  const { code, out } = await command(["audit", "verify", "audit.log.000001", "--key", key], { cwd });
+  t.equal(code, 1);
+  t.match(out, /^a\/0: ALTERED; .*\n.*\n {2}tampered {2}malformed {2}audit\.log\.000001:1003: /);
 });

@@ -117,3 +117,38 @@ lost       GET orders.example.com/v1/orders  issuer: idp, claim sub: alice, no m
     t.ok(ended.err.includes(told), ended.err);
   }
 });
+
+test("what a line has cut off, or only counts, is not taken for what was there", async (t) => {
+  const config = `
+listen: { spop: [127.0.0.1:9000] }
+policies: ./policies
+issuers: { idp: { type: oidc, issuer: "https://idp.example", audiences: [api://orders] } }
+haproxy: { version: "3.2", bind: ["*:8080"], scheme: http, backends: { orders: ["10.0.0.7:8080"] } }
+`;
+  const route = (rest: string) =>
+    POLICY.replace("match: [GET /v1/orders]", 'match: ["GET /v1/orders/{rest...}"]').replace("allow: [all]", rest);
+  const cut = (length: number) => `${"a".repeat(length - 1)}…`;
+  const line = (fields: object) =>
+    `${JSON.stringify({ level: "info", time: "2026-11-23T16:00:00.000Z", msg: "decision", request_id: "ab", src: "192.0.2.7", method: "GET", host: "orders.example.com", path: "/v1/orders/7", issuer: "idp", subject: "alice", kind: "person", rule: "orders/read", verdict: "allow", status: 200, reason: "allowed", revision: "r", duration_us: 1, ...fields })}\n`;
+  const cwd = folderOf(t, {
+    "countersign.yaml": config,
+    "policies/orders.yaml": POLICY,
+    "plain/orders.yaml": route("allow: [authenticated]"),
+    "actors/orders.yaml": route('allow: [authenticated], when: "size(principal.actor) < 2"'),
+    "names/orders.yaml": route("allow: [all]").replace("claim: { sub: alice }", `subject: ${"a".repeat(1023)}b`),
+    "path.log": line({ path: `/v1/orders/${cut(1013)}` }),
+    "actors.log": line({ actor: "gateway", actors: 2 }),
+    "subject.log": line({ subject: cut(1024) }),
+  });
+  for (const [log, against, missing] of [
+    ["path.log", "plain", "request.path"],
+    ["actors.log", "actors", "principal.actor"],
+    ["subject.log", "names", "principal.subject"],
+  ] as const) {
+    const { out, err } = await command(["replay", log, "--against", against, "--json"], { cwd });
+    t.equal(err, "");
+    t.match(JSON.parse(out), { unclear: 1, changes: [{ change: "unclear", missing: [missing] }] }, log);
+    const known = await command(["replay", log, "--against", "plain", "--json"], { cwd });
+    if (log !== "path.log") t.match(JSON.parse(known.out), { same: 1, unclear: 0 }, `${log} needs nothing of it`);
+  }
+});

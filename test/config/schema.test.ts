@@ -2,7 +2,7 @@ import { Ajv } from "ajv";
 import { test } from "tap";
 import { parse } from "yaml";
 import schema from "../../agent/config/config.schema.json" with { type: "json" };
-import { PRESETS } from "../../agent/config/presets.ts";
+import { PRESETS } from "../../agent/config/presets/presets.ts";
 import { ALGORITHMS } from "../../agent/identity/jwt/signature.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { versionOf } from "../../haproxy/input.ts";

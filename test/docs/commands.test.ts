@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { test } from "tap";
-import { adviceFor, PROVIDERS } from "../../agent/commands/providers.ts";
+import { adviceFor, PROVIDERS } from "../../agent/commands/explain/providers.ts";
 import { COMMANDS } from "../../agent/commands/run.ts";
 import { EXIT } from "../../agent/processes/exit.ts";
 

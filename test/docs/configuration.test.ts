@@ -3,7 +3,7 @@ import { test } from "tap";
 import { parse } from "yaml";
 import schema from "../../agent/config/config.schema.json" with { type: "json" };
 import type { Config } from "../../agent/config/config.ts";
-import { PRESETS } from "../../agent/config/presets.ts";
+import { PRESETS } from "../../agent/config/presets/presets.ts";
 import type { ConfigSchema } from "../../agent/config/section.ts";
 import { policyEnvironment } from "../../agent/loading/load.ts";
 import { compilePolicies } from "../../policies/compile/compile.ts";

@@ -18,11 +18,18 @@ services:
       - { name: maybe, match: [GET /maybe], allow: [authenticated], optional: true }
       - { name: passed, match: [GET /passed], allow: [authenticated], optional: true, forward_credential: true }
       - { name: open, match: [GET /open], allow: [anyone] }
+  people:
+    hosts: [people.example.com]
+    issuers: [idp]
+    backend: orders
+    headers: { x-auth-subject: principal.subject }
+    routes: [{ name: all, match: ["GET /{rest...}"], allow: [authenticated], forward_credential: true }]
 `;
 const PLACES = [
   "authorization",
   { header: "x-token", from: "client" },
   { subprotocol: "bearer" },
+  { subprotocol: "token" },
   { header: "x-goog-iap-jwt-assertion", from: ["127.0.0.1/32"] },
   { header: "cf-access-jwt-assertion", from: ["192.0.2.0/24"] },
   { cookie: "sid" },
@@ -48,7 +55,7 @@ async function stage(t: Test, binary: HaproxyBinary) {
   const { text, ...ports } = await configuration(`
 issuers:
   idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://orders], credentials: ${JSON.stringify(PLACES)} }
-  machines: { type: api-key, prefix: acme_, file: keys.yaml, audiences: [api://orders], credentials: [authorization, { header: x-key, from: client }] }
+  machines: { type: api-key, prefix: acme_, file: keys.yaml, audiences: [api://orders], credentials: [authorization, { header: x-key, from: client }, { subprotocol: key }] }
 haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: http, client: { from: x-forwarded-for, trusted: [127.0.0.1/32] }, backends: { orders: ["127.0.0.1:${backend.port}"] } }
 `);
   const folder = folderOf(t, {
@@ -62,9 +69,9 @@ haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: 
   t.teardown(() => client.close());
   const [alice, bob] = [await provider.token("alice"), await provider.token("bob")];
   const bad = `${alice.slice(0, -8)}AAAAAAAA`;
-  const ask = async (fields: readonly string[], path = "/v1/orders") => {
+  const ask = async (fields: readonly string[], path = "/v1/orders", host = "orders.example.com") => {
     const before = backend.received.length;
-    const answer = await client.request(`GET ${path} HTTP/1.1`, ["host: orders.example.com", ...fields]);
+    const answer = await client.request(`GET ${path} HTTP/1.1`, [`host: ${host}`, ...fields]);
     const arrived = backend.received.length > before;
     if (arrived !== (answer.status === 200)) throw new Error("a refusal arrived");
     return arrived ? (backend.last("x-auth-subject")[0] ?? "anonymous") : JSON.parse(answer.body).reason;
@@ -145,7 +152,7 @@ for (const binary of haproxies()) {
   });
 
   test(`HAProxy ${binary.version}: only the credential is taken out of a list of cookies or subprotocols`, async (t) => {
-    const { backend, ask, alice, front } = await stage(t, binary);
+    const { backend, ask, alice, front, tokens, keys } = await stage(t, binary);
     const lists = (name: string, cases: Readonly<Record<string, readonly string[]>>) => async () => {
       for (const [list, left] of Object.entries(cases)) {
         t.equal(await ask([`${name}: ${list.replace("TOKEN", alice)}`]), "alice", list);
@@ -160,6 +167,10 @@ for (const binary of haproxies()) {
       "a=1; sid=TOKEN; b=2; xsid=3; sidx=4": ["a=1; b=2; xsid=3; sidx=4"],
       "sid = TOKEN; b=2": ["b=2"],
       'a="sid=x"; sid=TOKEN; b=2': [],
+      'sid=TOKEN; "sid"=x; b=2': [],
+      "sid=TOKEN; sid\v=x": [],
+      "sid=TOKEN; \fsid=x": [],
+      "sid=TOKEN; sid\xa0=x": [],
     })();
     await lists("sec-websocket-protocol", {
       "bearer.TOKEN": [],
@@ -178,6 +189,13 @@ for (const binary of haproxies()) {
     ]);
     t.equal(opened.status, 101, "a WebSocket is opened by it");
     t.strictSame([backend.last("x-auth-subject"), backend.last("sec-websocket-protocol")], [["alice"], ["chat"]]);
+    for (const other of [`token.${tokens.bob}`, `key.${keys.bob}`]) {
+      const list = [`sec-websocket-protocol: chat, bearer.${alice}, ${other}`];
+      t.equal(await ask(list), "duplicate", `two that this service takes, ${other.slice(0, 6)}`);
+    }
+    const ignored = [`sec-websocket-protocol: chat, bearer.${alice}, key.${keys.bob}`];
+    t.equal(await ask(ignored, "/", "people.example.com"), "alice", "what its service does not take is ignored");
+    t.strictSame(backend.last("sec-websocket-protocol"), [`chat, bearer.${alice}`], "and goes no further");
     for (const list of [`bearer.${alice}, bearer.${alice}`, `bearer.${alice}, bearer.`, "bearer.", "bearer.a b"])
       t.equal(await ask([`sec-websocket-protocol: ${list}`], "/maybe"), "credential-malformed", list.slice(0, 12));
   });

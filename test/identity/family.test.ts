@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CompactSign } from "jose";
 import { type Test, test } from "tap";
-import { renderInputOf } from "../../agent/commands/render-input.ts";
+import { renderInputOf } from "../../agent/commands/generate/render-input.ts";
 import { loadConfig } from "../../agent/config/load-config.ts";
 import { send } from "../../agent/http/fetch.ts";
 import { createIdentity } from "../../agent/identity/identity.ts";

@@ -272,7 +272,6 @@ test("introspection: each thing that an answer says of a token is checked", asyn
     [{ iat: now + 12 }, "token-not-yet-valid"],
     [{ sub: undefined }, "claim-missing"],
     [{ sub: "" }, "claim-malformed"],
-    [{ token_type: "dpop" }, "proven"],
     [{ token_type: "BEARER" }, "proven"],
     [{ token_type: undefined }, "token-not-access"],
     [{ token_type: "refresh_token" }, "token-not-access"],
@@ -285,6 +284,10 @@ test("introspection: each thing that an answer says of a token is checked", asyn
     [{ token_type: undefined, token_use: "access_token" }, "proven"],
     [{ cnf: { jkt: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" } }, "proof-missing"],
     [{ cnf: {} }, "proof-missing"],
+    // It is bound, to a key that is not told.
+    [{ token_type: "dpop" }, "proof-missing"],
+    [{ typ: "DPoP" }, "proof-missing"],
+    [{ token_type: "DPoP", cnf: { "x5t#S256": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" } }, "proof-missing"],
   ] as const) {
     t.equal(await judge(reply({ ...good, ...changes })), expected, JSON.stringify(changes));
   }
@@ -302,15 +305,16 @@ test("introspection: each thing that an answer says of a token is checked", asyn
 test("introspection: a token that is bound to a key proves nobody without it, and is refused where proofs are not taken", async (t) => {
   const { identity, issuer, time, front } = await answering(t, { proofs: ["dpop"], credentials: ["bearer", "dpop"] });
   const jkt = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
-  const good = { active: true, iss: issuer.issuer, sub: "alice", aud: AUDIENCE, token_type: "DPoP" };
-  const answer = { ...good, exp: Math.floor(time.now / 1000) + 60 };
-  const found = (token: string, cnf: unknown) => {
-    front.behave(reply({ ...answer, cnf }), "/introspect");
+  const good = { active: true, iss: issuer.issuer, sub: "alice", aud: AUDIENCE };
+  const answer = { ...good, token_type: "Bearer", exp: Math.floor(time.now / 1000) + 60 };
+  const found = (token: string, cnf: unknown, token_type = "DPoP") => {
+    front.behave(reply({ ...answer, cnf, token_type }), "/introspect");
     return identity.verify(token, time.now);
   };
   t.match(await found("bound", { jkt }), { principal: { bound: "dpop" }, confirmation: { jkt } });
   t.match(await found("bound", { jkt }), { confirmation: { jkt } }, "known, too");
-  t.match(await found("free", undefined), { principal: { bound: "" }, confirmation: undefined });
+  t.match(await found("free", undefined, "Bearer"), { principal: { bound: "" }, confirmation: undefined });
+  t.match(await found("to what is not told", undefined), { principal: undefined, reason: "proof-missing" });
   t.match(await found("by certificate", { "x5t#S256": jkt }), { principal: undefined, reason: "proof-missing" });
   t.match(await found("by both", { jkt, "x5t#S256": jkt }), { principal: undefined, reason: "proof-missing" });
   const strict = await answering(t, { proofs: ["dpop"], unbound: "refuse", credentials: ["bearer", "dpop"] });
@@ -560,6 +564,11 @@ test("introspection: where to ask is looked for once, again after an hour, and s
   const token = await provider.token("alice");
   t.equal(await judge(token), "token-expired", "it was asked about");
   t.equal(looks(), 2);
+  // Nobody waits for what does not answer, and it is not asked again and again.
+  provider.front.behave("silent", "openid-configuration");
+  time.now += 3_600_000;
+  for (let i = 0; i < 3; i++) t.equal(await judge(await provider.token("alice")), "token-expired");
+  t.equal(looks(), 3);
 });
 
 const SECTION = `issuers:

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, sign as signBytes } from "node:crypto";
 import { type Test, test } from "tap";
-import { PRESETS } from "../../agent/config/presets.ts";
+import { PRESETS } from "../../agent/config/presets/presets.ts";
 import { Unknown } from "../../policies/unknown.ts";
 import { Files, oidcIssuersOf } from "../config/example.ts";
 import { startIdentity } from "../support/identity.ts";

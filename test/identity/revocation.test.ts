@@ -1,8 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
+import type { Revocation } from "../../agent/config/files/revoked.ts";
 import { loadConfig } from "../../agent/config/load-config.ts";
-import type { Revocation } from "../../agent/config/revoked.ts";
 import type { Evidence } from "../../agent/identity/issuer/evidence.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { startProvider } from "../../demo/provider.ts";

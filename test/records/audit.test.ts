@@ -1,8 +1,18 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
-import type { AuditConfig } from "../../agent/config/audit.ts";
+import type { AuditConfig } from "../../agent/config/sections/audit.ts";
 import { AuditLog } from "../../agent/telemetry/audit/audit-log.ts";
 import { segmentFile, segmentsOf } from "../../agent/telemetry/audit/segments.ts";
 import { DecisionLines } from "../../agent/telemetry/decision-log.ts";
@@ -384,4 +394,29 @@ test("another history without any signature is told as what nobody vouches for",
   const bytes = Buffer.from([...forged, batchLine(batch.end(), batch.sum)].join(""));
   const { findings, summary } = verifiedTexts([{ file: files[0] ?? "", bytes }], stage.first);
   t.strictSame([kinds(findings, "warning"), summary.checkpoint], [["unsigned"], undefined]);
+});
+
+test("a key that is a link is replaced where it lies", async (t) => {
+  const stage = new Stage(t);
+  const kept = join(stage.folder, "kept.key");
+  renameSync(stage.config.key, kept);
+  symlinkSync(kept, stage.config.key);
+  const before = readFileSync(kept, "utf8");
+  await written(stage.open());
+  t.ok(lstatSync(stage.config.key).isSymbolicLink());
+  t.not(readFileSync(kept, "utf8"), before);
+});
+
+test("what cannot be written until the end is told, and not written elsewhere later", async (t) => {
+  const stage = new Stage(t, { checkpoint: 50, maxSize: 10_000 });
+  const log = stage.open();
+  const inTheWay = segmentFile(stage.config.file, 2);
+  mkdirSync(inTheWay);
+  stage.decide(log, 60);
+  while (log.state.error === undefined) await new Promise((done) => setTimeout(done, 20));
+  stage.decide(log, 60);
+  await log.close();
+  t.strictSame(stage.told, ["full EEXIST"]);
+  const { findings, summary } = verified(stage.segments().slice(0, 1), stage.first);
+  t.strictSame([findings, summary.decisions.allowed + summary.decisions.denied], [[], 60]);
 });

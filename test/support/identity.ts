@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import type { DpopConfig, IssuerConfig } from "../../agent/config/config.ts";
-import type { Revocation } from "../../agent/config/revoked.ts";
+import type { Revocation } from "../../agent/config/files/revoked.ts";
 import { type Send, send } from "../../agent/http/fetch.ts";
 import type { CertificateIssuer } from "../../agent/identity/certificate/section.ts";
 import { createIdentity, type Identity, type IdentityEvents, type Offered } from "../../agent/identity/identity.ts";

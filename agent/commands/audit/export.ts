@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
 import type { DecisionRecord } from "../../../records/decision.ts";
 import { eventOf } from "../../../records/event.ts";
 import { EXIT } from "../../processes/exit.ts";
@@ -41,11 +41,11 @@ export async function exportDecisions(files: readonly string[], options: Options
   const counts = { decisions: 0, allowed: 0, denied: 0, lost: 0 };
   const times = { first: null as string | null, last: null as string | null };
   const checkpoints = new Map<string, string>();
-  const texts: string[] = [];
+  const file = output === undefined ? undefined : new Output(output);
   const put = (text: string) => {
     hash.update(text);
-    if (output === undefined) context.out(text);
-    else texts.push(text);
+    if (file === undefined) context.out(text);
+    else file.add(text);
   };
   const within = (time: string) =>
     (from === undefined || Date.parse(time) >= from) && (to === undefined || Date.parse(time) < to);
@@ -54,7 +54,7 @@ export async function exportDecisions(files: readonly string[], options: Options
     await readLines(segment.file, (bytes) => {
       const line = bytes.toString();
       if (line.startsWith('{"audit":')) {
-        const record = JSON.parse(line) as { audit: string; note?: string; lost?: number; time?: string };
+        const record = auditOf(line);
         if (record.note !== undefined) checkpoints.set(segment.first.origin, record.note);
         if (record.audit === "gap" && within(record.time ?? "")) counts.lost += record.lost ?? 0;
         return;
@@ -77,8 +77,8 @@ export async function exportDecisions(files: readonly string[], options: Options
     checkpoints: [...checkpoints.values()],
     sha256: hash.digest("hex"),
   };
-  if (output === undefined) context.err(jsonText(manifest));
-  else save(output, texts.join(""), manifest);
+  if (file === undefined) context.err(jsonText(manifest));
+  else file.end(jsonText(manifest));
   return EXIT.fine;
 }
 
@@ -94,12 +94,51 @@ function count(
   if (times.last === null || record.time > times.last) times.last = record.time;
 }
 
-function save(output: string, text: string, manifest: Manifest): void {
+/** A line that somebody has broken says nothing; `verify` tells of it. */
+function auditOf(line: string): { readonly audit?: string; note?: string; lost?: number; time?: string } {
   try {
-    writeFileSync(output, text, { mode: 0o600 });
-    writeFileSync(`${output}.manifest.json`, jsonText(manifest), { mode: 0o600 });
-  } catch (error) {
-    throw new CommandError(`${output}: cannot be written: ${String(error)}`, EXIT.cannotCreate);
+    return JSON.parse(line);
+  } catch {
+    return {};
+  }
+}
+
+/** Characters that are gathered for one write. */
+const PIECE = 1 << 20;
+
+/** An export's file, which may be larger than any text can be. Its manifest comes last: without it, it is not whole. */
+class Output {
+  readonly #path: string;
+  readonly #fd: number;
+  #text = "";
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#fd = this.#try(() => openSync(path, "w", 0o600));
+  }
+
+  add(text: string): void {
+    this.#text += text;
+    if (this.#text.length >= PIECE) this.#write();
+  }
+
+  end(manifest: string): void {
+    this.#write();
+    closeSync(this.#fd);
+    this.#try(() => writeFileSync(`${this.#path}.manifest.json`, manifest, { mode: 0o600 }));
+  }
+
+  #write(): void {
+    this.#try(() => writeFileSync(this.#fd, this.#text));
+    this.#text = "";
+  }
+
+  #try<T>(write: () => T): T {
+    try {
+      return write();
+    } catch (error) {
+      throw new CommandError(`${this.#path}: cannot be written: ${String(error)}`, EXIT.cannotCreate);
+    }
   }
 }
 

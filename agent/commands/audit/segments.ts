@@ -1,8 +1,7 @@
-import { readFile } from "node:fs/promises";
 import type { SegmentLine } from "../../../records/audit/lines.ts";
 import { EXIT } from "../../processes/exit.ts";
 import { logFileOf } from "../../telemetry/audit/audit-log.ts";
-import { segmentFile, segmentsOf } from "../../telemetry/audit/segments.ts";
+import { firstLineOf, segmentFile, segmentsOf } from "../../telemetry/audit/segments.ts";
 import { CommandError, type Context, loadOrFail, type Options } from "../command.ts";
 import { readWhole } from "../logs/log-files.ts";
 
@@ -19,7 +18,7 @@ export async function logsOf(
   context: Context,
 ): Promise<readonly (readonly Segment[])[]> {
   const named = files.length > 0 ? files : await configured(options, context);
-  const segments = await Promise.all(named.map(async (file) => ({ file, first: await firstOf(file) })));
+  const segments = named.map((file) => ({ file, first: firstOf(file) }));
   const logs = Map.groupBy(segments, ({ first }) => first.origin);
   return [...logs.values()].map((log) => log.toSorted((a, b) => a.first.segment - b.first.segment));
 }
@@ -34,14 +33,14 @@ async function configured(options: Options, context: Context): Promise<readonly 
   return files.flatMap((file) => segmentsOf(file).map((segment) => segmentFile(file, segment)));
 }
 
-async function firstOf(file: string): Promise<SegmentLine> {
-  const text = await readFile(file, "utf8").catch((error: unknown) => {
-    throw new CommandError(`${file}: cannot be read: ${String(error)}`, EXIT.noInput);
-  });
+function firstOf(file: string): SegmentLine {
+  let first: SegmentLine | undefined;
   try {
-    const first = JSON.parse(text.slice(0, text.indexOf("\n"))) as SegmentLine;
-    if (first.audit === "segment" && typeof first.origin === "string") return first;
-  } catch {}
+    first = firstLineOf(file);
+  } catch (error) {
+    throw new CommandError(`${file}: cannot be read: ${String(error)}`, EXIT.noInput);
+  }
+  if (first !== undefined) return first;
   throw new CommandError(`${file}: does not begin as a segment of an audit log`, EXIT.bad);
 }
 

@@ -46,9 +46,11 @@ async function verified(
     verifier.close(torn, log[index + 1]?.first);
   }
   verifier.end();
+  const graded = Object.groupBy(verifier.findings, ({ severity }) => severity);
   return {
     ...verifier.summary,
-    findings: verifier.findings.slice(0, MOST),
+    // The grave ones first: no number of others keeps them from being told.
+    findings: [...(graded.tampered ?? []), ...(graded.warning ?? [])].slice(0, MOST),
     more: Math.max(0, verifier.findings.length - MOST),
   };
 }

@@ -2,12 +2,12 @@ import { existsSync } from "node:fs";
 import { type Document, parseDocument } from "yaml";
 import { readDocument } from "../../../policies/source/document.ts";
 import { schemaFaults } from "../../../policies/source/validate.ts";
-import SCHEMA from "../../config/api-keys.schema.json" with { type: "json" };
+import SCHEMA from "../../config/files/api-keys.schema.json" with { type: "json" };
 import { EXIT } from "../../processes/exit.ts";
 import { CommandError, faultsText } from "../command.ts";
 import { changeFile, textOf } from "./whole-file.ts";
 
-/** A key as its file has it; agent/config/api-keys.schema.json describes each member. */
+/** A key as its file has it; agent/config/files/api-keys.schema.json describes each member. */
 export interface WrittenKey {
   readonly sha256: string;
   readonly subject: string;

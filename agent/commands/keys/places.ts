@@ -2,8 +2,8 @@ import { dirname, resolve } from "node:path";
 import { isMapping } from "../../../policies/claim-path.ts";
 import { faultText } from "../../../policies/fault.ts";
 import { readDocument } from "../../../policies/source/document.ts";
-import { readText } from "../../config/read-file.ts";
-import { substitute } from "../../config/substitute.ts";
+import { readText } from "../../config/files/read-file.ts";
+import { substitute } from "../../config/files/substitute.ts";
 import { EXIT } from "../../processes/exit.ts";
 import { CommandError, type Context, configOf, type Options, textOption, UsageError } from "../command.ts";
 

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { ringText, rotated, upcomingKey } from "../../assertion/rotate.ts";
-import { parseRing, type RingAlgorithm, type RingKey } from "../../config/key-ring.ts";
+import { parseRing, type RingAlgorithm, type RingKey } from "../../config/files/key-ring.ts";
 import { milliseconds } from "../../config/units.ts";
 import { EXIT } from "../../processes/exit.ts";
 import { CommandError, type Context, jsonText, type Options, textOption, UsageError } from "../command.ts";

@@ -3,7 +3,7 @@ import type { CompiledPolicies } from "../../../policies/judging/compiled.ts";
 import type { Kind } from "../../../policies/principal.ts";
 import { type Difference, differencesOf } from "../../../policies/tools/access.ts";
 import { judgeAgain, type Outcome, type Recorded } from "../../../policies/tools/replay.ts";
-import type { DecisionRecord } from "../../../records/decision.ts";
+import { DECISION_FIELDS, type DecisionRecord } from "../../../records/decision.ts";
 import { eventOf } from "../../../records/event.ts";
 import { ALL, load } from "../../loading/load.ts";
 import { EXIT } from "../../processes/exit.ts";
@@ -112,7 +112,9 @@ function differenceText({ host, method, path, change, what }: Difference): strin
 
 /** What a line tells. */
 function recordedOf(record: DecisionRecord, at: number): Recorded {
-  const { verdict, reason, rule, method, host, path, src, issuer, subject, client, actor, replay = {} } = record;
+  const { verdict, reason, rule, src, issuer, replay = {} } = record;
+  const [method, host, path] = [whole(record, "method"), whole(record, "host"), whole(record, "path")];
+  const [client, actor] = [whole(record, "client", null), whole(record, "actor", null)];
   const { tls, headers, authenticated_at: authenticatedAt, expires_at: expiresAt, ...own } = replay;
   const kind = record.kind === "unknown" || record.kind === undefined ? null : (record.kind as Kind);
   return {
@@ -121,12 +123,12 @@ function recordedOf(record: DecisionRecord, at: number): Recorded {
     rule,
     request: given({ method, host, path, src, time: at, tls, headers }),
     principal:
-      issuer === undefined || subject === undefined
+      issuer === undefined || record.subject === undefined
         ? undefined
         : given({
             ...own,
             issuer,
-            subject,
+            subject: whole(record, "subject"),
             kind,
             client,
             actor: actor === null ? null : actorsOf(actor),
@@ -134,6 +136,16 @@ function recordedOf(record: DecisionRecord, at: number): Recorded {
             expiresAt,
           }),
   };
+}
+
+/** A text of a record; what stands for one that was cut, and so fits nothing that policies have. */
+function whole(
+  record: DecisionRecord,
+  name: "method" | "host" | "path" | "subject" | "client" | "actor",
+  cut?: null,
+): string | null | undefined {
+  const text = record[name];
+  return typeof text === "string" && text.endsWith("…") && text.length >= DECISION_FIELDS[name].max - 1 ? cut : text;
 }
 
 function actorsOf(actor: string | undefined): readonly string[] | undefined {

@@ -1,8 +1,8 @@
 import type { Kind } from "../../../policies/principal.ts";
 import { readDocument } from "../../../policies/source/document.ts";
 import { schemaFaults } from "../../../policies/source/validate.ts";
-import SCHEMA from "../../config/api-keys.schema.json" with { type: "json" };
-import { readText } from "../../config/read-file.ts";
+import SCHEMA from "../../config/files/api-keys.schema.json" with { type: "json" };
+import { readText } from "../../config/files/read-file.ts";
 import { type Reading, Section } from "../../config/section.ts";
 
 /** Whom a key stands for. */

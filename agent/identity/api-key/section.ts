@@ -1,8 +1,8 @@
 import { dirname, resolve } from "node:path";
 import type { IssuerConfig } from "../../config/config.ts";
-import { readCredentials } from "../../config/credentials.ts";
 import { readAudiences } from "../../config/names.ts";
 import type { Section } from "../../config/section.ts";
+import { readCredentials } from "../../config/sections/credentials.ts";
 import { type KeyRecords, readRecords } from "./records.ts";
 
 /** Keys that somebody was given, by a file with their digests. */

@@ -1,9 +1,9 @@
 import type { Arns } from "../../../policies/judging/binding.ts";
 import type { IssuerConfig } from "../../config/config.ts";
-import { readCredentials } from "../../config/credentials.ts";
-import { readCa, readProxy } from "../../config/provider.ts";
+import type { Environment } from "../../config/files/substitute.ts";
 import type { Section } from "../../config/section.ts";
-import type { Environment } from "../../config/substitute.ts";
+import { readCredentials } from "../../config/sections/credentials.ts";
+import { readCa, readProxy } from "../../config/sections/provider.ts";
 import { LABELS } from "./caller.ts";
 import { type EndpointKind, type Endpoints, endpointsOf, hostOf, partitionOf } from "./endpoints.ts";
 import { PREFIX } from "./presigned.ts";

@@ -90,8 +90,8 @@ function requirementFault(claims: Claims, required: readonly ClaimTest[]): Refus
   return undefined;
 }
 
-function bindingFault({ cnf }: Claims, expected: BindingConfig): Refusal | undefined {
-  const confirmation = confirmationOf(cnf, expected);
+function bindingFault(claims: Claims, expected: BindingConfig): Refusal | undefined {
+  const confirmation = confirmationOf(claims, expected);
   return confirmation !== undefined && "reason" in confirmation ? confirmation : undefined;
 }
 

@@ -35,8 +35,7 @@ export class Endpoint {
 
   /** Settles when it was looked once for whatever has to be known before anything is asked. */
   async ready(): Promise<void> {
-    const found = this.#bounded((bounds) => this.#where.find(bounds)).catch((error: unknown) => this.#failed(error));
-    await Promise.all([found, this.#signed?.ready()]);
+    await Promise.all([this.#look(), this.#signed?.ready()]);
   }
 
   /**
@@ -58,6 +57,12 @@ export class Endpoint {
       events.fetched(this.#config.name, "introspection", "error", clock() - begun, this.#failed(error));
       throw error;
     }
+  }
+
+  /** Looks where it is to be asked; never rejects. */
+  async #look(): Promise<void> {
+    if (!this.#where.isDue) return;
+    await this.#bounded((bounds) => this.#where.find(bounds)).catch((error: unknown) => this.#failed(error));
   }
 
   /** Ends whatever is under way. */
@@ -88,7 +93,9 @@ export class Endpoint {
   }
 
   async #told(token: string, bounds: Bounds): Promise<Claims | undefined> {
-    const url = await this.#where.find(bounds);
+    // Nobody waits for what is only to be found anew.
+    if (this.#where.known !== undefined && this.#where.isDue) void this.#look();
+    const url = this.#where.known ?? (await this.#where.find(bounds));
     const answer = await this.#answer(url, token, bounds);
     // RFC 7662, section 2.3. Elsewhere it would be the token that is refused.
     if (answer.status === 401) throw failed(url, "status 401 instead of 200: it refuses what `client` says");

@@ -107,7 +107,7 @@ class Introspection implements Issuer {
     if (fault !== undefined) return { ...fault, lasting: fault.reason !== "token-not-yet-valid" };
     const principal = principalOf(claims, this.config, this.#paths, this.#pool);
     if ("reason" in principal) return { ...principal, lasting: true };
-    const confirmation = confirmationOf(claims.cnf, this.config);
+    const confirmation = confirmationOf(claims, this.config);
     if (confirmation !== undefined && "reason" in confirmation) return confirmation;
     return { principal, basis: this.#basis, confirmation, lifetime: this.config.lifetime - Math.abs(now - begun) };
   }

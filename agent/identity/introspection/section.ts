@@ -1,5 +1,5 @@
+import type { Environment } from "../../config/files/substitute.ts";
 import type { Section } from "../../config/section.ts";
-import type { Environment } from "../../config/substitute.ts";
 import { isLoopback } from "../../http/fetch.ts";
 import { type OAuthClient, readClient } from "../oauth/section.ts";
 import { type KeyIssuer, readOidc } from "../oidc/section.ts";

@@ -8,6 +8,8 @@ import type { IntrospectionIssuer } from "./section.ts";
 
 /** Milliseconds for which an issuer's metadata count. */
 const LIFETIME = 3_600_000;
+/** Milliseconds after which it is looked again where they cannot be found. */
+const RETRY = 60_000;
 const NAME = "introspection_endpoint";
 
 /** Where an issuer is asked about tokens: what the configuration says, or its metadata (RFC 8414). */
@@ -15,7 +17,7 @@ export class Whereabouts {
   readonly #config: IntrospectionIssuer;
   readonly #world: World;
   #known: URL | undefined;
-  #knownAt = Number.NEGATIVE_INFINITY;
+  #lookAt = Number.NEGATIVE_INFINITY;
   #finding: Promise<URL> | undefined;
 
   constructor(config: IntrospectionIssuer, world: World) {
@@ -24,19 +26,28 @@ export class Whereabouts {
     if (config.endpoint !== undefined) this.#known = new URL(config.endpoint);
   }
 
+  /** What was found last; it stays in use while it cannot be found anew. */
+  get known(): URL | undefined {
+    return this.#known;
+  }
+
+  /** Whether it is time to look anew. A clock that was set back must not put it off. */
+  get isDue(): boolean {
+    if (this.#config.endpoint !== undefined || this.#finding !== undefined) return false;
+    const left = this.#lookAt - this.#world.clock();
+    return left <= 0 || left > LIFETIME;
+  }
+
   /**
-   * Asked for at most once at a time. What was found stays in use while it cannot be found anew.
+   * Looks at most once at a time.
    *
    * @throws {FetchError}
    */
   find(bounds: Bounds): Promise<URL> {
-    const known = this.#known;
-    const fresh = this.#config.endpoint !== undefined || this.#world.clock() - this.#knownAt < LIFETIME;
-    if (known !== undefined && fresh) return Promise.resolve(known);
     this.#finding ??= this.#discover(bounds).finally(() => {
       this.#finding = undefined;
     });
-    return known === undefined ? this.#finding : this.#finding.catch(() => known);
+    return this.#finding;
   }
 
   async #discover(bounds: Bounds): Promise<URL> {
@@ -46,10 +57,11 @@ export class Whereabouts {
     try {
       const metadata = await discover(send, this.#document, spellingsOf(this.#config), bounds);
       this.#known = endpointOf(this.#forUs(metadata), NAME);
-      this.#knownAt = clock();
+      this.#lookAt = clock() + LIFETIME;
       events.fetched(name, "discovery", "ok", clock() - begun);
       return this.#known;
     } catch (error) {
+      this.#lookAt = clock() + RETRY;
       const text = error instanceof FetchError ? error.message : "failed";
       events.fetched(name, "discovery", "error", clock() - begun, text);
       throw error;

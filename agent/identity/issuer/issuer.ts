@@ -1,7 +1,7 @@
 import type { Principal } from "../../../policies/principal.ts";
 import type { IssuerConfig } from "../../config/config.ts";
-import type { ReadIssuer } from "../../config/issuers.ts";
-import type { Revocable } from "../../config/revoked.ts";
+import type { Revocable } from "../../config/files/revoked.ts";
+import type { ReadIssuer } from "../../config/sections/issuers.ts";
 import type { Evidence } from "./evidence.ts";
 import type { Refusal } from "./refusal.ts";
 import type { World } from "./world.ts";

@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { dirname, resolve } from "node:path";
-import { readText } from "../../config/read-file.ts";
+import { readText } from "../../config/files/read-file.ts";
 import type { Section } from "../../config/section.ts";
 import type { ClientCertificate } from "../../http/secure.ts";
 

@@ -1,4 +1,4 @@
-import { readText } from "../../config/read-file.ts";
+import { readText } from "../../config/files/read-file.ts";
 
 const LARGEST = 64 << 10;
 /** RFC 6750, section 2.1. */

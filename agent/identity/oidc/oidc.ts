@@ -169,7 +169,7 @@ class OidcVerifier implements Issuer {
     const now = this.#clock();
     // Time has passed, and the provider may have withdrawn the key meanwhile.
     if (now >= principal.expiresAt) return { reason: "token-expired" };
-    const confirmation = confirmationOf(token.claims.cnf, this.config);
+    const confirmation = confirmationOf(token.claims, this.config);
     if (confirmation !== undefined && "reason" in confirmation) return confirmation;
     return now < key.until ? { principal, basis: key, confirmation } : this.#keys.missing();
   }

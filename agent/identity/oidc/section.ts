@@ -1,11 +1,11 @@
 import type { ClaimsIssuer, WantedClaim } from "../../config/config.ts";
-import { readCredentials } from "../../config/credentials.ts";
-import { readKind, readRequire } from "../../config/kinds.ts";
+import type { Environment } from "../../config/files/substitute.ts";
 import { readAudiences, readClaim } from "../../config/names.ts";
-import { readBinding } from "../../config/proofs.ts";
-import { readCa, readProxy } from "../../config/provider.ts";
 import type { Section } from "../../config/section.ts";
-import type { Environment } from "../../config/substitute.ts";
+import { readCredentials } from "../../config/sections/credentials.ts";
+import { readKind, readRequire } from "../../config/sections/kinds.ts";
+import { readBinding } from "../../config/sections/proofs.ts";
+import { readCa, readProxy } from "../../config/sections/provider.ts";
 import { checkServer, type OktaConfig, readOkta } from "../okta/section.ts";
 import { isTrustDomain } from "./names.ts";
 import { type KeySource, readBearer, readSource } from "./source.ts";

@@ -1,5 +1,5 @@
 import { dirname, resolve } from "node:path";
-import { readText } from "../../config/read-file.ts";
+import { readText } from "../../config/files/read-file.ts";
 import type { Section } from "../../config/section.ts";
 import { isLoopback } from "../../http/fetch.ts";
 import { parseObject } from "../../http/json.ts";

@@ -14,6 +14,7 @@ export class Append {
   #waiting = 0;
   #busy = false;
   #turning = false;
+  #ended = false;
   #failure: string | undefined;
   #idle: (() => void)[] = [];
 
@@ -66,12 +67,14 @@ export class Append {
     else this.#idle.push(resolve);
     await promise;
     clearTimeout(late);
+    // The number of a file that is closed may soon be another's.
+    this.#ended = true;
     await this.#leave();
   }
 
   #next(): void {
     const [first] = this.#queue;
-    if (this.#busy || first === undefined) return;
+    if (this.#busy || this.#ended || first === undefined) return;
     this.#busy = true;
     if (typeof first === "function") void this.#open(first);
     else write(this.#fd, first, 0, first.length, null, (error, written) => this.#wrote(first, error, written));

@@ -1,9 +1,9 @@
 import { createHmac, createPublicKey, type KeyObject } from "node:crypto";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, realpathSync, rmSync } from "node:fs";
 import { Batch, type Head } from "../../../records/audit/chain.ts";
 import { type Beginning, batchLine, type InForce, line } from "../../../records/audit/lines.ts";
 import { privateKeyOf, rawKey, signedNote, succession } from "../../../records/audit/note.ts";
-import type { AuditConfig } from "../../config/audit.ts";
+import type { AuditConfig } from "../../config/sections/audit.ts";
 import type { DecisionLines } from "../decision-log.ts";
 import type { DecisionSink, Observation } from "../events.ts";
 import { Append } from "./append.ts";
@@ -142,7 +142,7 @@ export class AuditLog implements DecisionSink {
     this.#revision = revision;
   }
 
-  /** Ends the segment, signed. */
+  /** Ends the segment, signed, and tells where that could not be written in time. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -151,6 +151,7 @@ export class AuditLog implements DecisionSink {
     this.#gap();
     this.#end("stop");
     await this.#append.end(LONGEST_CLOSE);
+    if (this.#append.waiting > 0) this.#events.full(this.#append.failure ?? "slow");
   }
 
   /** What was let through while there was room is kept: no more than what was being asked when there was none any more. */
@@ -265,7 +266,7 @@ export class AuditLog implements DecisionSink {
   /** A segment whose key cannot be kept would only be in the way of the next start. */
   #keep(keyFile: string): void {
     try {
-      replaceFile(keyFile, this.#key.export({ type: "pkcs8", format: "pem" }) as string);
+      replaceFile(realpathSync(keyFile), this.#key.export({ type: "pkcs8", format: "pem" }) as string);
     } catch (error) {
       rmSync(segmentFile(this.#file, this.#segment), { force: true });
       throw error;

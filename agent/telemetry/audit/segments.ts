@@ -87,13 +87,14 @@ function wholeLinesOf(path: string): readonly string[] {
   return whole.split("\n").slice(size > bytes.length ? 1 : 0, -1);
 }
 
-function firstLineOf(path: string): SegmentLine | undefined {
+/** The first record of a segment; undefined where it is none. @throws Error where the file cannot be opened */
+export function firstLineOf(path: string): SegmentLine | undefined {
   const fd = openSync(path, "r");
   try {
     const bytes = Buffer.alloc(LONGEST_FIRST);
     const text = bytes.toString("utf8", 0, readSync(fd, bytes, 0, bytes.length, 0));
     const record = JSON.parse(text.slice(0, text.indexOf("\n"))) as SegmentLine;
-    return record.audit === "segment" ? record : undefined;
+    return record.audit === "segment" && typeof record.origin === "string" ? record : undefined;
   } catch {
     return undefined;
   } finally {

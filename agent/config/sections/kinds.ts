@@ -1,9 +1,9 @@
-import { claimPathFault, isMapping } from "../../policies/claim-path.ts";
-import { type WantedEntry, wantedFault } from "../../policies/judging/wanted.ts";
-import type { Kind } from "../../policies/principal.ts";
-import type { Path } from "../../policies/source/document.ts";
-import type { ClaimsIssuer, KindRule, WantedClaim } from "./config.ts";
-import type { Section } from "./section.ts";
+import { claimPathFault, isMapping } from "../../../policies/claim-path.ts";
+import { type WantedEntry, wantedFault } from "../../../policies/judging/wanted.ts";
+import type { Kind } from "../../../policies/principal.ts";
+import type { Path } from "../../../policies/source/document.ts";
+import type { ClaimsIssuer, KindRule, WantedClaim } from "../config.ts";
+import type { Section } from "../section.ts";
 
 const CLAIM = "a claim's name, or names with dots between, such as `realm_access.roles`";
 const KINDS: readonly Kind[] = ["person", "workload", "agent"];

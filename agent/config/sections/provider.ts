@@ -1,10 +1,10 @@
 import { X509Certificate } from "node:crypto";
 import { dirname, resolve } from "node:path";
 import { getCACertificates } from "node:tls";
-import { type ForwardProxy, parseProxy, proxyOfEnvironment } from "../http/proxy.ts";
-import { readText } from "./read-file.ts";
-import type { Section } from "./section.ts";
-import type { Environment } from "./substitute.ts";
+import { type ForwardProxy, parseProxy, proxyOfEnvironment } from "../../http/proxy.ts";
+import { readText } from "../files/read-file.ts";
+import type { Environment } from "../files/substitute.ts";
+import type { Section } from "../section.ts";
 
 const LARGEST_CA = 1 << 20;
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;

@@ -1,7 +1,7 @@
-import { isMapping } from "../../policies/claim-path.ts";
-import type { SourceDocument } from "../../policies/source/document.ts";
+import { isMapping } from "../../../policies/claim-path.ts";
+import type { SourceDocument } from "../../../policies/source/document.ts";
+import type { Section } from "../section.ts";
 import { PRESETS } from "./presets.ts";
-import type { Section } from "./section.ts";
 
 type Mapping = Readonly<Record<string, unknown>>;
 

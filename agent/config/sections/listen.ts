@@ -1,9 +1,9 @@
 import { isIP } from "node:net";
-import { isLoopback } from "../http/fetch.ts";
-import { type Address, addressText, haproxyAddress, type SocketAddress, urlHost } from "../net/address.ts";
-import { addressOf } from "../net/addresses.ts";
-import type { Config } from "./config.ts";
-import type { Section } from "./section.ts";
+import { isLoopback } from "../../http/fetch.ts";
+import { type Address, addressText, haproxyAddress, type SocketAddress, urlHost } from "../../net/address.ts";
+import { addressOf } from "../../net/addresses.ts";
+import type { Config } from "../config.ts";
+import type { Section } from "../section.ts";
 
 /** How the address of a unix socket begins; HAProxy's own `unix@` is as long. */
 const UNIX = "unix:";

@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { dirname, resolve } from "node:path";
-import type { Section } from "./section.ts";
+import type { Section } from "../section.ts";
 
 /** `audit` of the configuration: decisions in an order that nobody can change unseen. */
 export interface AuditConfig {

@@ -1,10 +1,10 @@
-import { NOT_THE_CLIENTS } from "../../haproxy/client-headers.ts";
-import type { CredentialName } from "../../haproxy/credentials.ts";
-import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
-import { headerNameFault } from "../../policies/judging/headers.ts";
-import type { IssuerConfig } from "./config.ts";
-import { checkNetwork } from "./networks.ts";
-import type { Section } from "./section.ts";
+import { NOT_THE_CLIENTS } from "../../../haproxy/client-headers.ts";
+import type { CredentialName } from "../../../haproxy/credentials.ts";
+import { OWNED_HEADERS } from "../../../haproxy/owned-headers.ts";
+import { headerNameFault } from "../../../policies/judging/headers.ts";
+import type { IssuerConfig } from "../config.ts";
+import { checkNetwork } from "../networks.ts";
+import type { Section } from "../section.ts";
 
 /** Reads `credentials` of an issuer: where they stand, and from whom headers count. */
 export function readCredentials(issuer: Section): Pick<IssuerConfig, "credentials" | "hops"> {

@@ -1,11 +1,11 @@
 import { dirname, resolve } from "node:path";
-import { readDocument } from "../../policies/source/document.ts";
-import { schemaFaults } from "../../policies/source/validate.ts";
-import type { IssuerConfig } from "./config.ts";
-import type { IssuerReaders } from "./issuers.ts";
+import { readDocument } from "../../../policies/source/document.ts";
+import { schemaFaults } from "../../../policies/source/validate.ts";
+import type { IssuerConfig } from "../config.ts";
+import { Section } from "../section.ts";
+import type { IssuerReaders } from "../sections/issuers.ts";
 import { readText } from "./read-file.ts";
 import SCHEMA from "./revoked.schema.json" with { type: "json" };
-import { Section } from "./section.ts";
 
 /** By what an identity can be told that was taken back, as the file of revocations has it. */
 export const REVOCABLE = ["subject", "token_id", "key_id", "role_session", "serial"] as const;

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
-import type { Fault } from "../../policies/fault.ts";
-import type { Path, SourceDocument } from "../../policies/source/document.ts";
+import type { Fault } from "../../../policies/fault.ts";
+import type { Path, SourceDocument } from "../../../policies/source/document.ts";
 import { readText } from "./read-file.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;

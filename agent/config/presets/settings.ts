@@ -1,6 +1,6 @@
-import { isMapping } from "../../policies/claim-path.ts";
-import type { Path, SourceDocument } from "../../policies/source/document.ts";
-import { isLater, type Schema, schemaAt } from "../../policies/source/schema.ts";
+import { isMapping } from "../../../policies/claim-path.ts";
+import type { Path, SourceDocument } from "../../../policies/source/document.ts";
+import { isLater, type Schema, schemaAt } from "../../../policies/source/schema.ts";
 
 /** One value that is in force. */
 export interface Setting {

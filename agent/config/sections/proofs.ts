@@ -1,5 +1,5 @@
-import type { BindingConfig, IssuerConfig } from "./config.ts";
-import type { Section } from "./section.ts";
+import type { BindingConfig, IssuerConfig } from "../config.ts";
+import type { Section } from "../section.ts";
 
 type Placed = Pick<IssuerConfig, "credentials" | "hops">;
 

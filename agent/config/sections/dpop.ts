@@ -1,5 +1,5 @@
-import type { DpopConfig, IssuerConfig } from "./config.ts";
-import type { Section } from "./section.ts";
+import type { DpopConfig, IssuerConfig } from "../config.ts";
+import type { Section } from "../section.ts";
 
 /** Characters. */
 const SHORTEST_SECRET = 32;

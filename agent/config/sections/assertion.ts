@@ -1,8 +1,8 @@
 import { dirname, resolve } from "node:path";
-import type { AssertionConfig } from "./config.ts";
-import { LARGEST_RING, parseRing, type RingKey } from "./key-ring.ts";
-import { readText } from "./read-file.ts";
-import type { Section } from "./section.ts";
+import type { AssertionConfig } from "../config.ts";
+import { LARGEST_RING, parseRing, type RingKey } from "../files/key-ring.ts";
+import { readText } from "../files/read-file.ts";
+import type { Section } from "../section.ts";
 
 /** Reads `assertion`. @param file the configuration's absolute path */
 export function readAssertion(root: Section, file: string): AssertionConfig | undefined {

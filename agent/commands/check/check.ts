@@ -1,13 +1,12 @@
-import { buffersFor, DEFAULT_BUFSIZE } from "../../haproxy/buffers.ts";
-import type { CheckReport } from "../../haproxy/check/check.ts";
-import { findingsText, summaryText as haproxyText, sarifOf } from "../../haproxy/check/report.ts";
-import { addedUses } from "../../haproxy/input.ts";
-import type { Fault } from "../../policies/fault.ts";
-import { configFile } from "../config/load-config.ts";
-import { type Loaded, load } from "../loading/load.ts";
-import { EXIT } from "../processes/exit.ts";
-import { VERSION } from "../processes/version.ts";
-import { HAPROXY_OPTIONS, haproxyFiles, proveHaproxy } from "./check-haproxy.ts";
+import { buffersFor, DEFAULT_BUFSIZE } from "../../../haproxy/buffers.ts";
+import type { CheckReport } from "../../../haproxy/check/check.ts";
+import { findingsText, summaryText as haproxyText, sarifOf } from "../../../haproxy/check/report.ts";
+import { addedUses } from "../../../haproxy/input.ts";
+import type { Fault } from "../../../policies/fault.ts";
+import { configFile } from "../../config/load-config.ts";
+import { type Loaded, load } from "../../loading/load.ts";
+import { EXIT } from "../../processes/exit.ts";
+import { VERSION } from "../../processes/version.ts";
 import {
   CONFIG_OPTION,
   type Command,
@@ -17,8 +16,9 @@ import {
   JSON_OPTION,
   jsonText,
   type Options,
-} from "./command.ts";
-import { renderInputOf } from "./render-input.ts";
+} from "../command.ts";
+import { renderInputOf } from "../generate/render-input.ts";
+import { HAPROXY_OPTIONS, haproxyFiles, proveHaproxy } from "./check-haproxy.ts";
 
 export const CHECK: Command = {
   usage: "check [--config FILE] [--haproxy FILE...] [--json]",

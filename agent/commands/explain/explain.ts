@@ -1,17 +1,17 @@
 import { readFileSync } from "node:fs";
-import { type Explanation, explain, type Step, type Who } from "../../policies/tools/explain.ts";
-import { parseRequestLine } from "../../policies/tools/request-line.ts";
-import { credentialFrom } from "../answer/credentials.ts";
-import { type ClaimsIssuer, type Config, hasClaims, type IssuerConfig } from "../config/config.ts";
-import { send } from "../http/fetch.ts";
-import { parseObject } from "../http/json.ts";
-import { Pool } from "../identity/claims/pool.ts";
-import { claimPaths, principalOf } from "../identity/claims/principal.ts";
-import { sourcesOf } from "../identity/claims/sources.ts";
-import { createIdentity } from "../identity/identity.ts";
-import { UNHEARD } from "../identity/issuer/events.ts";
-import { groupsUnasked } from "../identity/okta/okta.ts";
-import { EXIT } from "../processes/exit.ts";
+import { type Explanation, explain, type Step, type Who } from "../../../policies/tools/explain.ts";
+import { parseRequestLine } from "../../../policies/tools/request-line.ts";
+import { credentialFrom } from "../../answer/credentials.ts";
+import { type ClaimsIssuer, type Config, hasClaims, type IssuerConfig } from "../../config/config.ts";
+import { send } from "../../http/fetch.ts";
+import { parseObject } from "../../http/json.ts";
+import { Pool } from "../../identity/claims/pool.ts";
+import { claimPaths, principalOf } from "../../identity/claims/principal.ts";
+import { sourcesOf } from "../../identity/claims/sources.ts";
+import { createIdentity } from "../../identity/identity.ts";
+import { UNHEARD } from "../../identity/issuer/events.ts";
+import { groupsUnasked } from "../../identity/okta/okta.ts";
+import { EXIT } from "../../processes/exit.ts";
 import {
   CONFIG_OPTION,
   type Command,
@@ -24,7 +24,7 @@ import {
   requiredOption,
   textOption,
   UsageError,
-} from "./command.ts";
+} from "../command.ts";
 import { explainConfig } from "./explain-config.ts";
 import { claimReport, reportOf } from "./token-report.ts";
 

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
-import { type Backend, type BackendTls, type HealthCheck, hostName, type Server } from "../../haproxy/input.ts";
-import type { HaproxyConfig } from "./config.ts";
-import type { Section } from "./section.ts";
+import { type Backend, type BackendTls, type HealthCheck, hostName, type Server } from "../../../haproxy/input.ts";
+import type { HaproxyConfig } from "../config.ts";
+import type { Section } from "../section.ts";
 
 /** Reads `haproxy.backends`. */
 export function readBackends(section: Section): HaproxyConfig["backends"] {

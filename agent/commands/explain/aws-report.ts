@@ -1,7 +1,7 @@
-import type { IssuerConfig } from "../config/config.ts";
-import { PREFIX } from "../identity/aws-iam/presigned.ts";
-import { type AwsIamIssuer, isAwsIam } from "../identity/aws-iam/section.ts";
-import type { Refusal } from "../identity/issuer/refusal.ts";
+import type { IssuerConfig } from "../../config/config.ts";
+import { PREFIX } from "../../identity/aws-iam/presigned.ts";
+import { type AwsIamIssuer, isAwsIam } from "../../identity/aws-iam/section.ts";
+import type { Refusal } from "../../identity/issuer/refusal.ts";
 
 /** A token for AWS that proves nobody, and what it was held against. */
 export interface RefusedAws {

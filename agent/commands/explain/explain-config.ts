@@ -1,8 +1,8 @@
-import { loadConfig, readSettings } from "../config/load-config.ts";
-import type { Setting } from "../config/settings.ts";
-import { ISSUER_TYPES } from "../identity/types.ts";
-import { EXIT } from "../processes/exit.ts";
-import { CommandError, type Context, configOf, faultsText, jsonText, type Options } from "./command.ts";
+import { loadConfig, readSettings } from "../../config/load-config.ts";
+import type { Setting } from "../../config/presets/settings.ts";
+import { ISSUER_TYPES } from "../../identity/types.ts";
+import { EXIT } from "../../processes/exit.ts";
+import { CommandError, type Context, configOf, faultsText, jsonText, type Options } from "../command.ts";
 
 const LONGEST_KEY = 48;
 

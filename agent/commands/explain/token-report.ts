@@ -1,15 +1,15 @@
-import type { Reason } from "../../policies/decision.ts";
-import { Unknown } from "../../policies/unknown.ts";
-import { type ClaimsIssuer, type IssuerConfig, spellingsOf } from "../config/config.ts";
-import { parseObject } from "../http/json.ts";
-import { claimTest } from "../identity/claims/claim-test.ts";
-import { stringsOf } from "../identity/claims/claims.ts";
-import { nameOf, sourcesOf, valueAt } from "../identity/claims/sources.ts";
-import type { KeyView } from "../identity/issuer/issuer.ts";
-import type { Refusal } from "../identity/issuer/refusal.ts";
-import { isCanonical } from "../identity/jwt/token.ts";
-import { isOidc, type OidcIssuer } from "../identity/oidc/section.ts";
-import { plainText } from "../telemetry/safe-text.ts";
+import type { Reason } from "../../../policies/decision.ts";
+import { Unknown } from "../../../policies/unknown.ts";
+import { type ClaimsIssuer, type IssuerConfig, spellingsOf } from "../../config/config.ts";
+import { parseObject } from "../../http/json.ts";
+import { claimTest } from "../../identity/claims/claim-test.ts";
+import { stringsOf } from "../../identity/claims/claims.ts";
+import { nameOf, sourcesOf, valueAt } from "../../identity/claims/sources.ts";
+import type { KeyView } from "../../identity/issuer/issuer.ts";
+import type { Refusal } from "../../identity/issuer/refusal.ts";
+import { isCanonical } from "../../identity/jwt/token.ts";
+import { isOidc, type OidcIssuer } from "../../identity/oidc/section.ts";
+import { plainText } from "../../telemetry/safe-text.ts";
 import { awsReport, isAws } from "./aws-report.ts";
 import { adviceFor, type Topic } from "./providers.ts";
 

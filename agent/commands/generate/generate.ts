@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
-import type { RenderInput } from "../../haproxy/input.ts";
-import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
-import { isNameable, SPOE_FILE, spoeFile } from "../../haproxy/spoe-file.ts";
-import { EXIT } from "../processes/exit.ts";
+import type { RenderInput } from "../../../haproxy/input.ts";
+import { contractOf, renderFragment, renderHaproxy } from "../../../haproxy/render.ts";
+import { isNameable, SPOE_FILE, spoeFile } from "../../../haproxy/spoe-file.ts";
+import { EXIT } from "../../processes/exit.ts";
 import {
   CONFIG_OPTION,
   type Command,
@@ -14,7 +14,7 @@ import {
   type Options,
   textOption,
   UsageError,
-} from "./command.ts";
+} from "../command.ts";
 import { generateLinkerd } from "./generate-linkerd.ts";
 import { renderInputOf } from "./render-input.ts";
 import { replaceGenerated } from "./replace-generated.ts";

@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type CheckReport, checkHaproxy } from "../../haproxy/check/check.ts";
-import type { Knowledge } from "../../haproxy/check/protection.ts";
-import type { SourceFile } from "../../haproxy/check/reader.ts";
-import type { Loaded } from "../loading/load.ts";
-import { EXIT } from "../processes/exit.ts";
-import { CommandError, type Options, textOption, UsageError } from "./command.ts";
+import { type CheckReport, checkHaproxy } from "../../../haproxy/check/check.ts";
+import type { Knowledge } from "../../../haproxy/check/protection.ts";
+import type { SourceFile } from "../../../haproxy/check/reader.ts";
+import type { Loaded } from "../../loading/load.ts";
+import { EXIT } from "../../processes/exit.ts";
+import { CommandError, type Options, textOption, UsageError } from "../command.ts";
 
 /** Options of `check` that are about HAProxy's files. */
 export const HAPROXY_OPTIONS = {

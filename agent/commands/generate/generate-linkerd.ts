@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
-import { driftOf } from "../../linkerd/compare.ts";
-import { type Exported, readExport } from "../../linkerd/export.ts";
-import { InexpressibleError } from "../../linkerd/inexpressible.ts";
-import type { LinkerdInput } from "../../linkerd/input.ts";
-import { KUSTOMIZATION, oneLine, renderManifests } from "../../linkerd/render.ts";
-import { unenforced } from "../../linkerd/report.ts";
-import { EXIT } from "../processes/exit.ts";
-import { CommandError, type Context, jsonText, loadOrFail, type Options, textOption, UsageError } from "./command.ts";
+import { driftOf } from "../../../linkerd/compare.ts";
+import { type Exported, readExport } from "../../../linkerd/export.ts";
+import { InexpressibleError } from "../../../linkerd/inexpressible.ts";
+import type { LinkerdInput } from "../../../linkerd/input.ts";
+import { KUSTOMIZATION, oneLine, renderManifests } from "../../../linkerd/render.ts";
+import { unenforced } from "../../../linkerd/report.ts";
+import { EXIT } from "../../processes/exit.ts";
+import { CommandError, type Context, jsonText, loadOrFail, type Options, textOption, UsageError } from "../command.ts";
 import { replaceGenerated } from "./replace-generated.ts";
 
 /** `generate linkerd`: manifests, or what they cannot say. */

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { EXIT } from "../processes/exit.ts";
-import { CommandError } from "./command.ts";
+import { EXIT } from "../../processes/exit.ts";
+import { CommandError } from "../command.ts";
 
 /**
  * Writes all of these files, or changes nothing. Each appears at once and whole, so that a HAProxy which starts

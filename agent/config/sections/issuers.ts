@@ -1,9 +1,9 @@
-import type { Path } from "../../policies/source/document.ts";
-import { checkForm } from "./apply-presets.ts";
-import { type IssuerConfig, spellingsOf } from "./config.ts";
-import type { Revocable } from "./revoked.ts";
-import type { Section } from "./section.ts";
-import type { Environment } from "./substitute.ts";
+import type { Path } from "../../../policies/source/document.ts";
+import { type IssuerConfig, spellingsOf } from "../config.ts";
+import type { Revocable } from "../files/revoked.ts";
+import type { Environment } from "../files/substitute.ts";
+import { checkForm } from "../presets/apply-presets.ts";
+import type { Section } from "../section.ts";
 
 /**
  * Reads the section of one issuer of a type. What the schema of the configuration refuses need not be told again.

@@ -1,9 +1,9 @@
-import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
-import { headerNameFault } from "../../policies/judging/headers.ts";
+import { OWNED_HEADERS } from "../../../haproxy/owned-headers.ts";
+import { headerNameFault } from "../../../policies/judging/headers.ts";
+import type { HaproxyConfig, IssuerConfig } from "../config.ts";
+import { checkNetwork } from "../networks.ts";
+import type { Section } from "../section.ts";
 import { readBackends } from "./backends.ts";
-import type { HaproxyConfig, IssuerConfig } from "./config.ts";
-import { checkNetwork } from "./networks.ts";
-import type { Section } from "./section.ts";
 
 /** Headers that clients, browsers and HAProxy cannot do without: all that begins like identity headers is deleted. */
 const NEEDED = [

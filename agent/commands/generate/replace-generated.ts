@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { EXIT } from "../processes/exit.ts";
-import { CommandError } from "./command.ts";
+import { EXIT } from "../../processes/exit.ts";
+import { CommandError } from "../command.ts";
 import { writeAll } from "./write-all.ts";
 
 /** Every file that was generated says so in its first lines. */

@@ -1,12 +1,12 @@
-import type { RenderInput } from "../../haproxy/input.ts";
-import { contractOf } from "../../haproxy/render.ts";
-import type { VariableName } from "../../haproxy/variables.ts";
-import type { Policies } from "../../policies/policies.ts";
-import { meshIdentities } from "../answer/mesh-identities.ts";
-import type { Config } from "../config/config.ts";
-import { haproxyAddress } from "../net/address.ts";
-import { allAddresses } from "../net/addresses.ts";
-import { largestAck } from "../server/pipelining.ts";
+import type { RenderInput } from "../../../haproxy/input.ts";
+import { contractOf } from "../../../haproxy/render.ts";
+import type { VariableName } from "../../../haproxy/variables.ts";
+import type { Policies } from "../../../policies/policies.ts";
+import { meshIdentities } from "../../answer/mesh-identities.ts";
+import type { Config } from "../../config/config.ts";
+import { haproxyAddress } from "../../net/address.ts";
+import { allAddresses } from "../../net/addresses.ts";
+import { largestAck } from "../../server/pipelining.ts";
 
 /** What HAProxy's files are rendered from. */
 export function renderInputOf(config: Config, policies: Policies): RenderInput {
