@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import { type IncomingHttpHeaders, request } from "node:http";
+import { request as requestByTls } from "node:https";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AccessRecord } from "../records/access.ts";
 import type { EchoBackend, Received } from "./backend.ts";
-import { REPOSITORY } from "./places.ts";
+import { type Places, REPOSITORY } from "./places.ts";
 import type { Outcome, Row } from "./rows.ts";
 
 interface Answer {
@@ -16,32 +17,46 @@ interface Answer {
 /** What of a line of HAProxy's access log is shown. */
 type Logged = Pick<AccessRecord, "reason" | "rule">;
 
-/** Headers that show who asks. */
-export type Shown = Readonly<Record<string, string>>;
+/** What shows who asks. */
+export interface Shown {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** PEM of a certificate and its key, for a connection with TLS. */
+  readonly certificate?: string;
+}
 
 export function bearer(token: string): Shown {
-  return { authorization: `Bearer ${token}` };
+  return { headers: { authorization: `Bearer ${token}` } };
 }
+
+/** A file of demo/certificates/. */
+export function certificateFile(name: string): string {
+  return readFileSync(resolve(REPOSITORY, "demo/certificates", name), "utf8");
+}
+
+/** Who has signed HAProxy's own certificate. */
+const SERVERS = certificateFile("devices-authority.pem");
 
 /** Sends one request to HAProxy, the path byte for byte. */
 export function send(
-  port: number,
+  { haproxy, tls }: Pick<Places, "haproxy" | "tls">,
   row: Pick<Row, "method" | "host" | "path" | "headers">,
-  shown: Shown = {},
+  { headers: shown = {}, certificate }: Shown = {},
 ): Promise<Answer> {
   const { method, host, path } = row;
   const headers = { host, accept: "application/json", ...row.headers, ...shown };
+  const options = { host: "127.0.0.1", method, path, headers, agent: false, timeout: 10_000 };
   return new Promise((done, fail) => {
-    const sent = request(
-      { host: "127.0.0.1", port, method, path, headers, agent: false, timeout: 10_000 },
-      (response) => {
-        let body = "";
-        response.setEncoding("utf8").on("data", (text: string) => {
-          body += text;
-        });
-        response.once("end", () => done({ status: response.statusCode ?? 0, headers: response.headers, body }));
-      },
-    );
+    const sent =
+      certificate === undefined
+        ? request({ ...options, port: haproxy })
+        : requestByTls({ ...options, port: tls, ca: SERVERS, cert: certificate, key: certificate });
+    sent.once("response", (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (text: string) => {
+        body += text;
+      });
+      response.once("end", () => done({ status: response.statusCode ?? 0, headers: response.headers, body }));
+    });
     sent.once("timeout", () => sent.destroy(new Error("no answer in 10 s")));
     sent.once("error", fail).end();
   });
@@ -51,10 +66,10 @@ export function send(
 export async function ask(
   row: Row,
   shown: Shown,
-  { port, backends, log }: { port: number; backends: readonly EchoBackend[]; log: string },
+  { places, backends, log }: { places: Places; backends: readonly EchoBackend[]; log: string },
 ): Promise<Outcome> {
   const before = backends.map(({ received }) => received.length);
-  const { status, body } = await send(port, row, shown);
+  const { status, body } = await send(places, row, shown);
   const received = backends.flatMap((backend, i) => backend.received.slice(before[i]));
   const { reason, rule } = await logged(log, requestId(body));
   return { status, reason, rule, received: received.map(identityOf) };

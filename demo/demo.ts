@@ -1,10 +1,10 @@
 import { parseArgs } from "node:util";
-import { ask, bearer, type Shown } from "./ask.ts";
+import { ask, bearer, certificateFile, type Shown } from "./ask.ts";
 import { newProver } from "./dpop.ts";
 import { showMesh } from "./mesh.ts";
 import { PartEnded } from "./part.ts";
 import { API_KEYS, awsToken, expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
-import { readPlaces } from "./places.ts";
+import { type Places, readPlaces } from "./places.ts";
 import type { RunningProvider } from "./provider.ts";
 import { type Credential, differences, ROWS } from "./rows.ts";
 import { CannotStart, Closers, type Stage, setStage } from "./stage.ts";
@@ -57,7 +57,7 @@ async function run(once: boolean, closers: Closers, signal: AbortSignal): Promis
   const places = readPlaces();
   console.log(GREETING);
   const stage = await setStage(places, process.env.HAPROXY ?? "haproxy", closers, signal);
-  const unexpected = await Promise.race([showTable(stage, places.haproxy, signal), stage.failure]);
+  const unexpected = await Promise.race([showTable(stage, places, signal), stage.failure]);
   if (once) return unexpected === 0 ? EXIT.fine : EXIT.unexpected;
   const tokens = await Promise.all(SHOWN_TOKENS.map(async (name) => [name, await stage.provider.token(name)] as const));
   console.log(invitation(places, Object.fromEntries(tokens)));
@@ -67,14 +67,14 @@ async function run(once: boolean, closers: Closers, signal: AbortSignal): Promis
 }
 
 /** @returns how many rows were not as expected */
-async function showTable(stage: Stage, port: number, signal: AbortSignal): Promise<number> {
+async function showTable(stage: Stage, places: Places, signal: AbortSignal): Promise<number> {
   const credentials = await credentialsOf(stage);
   let unexpected = 0;
   console.log(tableHead());
   for (const row of ROWS) {
     signal.throwIfAborted();
     const { backends, haproxy } = stage;
-    const outcome = await ask(row, credentials[row.credential], { port, backends, log: haproxy.log });
+    const outcome = await ask(row, credentials[row.credential], { places, backends, log: haproxy.log });
     const wrong = differences(row, outcome);
     if (wrong.length > 0) unexpected++;
     console.log(tableRow(row, outcome, wrong));
@@ -103,6 +103,8 @@ async function credentialsOf({ provider, partner }: Stage): Promise<Readonly<Rec
   return {
     ...(Object.fromEntries(shown) as Record<keyof typeof bearers, Shown>),
     none: {},
+    certificate: { certificate: certificateFile("scanner.pem") },
+    "certificate-elsewhere": { certificate: certificateFile("elsewhere.pem") },
     ...(await bound(provider)),
   };
 }
@@ -113,7 +115,7 @@ async function bound(provider: RunningProvider): Promise<Record<"dpop" | "dpop-t
   const token = await provider.token("courier", await prove("POST", provider.tokenEndpoint));
   const authorization = `DPoP ${token}`;
   const dpop = await prove("GET", "http://orders.example.com/v1/orders/42", token);
-  return { dpop: { authorization, dpop }, "dpop-token": { authorization } };
+  return { dpop: { headers: { authorization, dpop } }, "dpop-token": { headers: { authorization } } };
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

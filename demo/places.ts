@@ -9,6 +9,8 @@ export const CONFIGURATION = "demo/countersign.yaml";
 export interface Places {
   /** Port of HAProxy, for clients. */
   readonly haproxy: number;
+  /** Another, with TLS. */
+  readonly tls: number;
   /** Port of the agent for HAProxy. */
   readonly spop: number;
   /** Port of the agent's admin listener. */
@@ -42,6 +44,7 @@ export function readPlaces(): Places {
   const { listen, issuers, haproxy } = parse(text) as Configuration;
   return {
     haproxy: portOf(haproxy.bind[0]),
+    tls: portOf(haproxy.bind[1]),
     spop: portOf(listen.spop[0]),
     admin: portOf(listen.admin),
     provider: portOf(issuers.idp.issuer),
@@ -52,7 +55,7 @@ export function readPlaces(): Places {
 }
 
 function portOf(address = ""): number {
-  const port = Number(address.slice(address.lastIndexOf(":") + 1));
+  const port = Number(/:(\d+)(?: |$)/.exec(address)?.[1]);
   if (!(port > 0)) throw new Error(`${CONFIGURATION}: no port in "${address}"`);
   return port;
 }

@@ -13,6 +13,8 @@ export type Credential =
   | "dpop-token"
   | "aws"
   | "aws-elsewhere"
+  | "certificate"
+  | "certificate-elsewhere"
   | "key"
   | "revoked-key";
 
@@ -156,6 +158,22 @@ export const ROWS: readonly Row[] = [
     ...READ,
     status: 401,
     reason: "signature-invalid",
+  },
+  {
+    who: "scanner-7",
+    kind: "a device, certificate",
+    credential: "certificate",
+    ...READ,
+    ...ALLOWED,
+    received: { "x-auth-subject": "scanner-7.example.com", "x-auth-roles": "orders-reader" },
+  },
+  {
+    who: "scanner-7",
+    kind: "of another authority",
+    credential: "certificate-elsewhere",
+    ...READ,
+    status: 401,
+    reason: "issuer-unknown",
   },
   {
     who: "batch",

@@ -69,7 +69,7 @@ export async function setStage(places: Places, haproxy: string, closers: Closers
   // Until its health check has found the agent, HAProxy refuses everything.
   const health = { method: "GET", host: "orders.example.com", path: "/healthz" };
   const failure = Promise.race([agent.failure, proxy.failure]);
-  await ready(proxy, failure, signal, async () => (await send(places.haproxy, health)).status === 200);
+  await ready(proxy, failure, signal, async () => (await send(places, health)).status === 200);
   return { provider, partner, backends, haproxy: proxy, failure };
 }
 

@@ -37,6 +37,8 @@ ${curl("POST", "orders", "/v1/orders/42/cancel", "alice")}
 ${curl("POST", "orders", "/v1/orders/42/cancel", "carol")}
 ${curl("POST", "orders", "/v1/orders/42/cancel", "assistant")}
 ${curl("GET", "files", "/home/alice/notes.txt", "alice")}
+  curl -i --cert demo/certificates/scanner.pem --cacert demo/certificates/devices-authority.pem \\
+    --resolve orders.example.com:${places.tls}:127.0.0.1 https://orders.example.com:${places.tls}/v1/orders/42
 
 ${paint("bold", "Ask why.")} In the repository:
 

@@ -80,6 +80,8 @@ test("once: a person, a workload and an agent are allowed and refused as expecte
     "✓ courier +GET /v1/orders/42 +allowed +x-auth-subject: courier",
     "✓ mallory +GET /v1/orders/42 +refused 401 +nothing\\n  has courier's token .*proof-missing",
     "✓ mallory +GET /v1/orders/42 +refused 401 +nothing\\n  and its used proof .*proof-replayed",
+    "✓ scanner-7 +GET /v1/orders/42 +allowed +x-auth-subject:",
+    "✓ scanner-7 +GET /v1/orders/42 +refused 401 +nothing\\n  of another authority .*issuer-unknown",
     "✓ billing +GET /v1/orders/42 +allowed +x-auth-subject: ?",
     "✓ billing +GET /v1/orders/42 +refused 401 +nothing",
     "✓ mallory +GET /v1/orders/42 +refused 401 +nothing",
@@ -97,8 +99,8 @@ test("without --once it stays up, its tokens work, and a signal ends all of it",
   await demo.shows("Ctrl-C ends");
   const token = /^alice=(\S+)$/m.exec(demo.output)?.[1] ?? "";
   const order = { method: "GET", host: "orders.example.com", path: "/v1/orders/42" };
-  t.match(await send(PLACES.haproxy, order, bearer(token)), { status: 200 });
-  t.match(await send(PLACES.haproxy, order), { status: 401 });
+  t.match(await send(PLACES, order, bearer(token)), { status: 200 });
+  t.match(await send(PLACES, order), { status: 401 });
 
   const second = new Demo(t, ["--once"]);
   t.equal(await second.ended, 69, "a second one finds the ports taken");

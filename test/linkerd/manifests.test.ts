@@ -92,6 +92,7 @@ function examples(): Case {
       credentials: ["bearer"],
       kinds: undefined,
     })),
+    { name: "devices", audiences: [], credentials: ["client-certificate"], kinds: undefined },
     {
       name: "aws",
       audiences: ["ingress.example.com"],
