@@ -49,7 +49,7 @@ export interface AuditState {
 
 /**
  * Decisions in an order that nobody can change unseen: a digest of each batch and all before it, and once a while a
- * signature. The digests are of batches, so that a decision costs a tenth of a microsecond more than in the plain log.
+ * signature. The digests are of batches, which costs a tenth of one for each record.
  *
  * Each process has a log, and each start a key of its own, for which the one before vouches and is then forgotten: who
  * takes the key cannot rewrite what was signed before.
