@@ -3,14 +3,13 @@ import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { test } from "tap";
 import { stringify } from "yaml";
-import { createTelemetry } from "../../agent/telemetry/telemetry.ts";
 import { ALERTS } from "../../deploy/monitoring/alerts.ts";
 import { ROWS } from "../../deploy/monitoring/dashboard.ts";
 import { monitoringFiles } from "../../deploy/monitoring/render.ts";
 import { REASONS } from "../../policies/decision.ts";
 import { type Family, parseExposition } from "../support/exposition.ts";
 import { folderOf } from "../support/serve.ts";
-import { loaded, NOON } from "../support/telemetry.ts";
+import { loaded, withEveryMetric } from "../support/telemetry.ts";
 
 const UNPACKED = resolve(import.meta.dirname, "../../.cache/promtool/promtool");
 const QUERIES = ROWS.flatMap(({ panels }) =>
@@ -31,22 +30,7 @@ test("the files are what the tables say", (t) => {
 });
 
 test("every metric, label, and reason that is asked for exists", async (t) => {
-  const telemetry = createTelemetry({
-    version: "1.2.3",
-    log: { level: "error", decisions: "refused", destination: "stderr" },
-    errorCodes: ["frame-too-large"],
-    gauges: {
-      connections: () => 0,
-      inFlight: () => 0,
-      audit: () => undefined,
-      cached: () => 0,
-      remembered: () => 0,
-      lastUses: () => [],
-    },
-    clock: () => NOON,
-    process: true,
-  });
-  t.teardown(() => telemetry.close());
+  const telemetry = withEveryMetric(t);
   telemetry.started(loaded());
   telemetry.fetched("okta", "jwks", "ok", 1);
   const families = parseExposition(await telemetry.metrics());

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { type AdminState, readiness, statusReport } from "../../agent/admin/status.ts";
-import { createTelemetry, type Telemetry } from "../../agent/telemetry/telemetry.ts";
+import type { Telemetry } from "../../agent/telemetry/telemetry.ts";
 import { ALERTS } from "../../deploy/monitoring/alerts.ts";
 import { logFormat } from "../../haproxy/access-log.ts";
 import { REASONS } from "../../policies/decision.ts";
@@ -12,7 +12,7 @@ import { DECISION_FIELDS } from "../../records/decision.ts";
 import type { Field } from "../../records/field.ts";
 import { type Family, parseExposition } from "../support/exposition.ts";
 import { folderOf } from "../support/serve.ts";
-import { decision, loaded, NOON, observation, recorded } from "../support/telemetry.ts";
+import { decision, loaded, NOON, observation, recorded, withEveryMetric } from "../support/telemetry.ts";
 
 const text = readFileSync(new URL("../../docs/observability.md", import.meta.url), "utf8");
 
@@ -52,23 +52,7 @@ test("every metric is in the docs with its type and labels, and no other", async
 });
 
 test("every metric and reason that an expression names exists", async (t) => {
-  // The one that measures the process as well: it can be done once a process.
-  const telemetry = createTelemetry({
-    version: "1.2.3",
-    log: { level: "error", decisions: "refused", destination: "stderr" },
-    errorCodes: [],
-    gauges: {
-      connections: () => 0,
-      inFlight: () => 0,
-      audit: () => undefined,
-      cached: () => 0,
-      remembered: () => 0,
-      lastUses: () => [],
-    },
-    clock: () => NOON,
-    process: true,
-  });
-  t.teardown(() => telemetry.close());
+  const telemetry = withEveryMetric(t);
   const known = new Set(parseExposition(await telemetry.metrics()).keys());
   const named = text.match(/\b(?:countersign|process|nodejs)_[a-z0-9]+_[a-z0-9_]+\b/g) ?? [];
   t.ok(named.length > 30);

@@ -51,6 +51,27 @@ export function recorded(
   return { telemetry, text, lines };
 }
 
+/** A telemetry with all metrics there are, those of the process too: one a process. */
+export function withEveryMetric(t: Test): Telemetry {
+  const telemetry = createTelemetry({
+    version: "1.2.3",
+    log: { level: "error", decisions: "refused", destination: "stderr" },
+    errorCodes: ["frame-too-large"],
+    gauges: {
+      connections: () => 0,
+      inFlight: () => 0,
+      audit: () => undefined,
+      cached: () => 0,
+      remembered: () => 0,
+      lastUses: () => [],
+    },
+    clock: () => NOON,
+    process: true,
+  });
+  t.teardown(() => telemetry.close());
+  return telemetry;
+}
+
 export function observation(changes: Partial<Observation> = {}): Observation {
   return {
     requestId: "0123456789abcdef0123456789abcdef",

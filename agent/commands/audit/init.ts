@@ -2,7 +2,7 @@ import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { privateKeyOf, rawKey } from "../../../records/audit/note.ts";
 import { EXIT } from "../../processes/exit.ts";
-import { keyFileOf, logFileOf } from "../../telemetry/audit/audit-log.ts";
+import { keyFileOf, logFileOf, processesOf } from "../../telemetry/audit/audit-log.ts";
 import { readText, segmentsOf } from "../../telemetry/audit/segments.ts";
 import { CommandError, type Context, jsonText, loadOrFail, type Options, UsageError } from "../command.ts";
 
@@ -12,8 +12,7 @@ export async function init(rest: readonly string[], options: Options, context: C
   const { config } = await loadOrFail(options, context);
   const { audit, workers } = config;
   if (audit === undefined) throw new CommandError("the configuration has no `audit`", EXIT.configuration);
-  const logs = workers === 1 ? [0] : Array.from({ length: workers }, (_, index) => index + 1);
-  const keys = logs.map((process) => {
+  const keys = processesOf(workers).map((process) => {
     const file = keyFileOf(audit, process);
     if (segmentsOf(logFileOf(audit, process)).length > 0)
       throw new CommandError(

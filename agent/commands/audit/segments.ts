@@ -1,6 +1,6 @@
 import type { SegmentLine } from "../../../records/audit/lines.ts";
 import { EXIT } from "../../processes/exit.ts";
-import { logFileOf } from "../../telemetry/audit/audit-log.ts";
+import { logFileOf, processesOf } from "../../telemetry/audit/audit-log.ts";
 import { firstLineOf, segmentFile, segmentsOf } from "../../telemetry/audit/segments.ts";
 import { CommandError, type Context, loadOrFail, type Options } from "../command.ts";
 import { readWhole } from "../logs/log-files.ts";
@@ -28,8 +28,7 @@ async function configured(options: Options, context: Context): Promise<readonly 
   const { audit, workers } = config;
   if (audit === undefined)
     throw new CommandError("no segments are named, and the configuration has no `audit`", EXIT.configuration);
-  const logs = workers === 1 ? [0] : Array.from({ length: workers }, (_, index) => index + 1);
-  const files = logs.map((process) => logFileOf(audit, process));
+  const files = processesOf(workers).map((process) => logFileOf(audit, process));
   return files.flatMap((file) => segmentsOf(file).map((segment) => segmentFile(file, segment)));
 }
 

@@ -32,7 +32,7 @@ export async function readWhole(file: string, found: (chunk: Buffer) => void): P
   try {
     const packed = file !== "-" && (await isPacked(file));
     const bytes = packed ? source.compose(createGunzip({ chunkSize: PIECE })) : source;
-    for await (const chunk of bytes) found(Buffer.from(chunk));
+    for await (const chunk of bytes) found(chunk as Buffer);
   } catch (error) {
     throw unreadable(file, error);
   }

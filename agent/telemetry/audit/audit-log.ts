@@ -26,6 +26,11 @@ export interface AuditEvents {
   room(lost: number): void;
 }
 
+/** The processes that have a log each: the only one, 0, or each of several, which count from 1. */
+export function processesOf(workers: number): readonly number[] {
+  return workers === 1 ? [0] : Array.from({ length: workers }, (_, index) => index + 1);
+}
+
 /** What the names of a log's segments begin with. @param process which of several; 0 where there is one */
 export function logFileOf({ file }: Pick<AuditConfig, "file">, process: number): string {
   return process === 0 ? file : `${file}.worker${process}`;
