@@ -4,6 +4,7 @@ import { clientHeaders } from "./client-headers.ts";
 import { ALL_CREDENTIALS, type Strip, sentKinds } from "./credentials.ts";
 import { errorAnswer } from "./error-answers.ts";
 import { addedHeaders, loggedVariables, type RenderInput, WEB_BACKEND, WEB_PATH } from "./input.ts";
+import { metadataRules } from "./metadata.ts";
 import type { OwnReason } from "./reasons.ts";
 import { since } from "./since.ts";
 import { ENGINE } from "./spoe-file.ts";
@@ -36,6 +37,7 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
     "",
     ...unfitRequests(input),
     "",
+    ...metadataRules(input),
     ...clientHeaders(
       input.identityPrefix,
       addedHeaders(input).map(({ name }) => name),

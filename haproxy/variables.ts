@@ -12,7 +12,7 @@ export const OWN = {
   websocket: "txn.countersign_websocket",
   /** Set for one of the agent's own pages. */
   web: "txn.countersign_web",
-  /** `allow`, `none` for one of the agent's own pages, or absent: by `allow` alone HAProxy remembers that a request may pass. */
+  /** `allow`, `none` for what is public (the agent's own pages, metadata of resources), or absent: by `allow` alone HAProxy remembers that a request may pass. */
   verdict: "txn.countersign_verdict",
 } as const;
 

@@ -47,6 +47,7 @@ export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
   /** For routes without one of their own. */
   readonly backend?: string;
   readonly mesh?: MeshEntry;
+  readonly resource?: ResourceEntry;
   readonly preflight?: "allow";
   readonly paths?: {
     readonly encoded_slash?: "opaque";
@@ -74,11 +75,23 @@ export interface MeshEntry {
   readonly also?: readonly string[];
 }
 
+/** What OAuth clients are told of an API (RFC 9728). */
+export interface ResourceEntry {
+  readonly url: string;
+  /** Names of issuers, or URLs. */
+  readonly authorization_servers?: readonly string[];
+  readonly audience?: string;
+  readonly scopes?: readonly string[];
+  readonly name?: string;
+  readonly documentation?: string;
+}
+
 export interface RouteEntry extends RuleEntry {
   readonly name: string;
   readonly match: readonly string[];
   readonly backend?: string;
   readonly optional?: boolean;
+  readonly resource?: ResourceEntry;
   readonly headers?: HeaderEntries;
   readonly forward_credential?: boolean;
   readonly shadow?: RuleEntry;

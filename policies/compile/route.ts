@@ -1,6 +1,7 @@
 import { DEFAULT_MAX, type HeaderRule, headerNameFault } from "../judging/headers.ts";
 import { Rule, type Test } from "../judging/rule.ts";
 import type { Service, Uses } from "../policies.ts";
+import type { Resource } from "../resource.ts";
 import { type Pattern, parsePattern } from "../routing/pattern.ts";
 import type { Place } from "./findings.ts";
 import type { HeaderEntries, RouteEntry } from "./policy-file.ts";
@@ -16,6 +17,8 @@ export interface RouteDefaults {
   readonly test: TestParts;
   readonly headers: Given<HeaderEntries> | undefined;
   readonly forwardCredential: boolean;
+  /** Its own, or the service's. */
+  readonly resource: Resource | undefined;
   /** What the service's issuers read of who asks. */
   readonly evidence: Evidence;
 }
@@ -75,6 +78,7 @@ export function compileRoute(
     access,
     forwardCredential: entry.forward_credential ?? defaults.forwardCredential,
     needs: usesOf([test], headers, evidence),
+    resource: access === "anyone" ? undefined : defaults.resource,
     test,
     shadow,
     headers,
@@ -147,7 +151,7 @@ function checkRoute(
     );
   }
   if (access !== "anyone") return;
-  const contradictions = ["deny", "scopes", "headers", "optional", "shadow"] as const;
+  const contradictions = ["deny", "scopes", "headers", "optional", "shadow", "resource"] as const;
   for (const key of contradictions) {
     const value = entry[key];
     if (value === undefined || value === false) continue;

@@ -133,7 +133,7 @@ function explainService(
   return others;
 }
 
-function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): void {
+function explainCredential({ access, service, resource }: Rule, who: Who, steps: Step[]): void {
   const push = (outcome: Step["outcome"], text: string) => steps.push({ about: "credential", outcome, text });
   if (access === "anyone") push("note", "not read: the route allows anyone");
   else if (who === undefined)
@@ -156,6 +156,8 @@ function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): 
     if (!service.issuers.has(issuer)) push("no", `the service takes principals of ${listed([...service.issuers])}`);
     if (service.audiences.length > 0 && !audiences.some((audience) => service.audiences.includes(audience)))
       push("no", `the service takes tokens for ${listed(service.audiences)}`);
+    if (resource?.issuers.has(issuer) === true && !audiences.includes(resource.audience))
+      push("no", `the resource ${resource.url} takes tokens for ${listed([resource.audience])}`);
   }
 }
 

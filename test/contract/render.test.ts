@@ -22,6 +22,11 @@ writeFileSync(AUTHORITY_FILE, AUTHORITY);
 writeFileSync(CERTIFICATE_FILE, SERVER_CERTIFICATE + SERVER_KEY);
 tap.teardown(() => rmSync(CERTIFICATES, { recursive: true }));
 
+const METADATA = { host: "a.example", path: "/.well-known/oauth-protected-resource/mcp", body: "{}" };
+const metadata = (changes: Partial<typeof METADATA>, serverless: string[] = [], closed: string[] = []) => ({
+  metadata: { documents: [{ ...METADATA, ...changes }], serverless, closed },
+});
+
 /** All that can be asked of the renderer. */
 const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   plain: {},
@@ -66,6 +71,16 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   "clients with certificates": { uses: { ...INPUT.uses, credentials: ["bearer", "client-certificate"] } },
   "a mesh": { backendVariables: ["mesh_identity"] },
   "assertions, and pages of the agent": { backendVariables: ["assertion"], webAddress: "127.0.0.1:9902" },
+  "metadata of resources": {
+    metadata: {
+      documents: [
+        { ...METADATA, body: '{"resource":"https://a.example/mcp","name":"\\u0027 # %[src] $HOME \\\\"}' },
+        { host: "[::1]", path: "/.well-known/oauth-protected-resource", body: `{"a":"${"x".repeat(8000)}"}` },
+      ],
+      serverless: names(100, "a").map((name) => `${name}.example`),
+      closed: ["[::1]"],
+    },
+  },
   "all headers there may be": {
     uses: {
       query: true,
@@ -144,6 +159,10 @@ const PLACES: Readonly<Record<string, readonly [good: string, input: (text: stri
   "  backends ": ["orders.shop", (serverName) => ({ backends: [overTls({ serverName })] })],
   " backends  ": ["none", (verify) => ({ backends: [overTls({ verify: verify as "none" })] })],
   " backends ": ["h2", (proto) => ({ backends: [{ ...overTls({}), proto: proto as "h2" }] })],
+  metadata: [METADATA.path, (path) => metadata({ path })],
+  "metadata ": ["a.example", (host) => metadata({ host })],
+  " metadata": ["a.example", (host) => metadata({}, [host])],
+  " metadata ": ["a.example", (host) => metadata({}, [], [host])],
   "uses.requestHeaders": ["x-tenant", (text) => ({ uses: { ...INPUT.uses, requestHeaders: [text] } })],
   "uses.identityHeaders": ["x-auth-id", (name) => ({ uses: { ...INPUT.uses, identityHeaders: [{ name, max: 9 }] } })],
 };
@@ -231,6 +250,10 @@ const UNFIT: readonly (readonly [name: string, input: Partial<RenderInput>])[] =
   ["backends", { backends: [{ name: "orders", servers: ["a:80"], check: { interval: 0, fall: 1, rise: 1 } }] }],
   // Any certificate of the authority would do.
   ["backends", { backends: [{ name: "orders", servers: ["10.0.0.7:443"], tls: { verify: "required" } }] }],
+  ...["", "[]", '{"a":"é"}', '{"a":"\n"}', `{"a":"'"}`, `{"a":"${"x".repeat(9000)}"}`].map(
+    (body) => ["metadata", metadata({ body })] as const,
+  ),
+  ["metadata", metadata({ path: "/mcp" })],
   ["logged", { logged: ["mesh_identity"] }],
   ["backendVariables", { backendVariables: ["subject"] }],
   ["deadline", { deadline: 0 }],

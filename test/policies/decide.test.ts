@@ -912,3 +912,26 @@ test("each decision has its own work, and its outcome is the same however often 
   }
   t.end();
 });
+
+test("a token for one resource does not do at another, nor at what takes several; whom the resource's issuer is not it does not ask", (t) => {
+  const policies = policiesFrom(`services:
+  s:
+    hosts: [s.example.com]
+    backend: b
+    audiences: [api://orders, api://files, api://aws]
+    allow: [authenticated]
+    resource: { url: https://s.example.com, audience: api://orders, authorization_servers: [https://login] }
+    routes:
+      - { name: orders, match: [GET /orders] }
+      - { name: files, match: [GET /files], resource: { url: https://s.example.com/files, audience: api://files, authorization_servers: [https://login] } }
+`);
+  const reasons = (audiences: readonly string[], issuer = "okta") =>
+    ["orders", "files"].map(
+      (path) => decide(policies, `GET https://s.example.com/${path}`, principalFrom({ issuer, audiences })).reason,
+    );
+  t.strictSame(reasons(["api://orders"]), ["allowed", "audience-not-accepted"]);
+  t.strictSame(reasons(["api://files"]), ["audience-not-accepted", "allowed"]);
+  t.strictSame(reasons(["api://orders", "api://files"]), ["allowed", "allowed"]);
+  t.strictSame(reasons(["api://aws"], "aws"), ["allowed", "allowed"]);
+  t.end();
+});

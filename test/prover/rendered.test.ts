@@ -46,6 +46,18 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
     backendVariables: ["mesh_identity", "assertion"],
     webAddress: "127.0.0.1:9902",
   },
+  "metadata of resources": {
+    webAddress: "127.0.0.1:9902",
+    metadata: {
+      documents: ["", "/a", "/b"].map((path) => ({
+        host: "a.example",
+        path: `/.well-known/oauth-protected-resource${path}`,
+        body: "{}",
+      })),
+      serverless: Array.from({ length: 40 }, (_, n) => `${n}.example`),
+      closed: ["a.example"],
+    },
+  },
   "a unix socket": { spopAddresses: ["unix@/run/countersign/spop.sock"] },
 };
 

@@ -94,6 +94,7 @@ export function policiesOf(max = 256, value?: string): Policies {
     access: "required",
     forwardCredential: false,
     needs,
+    resource: undefined,
     asks: { allow: [], deny: [], scopes: [], when: undefined },
   };
   routes.push(route);

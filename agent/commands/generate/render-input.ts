@@ -7,6 +7,7 @@ import type { Config } from "../../config/config.ts";
 import { haproxyAddress } from "../../net/address.ts";
 import { allAddresses } from "../../net/addresses.ts";
 import { largestAck } from "../../server/pipelining.ts";
+import { metadataOf } from "./metadata.ts";
 
 /** What HAProxy's files are rendered from. */
 export function renderInputOf(config: Config, policies: Policies): RenderInput {
@@ -32,6 +33,7 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
     hops: Object.assign({}, ...config.issuers.map(({ hops }) => hops)),
     logged,
     backendVariables,
+    metadata: metadataOf(config, policies),
     largestAck: largestAck(policies, contractOf({ uses: policies.uses, logged, backendVariables })),
   };
 }
