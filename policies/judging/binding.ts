@@ -13,6 +13,8 @@ export interface PolicyIssuer {
   readonly audiences: readonly string[];
   /** Names of the kinds of credentials that it takes. */
   readonly credentials: readonly string[];
+  /** Whether one of them is added by browsers, whatever page asks: then it counts whose page it is. Default: no */
+  readonly ambient?: boolean | undefined;
   /** Names of the proofs beside them that it may ask for. Default: none. */
   readonly proofs?: readonly string[] | undefined;
   /** The kinds its principals can have; undefined where a claim of theirs says it. */
