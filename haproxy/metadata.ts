@@ -33,7 +33,7 @@ export function metadataRules({ metadata }: RenderInput): readonly string[] {
     "acl countersign_metadata path -m beg /.well-known/oauth-protected-resource",
     ...absent.flatMap(({ acls }) => acls),
     `http-request set-var(${OWN.verdict}) str(none) if ${either}`,
-    `http-request return status 204 ${PREFLIGHT} if countersign_metadata METH_OPTIONS`,
+    `http-request return status 200 ${PREFLIGHT} if countersign_metadata METH_OPTIONS`,
     ...metadata.documents.map(
       ({ host, path, body }) =>
         `http-request return status 200 content-type application/json hdr ${KEPT} ${FOR_ALL} string '${body}' if countersign_metadata METH_GET { path -m str '${path}' } { ${HOST} ${host} }`,
