@@ -41,6 +41,7 @@ export const REASONS = {
   "identity-not-accepted": 401,
   "claim-missing": 401,
   "claim-malformed": 401,
+  "actor-malformed": 401,
   "claim-not-accepted": 401,
   "proof-missing": 401,
   "proof-malformed": 401,

@@ -16,7 +16,7 @@ export interface BindingEntry {
   readonly scope?: string | WantedText;
   readonly kind?: Kind;
   readonly client?: string | WantedText;
-  readonly actor?: string | WantedText;
+  readonly actor?: string | WantedText | WantedActor;
   readonly arn?: string;
   readonly account?: string;
   readonly permission_set?: string;
@@ -28,6 +28,14 @@ export interface BindingEntry {
   readonly role?: string;
   /** RFC 3339. */
   readonly until?: string;
+}
+
+/** Who acts for the principal now: all keys that are there must hold. */
+export interface WantedActor {
+  readonly subject?: string | WantedText;
+  /** The `iss` that its token gives it: a URL, or whatever else that issuer is called. */
+  readonly issuer?: string;
+  readonly kind?: Kind;
 }
 
 /** What a route, its service or its shadow may say of who may pass. */

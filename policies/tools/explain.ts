@@ -182,7 +182,10 @@ function actorText(actor: Principal["actor"]): string {
   if (actor instanceof Unknown) return `; who acts for it is unknown (${actor.text})`;
   const [acting] = actor;
   const chain = actor.length > 1 ? `, the last of ${actor.length} actors` : "";
-  return acting === undefined ? "" : `; ${JSON.stringify(acting.subject)} acts for it${chain}`;
+  if (acting === undefined) return "";
+  const { subject, issuer, kind } = acting;
+  const told = kind === undefined || kind instanceof Unknown ? "" : `, ${kind}`;
+  return `; ${JSON.stringify(subject)}${issuer === undefined ? "" : ` of ${issuer}`}${told} acts for it${chain}`;
 }
 
 function listed(values: readonly string[] | Unknown): string {

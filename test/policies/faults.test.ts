@@ -192,6 +192,16 @@ const FAULTS: readonly Row[] = [
     ),
   ],
   [
+    "an actor that is told by what tells nobody",
+    'roles: { a: [{ issuer: okta, actor: { subject: "bot*", issuer: okta, prefix: x } }], b: [{ issuer: okta, actor: { equals: a, prefix: b } }] }',
+    [
+      `1:52: \`*\`, which has no meaning in a name; \`{ prefix: ext- }\` or \`{ suffix: "@example.com" }\`; \`{ equals: "bot*" }\` if it is really called so`,
+      "1:64: \"okta\", which is no URL; the `iss` that the token gives the actor, such as https://id.example.com: the configuration's issuers vouch for principals, and who acts is told by the principal's",
+      "1:78: `prefix` beside `subject`, `issuer` or `kind`; `subject: { prefix: TEXT }` in its place",
+      "1:123: `equals` beside another key; `equals` alone, or `prefix` and `suffix`",
+    ],
+  ],
+  [
     "a role with a reserved name",
     "roles: { anyone: [{ issuer: okta }], authenticated: [{ issuer: okta }] }",
     ["anyone", "authenticated"].map(
@@ -613,6 +623,13 @@ const WARNINGS: readonly Row[] = [
       '1:86: a text compared with the claim "act", which is a mapping: it is never equal; a path into it, such as `act.sub`',
       '1:96: a text compared with the claim "iat", which is a number: it is never equal; a number to compare it with',
       '1:139: a boolean compared with the claim "sub", which is a text: it is never equal; a text to compare it with',
+    ],
+  ],
+  [
+    "who might act, as if they did",
+    "roles: { a: [{ issuer: okta, claim: { may_act.sub: bot } }] }",
+    [
+      '1:52: the claim "may_act", which says who might act for the subject, and proves nothing; `actor: { subject: NAME }`, which asks who does',
     ],
   ],
   [
