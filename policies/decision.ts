@@ -41,6 +41,7 @@ export const REASONS = {
   "identity-not-accepted": 401,
   "claim-missing": 401,
   "claim-malformed": 401,
+  "actor-malformed": 401,
   "claim-not-accepted": 401,
   "proof-missing": 401,
   "proof-malformed": 401,
@@ -56,6 +57,7 @@ export const REASONS = {
 
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,
+  "origin-not-allowed": 403,
   "route-unknown": 403,
   "method-not-allowed": 403,
   "role-missing": 403,

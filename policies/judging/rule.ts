@@ -29,6 +29,7 @@ export class Rule implements Route {
   readonly access: Route["access"];
   readonly forwardCredential: boolean;
   readonly needs: Uses;
+  readonly resource: Route["resource"];
   readonly asks: Route["asks"];
   readonly test: Test;
   readonly shadow: Test | undefined;
@@ -45,6 +46,7 @@ export class Rule implements Route {
     this.access = parts.access;
     this.forwardCredential = parts.forwardCredential;
     this.needs = parts.needs;
+    this.resource = parts.resource;
     this.test = parts.test;
     this.asks = asksOf(parts.test);
     this.shadow = parts.shadow;
@@ -105,9 +107,12 @@ export function conditionFault(
   }
 }
 
-/** Why the service does not take this principal at all; undefined where it does. */
-export function serviceFault({ issuers, audiences }: Service, principal: Principal): Reason | undefined {
+/** Why the route's service, or the resource that it is of, does not take this principal at all; undefined where both do. */
+export function serviceFault({ service, resource }: Rule, principal: Principal): Reason | undefined {
+  const { issuers, audiences } = service;
   if (!issuers.has(principal.issuer)) return "issuer-not-accepted";
-  if (audiences.length === 0) return undefined;
-  return principal.audiences.some((audience) => audiences.includes(audience)) ? undefined : "audience-not-accepted";
+  if (audiences.length > 0 && !principal.audiences.some((audience) => audiences.includes(audience)))
+    return "audience-not-accepted";
+  const isMaker = resource?.issuers.has(principal.issuer) === true;
+  return isMaker && !principal.audiences.includes(resource.audience) ? "audience-not-accepted" : undefined;
 }

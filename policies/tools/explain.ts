@@ -2,6 +2,7 @@ import { conjunctsOf, Work } from "../cel/conditions.ts";
 import { type Decision, type Reason, refusal, statusOf } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
 import { identityHeaders } from "../judging/headers.ts";
+import { isForeign, originOf } from "../judging/origin.ts";
 import type { Held, Role } from "../judging/roles.ts";
 import { conditionFault, Rule } from "../judging/rule.ts";
 import type { Site } from "../judging/site.ts";
@@ -20,6 +21,7 @@ export interface Step {
   readonly about:
     | "host"
     | "route"
+    | "origin"
     | "credential"
     | "deny"
     | "role"
@@ -59,6 +61,12 @@ export function explain(policies: CompiledPolicies, request: PolicyRequest, who:
   const judged = { ...request, host: match.host };
   if (match.preflight) return concluded(steps, policies.decide(match, undefined, judged), route);
   const asked = route.access === "anyone" ? undefined : who;
+  if (
+    isForeign(request.headers.origin, originOf(request.tls ? "https" : "http", request.host), route.service.cors, false)
+  ) {
+    steps.push({ about: "origin", outcome: "no", text: `the service takes no pages of ${request.headers.origin}` });
+    return concluded(steps, refusal("origin-not-allowed", route.rule));
+  }
   explainCredential(route, asked, steps);
   if (asked !== undefined && "reason" in asked) return concluded(steps, refusal(asked.reason, route.rule));
   const principal = asked?.principal;
@@ -133,7 +141,7 @@ function explainService(
   return others;
 }
 
-function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): void {
+function explainCredential({ access, service, resource }: Rule, who: Who, steps: Step[]): void {
   const push = (outcome: Step["outcome"], text: string) => steps.push({ about: "credential", outcome, text });
   if (access === "anyone") push("note", "not read: the route allows anyone");
   else if (who === undefined)
@@ -156,6 +164,8 @@ function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): 
     if (!service.issuers.has(issuer)) push("no", `the service takes principals of ${listed([...service.issuers])}`);
     if (service.audiences.length > 0 && !audiences.some((audience) => service.audiences.includes(audience)))
       push("no", `the service takes tokens for ${listed(service.audiences)}`);
+    if (resource?.issuers.has(issuer) === true && !audiences.includes(resource.audience))
+      push("no", `the resource ${resource.url} takes tokens for ${listed([resource.audience])}`);
   }
 }
 
@@ -172,7 +182,10 @@ function actorText(actor: Principal["actor"]): string {
   if (actor instanceof Unknown) return `; who acts for it is unknown (${actor.text})`;
   const [acting] = actor;
   const chain = actor.length > 1 ? `, the last of ${actor.length} actors` : "";
-  return acting === undefined ? "" : `; ${JSON.stringify(acting.subject)} acts for it${chain}`;
+  if (acting === undefined) return "";
+  const { subject, issuer, kind } = acting;
+  const told = kind === undefined || kind instanceof Unknown ? "" : `, ${kind}`;
+  return `; ${JSON.stringify(subject)}${issuer === undefined ? "" : ` of ${issuer}`}${told} acts for it${chain}`;
 }
 
 function listed(values: readonly string[] | Unknown): string {

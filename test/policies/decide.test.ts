@@ -520,6 +520,9 @@ roles:
   herself: [{ issuer: okta, subject: carol, client: spa }]
   assisted: [{ issuer: okta, actor: assistant }]
   assistants: [{ issuer: okta, client: assistants }]
+  theirs: [{ issuer: okta, actor: { subject: assistant, issuer: "https://agents.example" } }]
+  ours: [{ issuer: okta, actor: { subject: { prefix: assist }, issuer: "https://okta.example" } }]
+  agents: [{ issuer: okta, actor: { kind: agent } }]
 services:
   s:
     hosts: [s.example.com]
@@ -532,6 +535,11 @@ services:
       - { name: assisted, match: [GET /assisted], allow: [assisted] }
       - { name: alone, match: [GET /alone], allow: [carol], when: size(principal.actor) == 0 }
       - { name: spa, match: [GET /spa], allow: [authenticated], when: principal.client == "spa" }
+      - { name: theirs, match: [GET /theirs], allow: [theirs] }
+      - { name: ours, match: [GET /ours], allow: [ours] }
+      - { name: agents, match: [GET /agents], allow: [agents] }
+      - { name: no-agents, match: [GET /no-agents], allow: [carol], deny: [agents] }
+      - { name: kinds, match: [GET /kinds], allow: [carol], when: 'principal.actor.all(a, has(a.kind) && a.kind == "agent")' }
 `);
   const actor = (...subjects: string[]) => subjects.map((subject) => ({ subject, issuer: undefined }));
   const who = {
@@ -539,13 +547,28 @@ services:
     assistant: principalFrom({ subject: "carol", client: "assistants", actor: actor("assistant", "planner") }),
     history: principalFrom({ subject: "carol", client: "spa", actor: actor("planner", "assistant") }),
     unknown: principalFrom({ subject: "carol" }),
+    // Both are called alike, and are not one: the first is of another issuer, the other of the token's own.
+    agent: principalFrom({
+      subject: "carol",
+      actor: [{ subject: "assistant", issuer: "https://agents.example", kind: "agent" }],
+    }),
+    own: principalFrom({
+      subject: "carol",
+      claims: { iss: "https://okta.example" },
+      actor: [{ subject: "assistant", issuer: undefined, kind: "workload" }],
+    }),
   };
   const rows = {
-    either: ["allowed", "allowed", "allowed", "allowed"],
-    herself: ["allowed", "role-denied", "allowed", "role-missing"],
-    assisted: ["role-missing", "allowed", "role-missing", "role-missing"],
-    alone: ["allowed", "condition-false", "condition-false", "allowed"],
-    spa: ["allowed", "condition-false", "allowed", "condition-error"],
+    either: ["allowed", "allowed", "allowed", "allowed", "allowed", "allowed"],
+    herself: ["allowed", "role-denied", "allowed", "role-missing", "role-denied", "role-denied"],
+    assisted: ["role-missing", "allowed", "role-missing", "role-missing", "allowed", "allowed"],
+    alone: ["allowed", "condition-false", "condition-false", "allowed", "condition-false", "condition-false"],
+    spa: ["allowed", "condition-false", "allowed", "condition-error", "condition-error", "condition-error"],
+    theirs: ["role-missing", "claim-unknown", "role-missing", "role-missing", "allowed", "role-missing"],
+    ours: ["role-missing", "claim-unknown", "role-missing", "role-missing", "role-missing", "allowed"],
+    agents: ["role-missing", "claim-unknown", "claim-unknown", "role-missing", "allowed", "role-missing"],
+    "no-agents": ["allowed", "claim-unknown", "claim-unknown", "allowed", "role-denied", "allowed"],
+    kinds: ["allowed", "condition-false", "condition-false", "allowed", "allowed", "condition-false"],
   };
   for (const [route, reasons] of Object.entries(rows)) {
     const decided = Object.values(who).map((each) => decide(acted, `GET https://s.example.com/${route}`, each));
@@ -910,5 +933,28 @@ test("each decision has its own work, and its outcome is the same however often 
     t.equal(decide(policies, "GET https://orders.example.com/read", large).reason, "cost-exceeded");
     t.equal(decide(policies, "GET https://orders.example.com/read", principal).reason, "allowed");
   }
+  t.end();
+});
+
+test("a token for one resource does not do at another, nor at what takes several; whom the resource's issuer is not it does not ask", (t) => {
+  const policies = policiesFrom(`services:
+  s:
+    hosts: [s.example.com]
+    backend: b
+    audiences: [api://orders, api://files, api://aws]
+    allow: [authenticated]
+    resource: { url: https://s.example.com, audience: api://orders, authorization_servers: [https://login] }
+    routes:
+      - { name: orders, match: [GET /orders] }
+      - { name: files, match: [GET /files], resource: { url: https://s.example.com/files, audience: api://files, authorization_servers: [https://login] } }
+`);
+  const reasons = (audiences: readonly string[], issuer = "okta") =>
+    ["orders", "files"].map(
+      (path) => decide(policies, `GET https://s.example.com/${path}`, principalFrom({ issuer, audiences })).reason,
+    );
+  t.strictSame(reasons(["api://orders"]), ["allowed", "audience-not-accepted"]);
+  t.strictSame(reasons(["api://files"]), ["audience-not-accepted", "allowed"]);
+  t.strictSame(reasons(["api://orders", "api://files"]), ["allowed", "allowed"]);
+  t.strictSame(reasons(["api://aws"], "aws"), ["allowed", "allowed"]);
   t.end();
 });

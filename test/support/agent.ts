@@ -81,6 +81,7 @@ export function policiesOf(max = 256, value?: string): Policies {
     hosts: [],
     issuers: new Set(["idp"]),
     audiences: [],
+    cors: undefined,
     preflight: false,
     leniency: STRICT,
     mesh: undefined,
@@ -95,6 +96,7 @@ export function policiesOf(max = 256, value?: string): Policies {
     access: "required",
     forwardCredential: false,
     needs,
+    resource: undefined,
     asks: { allow: [], deny: [], scopes: [], when: undefined },
   };
   routes.push(route);
