@@ -1,4 +1,5 @@
 import type { Decision, Reason } from "./decision.ts";
+import type { StepUp } from "./judging/step-up.ts";
 import type { Principal } from "./principal.ts";
 import type { PolicyRequest } from "./request.ts";
 import type { Resource } from "./resource.ts";
@@ -90,12 +91,13 @@ export interface Route {
   readonly needs: Uses;
   /** What its clients are told of where to get a token; undefined where nothing says it, and where none is read. */
   readonly resource: Resource | undefined;
-  /** What it asks of who comes, in words: roles of which one is enough, roles that are refused, scopes, its condition. */
+  /** What it asks of who comes, in words: roles of which one is enough, roles that are refused, scopes, its condition, the login. */
   readonly asks: {
     readonly allow: readonly string[];
     readonly deny: readonly string[];
     readonly scopes: readonly string[];
     readonly when: string | undefined;
+    readonly stepUp: StepUp | undefined;
   };
 }
 

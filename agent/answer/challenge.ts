@@ -1,9 +1,10 @@
 import { kindsOf } from "../../haproxy/credentials.ts";
 import { type Decision, type Reason, statusOf } from "../../policies/decision.ts";
+import type { StepUp } from "../../policies/judging/step-up.ts";
 import type { Match, Route } from "../../policies/policies.ts";
 import type { Config } from "../config/config.ts";
 
-/** Bytes of a challenge, and of one that names a resource's metadata. It bounds the ACK; past it scopes are left out. */
+/** Bytes of a challenge, and of one that names a resource's metadata. It bounds the ACK; past it scopes are left out first. */
 const LARGEST = 512;
 const LARGEST_OF_RESOURCE = 1024;
 
@@ -31,20 +32,23 @@ export function challengeOf(
   const limit = largestChallenge(route);
   const scope = scopeOf(decision, route);
   const error = errorOf(decision.reason);
+  const login = loginOf(decision.reason, route.asks.stepUp);
   let challenge: string | undefined;
   for (const scheme of schemesOf(route.needs.credentials, decision.reason)) {
     const isFirst = challenge === undefined;
-    const parameters = (scopes: string) =>
+    const parameters = (...less: readonly string[]) =>
       [
         // The host is one as judged, a host name or address literal, so it needs no quoting.
         isFirst && route.resource !== undefined ? `resource_metadata="${route.resource.metadata}"` : `realm="${host}"`,
         scheme === DPOP ? `algs="${dpop.algorithms.join(" ")}"` : "",
-        scopes,
+        scope,
         error,
+        login,
       ]
-        .filter((parameter) => parameter !== "")
+        .filter((parameter) => parameter !== "" && !less.includes(parameter))
         .join(", ");
-    const whole = [scope, ""].map((scopes) => `${isFirst ? "" : `${challenge}, `}${scheme} ${parameters(scopes)}`);
+    const before = isFirst ? "" : `${challenge}, `;
+    const whole = [parameters(), parameters(scope), parameters(scope, login)].map((all) => `${before}${scheme} ${all}`);
     challenge = whole.find(({ length }) => length <= limit) ?? challenge;
   }
   return challenge;
@@ -86,8 +90,26 @@ function schemesOf(kinds: readonly string[], reason: Reason): ReadonlySet<string
   return schemes;
 }
 
+/** What RFC 9470, section 3, calls a login that is too weak or too old. */
+const LOGIN = "insufficient_user_authentication";
+
 function errorOf(reason: Reason): string {
   if (reason === "credential-missing") return "";
-  const error = reason === "scope-missing" ? "insufficient_scope" : (PROOF_ERRORS[reason] ?? "invalid_token");
-  return `error="${error}"`;
+  if (reason === "scope-missing") return 'error="insufficient_scope"';
+  return `error="${isOfLogin(reason) ? LOGIN : (PROOF_ERRORS[reason] ?? "invalid_token")}"`;
+}
+
+function isOfLogin(reason: Reason): boolean {
+  return reason === "authentication-weak" || reason === "authentication-old";
+}
+
+/** How to log in, all of it at once: `max_age` in seconds. */
+function loginOf(reason: Reason, stepUp: StepUp | undefined): string {
+  if (stepUp === undefined || !isOfLogin(reason)) return "";
+  const { acr, maxAge } = stepUp;
+  const parameters = [
+    acr.length === 0 ? "" : `acr_values="${acr.join(" ")}"`,
+    maxAge === undefined ? "" : `max_age="${maxAge / 1000}"`,
+  ];
+  return parameters.filter((parameter) => parameter !== "").join(", ");
 }

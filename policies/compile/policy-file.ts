@@ -44,11 +44,12 @@ export interface RuleEntry {
   readonly deny?: readonly string[];
   readonly scopes?: readonly (string | { readonly equals: string })[];
   readonly when?: string;
+  readonly step_up?: { readonly acr?: string | readonly string[]; readonly max_age?: string };
 }
 
 export type HeaderEntries = Readonly<Record<string, string | { readonly value: string; readonly max?: number }>>;
 
-export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
+export interface ServiceEntry extends Omit<RuleEntry, "scopes" | "step_up"> {
   readonly hosts: readonly string[];
   readonly issuers?: readonly string[];
   readonly audiences?: readonly string[];

@@ -1,5 +1,6 @@
 import { DEFAULT_MAX, type HeaderRule, headerNameFault } from "../judging/headers.ts";
 import { Rule, type Test } from "../judging/rule.ts";
+import { STEP_UP_CLAIMS } from "../judging/step-up.ts";
 import type { Service, Uses } from "../policies.ts";
 import type { Resource } from "../resource.ts";
 import { type Pattern, parsePattern } from "../routing/pattern.ts";
@@ -155,7 +156,7 @@ function checkRoute(
     );
   }
   if (access !== "anyone") return;
-  const contradictions = ["deny", "scopes", "headers", "optional", "shadow", "resource"] as const;
+  const contradictions = ["deny", "scopes", "headers", "optional", "shadow", "resource", "step_up"] as const;
   for (const key of contradictions) {
     const value = entry[key];
     if (value === undefined || value === false) continue;
@@ -188,8 +189,12 @@ function usesOf(
   return {
     query: read.some(({ query }) => query),
     requestHeaders: [...new Set([...origin, ...read.flatMap((uses) => uses.headers)])].sort(),
-    claims: [...new Set(read.flatMap((uses) => uses.claims))].sort(),
+    claims: [...new Set([...read.flatMap((uses) => uses.claims), ...claimsOfLogin(tests)])].sort(),
     identityHeaders: headers.map(({ name, max }) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
     ...evidence,
   };
+}
+
+function claimsOfLogin(tests: readonly Test[]): readonly string[] {
+  return tests.some(({ stepUp }) => stepUp !== undefined) ? STEP_UP_CLAIMS : [];
 }

@@ -22,6 +22,7 @@ const TABLES: readonly (readonly [line: string, schema: object])[] = [
   ["## A service", definitions.service.properties],
   ["### mesh", definitions.mesh.properties],
   ["### resource", definitions.resource.properties],
+  ["### step_up", definitions.stepUp.properties],
   ["`cors` has:", definitions.cors.properties],
   ["`paths` has:", definitions.service.properties.paths.properties],
   ["## A route", definitions.route.properties],

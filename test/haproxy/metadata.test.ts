@@ -204,6 +204,23 @@ test("who takes tokens that are bound to a key says so in a second challenge, an
   t.end();
 });
 
+test("who has to log in again is told how, and which scopes to ask for at the same time (RFC 9470)", (t) => {
+  const policies = policiesFrom(
+    CHALLENGED.replace("deny: [cut]", "step_up: { acr: [mfa, hwk], max_age: 1h }, deny: [cut]").replace(
+      "match: [GET /b]",
+      "match: [GET /b], step_up: { max_age: 30s }",
+    ),
+  );
+  const told = (request: string, reason: Reason) => challengeFor(request, reason, policies);
+  const error = 'error="insufficient_user_authentication"';
+  const login = `${error}, acr_values="mfa hwk", max_age="3600"`;
+  t.equal(told("GET https://mcp/mcp/b", "authentication-weak"), `Bearer ${METADATA}, scope="base one", ${login}`);
+  t.equal(told("GET https://mcp/mcp/b", "authentication-old"), `Bearer ${METADATA}, scope="base one", ${login}`);
+  t.equal(told("GET https://plain/b", "authentication-old"), `Bearer realm="plain", ${error}, max_age="30"`);
+  t.equal(told("GET https://mcp/mcp/b", "credential-missing"), `Bearer ${METADATA}, scope="base one"`);
+  t.end();
+});
+
 test("scopes that no challenge has room for are left out of it, and nothing else", (t) => {
   const scopes = Array.from({ length: 16 }, (_, n) => `${n}`.padEnd(64, "x"));
   const policies = policiesFrom(CHALLENGED.replace("[base, one]", `[${scopes.join(", ")}]`));

@@ -91,7 +91,7 @@ const FAULTS: readonly Row[] = [
     "an unknown key in a route",
     route("{ name: r, match: [GET /], alow: [authenticated] }"),
     [
-      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, backend, allow, deny, scopes, when, optional, resource, headers, forward_credential, shadow',
+      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, backend, allow, deny, scopes, when, step_up, optional, resource, headers, forward_credential, shadow',
     ],
   ],
   [
@@ -602,6 +602,24 @@ test("where clients are sent is said where several could be meant, and no token 
     "p.yaml:6:5: no authorization servers that clients could be sent to; `authorization_servers: [https://…]`: clients take the first",
   ]);
   t.match(faultsOf(AUTHORIZED, aws), [/the issuer "aws" lists several audiences/]);
+  t.end();
+});
+
+test("a login that no client could be asked for is a fault", (t) => {
+  const faults = (stepUp: string) =>
+    findingsOf(route(`{ name: r, match: [GET /], allow: [authenticated], step_up: ${stepUp} }`)).faults;
+  t.strictSame(faults("{ acr: [a, b], max_age: 30s }"), []);
+  for (const wrong of [
+    "{}",
+    "{ acr: a b }",
+    "{ acr: [] }",
+    "{ acr: 1 }",
+    "{ max_age: 0s }",
+    "{ max_age: 900 }",
+    "{ age: 1h }",
+  ])
+    t.equal(faults(wrong).length, 1, wrong);
+  t.match(faults("{ max_age: 15 min }"), [/:8:\d+: the text "15 min"; how long ago the login may be, such as `30s`/]);
   t.end();
 });
 

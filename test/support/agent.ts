@@ -97,7 +97,7 @@ export function policiesOf(max = 256, value?: string): Policies {
     forwardCredential: false,
     needs,
     resource: undefined,
-    asks: { allow: [], deny: [], scopes: [], when: undefined },
+    asks: { allow: [], deny: [], scopes: [], when: undefined, stepUp: undefined },
   };
   routes.push(route);
   return {
