@@ -194,8 +194,8 @@ test("check --resource finds nothing wrong with any of it, and what HAProxy was 
   t.match(old.err, /\/old: no metadata: .*\/oauth-protected-resource\/old: status 403 instead of 200; the metadata/);
   const [name] = NEWEST;
   const policies = readFileSync(join(folder, "policies/p.yaml"), "utf8").replaceAll(
-    "scopes: [notes:read] }",
-    "name: x }",
+    "scopes: [notes:read] }\n    routes",
+    "name: x }\n    routes",
   );
   const changed = {
     "policies/p.yaml": policies,
