@@ -3,7 +3,7 @@ import { type Test, test } from "tap";
 import { startFront } from "../../demo/front.ts";
 import { Memory } from "../../demo/mcp/client.ts";
 import { type Login, startLogin } from "../../demo/mcp/login.ts";
-import { CLIENTS, walk } from "../support/mcp.ts";
+import { CLIENTS, walk } from "../support/mcp-clients.ts";
 import { command } from "../support/serve.ts";
 
 const WELL_KNOWN = "/.well-known/oauth-protected-resource";

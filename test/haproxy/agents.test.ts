@@ -5,7 +5,7 @@ import { CALLBACK, Memory } from "../../demo/mcp/client.ts";
 import { type Login, startLogin } from "../../demo/mcp/login.ts";
 import { type NotesServer, startNotes } from "../../demo/mcp/server.ts";
 import { freePort, haproxies, minorOf, startHaproxy } from "../support/haproxy.ts";
-import { CLIENTS, type ClientName, walk } from "../support/mcp.ts";
+import { CLIENTS, type ClientName, walk } from "../support/mcp-clients.ts";
 import { command, configuration, folderOf, serve } from "../support/serve.ts";
 
 const WELL_KNOWN = "/.well-known/oauth-protected-resource";
