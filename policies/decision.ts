@@ -53,6 +53,8 @@ export const REASONS = {
   "token-bound": 401,
   "token-unbound": 401,
   "certificate-unsuitable": 401,
+  "session-invalid": 401,
+  "session-expired": 401,
 
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,

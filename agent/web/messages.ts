@@ -1,5 +1,7 @@
 /** What the thread of a listener and the agent say to each other. */
 import type { Address } from "../net/address.ts";
+import type { LoginEvent } from "../telemetry/events.ts";
+import type { LoginSetup } from "./login/logins.ts";
 
 /** What the thread begins with. */
 export interface Begin {
@@ -8,6 +10,8 @@ export interface Begin {
   readonly limit: number;
   /** Of all pages, such as `/live`. */
   readonly paths: readonly string[];
+  /** What people log in by; undefined where they do not. */
+  readonly login: LoginSetup | undefined;
 }
 
 /** A page as it is sent. */
@@ -25,7 +29,16 @@ export type Told =
   | { readonly kind: "listening"; readonly port: number | undefined }
   /** It cannot listen. */
   | { readonly kind: "failed"; readonly message: string }
-  | { readonly kind: "asked"; readonly path: string };
+  | { readonly kind: "asked"; readonly path: string }
+  | { readonly kind: "login"; readonly event: LoginEvent };
+
+/** To the thread. */
+export type Said = Rendered | Renewed;
+
+/** What people log in by from now on. */
+export interface Renewed {
+  readonly login: LoginSetup | undefined;
+}
 
 /** The agent's answer to what the thread has asked. */
 export interface Rendered {

@@ -1,7 +1,9 @@
 import { Worker } from "node:worker_threads";
 import type { Address } from "../net/address.ts";
+import type { LoginEvent } from "../telemetry/events.ts";
 import { workerScript } from "../threads/worker-script.ts";
-import type { Begin, Page, Rendered, Told } from "./messages.ts";
+import type { LoginSetup } from "./login/logins.ts";
+import type { Begin, Page, Rendered, Renewed, Told } from "./messages.ts";
 
 const THREAD = workerScript("web/web-worker");
 /** Milliseconds for a whole connection. */
@@ -14,6 +16,17 @@ const MEMORY = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
 /** Pages by their paths; each is the same for all who ask. */
 export type Pages = Readonly<Record<string, () => Page | Promise<Page>>>;
 
+export interface PageOptions {
+  /** Told of an error while answering, which is a bug. */
+  readonly failed: (error: unknown) => void;
+  /** Told of logins. */
+  readonly told?: (event: LoginEvent) => void;
+  /** Milliseconds for a whole connection. */
+  readonly limit?: number;
+  /** What the thread runs. */
+  readonly script?: URL;
+}
+
 /**
  * A few pages over plain HTTP, for GET and HEAD.
  *
@@ -25,18 +38,16 @@ export class PageListener {
   readonly #failed: (error: unknown) => void;
   readonly #script: URL;
   readonly #limit: number;
+  readonly #told: (event: LoginEvent) => void;
+  #login: LoginSetup | undefined;
   #worker: Worker | undefined;
   #port: number | undefined;
   #closed = false;
 
-  /**
-   * @param failed told of an error while answering, which is a bug
-   * @param limit milliseconds for a whole connection
-   * @param script what the thread runs
-   */
-  constructor(pages: Pages, failed: (error: unknown) => void, limit = CONNECTION_LIMIT, script = THREAD) {
+  constructor(pages: Pages, { failed, told = () => {}, limit = CONNECTION_LIMIT, script = THREAD }: PageOptions) {
     this.#pages = pages;
     this.#failed = failed;
+    this.#told = told;
     this.#limit = limit;
     this.#script = script;
   }
@@ -44,21 +55,32 @@ export class PageListener {
   /**
    * Listens, where there is an address.
    *
+   * @param login what people log in by; undefined where they do not
    * @throws Error that names the address and what to do, when it cannot be bound
    */
-  async listen(address: Address | undefined): Promise<void> {
+  async listen(address: Address | undefined, login?: LoginSetup): Promise<void> {
+    this.#login = login;
     if (address !== undefined) await this.#begin(address);
+  }
+
+  /** From now on people log in by this. */
+  renew(login: LoginSetup | undefined): void {
+    this.#login = login;
+    this.#worker?.postMessage({ login } satisfies Renewed);
   }
 
   #begin(address: Address): Promise<void> {
     const worker = new Worker(this.#script, {
-      workerData: { address, limit: this.#limit, paths: Object.keys(this.#pages) } satisfies Begin,
+      workerData: {
+        ...{ address, limit: this.#limit, paths: Object.keys(this.#pages), login: this.#login },
+      } satisfies Begin,
       resourceLimits: MEMORY,
     });
     this.#worker = worker;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     worker.on("message", (told: Told) => {
       if (told.kind === "asked") void this.#render(worker, told.path);
+      else if (told.kind === "login") this.#told(told.event);
       else if (told.kind === "failed") {
         reject(new Error(told.message));
         void worker.terminate();

@@ -2,9 +2,14 @@
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer, type Socket } from "node:net";
 import { parentPort, workerData } from "node:worker_threads";
+import { send as sendToProvider } from "../http/fetch.ts";
 import { listen } from "../net/listen.ts";
 import { standBack } from "../threads/stand-back.ts";
-import type { Begin, Page, Rendered, Told } from "./messages.ts";
+import type { Answer } from "./login/answer.ts";
+import { cookiesIn } from "./login/cookies.ts";
+import { type LoginSetup, Logins } from "./login/logins.ts";
+import { wrongRequestPage } from "./login/pages.ts";
+import type { Begin, Page, Said, Told } from "./messages.ts";
 import { OneRequest } from "./one-request.ts";
 import { SharedPage } from "./shared-page.ts";
 
@@ -12,13 +17,14 @@ import { SharedPage } from "./shared-page.ts";
 const MOST_CONNECTIONS = 256;
 /** Milliseconds in which the agent has to answer; several workers report within 500. */
 const ANSWER_LIMIT = 2_000;
-const LARGEST_HEAD = 8 * 1024;
+/** What HAProxy passes on with buffers larger than its default, too. */
+const LARGEST_HEAD = 32 * 1024;
 const END_OF_HEAD = "\r\n\r\n";
 
 const NO_ANSWER: Page = { status: 503, type: "text/plain; charset=utf-8", body: "the agent does not answer\n" };
 const NOT_ALLOWED: Page = text(405, "GET or HEAD only");
 
-const { address, limit, paths } = workerData as Begin;
+const { address, limit, paths, login } = workerData as Begin;
 const UNKNOWN: Page = text(404, `there ${paths.length === 1 ? "is" : "are"} ${listed(paths)}`);
 const asked = new Map<string, (page: Page) => void>();
 const pages = new Map(
@@ -30,6 +36,7 @@ const pages = new Map(
     ),
   ]),
 );
+let logins = loginsOf(login);
 /** The oldest first. */
 const connections = new Set<Socket>();
 
@@ -82,8 +89,36 @@ function makeRoom(): void {
 }
 
 const http = createHttpServer({ maxHeaderSize: LARGEST_HEAD }, (request, response) => {
-  void pageFor(request).then((page) => send(request, response, page));
+  void answerFor(request).then((answer) => send(request, response, answer));
 });
+
+function loginsOf(setup: LoginSetup | undefined): Logins | undefined {
+  if (setup === undefined) return undefined;
+  return new Logins(setup, sendToProvider, Date.now, (event) => tell({ kind: "login", event }));
+}
+
+async function answerFor(request: IncomingMessage): Promise<Answer> {
+  return (await loginAnswer(request)) ?? answerOf(await pageFor(request));
+}
+
+/** What concerns logins; undefined where it is for another page. */
+async function loginAnswer({ method = "", url = "", headers }: IncomingMessage): Promise<Answer | undefined> {
+  const at = URL.parse(url, "http://agent.invalid");
+  if (logins === undefined || at === null) return undefined;
+  const origin = logins.originOf(headers.host);
+  const asked = { method, path: at.pathname, query: at.searchParams, headers, cookies: cookiesIn(headers.cookie) };
+  if (origin !== undefined) return await logins.answer({ ...asked, origin });
+  return Logins.has(at.pathname) ? wrongRequestPage(400) : undefined;
+}
+
+function answerOf({ status, type, body, cache = "no-store" }: Page): Answer {
+  const allow = status === NOT_ALLOWED.status ? { allow: "GET, HEAD" } : {};
+  return {
+    status,
+    headers: { "content-type": type, "cache-control": cache, "x-content-type-options": "nosniff", ...allow },
+    body,
+  };
+}
 
 async function pageFor({ method, url = "" }: IncomingMessage): Promise<Page> {
   if (method !== "GET" && method !== "HEAD") return NOT_ALLOWED;
@@ -91,14 +126,11 @@ async function pageFor({ method, url = "" }: IncomingMessage): Promise<Page> {
   return (await pages.get(path)?.get()) ?? UNKNOWN;
 }
 
-function send(request: IncomingMessage, response: ServerResponse, { status, type, body, cache }: Page): void {
+function send(request: IncomingMessage, response: ServerResponse, { status, headers, body }: Answer): void {
   response.statusCode = status;
   response.shouldKeepAlive = false;
-  response.setHeader("content-type", type);
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.setHeader("content-length", Buffer.byteLength(body));
-  response.setHeader("cache-control", cache ?? "no-store");
-  response.setHeader("x-content-type-options", "nosniff");
-  if (status === NOT_ALLOWED.status) response.setHeader("allow", "GET, HEAD");
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
@@ -124,5 +156,8 @@ async function begin(): Promise<void> {
 }
 
 standBack();
-parentPort?.on("message", ({ path, page }: Rendered) => asked.get(path)?.(page));
+parentPort?.on("message", (said: Said) => {
+  if ("path" in said) asked.get(said.path)?.(said.page);
+  else logins = loginsOf(said.login);
+});
 await begin();

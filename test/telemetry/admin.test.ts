@@ -70,7 +70,7 @@ async function admin(
     ...changes,
   });
   const sources = { state, metrics: () => telemetry.metrics(), ...other };
-  const listener = new AdminListener(sources, (error) => errors.push(error), more.limit, more.script);
+  const listener = new AdminListener(sources, { failed: (error) => errors.push(error), ...more });
   await listener.listen(address ?? { host: "127.0.0.1", port: 0 });
   t.teardown(() => listener.close());
   const at = address === undefined ? { port: listener.port } : { socketPath: address.path };
