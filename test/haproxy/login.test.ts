@@ -41,7 +41,10 @@ haproxy: { version: "2.6", bind: ["127.0.0.1:${front}"], scheme: http, backends:
 `,
     `, web: 127.0.0.1:${web}`,
   );
-  const policy = POLICY.replace("roles_:\n", "").replace("roles:\n", "roles:\n  admins: [{ issuer: idp, group: admins }]\n");
+  const policy = POLICY.replace("roles_:\n", "").replace(
+    "roles:\n",
+    "roles:\n  admins: [{ issuer: idp, group: admins }]\n",
+  );
   const folder = folderOf(t, { "countersign.yaml": text, "policies/orders.yaml": policy });
   const rotated = await countersign(["keys", "rotate", join(folder, "sessions.json"), "--algorithm", "A256GCM"]);
   if (rotated.code !== 0) throw new Error(rotated.err);
@@ -54,7 +57,15 @@ haproxy: { version: "2.6", bind: ["127.0.0.1:${front}"], scheme: http, backends:
     await startHaproxy(t, binary, own, port);
     fronts.push(port);
   }
-  return { provider, backend, served, folder, fronts, files, browser: (port = front) => new Browser({ "orders.example.com": port }) };
+  return {
+    provider,
+    backend,
+    served,
+    folder,
+    fronts,
+    files,
+    browser: (port = front) => new Browser({ "orders.example.com": port }),
+  };
 }
 
 const ACCOUNTS = {

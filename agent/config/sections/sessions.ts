@@ -15,7 +15,7 @@ export function readSessions(reading: Reading): SessionsConfig | undefined {
   if (!isMapping(root.value("sessions"))) return undefined;
   const section = root.section("sessions");
   const [idle, lifetime] = [section.milliseconds("idle"), section.milliseconds("lifetime")];
-  if (idle > lifetime) section.fault(["idle"], "at most `lifetime`");
+  if (idle > lifetime && section.keys().includes("idle")) section.fault(["idle"], "at most `lifetime`");
   if (!root.section("listen").keys().includes("web")) {
     section.fault([], "`listen: { web: 127.0.0.1:9902 }` beside it: there people log in, through HAProxy");
   }
@@ -25,7 +25,7 @@ export function readSessions(reading: Reading): SessionsConfig | undefined {
     cookie: section.text("cookie"),
     keys,
     ring: section.text("keys") === "" ? [] : readRing(keys, section),
-    idle,
+    idle: Math.min(idle, lifetime),
     lifetime,
     largest: root.section("limits").bytes("token"),
   };
