@@ -1,6 +1,7 @@
 import { LOGGED_PATH, logFormat } from "./access-log.ts";
 import { MESSAGE } from "./arguments.ts";
 import { clientHeaders } from "./client-headers.ts";
+import { corsRules, preflightRules } from "./cors.ts";
 import { ALL_CREDENTIALS, type Strip, sentKinds } from "./credentials.ts";
 import { errorAnswer } from "./error-answers.ts";
 import { addedHeaders, LOGIN_PATH, loggedVariables, type RenderInput, WEB_BACKEND, WEB_PATH } from "./input.ts";
@@ -35,8 +36,10 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
     ...clientAddress(input),
     ...target(),
     "",
+    ...corsRules(input.cors ?? []),
     ...unfitRequests(input),
     "",
+    ...preflightRules(input.cors ?? []),
     ...clientHeaders(
       input.identityPrefix,
       addedHeaders(input).map(({ name }) => name),

@@ -1,4 +1,5 @@
 import { isHeaderName, MOST_HEADERS } from "./contract.ts";
+import type { HostCors } from "./cors.ts";
 import { type CredentialUses, credentialKind } from "./credentials.ts";
 import { backendHeader, isPrincipalVariable, type VariableName } from "./variables.ts";
 
@@ -34,6 +35,8 @@ export interface RenderInput {
   };
   /** Networks of the hops whose word counts, by the request header that it stands in. Default: none */
   readonly hops?: Readonly<Record<string, readonly string[]>>;
+  /** What pages of other origins may do at which hosts; no host is there twice. Default: nothing is said of them */
+  readonly cors?: readonly HostCors[];
   /** What the access log tells of a principal beside its subject. Default: nothing */
   readonly logged?: readonly VariableName[];
   /** Variables from which it sets headers of its own for backends, such as `mesh_identity`. Default: none */
@@ -111,6 +114,9 @@ const HOST_NAME = /^[A-Za-z0-9._-]{1,253}$/;
 const ABSOLUTE_PATH = /^\/[A-Za-z0-9_./+@:=-]+$/;
 const BACKEND_NAME = /^[A-Za-z0-9_.:-]{1,64}$/;
 const HEADER_PREFIX = /^[a-z0-9-]{2,64}$/;
+const CORS_HOST = /^(?:\*\.)?[a-z0-9._-]{1,253}$|^\[[0-9a-f:.]{2,45}\]$/;
+const ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?$/;
+const METHOD = /^[A-Z0-9_-]{1,32}$/;
 const NETWORK = /^[0-9A-Fa-f.:]+(\/[0-9]{1,3})?$/;
 
 /** Major and minor version, or `undefined` for one that HAProxy never had or the contract does not fit. */
@@ -150,6 +156,7 @@ export function checkInput(input: RenderInput): void {
   );
   checkHeaders(input.uses);
   checkCredentials(input);
+  for (const group of input.cors ?? []) checkCors(group);
   for (const backend of backends) checkBackend(backend);
   demand(areDistinct(backends), "backends", "a name twice");
 }
@@ -162,6 +169,20 @@ function checkCredentials({ uses: { credentials }, hops = {} }: RenderInput): vo
     const networks = Object.hasOwn(hops, kind.hop) ? (hops[kind.hop] ?? []) : [];
     demand(isList(networks) && networks.every((network) => NETWORK.test(network)), "hops", [kind.hop, networks]);
   }
+}
+
+function checkCors({ hosts, cors }: HostCors): void {
+  demand(isList(hosts) && hosts.every((host) => CORS_HOST.test(host)), "cors.hosts", hosts);
+  if (cors === undefined) return;
+  const { origins, methods, headers, expose, maxAge } = cors;
+  demand(
+    origins === "any" ? !cors.credentials : isList(origins) && origins.every((origin) => ORIGIN.test(origin)),
+    "cors.origins",
+    origins,
+  );
+  demand(isList(methods) && methods.every((method) => METHOD.test(method)), "cors.methods", methods);
+  demand([...headers, ...expose].every(isHeaderName), "cors.headers", [headers, expose]);
+  demand(Number.isSafeInteger(maxAge) && maxAge >= 0, "cors.maxAge", maxAge);
 }
 
 function checkBackend({ name, servers, proto, tls, check }: Backend): void {

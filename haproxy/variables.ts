@@ -10,11 +10,15 @@ export const OWN = {
   /** Set once a request has been found fit to be judged. */
   fit: "txn.countersign_fit",
   websocket: "txn.countersign_websocket",
+  /** Which of the rules for pages of other origins hold for the host; absent where there are none. */
+  cors: "txn.countersign_cors",
+  /** The origin of the page that asks, where those rules take it. */
+  origin: "txn.countersign_origin",
   /** Set for one of the agent's own pages. */
   web: "txn.countersign_web",
   /** Set for a request by which somebody's browser wants to show a page, where a login could help. */
   navigation: "txn.countersign_navigation",
-  /** `allow`, `none` for one of the agent's own pages, or absent: by `allow` alone HAProxy remembers that a request may pass. */
+  /** `allow`, `none` for one of the agent's own pages and for what HAProxy answers by itself, or absent: by `allow` alone HAProxy remembers that a request may pass. */
   verdict: "txn.countersign_verdict",
 } as const;
 

@@ -32,8 +32,24 @@ export interface Service {
   readonly leniency: PathLeniency;
   /** CORS preflights pass without being judged. */
   readonly preflight: boolean;
+  /** Whose pages may call it; undefined where no other origin's are meant to. */
+  readonly cors: Cors | undefined;
   readonly mesh: Mesh | undefined;
   readonly routes: readonly Route[];
+}
+
+/** What pages of other origins may do (the Fetch standard, "CORS protocol"). */
+export interface Cors {
+  /** As browsers write them, `https://app.example.com`; `any` for all but `null`. */
+  readonly origins: readonly string[] | "any";
+  /** Request headers beside those of credentials, in lower case. */
+  readonly headers: readonly string[];
+  /** Headers of answers that pages may read beside those of refusals, in lower case. */
+  readonly expose: readonly string[];
+  /** Whether they may be asked for with what the browser adds by itself. */
+  readonly credentials: boolean;
+  /** Seconds for which a browser need not ask again. */
+  readonly maxAge: number;
 }
 
 /** The meshed Service behind a backend: where whatever routes lead to that backend ends up. */

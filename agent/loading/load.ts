@@ -1,3 +1,4 @@
+import { isAmbient } from "../../haproxy/credentials.ts";
 import { ownedHeaders } from "../../haproxy/owned-headers.ts";
 import { wholeIdentity } from "../../linkerd/identity.ts";
 import { type CheckedPolicies, compilePolicies, type PolicyEnvironment } from "../../policies/compile/compile.ts";
@@ -110,7 +111,8 @@ function failed(faults: readonly Fault[], warnings: readonly Fault[]): Failed {
 export function policyEnvironment(config: Config, now: number): PolicyEnvironment {
   const issuers = config.issuers.map(
     ({ name, audiences, credentials, proofs, kinds, arns, trustDomains, labels = [] }) => {
-      return { name, audiences, credentials, proofs, kinds, arns, trustDomains, labels };
+      const ambient = credentials.some(isAmbient);
+      return { name, audiences, credentials, ambient, proofs, kinds, arns, trustDomains, labels };
     },
   );
   return {

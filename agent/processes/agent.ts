@@ -7,6 +7,7 @@ import { reportOf } from "../loading/report.ts";
 import { allOf } from "../net/listen.ts";
 import type { LoadReport } from "../telemetry/events.ts";
 import { ServiceManager } from "../telemetry/service-manager.ts";
+import type { TapFilter } from "../telemetry/taps.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import { loginSetup } from "../web/login/setup.ts";
 import type { PageListener } from "../web/page-listener.ts";
@@ -59,8 +60,13 @@ export class Agent implements Service {
     this.#startedAt = begun;
     this.#responder = new Responder(loaded, clock);
     this.#telemetry = this.#responder.telemetry;
+    const sources = {
+      state: () => this.#state(),
+      metrics: () => this.#telemetry.metrics(),
+      tap: (name: string, filter: TapFilter) => this.#telemetry.tap(name, filter),
+    };
     this.#admin = new AdminListener(
-      { state: () => this.#state(), metrics: () => this.#telemetry.metrics() },
+      sources,
       { failed: (error) => this.#telemetry.unexpected("answering the admin listener", error) },
     );
     this.#web = webListener(() => this.#responder.snapshot.config, this.#telemetry, clock);

@@ -12,6 +12,8 @@ export interface Begin {
   readonly paths: readonly string[];
   /** What people log in by; undefined where they do not. */
   readonly login: LoginSetup | undefined;
+  /** Of pages that are each asker's own, and only for askers on this machine. */
+  readonly own: readonly string[];
 }
 
 /** A page as it is sent. */
@@ -29,7 +31,7 @@ export type Told =
   | { readonly kind: "listening"; readonly port: number | undefined }
   /** It cannot listen. */
   | { readonly kind: "failed"; readonly message: string }
-  | { readonly kind: "asked"; readonly path: string }
+  | { readonly kind: "asked"; readonly id: number; readonly path: string; readonly query: string }
   | { readonly kind: "login"; readonly event: LoginEvent };
 
 /** To the thread. */
@@ -42,6 +44,6 @@ export interface Renewed {
 
 /** The agent's answer to what the thread has asked. */
 export interface Rendered {
-  readonly path: string;
+  readonly id: number;
   readonly page: Page;
 }

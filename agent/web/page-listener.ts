@@ -25,7 +25,12 @@ export interface PageOptions {
   readonly limit?: number;
   /** What the thread runs. */
   readonly script?: URL;
+  /** Default: none. */
+  readonly own?: OwnPages;
 }
+
+/** Pages that are each asker's own, by what stands behind their `?`. They are only for askers on this machine. */
+export type OwnPages = Readonly<Record<string, (query: string) => Page | Promise<Page>>>;
 
 /**
  * A few pages over plain HTTP, for GET and HEAD.
@@ -40,12 +45,17 @@ export class PageListener {
   readonly #limit: number;
   readonly #told: (event: LoginEvent) => void;
   #login: LoginSetup | undefined;
+  readonly #own: OwnPages;
   #worker: Worker | undefined;
   #port: number | undefined;
   #closed = false;
 
-  constructor(pages: Pages, { failed, told = () => {}, limit = CONNECTION_LIMIT, script = THREAD }: PageOptions) {
+  constructor(
+    pages: Pages,
+    { failed, told = () => {}, limit = CONNECTION_LIMIT, script = THREAD, own = {} }: PageOptions,
+  ) {
     this.#pages = pages;
+    this.#own = own;
     this.#failed = failed;
     this.#told = told;
     this.#limit = limit;
@@ -72,14 +82,18 @@ export class PageListener {
   #begin(address: Address): Promise<void> {
     const worker = new Worker(this.#script, {
       workerData: {
-        ...{ address, limit: this.#limit, paths: Object.keys(this.#pages), login: this.#login },
+        address,
+        limit: this.#limit,
+        paths: Object.keys(this.#pages),
+        own: Object.keys(this.#own),
+        login: this.#login,
       } satisfies Begin,
       resourceLimits: MEMORY,
     });
     this.#worker = worker;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     worker.on("message", (told: Told) => {
-      if (told.kind === "asked") void this.#render(worker, told.path);
+      if (told.kind === "asked") void this.#render(worker, told);
       else if (told.kind === "login") this.#told(told.event);
       else if (told.kind === "failed") {
         reject(new Error(told.message));
@@ -120,18 +134,18 @@ export class PageListener {
     }, PAUSE).unref();
   }
 
-  async #render(worker: Worker, path: string): Promise<void> {
-    const page = await this.#page(path).catch((error: unknown): Page => {
+  async #render(worker: Worker, { id, path, query }: Extract<Told, { kind: "asked" }>): Promise<void> {
+    const page = await this.#page(path, query).catch((error: unknown): Page => {
       this.#failed(error);
       return { status: 500, type: "text/plain; charset=utf-8", body: "internal error\n" };
     });
-    worker.postMessage({ path, page } satisfies Rendered);
+    worker.postMessage({ id, page } satisfies Rendered);
   }
 
-  async #page(path: string): Promise<Page> {
-    const page = this.#pages[path];
+  async #page(path: string, query: string): Promise<Page> {
+    const page = this.#pages[path] ?? this.#own[path];
     if (page === undefined) throw new Error("a page that the thread was not told of");
-    return await page();
+    return await page(query);
   }
 }
 

@@ -9,6 +9,7 @@ import type { Uses } from "../policies.ts";
 import schema from "../policy-file.schema.json" with { type: "json" };
 import { readDocument } from "../source/document.ts";
 import { nearest, schemaFaults } from "../source/validate.ts";
+import { checkSharedCors } from "./cors.ts";
 import { Expressions } from "./expressions.ts";
 import { Findings, Place, Placeless, type Source } from "./findings.ts";
 import { checkMeshes } from "./mesh.ts";
@@ -113,6 +114,7 @@ function* compile(
   const uses = unionOf(compiled, ordered);
   checkHeaderCount(uses, compiled, findings);
   checkMeshes(compiled, findings);
+  checkSharedCors(compiled, findings);
   warnOfBackends(compiled, backends, findings);
   warnOfUselessBindings(ordered, usage, places, findings);
   return new CompiledPolicies(

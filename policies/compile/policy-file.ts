@@ -48,6 +48,7 @@ export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
   readonly backend?: string;
   readonly mesh?: MeshEntry;
   readonly preflight?: "allow";
+  readonly cors?: CorsEntry;
   readonly paths?: {
     readonly encoded_slash?: "opaque";
     readonly empty_segments?: "allow";
@@ -59,6 +60,16 @@ export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
   readonly headers?: HeaderEntries;
   readonly forward_credential?: boolean;
   readonly routes: readonly RouteEntry[];
+}
+
+/** What pages of other origins may do. */
+export interface CorsEntry {
+  readonly origins: readonly string[];
+  readonly headers?: readonly string[];
+  readonly expose?: readonly string[];
+  readonly credentials?: boolean;
+  /** `10m` */
+  readonly max_age?: string;
 }
 
 /** The meshed Service behind a service's backend. */

@@ -6,9 +6,13 @@ import type { Place } from "./findings.ts";
 import type { HeaderEntries, RouteEntry } from "./policy-file.ts";
 import { checkCaptures, compileTest, type Given, given, type TestContext, type TestParts, testParts } from "./test.ts";
 
-type Evidence = Pick<Uses, "credentials" | "proofs">;
+/** What is read of who asks. */
+interface Evidence extends Pick<Uses, "credentials" | "proofs"> {
+  /** Whether a browser may have added it by itself. */
+  readonly ambient: boolean;
+}
 
-const UNREAD: Evidence = { credentials: [], proofs: [] };
+const UNREAD: Evidence = { credentials: [], proofs: [], ambient: false };
 
 /** What a route inherits of its service. */
 export interface RouteDefaults {
@@ -74,7 +78,7 @@ export function compileRoute(
     backend: backend?.value ?? "",
     access,
     forwardCredential: entry.forward_credential ?? defaults.forwardCredential,
-    needs: usesOf([test], headers, evidence),
+    needs: usesOf([test], headers, evidence, service),
     test,
     shadow,
     headers,
@@ -83,7 +87,7 @@ export function compileRoute(
     rule,
     patterns,
     backend,
-    uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers, evidence),
+    uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers, evidence, service),
   };
 }
 
@@ -166,14 +170,20 @@ function checkRoute(
   }
 }
 
-function usesOf(tests: readonly Test[], headers: readonly HeaderRule[], evidence: Evidence): Uses {
+function usesOf(
+  tests: readonly Test[],
+  headers: readonly HeaderRule[],
+  { ambient, ...evidence }: Evidence,
+  { cors }: Service,
+): Uses {
   const read = [
     ...tests.flatMap(({ when }) => (when === undefined ? [] : [when.uses])),
     ...headers.map(({ expression }) => expression.uses),
   ];
+  const origin = ambient || cors !== undefined ? ["origin"] : [];
   return {
     query: read.some(({ query }) => query),
-    requestHeaders: [...new Set(read.flatMap((uses) => uses.headers))].sort(),
+    requestHeaders: [...new Set([...origin, ...read.flatMap((uses) => uses.headers)])].sort(),
     claims: [...new Set(read.flatMap((uses) => uses.claims))].sort(),
     identityHeaders: headers.map(({ name, max }) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
     ...evidence,

@@ -2,6 +2,7 @@ import type { PolicyIssuer } from "../judging/binding.ts";
 import type { Route, Service } from "../policies.ts";
 import { parseHostPattern } from "../routing/hosts.ts";
 import type { PathLeniency } from "../routing/path.ts";
+import { compileCors } from "./cors.ts";
 import { type Findings, named, type Place } from "./findings.ts";
 import { compileMesh } from "./mesh.ts";
 import type { ServiceEntry } from "./policy-file.ts";
@@ -47,6 +48,7 @@ export function* compileService(
     audiences: entry.audiences ?? [],
     leniency: leniencyOf(entry),
     preflight: entry.preflight !== undefined,
+    cors: compileCors(entry, place, findings),
     mesh: compileMesh(entry, place, context),
     routes: rules,
   };
@@ -58,6 +60,7 @@ export function* compileService(
     evidence: {
       credentials: [...new Set(issuers.flatMap(({ credentials }) => credentials))].sort(),
       proofs: [...new Set(issuers.flatMap(({ proofs = [] }) => proofs))].sort(),
+      ambient: issuers.some(({ ambient }) => ambient === true),
     },
   };
   checkRouteNames(entry, place, findings);

@@ -3,7 +3,7 @@ import { claimAt, claimPath } from "../claim-path.ts";
 import type { BindingEntry } from "../compile/policy-file.ts";
 import type { Kind, Principal } from "../principal.ts";
 import { wantedDomain } from "../spiffe-id.ts";
-import { type Truth, Unknown } from "../unknown.ts";
+import { allHold, type Truth, Unknown } from "../unknown.ts";
 import type { Role } from "./roles.ts";
 import { Wanted, type WantedEntry } from "./wanted.ts";
 
@@ -13,6 +13,8 @@ export interface PolicyIssuer {
   readonly audiences: readonly string[];
   /** Names of the kinds of credentials that it takes. */
   readonly credentials: readonly string[];
+  /** Whether one of them is added by browsers, whatever page asks: then it counts whose page it is. Default: no */
+  readonly ambient?: boolean | undefined;
   /** Names of the proofs beside them that it may ask for. Default: none. */
   readonly proofs?: readonly string[] | undefined;
   /** The kinds its principals can have; undefined where a claim of theirs says it. */
@@ -65,14 +67,10 @@ export class Binding {
    */
   holds(principal: Principal, roles: ReadonlySet<Role>, doubts: ReadonlyMap<Role, Unknown>): Truth {
     const { included } = this;
-    let truth: Truth = included === undefined || roles.has(included) || (doubts.get(included) ?? false);
-    if (truth === false) return false;
-    for (const check of this.checks) {
-      const found = check.holds(principal);
-      if (found === false) return false;
-      if (found !== true) truth = found;
-    }
-    return truth;
+    const has: Truth = included === undefined || roles.has(included) || (doubts.get(included) ?? false);
+    if (has === false) return false;
+    const truth = allHold(this.checks, (check) => check.holds(principal));
+    return truth === true ? has : truth;
   }
 
   /** Finds `issuers`. */

@@ -2,6 +2,7 @@ import { conjunctsOf, Work } from "../cel/conditions.ts";
 import { type Decision, type Reason, refusal, statusOf } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
 import { identityHeaders } from "../judging/headers.ts";
+import { isForeign, originOf } from "../judging/origin.ts";
 import type { Held, Role } from "../judging/roles.ts";
 import { conditionFault, Rule } from "../judging/rule.ts";
 import type { Site } from "../judging/site.ts";
@@ -20,6 +21,7 @@ export interface Step {
   readonly about:
     | "host"
     | "route"
+    | "origin"
     | "credential"
     | "deny"
     | "role"
@@ -59,6 +61,12 @@ export function explain(policies: CompiledPolicies, request: PolicyRequest, who:
   const judged = { ...request, host: match.host };
   if (match.preflight) return concluded(steps, policies.decide(match, undefined, judged), route);
   const asked = route.access === "anyone" ? undefined : who;
+  if (
+    isForeign(request.headers.origin, originOf(request.tls ? "https" : "http", request.host), route.service.cors, false)
+  ) {
+    steps.push({ about: "origin", outcome: "no", text: `the service takes no pages of ${request.headers.origin}` });
+    return concluded(steps, refusal("origin-not-allowed", route.rule));
+  }
   explainCredential(route, asked, steps);
   if (asked !== undefined && "reason" in asked) return concluded(steps, refusal(asked.reason, route.rule));
   const principal = asked?.principal;

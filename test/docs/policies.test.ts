@@ -21,6 +21,7 @@ const TABLES: readonly (readonly [line: string, schema: object])[] = [
   ["## A binding", definitions.binding.properties],
   ["## A service", definitions.service.properties],
   ["### mesh", definitions.mesh.properties],
+  ["`cors` has:", definitions.cors.properties],
   ["`paths` has:", definitions.service.properties.paths.properties],
   ["## A route", definitions.route.properties],
 ];

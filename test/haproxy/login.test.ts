@@ -37,7 +37,7 @@ async function stage(t: Test) {
 issuers:
   idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://orders], login: { client: { id: ${CLIENT.id}, secret: "${CLIENT.secret}" }, scopes: [openid, email] } }
 sessions: { origins: ["${ORIGIN}"], keys: sessions.json }
-haproxy: { version: "2.6", bind: ["127.0.0.1:${front}"], scheme: http, backends: { orders: ["127.0.0.1:${backend.port}"] } }
+haproxy: { version: "2.6", bind: ["127.0.0.1:${front}"], scheme: https, backends: { orders: ["127.0.0.1:${backend.port}"] } }
 `,
     `, web: 127.0.0.1:${web}`,
   );

@@ -19,7 +19,70 @@ const ARN = "the ARN of a role or user, such as arn:aws:iam::123456789012:role/r
 
 type Row = readonly [name: string, policy: string, faults: readonly string[]];
 
+/** Origins that no browser sends so, and what would be right. */
+const ORIGINS: readonly (readonly [origin: string, right: string])[] = [
+  ["https://app.example.com/", '"https://app.example.com": an origin has no path, nor a slash at its end'],
+  ["https://app.example.com/a?b", '"https://app.example.com": an origin has no path, nor a slash at its end'],
+  ["https://*.example.com", "each origin by itself: a wildcard takes pages of hosts that nobody has thought of"],
+  ["https://App.example.com", '"https://app.example.com": browsers send it in lower case'],
+  ["https://app.example.com:443", '"https://app.example.com": browsers leave out the scheme\'s own port'],
+  ["http://[::1]:80", '"http://[::1]": browsers leave out the scheme\'s own port'],
+  ["null", "the origin of a page that has one: pages of many sorts say `null`, an attacker's too"],
+  ...["app.example.com", "https://", "https://a b", "https://user@a", "https://a:b", "https://é.example"].map(
+    (origin) =>
+      [origin, "scheme, host and, where it is not the scheme's own, port, such as https://app.example.com"] as const,
+  ),
+];
+const cors = (text: string) =>
+  `services: { s: { cors: ${text}, hosts: [h.example], issuers: [aws], backend: b, ${ONE} } }`;
+
 const FAULTS: readonly Row[] = [
+  ...ORIGINS.map(
+    ([origin, right]): Row => [
+      `an origin that is none: ${origin}`,
+      cors(`{ origins: ["${origin}"] }`),
+      [`1:36: "${origin}" for an origin; ${right}`],
+    ],
+  ),
+  [
+    "pages of all origins, with what browsers add",
+    cors('{ origins: ["*"], credentials: true }'),
+    [
+      '1:35: `"*"` with `credentials: true`; the origins themselves: a page of any origin could act for whoever is logged in',
+    ],
+  ],
+  [
+    "all origins, and some",
+    cors('{ origins: ["*", "https://a.example"] }'),
+    ['1:35: `"*"` beside other origins; it alone, or the others alone'],
+  ],
+  [
+    "more than a day",
+    cors('{ origins: ["*"], max_age: 25h }'),
+    ['1:51: "25h"; at most 24h: browsers keep it no longer'],
+  ],
+  [
+    "more names than an answer has room for",
+    cors(
+      `{ origins: ["*"], expose: [${"a".repeat(64)}${Array.from({ length: 8 }, (_, n) => `, ${"b".repeat(63)}${n}`).join("")}] }`,
+    ),
+    ["1:50: names of 592 characters; at most 512 together"],
+  ],
+  [
+    "preflights that the backend would get, and HAProxy answers",
+    cors('{ origins: ["*"] }, preflight: allow'),
+    ["1:44: `preflight` beside `cors`; leave it out: where `cors` is, HAProxy answers preflights itself"],
+  ],
+  [
+    "two services of one host that say two things of pages",
+    `services:
+  a: { hosts: [h.example], issuers: [aws], backend: b, cors: { origins: [https://a.example] }, ${ONE} }
+  b: { hosts: [h.example], issuers: [aws], backend: b, allow: [authenticated], routes: [{ name: r, match: [GET /b] }] }
+`,
+    [
+      '3:16: "h.example" with another `cors` than the service "a" has there; the same in both, letter by letter: HAProxy answers preflights by the host alone',
+    ],
+  ],
   ["not a mapping", "- 1", ["1:1: a list; `roles` and `services`"]],
   ["a tab", "roles:\n\ta: 1", ["2:1: a tab as indentation; blanks: YAML knows no tabs there"]],
   ["an unknown key", "role: {}", ['1:1: unknown key "role"; did you mean "roles"? Known keys: roles, services']],

@@ -80,6 +80,7 @@ export function policiesOf(max = 256, value?: string): Policies {
     hosts: [],
     issuers: new Set(["idp"]),
     audiences: [],
+    cors: undefined,
     preflight: false,
     leniency: STRICT,
     mesh: undefined,

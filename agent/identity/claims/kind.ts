@@ -1,5 +1,5 @@
 import type { Kind } from "../../../policies/principal.ts";
-import { type Truth, Unknown } from "../../../policies/unknown.ts";
+import { allHold, Unknown } from "../../../policies/unknown.ts";
 import type { ClaimsIssuer } from "../../config/config.ts";
 import { type ClaimTest, claimTest } from "./claim-test.ts";
 import type { Claims } from "./claims.ts";
@@ -23,7 +23,7 @@ export class KindRules {
   of(claims: Claims): Kind | Unknown {
     let kind: Kind | undefined;
     for (const rule of this.#rules) {
-      const holds = holdsAll(rule, claims);
+      const holds = allHold(rule.claims, (test) => test.holds(claims));
       if (holds instanceof Unknown) return holds;
       if (!holds || rule.kind === kind) continue;
       if (kind !== undefined) return new Unknown("kind", `the claims of both ${kind} and ${rule.kind}`);
@@ -31,14 +31,4 @@ export class KindRules {
     }
     return kind ?? this.#otherwise;
   }
-}
-
-function holdsAll(rule: Rule, claims: Claims): Truth {
-  let truth: Truth = true;
-  for (const test of rule.claims) {
-    const found = test.holds(claims);
-    if (found === false) return false;
-    if (found !== true) truth = found;
-  }
-  return truth;
 }
