@@ -97,6 +97,10 @@ function stripSession(name: string): readonly Strip[] {
       condition,
     })),
     { action: "del-header cookie", condition },
+    {
+      action: "replace-header cookie '^(.*[^;,[:blank:]])[;,[:blank:]]+$' '\\1'",
+      condition: "{ req.fhdr(cookie) -m reg '[;,]$' }",
+    },
     { action: "del-header cookie", condition: "{ req.fhdr_cnt(cookie) 1 } { req.fhdr(cookie) -m len 0 }" },
   ];
 }

@@ -8,6 +8,8 @@ export interface Begin {
   readonly address: Address;
   /** Milliseconds for a whole connection: one request and one answer. */
   readonly limit: number;
+  /** Bytes of a request's head at most. */
+  readonly largestHead: number;
   /** Of all pages, such as `/live`. */
   readonly paths: readonly string[];
   /** What people log in by; undefined where they do not. */

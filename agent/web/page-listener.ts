@@ -8,6 +8,8 @@ import type { Begin, Page, Rendered, Renewed, Told } from "./messages.ts";
 const THREAD = workerScript("web/web-worker");
 /** Milliseconds for a whole connection. */
 const CONNECTION_LIMIT = 5_000;
+/** Bytes. */
+const LARGEST_HEAD = 8 << 10;
 /** Milliseconds until a thread that has ended is started again. */
 const PAUSE = 1_000;
 /** MiB. All that the thread makes is short-lived and small. */
@@ -23,6 +25,8 @@ export interface PageOptions {
   readonly told?: (event: LoginEvent) => void;
   /** Milliseconds for a whole connection. */
   readonly limit?: number;
+  /** Bytes of a request's head at most. */
+  readonly largestHead?: number;
   /** What the thread runs. */
   readonly script?: URL;
   /** Default: none. */
@@ -43,6 +47,7 @@ export class PageListener {
   readonly #failed: (error: unknown) => void;
   readonly #script: URL;
   readonly #limit: number;
+  readonly #largestHead: number;
   readonly #told: (event: LoginEvent) => void;
   #login: LoginSetup | undefined;
   readonly #own: OwnPages;
@@ -50,10 +55,9 @@ export class PageListener {
   #port: number | undefined;
   #closed = false;
 
-  constructor(
-    pages: Pages,
-    { failed, told = () => {}, limit = CONNECTION_LIMIT, script = THREAD, own = {} }: PageOptions,
-  ) {
+  constructor(pages: Pages, options: PageOptions) {
+    const { failed, told = () => {}, limit = CONNECTION_LIMIT, script = THREAD, own = {} } = options;
+    this.#largestHead = options.largestHead ?? LARGEST_HEAD;
     this.#pages = pages;
     this.#own = own;
     this.#failed = failed;
@@ -84,6 +88,7 @@ export class PageListener {
       workerData: {
         address,
         limit: this.#limit,
+        largestHead: this.#largestHead,
         paths: Object.keys(this.#pages),
         own: Object.keys(this.#own),
         login: this.#login,

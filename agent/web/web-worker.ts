@@ -19,8 +19,6 @@ import { SharedPage } from "./shared-page.ts";
 const MOST_CONNECTIONS = 256;
 /** Milliseconds in which the agent has to answer; several workers report within 500. */
 const ANSWER_LIMIT = 2_000;
-/** What HAProxy passes on with buffers larger than its default, too. */
-const LARGEST_HEAD = 32 * 1024;
 const END_OF_HEAD = "\r\n\r\n";
 
 /** Own pages, of all who ask: so many at once, and a second. */
@@ -31,7 +29,7 @@ const NOT_HERE: Page = text(403, "only for askers on this machine, at its loopba
 const TOO_OFTEN: Page = text(429, "asked too often");
 const NOT_ALLOWED: Page = text(405, "GET or HEAD only");
 
-const { address, limit, paths, own, login } = workerData as Begin;
+const { address, limit, largestHead, paths, own, login } = workerData as Begin;
 const all = [...paths, ...own];
 const UNKNOWN: Page = text(404, `there ${all.length === 1 ? "is" : "are"} ${listed(all)}`);
 const ownAllowed = new Allowance(MOST_OWN, MOST_OWN, () => performance.now());
@@ -87,7 +85,7 @@ function accept(socket: Socket): void {
   const read = (chunk: Buffer) => {
     head = Buffer.concat([head, chunk]);
     const end = head.indexOf(END_OF_HEAD);
-    if (end < 0 && head.length <= LARGEST_HEAD) return;
+    if (end < 0 && head.length <= largestHead) return;
     socket.off("data", read).off("end", ended);
     http.emit("connection", new OneRequest(end < 0 ? head : head.subarray(0, end + END_OF_HEAD.length), socket));
   };
@@ -102,7 +100,7 @@ function makeRoom(): void {
   oldest.destroy();
 }
 
-const http = createHttpServer({ maxHeaderSize: LARGEST_HEAD }, (request, response) => {
+const http = createHttpServer({ maxHeaderSize: largestHead }, (request, response) => {
   void answerFor(request).then((answer) => send(request, response, answer));
 });
 
