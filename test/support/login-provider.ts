@@ -59,6 +59,8 @@ export async function startLoginProvider(
     interactions: { url: (_context: unknown, { uid }: { uid: string }) => `/interaction/${uid}` },
     findAccount: (_context: unknown, sub: string) => ({ accountId: sub, claims: () => ({ sub, ...accounts[sub] }) }),
     async loadExistingGrant({ oidc }: GrantContext) {
+      const known = oidc.session.grantIdFor(oidc.client.clientId);
+      if (known !== undefined) return oidc.provider.Grant.find(known);
       const grant = new oidc.provider.Grant({ clientId: oidc.client.clientId, accountId: oidc.session.accountId });
       grant.addOIDCScope(oidc.params.scope);
       await grant.save();
@@ -77,9 +79,11 @@ export async function startLoginProvider(
 
 interface GrantContext {
   readonly oidc: {
-    readonly provider: { readonly Grant: new (options: object) => Grant };
+    readonly provider: {
+      readonly Grant: (new (options: object) => Grant) & { find(id: string): Promise<Grant | undefined> };
+    };
     readonly client: { readonly clientId: string };
-    readonly session: { readonly accountId: string };
+    readonly session: { readonly accountId: string; grantIdFor(client: string): string | undefined };
     readonly params: { readonly scope: string };
   };
 }

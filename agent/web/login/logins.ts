@@ -118,8 +118,8 @@ export class Logins {
     const pending = before.find(({ state }) => state === query.get("state"));
     const session = this.#session(asked);
     // Another tab was first, or the page is reloaded.
-    if (session !== undefined && (pending === undefined || pending.doneAt > 0))
-      return redirect(pending?.returnTo ?? "/");
+    const isOver = pending === undefined || pending.doneAt > 0 || (session?.begunAt ?? 0) > pending.begunAt;
+    if (session !== undefined && isOver) return redirect(pending?.returnTo ?? "/");
     if (pending === undefined) return pendings.isKept(cookies) ? unknownPage() : noCookiesPage();
     const provider = this.#providers.get(pending.issuer);
     if (provider === undefined || pending.doneAt > 0) return unknownPage();

@@ -12,10 +12,11 @@ import {
 } from "openid-client";
 import { permitted } from "../../http/document.ts";
 import type { Send } from "../../http/fetch.ts";
+import { failed } from "../../http/fetch-error.ts";
 import type { Claims } from "../../identity/claims/claims.ts";
 import { objectOf } from "../../identity/jwt/token.ts";
 import { authenticationOf } from "../../identity/oauth/authentication.ts";
-import { fetchBy } from "../../identity/oauth/fetch.ts";
+import { type ClientFetch, fetchBy } from "../../identity/oauth/fetch.ts";
 import { discover } from "../../identity/oidc/discovery.ts";
 import type { OidcIssuer } from "../../identity/oidc/section.ts";
 import type { LoginConfig } from "../../identity/session/section.ts";
@@ -122,11 +123,16 @@ export class LoginProvider {
       { [clockTolerance]: Math.ceil(this.issuer.clockTolerance / 1000) },
       authenticationOf(login.client.authentication),
     );
-    configuration[customFetch] = ((url: string, options: never) =>
-      fetchBy(this.#send, this.#bounds(), READS)(url, options)) as NonNullable<Configuration[typeof customFetch]>;
+    configuration[customFetch] = (url, options) => this.#fetch(url, options as never);
     if (at.protocol === "http:") allowInsecureRequests(configuration);
     enableNonRepudiationChecks(configuration);
     return configuration;
+  }
+
+  async #fetch(url: string, request: Parameters<ClientFetch>[1]): Promise<Response> {
+    const response = await fetchBy(this.#send, this.#bounds(), READS)(url, request);
+    if (!READS.includes(response.status)) throw failed(new URL(url), `status ${response.status} instead of 200`);
+    return response;
   }
 
   #bounds() {
