@@ -1,5 +1,5 @@
 import type { TapFilter, Tapped } from "../telemetry/taps.ts";
-import { jsonPage, PageListener, type Pages, type PageOptions } from "../web/page-listener.ts";
+import { jsonPage, PageListener, type PageOptions, type Pages } from "../web/page-listener.ts";
 import { type AdminState, readiness, statusReport } from "./status.ts";
 import { tapPage } from "./tap-page.ts";
 

@@ -65,10 +65,9 @@ export class Agent implements Service {
       metrics: () => this.#telemetry.metrics(),
       tap: (name: string, filter: TapFilter) => this.#telemetry.tap(name, filter),
     };
-    this.#admin = new AdminListener(
-      sources,
-      { failed: (error) => this.#telemetry.unexpected("answering the admin listener", error) },
-    );
+    this.#admin = new AdminListener(sources, {
+      failed: (error) => this.#telemetry.unexpected("answering the admin listener", error),
+    });
     this.#web = webListener(() => this.#responder.snapshot.config, this.#telemetry, clock);
     this.#manager = new ServiceManager(surroundings.environment, (error) => this.#telemetry.untold(error));
     this.#reloads = new Reloads({

@@ -97,7 +97,12 @@ test("the ends of each range are accepted, and nothing beyond", (t) => {
     if (key.endsWith("max_stale")) inner.refresh = "10s";
     if (key.startsWith("sessions.")) {
       document.listen.web = "127.0.0.1:9902";
-      document.sessions = { origins: ["https://a.example"], keys: "session-keys.json", lifetime: "720h", ...document.sessions };
+      document.sessions = {
+        origins: ["https://a.example"],
+        keys: "session-keys.json",
+        lifetime: "720h",
+        ...document.sessions,
+      };
     }
     if (key.startsWith("audit.")) document.audit = { file: "a", key: "k", ...document.audit };
     if (key.startsWith("dpop.store")) inner.url = "redis://127.0.0.1";

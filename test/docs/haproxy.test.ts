@@ -91,7 +91,7 @@ const FORMS: readonly Partial<RenderInput>[] = [
   { uses: { ...INPUT.uses, credentials: ["bearer", "session:__Host-countersign"] } },
 ];
 /** Directives whose name has two words. */
-const TWO_WORDS = ["option", "no", "timeout", "http-request", "http-response", "http-after-response", "tcp-request"];
+const TWO_WORDS = ["option", "no", "timeout", "http-request", "http-response", "tcp-request"];
 /** What a reader needs no explanation for. */
 const PLAIN = ["acl", "bind", "backend", "frontend", "[countersign]", ".if", ".else", ".endif"];
 

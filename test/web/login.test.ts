@@ -110,11 +110,7 @@ test("whoever is logged in is sent to a path of this origin, whatever the login 
     const expected = verdict === "accept" && !absolute(text) ? path : "/";
     const person = new Person(logins);
     const { location } = await person.ask(await person.until(`${LOGIN}?rt=${encodeURIComponent(text.toWellFormed())}`));
-    t.equal(
-      location,
-      text.isWellFormed() ? expected : returnTo(text.toWellFormed()),
-      `${count}: ${kind}`,
-    );
+    t.equal(location, text.isWellFormed() ? expected : returnTo(text.toWellFormed()), `${count}: ${kind}`);
     t.equal(new URL(location, ORIGIN).origin, ORIGIN.origin);
   }
   t.equal(count, 132);

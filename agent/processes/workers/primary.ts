@@ -76,10 +76,9 @@ export class Primary implements Service {
       metrics: () => this.#metrics(),
       tap: (name: string, filter: TapFilter) => this.#tap(name, filter),
     };
-    this.#admin = new AdminListener(
-      sources,
-      { failed: (error) => this.#telemetry.unexpected("answering the admin listener", error) },
-    );
+    this.#admin = new AdminListener(sources, {
+      failed: (error) => this.#telemetry.unexpected("answering the admin listener", error),
+    });
     this.#web = webListener(() => this.#set.config, this.#telemetry, clock);
     this.#manager = new ServiceManager(surroundings.environment, (error) => this.#telemetry.untold(error));
     this.#reloads = new Reloads({
