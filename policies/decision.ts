@@ -41,6 +41,7 @@ export const REASONS = {
   "identity-not-accepted": 401,
   "claim-missing": 401,
   "claim-malformed": 401,
+  "actor-malformed": 401,
   "claim-not-accepted": 401,
   "proof-missing": 401,
   "proof-malformed": 401,
@@ -55,6 +56,8 @@ export const REASONS = {
   "certificate-unsuitable": 401,
   "session-invalid": 401,
   "session-expired": 401,
+  "authentication-weak": 401,
+  "authentication-old": 401,
 
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,

@@ -10,7 +10,7 @@ import { compilePolicies } from "../../policies/compile/compile.ts";
 import { faultText } from "../../policies/fault.ts";
 import { isLater, resolved, type Schema } from "../../policies/source/schema.ts";
 import { Files, SHORTEST } from "../config/example.ts";
-import { AUTHORITY, Authority, pem, SERVER_KEY } from "../support/certificates.ts";
+import { AUTHORITY, Authority, pem, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
 
 const page = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
 const rows = [...page.matchAll(/^\| `([a-z_.[\]A-Z]+)` \|.*$/gm)].map(([row, key = ""]) => {
@@ -192,7 +192,7 @@ test("every page of the identities is in their table, and every preset in its ow
 });
 
 test("the page's examples are configurations", (t) => {
-  const [whole = "", sources = "", credentials = "", kind = "", , backends = ""] = [
+  const [whole = "", remote = "", sources = "", credentials = "", kind = "", , backends = ""] = [
     ...page.matchAll(/```yaml\n(.*?)```/gs),
   ].map(([, example]) => example);
   const own = /^ {2}backends:.*\n/m;
@@ -205,6 +205,12 @@ test("the page's examples are configurations", (t) => {
   ];
   const files = new Files(t.testdir());
   files.write("ca.crt", AUTHORITY);
+  files.write("tls.crt", SERVER_CERTIFICATE);
+  files.write("tls.key", SERVER_KEY);
+  const [listen = "", agents = ""] = remote.split(/^haproxy:\n {2}bind:.*\n/m);
+  examples.push(
+    whole.replace(/^listen:\n(?: .*\n)+/m, listen.replaceAll("/etc/countersign/tls/", "")).replace(own, agents),
+  );
   for (const example of [whole, ...examples]) {
     const loaded = files.load(example);
     t.strictSame("config" in loaded ? loaded.warnings : loaded.faults, []);
