@@ -14,6 +14,10 @@ export const OWN = {
   cors: "txn.countersign_cors",
   /** The origin of the page that asks, where those rules take it. */
   origin: "txn.countersign_origin",
+  /** Set where bodies are looked into. */
+  reads: "txn.countersign_reads",
+  /** As much of the body as fits into a buffer; set only there. */
+  body: "txn.countersign_body",
   /** Set for one of the agent's own pages. */
   web: "txn.countersign_web",
   /** `allow`, `none` for one of the agent's own pages and for what HAProxy answers by itself, or absent: by `allow` alone HAProxy remembers that a request may pass. */

@@ -2,7 +2,7 @@ import { MESSAGE } from "../../haproxy/arguments.ts";
 import { parseContract } from "../../haproxy/contract.ts";
 import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Reason } from "../../policies/decision.ts";
-import type { PolicyRequest } from "../../policies/request.ts";
+import type { McpMessage, PolicyRequest } from "../../policies/request.ts";
 import type { NotifyCursor } from "../../protocol/decode.ts";
 import { SpopError } from "../../protocol/errors.ts";
 import type { Frame } from "../../protocol/frame-decoder.ts";
@@ -10,6 +10,7 @@ import { BOOL_TRUE, VALUE_TYPE } from "../../protocol/spop.ts";
 import { addressText, contentStart } from "../../protocol/value.ts";
 import { Channel } from "./channel.ts";
 import { isCredentialArgument, NOTHING_OFFERED } from "./credentials.ts";
+import { mcpMessageOf } from "./mcp.ts";
 import { Texts } from "./texts.ts";
 
 /** Largest request id in bytes; HAProxy's unique-id as generated has 32. It bounds the ACK. */
@@ -45,6 +46,10 @@ export class AuthorizeRequest implements PolicyRequest {
   idEnd = 0;
   srcStart = 0;
   srcEnd = 0;
+  /** The body's content; undefined where HAProxy has read none. */
+  body: Buffer | undefined;
+  /** What it says to an MCP server, once somebody has asked. */
+  message: McpMessage | Reason | undefined;
   /** Where the credentials lie that it offers, as credentials.ts reads them. */
   offered: readonly number[] = NOTHING_OFFERED;
   /** The kind of the one that was taken. */
@@ -66,6 +71,12 @@ export class AuthorizeRequest implements PolicyRequest {
     return this.srcStart === this.srcEnd ? "" : addressText(this.bytes, this.srcStart, this.srcEnd);
   }
 
+  /** What it says to an MCP server, or why that cannot be told; read when it is first asked for. */
+  get mcp(): McpMessage | Reason {
+    this.message ??= mcpMessageOf(this);
+    return this.message;
+  }
+
   /** The request as it is judged. @param host as normalized by the policies @param time ms since the epoch */
   judged(host: string, time: number): this {
     this.host = host;
@@ -73,8 +84,9 @@ export class AuthorizeRequest implements PolicyRequest {
     return this;
   }
 
-  /** Keeps nothing of the frame but id and address. */
+  /** Keeps nothing of the frame but id, address and body. */
   detach(): void {
+    if (this.body !== undefined) this.body = Buffer.from(this.body);
     const { bytes, idStart, idEnd, srcStart, srcEnd } = this;
     const src = bytes.subarray(srcStart, srcEnd);
     this.bytes = Buffer.concat([src, bytes.subarray(idStart, idEnd)]);
@@ -197,6 +209,7 @@ const READERS: ReadonlyMap<string, ReadArgument> = new Map<string, ReadArgument>
   ["host", readHost],
   ["path", readPath],
   ["query", readQuery],
+  ["body", readBody],
 ]);
 
 /** Arguments of other names are not ours, and skipped. @param index where it stands in the message */
@@ -239,6 +252,12 @@ function readPath(request: AuthorizeRequest, cursor: NotifyCursor): void {
 
 function readQuery(request: AuthorizeRequest, cursor: NotifyCursor): void {
   request.query = textOf(cursor);
+}
+
+/** In the frame's own bytes, until `detach` copies it. */
+function readBody(request: AuthorizeRequest, { bytes, valueStart, valueEnd }: NotifyCursor): void {
+  if (bytes[valueStart] !== VALUE_TYPE.binary) return;
+  request.body = bytes.subarray(contentStart(bytes, valueStart), valueEnd);
 }
 
 function credentialReader(index: number): ReadArgument {

@@ -78,6 +78,8 @@ export interface HaproxyConfig {
   readonly scheme: "http" | "https";
   /** What HAProxy's access log tells of a principal beside its subject. */
   readonly accessLog: readonly ("issuer" | "kind" | "client" | "actor")[];
+  /** Bytes of the largest body that it keeps to be looked into. */
+  readonly largestBody: number;
   /** By name; those that the reader's own haproxy.cfg has are without servers. */
   readonly backends: Readonly<Record<string, Omit<Backend, "name">>>;
 }

@@ -5,6 +5,7 @@ import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
 import { Unknown, UnknownError, type UnknownReason } from "../unknown.ts";
 import type { HeaderRule } from "./headers.ts";
+import { type Asked, type McpRule, NOTHING_MORE } from "./mcp.ts";
 import type { Role } from "./roles.ts";
 import type { Subject } from "./subjects.ts";
 
@@ -32,6 +33,8 @@ export class Rule implements Route {
   readonly asks: Route["asks"];
   readonly test: Test;
   readonly shadow: Test | undefined;
+  /** What may be sent to the MCP server behind it; undefined where nothing is said of that. */
+  readonly mcp: McpRule | undefined;
   readonly headers: readonly HeaderRule[];
   /** Whether it asks nothing of the request: then the same principal always gets the same decision. */
   readonly constant: boolean;
@@ -46,29 +49,60 @@ export class Rule implements Route {
     this.forwardCredential = parts.forwardCredential;
     this.needs = parts.needs;
     this.test = parts.test;
-    this.asks = asksOf(parts.test);
+    this.asks = asksOf(parts.test, parts.mcp);
     this.shadow = parts.shadow;
+    this.mcp = parts.mcp;
     this.headers = parts.headers;
     const expressions = [parts.test.when, parts.shadow?.when, ...parts.headers.map(({ expression }) => expression)];
-    this.constant = expressions.every((expression) => expression?.uses.request !== true);
+    this.constant = parts.mcp === undefined && expressions.every((expression) => expression?.uses.request !== true);
   }
 }
 
-function asksOf({ allow, deny, scopes, when }: Test): Route["asks"] {
+function asksOf({ allow, deny, scopes, when }: Test, mcp: McpRule | undefined): Route["asks"] {
   const names = (roles: readonly Role[]) => roles.map(({ name }) => name);
-  return { allow: typeof allow === "string" ? [allow] : names(allow), deny: names(deny), scopes, when: when?.text };
+  const asks = { allow: typeof allow === "string" ? [allow] : names(allow), deny: names(deny), scopes };
+  return { ...asks, when: when?.text, ...(mcp !== undefined && { mcp: mcp.text }) };
 }
 
-/** Why a principal of the service's issuers may or may not pass. */
-export function judge(test: Test, subject: Subject, match: Match, request: PolicyRequest, work: Work): Reason {
+/**
+ * Why a principal of the service's issuers may or may not pass.
+ *
+ * @param asked what its message to an MCP server asks besides
+ */
+export function judge(
+  test: Test,
+  subject: Subject,
+  match: Match,
+  request: PolicyRequest,
+  work: Work,
+  asked: Asked,
+): Reason {
   const { allow, deny, scopes } = test;
   const { roles, doubtful } = subject.held;
   for (const role of deny) if (roles.has(role)) return "role-denied";
   if (doubtful.size > 0 && deny.some((role) => doubtful.has(role))) return doubtOf(subject.principal);
-  if (typeof allow !== "string" && !allow.some((role) => roles.has(role))) {
-    return allow.some((role) => doubtful.has(role)) ? doubtOf(subject.principal) : "role-missing";
-  }
-  return scopeFault(scopes, subject.principal) ?? conditionFault(test, subject, match, request, work) ?? "allowed";
+  const fault = typeof allow === "string" ? undefined : roleFault(allow, subject);
+  return (
+    fault ??
+    messageFault(asked, subject) ??
+    scopeFault(scopes, subject.principal) ??
+    conditionFault(test, subject, match, request, work) ??
+    "allowed"
+  );
+}
+
+function roleFault(allow: readonly Role[], { held, principal }: Subject): Reason | undefined {
+  const { roles, doubtful } = held;
+  if (allow.some((role) => roles.has(role))) return undefined;
+  return allow.some((role) => doubtful.has(role)) ? doubtOf(principal) : "role-missing";
+}
+
+/** Of what is said to an MCP server. */
+function messageFault(asked: Asked, subject: Subject): Reason | undefined {
+  if (asked === NOTHING_MORE) return undefined;
+  if (typeof asked === "string") return asked;
+  const fault = asked.allow === undefined ? undefined : roleFault(asked.allow, subject);
+  return fault ?? scopeFault(asked.scopes, subject.principal);
 }
 
 /** Why a role cannot be told: for want of groups, where those cannot be had now. */

@@ -82,6 +82,7 @@ haproxy:
     from: x-forwarded-for
     trusted: [10.0.0.0/8, "fd00::/8"]
   scheme: https
+  largest_body: 64KiB
   access_log: [client, actor]
   backends:
     orders: [orders.shop.svc.cluster.local:8080, unix:/run/orders.sock]

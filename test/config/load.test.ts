@@ -148,6 +148,7 @@ test("a configuration with every key is taken as it says", (t) => {
       client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "fd00::/8"] },
       scheme: "https",
       accessLog: ["client", "actor"],
+      largestBody: 65_536,
       backends: {
         orders: { servers: ["orders.shop.svc.cluster.local:8080", "unix@/run/orders.sock"] },
         legacy: { servers: [] },
@@ -264,6 +265,7 @@ test("what a configuration does not say has the documented default", (t) => {
       client: { from: "connection", trusted: [] },
       scheme: "http",
       accessLog: [],
+      largestBody: 16_384,
       backends: {},
     },
     mesh: undefined,
