@@ -6,6 +6,7 @@ import { corsRules, preflightRules } from "./cors.ts";
 import { ALL_CREDENTIALS, type Strip, sentKinds } from "./credentials.ts";
 import { errorAnswer } from "./error-answers.ts";
 import { addedHeaders, loggedVariables, type RenderInput, WEB_BACKEND, WEB_PATH } from "./input.ts";
+import { metadataRules } from "./metadata.ts";
 import type { OwnReason } from "./reasons.ts";
 import { since } from "./since.ts";
 import { ENGINE } from "./spoe-file.ts";
@@ -39,6 +40,7 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
     ...corsRules(input.cors ?? []),
     ...unfitRequests(input),
     "",
+    ...metadataRules(input),
     ...preflightRules(input.cors ?? []),
     ...clientHeaders(
       input.identityPrefix,

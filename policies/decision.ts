@@ -57,6 +57,8 @@ export const REASONS = {
   "token-bound": 401,
   "token-unbound": 401,
   "certificate-unsuitable": 401,
+  "authentication-weak": 401,
+  "authentication-old": 401,
 
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,

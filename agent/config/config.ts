@@ -1,5 +1,5 @@
 import type { CredentialName } from "../../haproxy/credentials.ts";
-import type { Backend } from "../../haproxy/input.ts";
+import type { Backend, BackendTls } from "../../haproxy/input.ts";
 import type { Arns } from "../../policies/judging/binding.ts";
 import type { WantedEntry } from "../../policies/judging/wanted.ts";
 import type { Kind } from "../../policies/principal.ts";
@@ -80,6 +80,13 @@ export interface HaproxyConfig {
   readonly accessLog: readonly ("issuer" | "kind" | "client" | "actor")[];
   /** Bytes of the largest body that it keeps to be looked into. */
   readonly largestBody: number;
+  /** The agents that it asks. */
+  readonly agents: {
+    /** The first address of each, as HAProxy writes it; undefined for those of `listen.spop`. */
+    readonly servers: readonly string[] | undefined;
+    /** Undefined for plain text. */
+    readonly tls: BackendTls | undefined;
+  };
   /** By name; those that the reader's own haproxy.cfg has are without servers. */
   readonly backends: Readonly<Record<string, Omit<Backend, "name">>>;
 }

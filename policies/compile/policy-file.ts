@@ -44,17 +44,19 @@ export interface RuleEntry {
   readonly deny?: readonly string[];
   readonly scopes?: readonly (string | { readonly equals: string })[];
   readonly when?: string;
+  readonly step_up?: { readonly acr?: string | readonly string[]; readonly max_age?: string };
 }
 
 export type HeaderEntries = Readonly<Record<string, string | { readonly value: string; readonly max?: number }>>;
 
-export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
+export interface ServiceEntry extends Omit<RuleEntry, "scopes" | "step_up"> {
   readonly hosts: readonly string[];
   readonly issuers?: readonly string[];
   readonly audiences?: readonly string[];
   /** For routes without one of their own. */
   readonly backend?: string;
   readonly mesh?: MeshEntry;
+  readonly resource?: ResourceEntry;
   readonly preflight?: "allow";
   readonly cors?: CorsEntry;
   readonly paths?: {
@@ -105,11 +107,23 @@ export interface McpEntry {
 
 export type ToolEntry = Pick<RuleEntry, "allow" | "scopes">;
 
+/** What OAuth clients are told of an API (RFC 9728). */
+export interface ResourceEntry {
+  readonly url: string;
+  /** Names of issuers, or URLs. */
+  readonly authorization_servers?: readonly string[];
+  readonly audience?: string;
+  readonly scopes?: readonly string[];
+  readonly name?: string;
+  readonly documentation?: string;
+}
+
 export interface RouteEntry extends RuleEntry {
   readonly name: string;
   readonly match: readonly string[];
   readonly backend?: string;
   readonly optional?: boolean;
+  readonly resource?: ResourceEntry;
   readonly headers?: HeaderEntries;
   readonly forward_credential?: boolean;
   readonly shadow?: RuleEntry;

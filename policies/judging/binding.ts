@@ -23,6 +23,8 @@ export interface PolicyIssuer {
   readonly arns?: Arns | undefined;
   /** Trust domains of the SPIFFE ids of its principals. Default: none. */
   readonly trustDomains?: readonly string[] | undefined;
+  /** Issuer identifier of the authorization server that makes its tokens, where clients can be sent there. */
+  readonly server?: string | undefined;
   /** Claims of its principals that these have chosen themselves: they prove nothing. Default: none. */
   readonly labels?: readonly string[];
 }

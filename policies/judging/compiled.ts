@@ -140,7 +140,7 @@ function reasonFor(
   asked: Asked,
 ): Reason {
   if (subject !== undefined)
-    return serviceFault(rule.service, subject.principal) ?? judge(rule.test, subject, match, request, work, asked);
+    return serviceFault(rule, subject.principal) ?? judge(rule.test, subject, match, request, work, asked);
   if (rule.access === "required") return "credential-missing";
   const passes = rule.access === "anyone" ? "anyone" : "anonymous";
   return anonymousFault(asked) ?? conditionFault(rule.test, undefined, match, request, work) ?? passes;
@@ -183,7 +183,7 @@ function shadowReason(
     return rule.access === "optional"
       ? (anonymousFault(asked) ?? conditionFault(shadow, subject, match, request, work) ?? "anonymous")
       : "credential-missing";
-  return serviceFault(rule.service, subject.principal) ?? judge(shadow, subject, match, request, work, asked);
+  return serviceFault(rule, subject.principal) ?? judge(shadow, subject, match, request, work, asked);
 }
 
 const GOES_ON: ReadonlySet<Reason> = new Set(["allowed", "anyone", "anonymous", "preflight"]);

@@ -5,8 +5,9 @@ import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
 import { Unknown, UnknownError, type UnknownReason } from "../unknown.ts";
 import type { HeaderRule } from "./headers.ts";
-import { type Asked, type McpRule, NOTHING_MORE } from "./mcp.ts";
+import type { Asked, McpRule } from "./mcp.ts";
 import type { Role } from "./roles.ts";
+import { type StepUp, stepUpFault } from "./step-up.ts";
 import type { Subject } from "./subjects.ts";
 
 /** Who may pass: what a route's rule and its shadow have in common. */
@@ -18,6 +19,8 @@ export interface Test {
   /** All of these. */
   readonly scopes: readonly string[];
   readonly when: Condition | undefined;
+  /** How they must have logged in; undefined where that does not matter. */
+  readonly stepUp: StepUp | undefined;
 }
 
 /** A compiled route. */
@@ -30,13 +33,14 @@ export class Rule implements Route {
   readonly access: Route["access"];
   readonly forwardCredential: boolean;
   readonly needs: Uses;
+  readonly resource: Route["resource"];
   readonly asks: Route["asks"];
   readonly test: Test;
   readonly shadow: Test | undefined;
   /** What may be sent to the MCP server behind it; undefined where nothing is said of that. */
   readonly mcp: McpRule | undefined;
   readonly headers: readonly HeaderRule[];
-  /** Whether it asks nothing of the request: then the same principal always gets the same decision. */
+  /** Whether it asks nothing of the request, its time neither: then the same principal always gets the same decision. */
   readonly constant: boolean;
 
   constructor(parts: Omit<Rule, "rule" | "asks" | "constant">) {
@@ -48,20 +52,31 @@ export class Rule implements Route {
     this.access = parts.access;
     this.forwardCredential = parts.forwardCredential;
     this.needs = parts.needs;
+    this.resource = parts.resource;
     this.test = parts.test;
     this.asks = asksOf(parts.test, parts.mcp);
     this.shadow = parts.shadow;
     this.mcp = parts.mcp;
     this.headers = parts.headers;
     const expressions = [parts.test.when, parts.shadow?.when, ...parts.headers.map(({ expression }) => expression)];
-    this.constant = parts.mcp === undefined && expressions.every((expression) => expression?.uses.request !== true);
+    const ages = [parts.test.stepUp?.maxAge, parts.shadow?.stepUp?.maxAge];
+    this.constant =
+      parts.mcp === undefined &&
+      expressions.every((expression) => expression?.uses.request !== true) &&
+      ages.every((age) => age === undefined);
   }
 }
 
-function asksOf({ allow, deny, scopes, when }: Test, mcp: McpRule | undefined): Route["asks"] {
+function asksOf({ allow, deny, scopes, when, stepUp }: Test, mcp: McpRule | undefined): Route["asks"] {
   const names = (roles: readonly Role[]) => roles.map(({ name }) => name);
-  const asks = { allow: typeof allow === "string" ? [allow] : names(allow), deny: names(deny), scopes };
-  return { ...asks, when: when?.text, ...(mcp !== undefined && { mcp: mcp.text }) };
+  return {
+    allow: typeof allow === "string" ? [allow] : names(allow),
+    deny: names(deny),
+    scopes,
+    when: when?.text,
+    stepUp,
+    ...(mcp !== undefined && { mcp: mcp.text }),
+  };
 }
 
 /**
@@ -81,14 +96,13 @@ export function judge(
   const { roles, doubtful } = subject.held;
   for (const role of deny) if (roles.has(role)) return "role-denied";
   if (doubtful.size > 0 && deny.some((role) => doubtful.has(role))) return doubtOf(subject.principal);
-  const fault = typeof allow === "string" ? undefined : roleFault(allow, subject);
-  return (
-    fault ??
-    messageFault(asked, subject) ??
-    scopeFault(scopes, subject.principal) ??
-    conditionFault(test, subject, match, request, work) ??
-    "allowed"
-  );
+  const fault = (typeof allow === "string" ? undefined : roleFault(allow, subject)) ?? messageFault(asked, subject);
+  if (fault !== undefined) return fault;
+  const condition = () => conditionFault(test, subject, match, request, work);
+  const curable = stepUpFault(test.stepUp, subject.principal, request.time) ?? consentFault(scopes, asked, subject);
+  if (curable === undefined) return condition() ?? "allowed";
+  // A new login or consent does not help with a request that passes for nobody.
+  return (test.when?.uses.principal === false ? condition() : undefined) ?? curable;
 }
 
 function roleFault(allow: readonly Role[], { held, principal }: Subject): Reason | undefined {
@@ -97,12 +111,16 @@ function roleFault(allow: readonly Role[], { held, principal }: Subject): Reason
   return allow.some((role) => doubtful.has(role)) ? doubtOf(principal) : "role-missing";
 }
 
-/** Of what is said to an MCP server. */
+/** Of what is said to an MCP server, and no consent helps with. */
 function messageFault(asked: Asked, subject: Subject): Reason | undefined {
-  if (asked === NOTHING_MORE) return undefined;
   if (typeof asked === "string") return asked;
-  const fault = asked.allow === undefined ? undefined : roleFault(asked.allow, subject);
-  return fault ?? scopeFault(asked.scopes, subject.principal);
+  return asked.allow === undefined ? undefined : roleFault(asked.allow, subject);
+}
+
+/** The scopes of the route, and of the tool that is called. */
+function consentFault(scopes: readonly string[], asked: Asked, { principal }: Subject): Reason | undefined {
+  const more = typeof asked === "string" ? undefined : scopeFault(asked.scopes, principal);
+  return scopeFault(scopes, principal) ?? more;
 }
 
 /** Why a role cannot be told: for want of groups, where those cannot be had now. */
@@ -139,9 +157,12 @@ export function conditionFault(
   }
 }
 
-/** Why the service does not take this principal at all; undefined where it does. */
-export function serviceFault({ issuers, audiences }: Service, principal: Principal): Reason | undefined {
+/** Why the route's service, or the resource that it is of, does not take this principal at all; undefined where both do. */
+export function serviceFault({ service, resource }: Rule, principal: Principal): Reason | undefined {
+  const { issuers, audiences } = service;
   if (!issuers.has(principal.issuer)) return "issuer-not-accepted";
-  if (audiences.length === 0) return undefined;
-  return principal.audiences.some((audience) => audiences.includes(audience)) ? undefined : "audience-not-accepted";
+  if (audiences.length > 0 && !principal.audiences.some((audience) => audiences.includes(audience)))
+    return "audience-not-accepted";
+  const isMaker = resource?.issuers.has(principal.issuer) === true;
+  return isMaker && !principal.audiences.includes(resource.audience) ? "audience-not-accepted" : undefined;
 }

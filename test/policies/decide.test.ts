@@ -2,6 +2,7 @@ import { test } from "tap";
 import { parseObject } from "../../agent/http/json.ts";
 import { compileChecked, compilePolicies } from "../../policies/compile/compile.ts";
 import type { Principal } from "../../policies/principal.ts";
+import { explain } from "../../policies/tools/explain.ts";
 import { Unknown } from "../../policies/unknown.ts";
 import { type Asked, decide, ENVIRONMENT, findingsOf, NOON, policiesFrom, principalFrom } from "../support/policies.ts";
 
@@ -933,5 +934,89 @@ test("each decision has its own work, and its outcome is the same however often 
     t.equal(decide(policies, "GET https://orders.example.com/read", large).reason, "cost-exceeded");
     t.equal(decide(policies, "GET https://orders.example.com/read", principal).reason, "allowed");
   }
+  t.end();
+});
+
+test("a token for one resource does not do at another, nor at what takes several; whom the resource's issuer is not it does not ask", (t) => {
+  const policies = policiesFrom(`services:
+  s:
+    hosts: [s.example.com]
+    backend: b
+    audiences: [api://orders, api://files, api://aws]
+    allow: [authenticated]
+    resource: { url: https://s.example.com, audience: api://orders, authorization_servers: [https://login] }
+    routes:
+      - { name: orders, match: [GET /orders] }
+      - { name: files, match: [GET /files], resource: { url: https://s.example.com/files, audience: api://files, authorization_servers: [https://login] } }
+`);
+  const reasons = (audiences: readonly string[], issuer = "okta") =>
+    ["orders", "files"].map(
+      (path) => decide(policies, `GET https://s.example.com/${path}`, principalFrom({ issuer, audiences })).reason,
+    );
+  t.strictSame(reasons(["api://orders"]), ["allowed", "audience-not-accepted"]);
+  t.strictSame(reasons(["api://files"]), ["audience-not-accepted", "allowed"]);
+  t.strictSame(reasons(["api://orders", "api://files"]), ["allowed", "allowed"]);
+  t.strictSame(reasons(["api://aws"], "aws"), ["allowed", "allowed"]);
+  t.end();
+});
+
+test("a login has to be as strong and as new as a route asks, and what a token does not tell is not so", (t) => {
+  const policies = policiesFrom(`services:
+  s:
+    hosts: [s]
+    backend: b
+    audiences: [api://orders]
+    issuers: [okta]
+    allow: [authenticated]
+    routes:
+      - { name: a, match: [GET /a], step_up: { acr: [mfa, hwk] } }
+      - { name: b, match: [GET /b], step_up: { max_age: 15m } }
+      - { name: c, match: [GET /c], step_up: { acr: mfa, max_age: 15m }, scopes: [c], when: request.src == "192.0.2.7" }
+      - { name: d, match: [GET /d], allow: [], step_up: { acr: mfa } }
+      - { name: e, match: [GET /e], shadow: { step_up: { acr: mfa } } }
+`);
+  const at = (path: string, claims: Record<string, unknown>, asked: Asked = {}, scopes: string[] = []) =>
+    decide(policies, `GET https://s/${path}`, principalFrom({ claims, scopes, authenticatedAt: NOON }), asked).reason;
+  const second = NOON / 1000;
+  for (const acr of ["mfa", "hwk"]) t.equal(at("a", { acr }), "allowed", acr);
+  for (const acr of ["pwd", "", "mfa hwk", "MFA", ["mfa"], 1, null, undefined])
+    t.equal(at("a", { acr }), "authentication-weak", JSON.stringify(acr));
+  for (const ago of [0, 899, 900, -60]) t.equal(at("b", { auth_time: second - ago }), "allowed", `${ago} s ago`);
+  for (const time of [second - 901, second + 61, `${second}`, 0, -1, null, undefined, {}, BigInt(second)])
+    t.equal(at("b", { auth_time: time, iat: second }), "authentication-old", `at ${time}`);
+  // What was decided a while ago is not what is.
+  const now = { auth_time: second };
+  const principal = principalFrom({ claims: now, expiresAt: NOON + 86_400_000 });
+  const later = (time: number) => decide(policies, "GET https://s/b", principal, { time: NOON + time }).reason;
+  for (let n = 0; n < 20; n++) t.equal(later(0), "allowed", "so often that decisions about her are kept");
+  t.strictSame([later(0), later(900_000), later(900_001)], ["allowed", "allowed", "authentication-old"]);
+  // Login before consent, so that both are asked for at once; but neither where the request passes for nobody.
+  const both = { acr: "mfa", auth_time: second };
+  t.equal(at("c", {}), "authentication-weak");
+  t.equal(at("c", both), "scope-missing");
+  t.equal(at("c", both, {}, ["c"]), "allowed");
+  for (const claims of [{}, both]) t.equal(at("c", claims, { src: "192.0.2.8" }), "condition-false");
+  t.equal(at("d", {}), "role-missing");
+  const request = {
+    method: "GET",
+    host: "s",
+    path: "/c",
+    query: "",
+    headers: {},
+    src: "192.0.2.7",
+    tls: true,
+    time: NOON,
+  };
+  const told = (claims: Record<string, unknown>) =>
+    explain(policies, request, { principal: principalFrom({ claims }) }).steps.flatMap(({ about, outcome, text }) =>
+      about === "login" ? `${outcome}: ${text}` : [],
+    );
+  t.strictSame(told({}), [
+    'no: acr is not told; one of "mfa"',
+    "no: logged in at a time that auth_time does not tell; at most 900 s",
+  ]);
+  t.strictSame(told(both), ['yes: acr is "mfa"; one of "mfa"', "yes: logged in 0 s ago; at most 900 s"]);
+  const { verdict, shadow } = decide(policies, "GET https://s/e", principalFrom({ claims: {} }));
+  t.match({ verdict, shadow }, { verdict: "allow", shadow: { verdict: "deny", reason: "authentication-weak" } });
   t.end();
 });

@@ -1,6 +1,7 @@
 import { test } from "tap";
 import { mcpMessageOf } from "../../agent/answer/mcp.ts";
 import { compilePolicies } from "../../policies/compile/compile.ts";
+import { folded } from "../../policies/folded.ts";
 import type { CompiledPolicies } from "../../policies/judging/compiled.ts";
 import { differencesOf } from "../../policies/tools/access.ts";
 import { explain } from "../../policies/tools/explain.ts";
@@ -279,7 +280,7 @@ const TRICKS: readonly ((body: string, pick: <T>(all: readonly T[]) => T) => str
   (body, pick) => body.replace(":", pick(["::", " : ", ":\t", "=", ":\u0000"])),
 ];
 
-// Names that differ in their case alone are one to the rules (below).
+// Names that differ by case and signs alone are one to the rules (below).
 test("no reader that is more lenient reads another tool in what passes", (t) => {
   const { random } = seeded(t);
   const pick = <T>(all: readonly T[]): T => all[random(all.length)] as T;
@@ -300,7 +301,7 @@ test("no reader that is more lenient reads another tool in what passes", (t) => 
     const found = read(bytes);
     if (typeof found === "string") continue;
     accepted++;
-    const others = [...toolsOf(bytes)].filter((tool) => tool.toLowerCase() !== found.tool?.toLowerCase());
+    const others = [...toolsOf(bytes)].filter((tool) => folded(tool) !== folded(found.tool ?? ""));
     if (others.length > 0) odd.push(`${others.join()} instead of ${found.tool}: ${bytes}`);
   }
   t.strictSame(odd, []);

@@ -43,6 +43,7 @@ export const CONFIG: Config = {
     scheme: "http",
     accessLog: [],
     largestBody: 16384,
+    agents: { servers: undefined, tls: undefined },
     backends: {},
   },
   dpop: DPOP,
@@ -96,7 +97,8 @@ export function policiesOf(max = 256, value?: string): Policies {
     access: "required",
     forwardCredential: false,
     needs,
-    asks: { allow: [], deny: [], scopes: [], when: undefined },
+    resource: undefined,
+    asks: { allow: [], deny: [], scopes: [], when: undefined, stepUp: undefined },
   };
   routes.push(route);
   return {

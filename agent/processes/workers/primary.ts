@@ -1,5 +1,4 @@
 import type { Fault } from "../../../policies/fault.ts";
-import { SPOP_ERRORS } from "../../../protocol/errors.ts";
 import { AdminListener } from "../../admin/admin.ts";
 import type { AdminState, Phase, WorkerState } from "../../admin/status.ts";
 import type { CheckedSet, Surroundings } from "../../loading/load.ts";
@@ -8,6 +7,7 @@ import { Reloads } from "../../loading/reloads.ts";
 import { reportOf } from "../../loading/report.ts";
 import { addressesOf } from "../../net/addresses.ts";
 import { allOf } from "../../net/listen.ts";
+import { ERROR_CODES } from "../../server/error-codes.ts";
 import type { LoadReport } from "../../telemetry/events.ts";
 import type { MetricValues } from "../../telemetry/metrics/metrics.ts";
 import { ServiceManager } from "../../telemetry/service-manager.ts";
@@ -58,7 +58,7 @@ export class Primary implements Service {
     this.#telemetry = createTelemetry({
       version: VERSION,
       log,
-      errorCodes: Object.keys(SPOP_ERRORS),
+      errorCodes: ERROR_CODES,
       gauges: {
         connections: () => 0,
         inFlight: () => 0,
