@@ -221,10 +221,8 @@ const READERS: ReadonlyMap<string, ReadArgument> = new Map<string, ReadArgument>
   ["host", readHost],
   ["path", readPath],
   ["query", readQuery],
-  /** Keeps nothing of the frame but id, address, trace and body. */
-  detach(): void {
-    if (this.body !== undefined) this.body = Buffer.from(this.body);
-    const { bytes, idStart, idEnd, srcStart, srcEnd, traceStart, traceEnd } = this;
+  ["body", readBody],
+  ["trace", readTrace],
 ]);
 
 /** Arguments of other names are not ours, and skipped. @param index where it stands in the message */
@@ -269,10 +267,19 @@ function readQuery(request: AuthorizeRequest, cursor: NotifyCursor): void {
   request.query = textOf(cursor);
 }
 
-  /** Keeps nothing of the frame but id, address, trace and body. */
-  detach(): void {
-    if (this.body !== undefined) this.body = Buffer.from(this.body);
-    const { bytes, idStart, idEnd, srcStart, srcEnd, traceStart, traceEnd } = this;
+/** In the frame's own bytes, until `detach` copies it. */
+function readBody(request: AuthorizeRequest, { bytes, valueStart, valueEnd }: NotifyCursor): void {
+  if (bytes[valueStart] !== VALUE_TYPE.binary) return;
+  request.body = bytes.subarray(contentStart(bytes, valueStart), valueEnd);
+}
+
+/** One that is longer is none, and is not kept. */
+function readTrace(request: AuthorizeRequest, { bytes, valueStart, valueEnd }: NotifyCursor): void {
+  if (bytes[valueStart] !== VALUE_TYPE.string) return;
+  const start = contentStart(bytes, valueStart);
+  if (valueEnd - start !== TRACEPARENT_LENGTH) return;
+  request.traceStart = start;
+  request.traceEnd = valueEnd;
 }
 
 function credentialReader(index: number): ReadArgument {
