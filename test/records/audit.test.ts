@@ -21,7 +21,7 @@ import { batchLine, type SegmentLine } from "../../records/audit/lines.ts";
 import { type Checkpoint, privateKeyOf, readNote } from "../../records/audit/note.ts";
 import { type Finding, Verifier } from "../../records/audit/verify.ts";
 import { folderOf } from "../support/serve.ts";
-import { decision, NOON, observation, principal } from "../support/telemetry.ts";
+import { decision, NOON, observation, principal, recorded } from "../support/telemetry.ts";
 
 /** A log in a folder of its own, and what it has told. */
 class Stage {
@@ -419,4 +419,65 @@ test("what cannot be written until the end is told, and not written elsewhere la
   t.strictSame(stage.told, ["full EEXIST"]);
   const { findings, summary } = verified(stage.segments().slice(0, 1), stage.first);
   t.strictSame([findings, summary.decisions.allowed + summary.decisions.denied], [[], 60]);
+});
+
+test("what the decision log has is in the audit log byte for byte, through every change of either", async (t) => {
+  const stage = new Stage(t);
+  const { telemetry, text } = recorded(t);
+  const decide = (from: number, count: number) => {
+    for (let n = from; n < from + count; n++)
+      telemetry.decided(observation({ requestId: n.toString(16).padStart(32, "0") }));
+  };
+  decide(0, 3);
+  telemetry.openAudit(stage.config, 0, { revision: "r1", configuration: "c", files: {} });
+  decide(3, 200);
+  telemetry.passedOver("SIGUSR1");
+  decide(203, 10);
+  telemetry.inForce({ revision: "r2", configuration: "c", files: {} });
+  decide(213, 10);
+  const log = (decisions: "all" | "refused" | "replayable") =>
+    ({ level: "info", decisions, destination: "stdout" }) as const;
+  for (const [index, decisions] of (["refused", "replayable", "all"] as const).entries()) {
+    telemetry.configured({ log: log(decisions), issuers: [] });
+    decide(223 + 10 * index, 10);
+  }
+  const written = await text();
+  const { findings, summary } = verified(stage.segments(), stage.first);
+  t.strictSame(findings, []);
+  t.equal(summary.decisions.allowed, 250, "all since it was opened");
+  const audited = readFileSync(stage.segments()[0] ?? "", "utf8");
+  const lines = audited.split("\n").filter((line) => line.includes('"msg":"decision"'));
+  t.strictSame(
+    lines.map((line) => Number.parseInt(JSON.parse(line).request_id, 16)),
+    Array.from({ length: 250 }, (_, n) => n + 3),
+    "each once, in their order",
+  );
+  t.notMatch(audited, /"replay"|SIGUSR1/);
+  const own = new Set(written.split("\n"));
+  t.equal(lines.filter((line) => own.has(line)).length, 230, "but for refusals alone, and with what policies read");
+  t.ok(audited.indexOf('"revision":"r2"') > audited.indexOf("d4"), "where it came into force");
+});
+
+test("lines that come together are counted, or kept, as each would be by itself", async (t) => {
+  for (const onFull of ["gap", "deny"] as const) {
+    const stage = new Stage(t, { onFull });
+    const log = stage.open();
+    const lines = new DecisionLines();
+    const line = (denied: boolean) => {
+      const refused = decision({ verdict: "deny", reason: "role-missing" });
+      const path = '/"verdict":"allow"';
+      return `${lines.line(observation(denied ? { decision: refused, path } : {}), NOON)}}\n`;
+    };
+    const some = (count: number) => Buffer.from(Array.from({ length: count }, (_, n) => line(n % 3 === 0)).join(""));
+    let asked = 0;
+    for (; log.full === undefined; asked += 300) log.take(some(300), 300);
+    log.take(some(300), 300);
+    asked += 300;
+    await written(log);
+    const { findings, summary } = verified(stage.segments(), stage.first);
+    t.strictSame([kinds(findings, "tampered"), kinds(findings, "warning")], [[], ["gap"]]);
+    t.equal(summary.decisions.allowed + summary.decisions.denied + summary.lost, asked, "all are accounted for");
+    t.equal(summary.lost, onFull === "gap" ? 300 : 100, onFull);
+    t.equal(summary.decisions.allowed, ((onFull === "gap" ? asked - 300 : asked) * 2) / 3);
+  }
 });

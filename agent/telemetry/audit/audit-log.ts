@@ -12,6 +12,8 @@ import { beginSegment, positionOf, readText, replaceFile, segmentFile } from "./
 /** Characters that are gathered into one batch, and milliseconds that a record waits for others. */
 const BATCH = 64 * 1024;
 const DELAY = 100;
+/** Bytes of lines that come together; fewer have waited for others already. */
+const FULL = 16 * 1024;
 /** Bytes that wait for the disk; past them the log is full. */
 const LARGEST_BACKLOG = 4 * 1024 * 1024;
 /** Milliseconds for what waits at the end. */
@@ -77,6 +79,9 @@ export class AuditLog implements DecisionSink {
   #batch: Batch;
   #head: Head;
   #signed = 0;
+  /** What is to be the next batch: bytes, and behind them text. */
+  #parts: Buffer[] = [];
+  #size = 0;
   #text = "";
   #timer: NodeJS.Timeout | undefined;
   #lost = 0;
@@ -141,6 +146,28 @@ export class AuditLog implements DecisionSink {
     this.#add(`${this.#lines.line(this.#pseudonymous(observation), this.#clock())}}\n`);
   }
 
+  /** Whether a line here is just what it is in the decision log. */
+  get takesLines(): boolean {
+    return this.#pseudonym === undefined;
+  }
+
+  /** Decisions as the decision log has them: lines, each with its line feed, which are written twice and made once. */
+  take(lines: Buffer, count: number): void {
+    this.#gap();
+    const { full } = this;
+    const kept = full === undefined ? lines : this.#mustBeKept(lines);
+    const lost = full === undefined ? 0 : count - linesIn(kept);
+    if (full !== undefined && lost > 0 && this.#lost === 0) this.#events.full(full);
+    this.#lost += lost;
+    this.#allLost += lost;
+    if (this.#closed || kept.length === 0) return;
+    this.#asPart();
+    this.#parts.push(kept);
+    this.#size += kept.length;
+    if (this.#size >= BATCH || lines.length < FULL) this.#flush();
+    else this.#timer ??= setTimeout(() => this.#flush(), DELAY).unref();
+  }
+
   /** A record of what is in force from now on. */
   inForce({ revision, configuration, files }: InForce): void {
     this.#add(line({ audit: "revision", revision, previous: this.#revision, configuration, files, time: this.#now() }));
@@ -164,6 +191,16 @@ export class AuditLog implements DecisionSink {
     return this.#config.onFull === "deny" && decision.verdict === "allow";
   }
 
+  /** The same of lines; what a client has sent has its quotes escaped there. */
+  #mustBeKept(lines: Buffer): Buffer {
+    if (this.#config.onFull !== "deny") return lines.subarray(0, 0);
+    const kept = lines
+      .toString()
+      .split(/(?<=\n)/)
+      .filter((line) => line.includes('"verdict":"allow"'));
+    return Buffer.from(kept.join(""));
+  }
+
   #pseudonymous(observation: Observation): Observation {
     const { principal } = observation;
     if (this.#pseudonym === undefined || principal === undefined) return observation;
@@ -184,14 +221,25 @@ export class AuditLog implements DecisionSink {
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#text === "") return;
-    const bytes = Buffer.from(this.#text);
-    this.#text = "";
-    this.#batch.addAll(bytes);
-    this.#write(bytes);
+    this.#asPart();
+    if (this.#parts.length === 0) return;
+    for (const bytes of this.#parts) {
+      this.#batch.addAll(bytes);
+      this.#write(bytes);
+    }
+    this.#parts = [];
+    this.#size = 0;
     this.#head = this.#batch.end();
     this.#write(Buffer.from(batchLine(this.#head, this.#batch.sum)));
     this.#batch = new Batch(this.#head);
+  }
+
+  #asPart(): void {
+    if (this.#text === "") return;
+    const bytes = Buffer.from(this.#text);
+    this.#text = "";
+    this.#parts.push(bytes);
+    this.#size += bytes.length;
   }
 
   #write(bytes: Buffer): void {
@@ -215,9 +263,9 @@ export class AuditLog implements DecisionSink {
     if (this.#written > this.#config.maxSize || this.#isMoved()) this.#rotate();
   }
 
-  /** Says how many were lost, once there is room for that again. */
+  /** Says how many were lost, once there is room for that again, or at the end. */
   #gap(): void {
-    if (this.#lost === 0 || this.full !== undefined) return;
+    if (this.#lost === 0 || (this.full !== undefined && !this.#closed)) return;
     const lost = this.#lost;
     this.#lost = 0;
     this.#text += line({ audit: "gap", lost, time: this.#now() });
@@ -281,4 +329,10 @@ export class AuditLog implements DecisionSink {
   #now(): string {
     return new Date(this.#clock()).toISOString();
   }
+}
+
+function linesIn(bytes: Buffer): number {
+  let count = 0;
+  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++;
+  return count;
 }
