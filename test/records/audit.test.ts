@@ -5,9 +5,12 @@ import {
   lstatSync,
   mkdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmdirSync,
+  rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -26,7 +29,7 @@ import { decision, NOON, observation, principal, recorded } from "../support/tel
 /** A log in a folder of its own, and what it has told. */
 class Stage {
   readonly folder: string;
-  readonly config: AuditConfig;
+  config: AuditConfig;
   readonly first: KeyObject;
   readonly notes: string[] = [];
   readonly told: string[] = [];
@@ -480,4 +483,85 @@ test("lines that come together are counted, or kept, as each would be by itself"
     t.equal(summary.lost, onFull === "gap" ? 300 : 100, onFull);
     t.equal(summary.decisions.allowed, ((onFull === "gap" ? asked - 300 : asked) * 2) / 3);
   }
+});
+
+test("a log has one writer: another is refused while the first is there, and never after", async (t) => {
+  const stage = new Stage(t);
+  const log = stage.open();
+  stage.decide(log, 10);
+  t.throws(() => stage.open(), {
+    message: new RegExp(
+      `audit\\.log is written by process ${process.pid} of .*: each agent needs an \`audit\\.file\` of its own`,
+    ),
+  });
+  await written(log);
+  const owner = join(stage.folder, ".audit.log.owner");
+  t.notOk(existsSync(owner), "it is let go at the end");
+  // One whose process has ended, a number that is another's now, another machine's, one that cannot be read.
+  const me = {
+    host: "h",
+    boot: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
+    space: readlinkSync("/proc/self/ns/pid"),
+  };
+  const far = { ...me, boot: "another", pid: 1, since: "1" };
+  for (const [text, age, free] of [
+    [JSON.stringify({ ...me, pid: 4_194_304, since: "1" }), 0, true],
+    [JSON.stringify({ ...me, pid: process.pid, since: "1" }), 0, true],
+    [JSON.stringify(far), 0, false],
+    [JSON.stringify(far), 60, true],
+    ["{", 0, false],
+    ["{", 60, true],
+  ] as const) {
+    writeFileSync(owner, text);
+    const at = new Date(Date.now() - age * 1_000);
+    utimesSync(owner, at, at);
+    if (!free) t.throws(() => stage.open(), { message: /is written by/ }, text);
+    else {
+      const next = stage.open();
+      stage.decide(next, 5);
+      await written(next);
+    }
+    rmSync(owner, { force: true });
+  }
+  t.strictSame(verified(stage.segments(), stage.first).findings, []);
+});
+
+test("a log that another agent has taken over is not written any more", async (t) => {
+  for (const onFull of ["gap", "deny"] as const) {
+    const stage = new Stage(t, { onFull, checkpoint: 50 });
+    const log = stage.open();
+    stage.decide(log, 10);
+    while (stage.notes.length < 1) await new Promise((done) => setTimeout(done, 20));
+    writeFileSync(join(stage.folder, ".audit.log.owner"), "somebody else");
+    while (log.full === undefined) await new Promise((done) => setTimeout(done, 20));
+    stage.decide(log, 10);
+    t.strictSame(
+      [log.full, stage.told[0], log.state.lost],
+      ["another agent writes it", "full another agent writes it", 10],
+    );
+    await written(log);
+    const { findings, summary } = verified(stage.segments(), stage.first);
+    t.strictSame([kinds(findings, "tampered"), summary.decisions.allowed + summary.decisions.denied], [[], 10]);
+    t.equal(readFileSync(join(stage.folder, ".audit.log.owner"), "utf8"), "somebody else");
+  }
+});
+
+test("another's log is not gone on with", async (t) => {
+  const stage = new Stage(t);
+  await written(stage.open());
+  stage.config = { ...stage.config, name: "other" };
+  t.throws(() => stage.open(), {
+    message: /audit\.log\.000001 is the log of ingress\/0, and not of other\/0: `audit\.name`/,
+  });
+});
+
+test("however much is wrong, what is kept of it is bounded, and the rest counted", async (t) => {
+  const { stage, files } = await honest(t);
+  const verifier = new Verifier({ key: stage.first });
+  verifier.open(files[0] ?? "");
+  for (let n = 0; n < 5_000; n++) verifier.line(Buffer.from("not json\n"));
+  verifier.close(0, undefined);
+  verifier.end();
+  t.ok(verifier.findings.length <= 2_000, String(verifier.findings.length));
+  t.ok(verifier.findings.length + verifier.more > 5_000);
 });

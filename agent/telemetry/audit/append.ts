@@ -40,6 +40,7 @@ export class Append {
   }
 
   add(bytes: Buffer): void {
+    if (this.#ended) return;
     this.#queue.push(bytes);
     this.#waiting += bytes.length;
     this.#next();

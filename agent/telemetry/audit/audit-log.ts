@@ -7,6 +7,7 @@ import type { AuditConfig } from "../../config/sections/audit.ts";
 import type { DecisionLines } from "../decision-log.ts";
 import type { DecisionSink, Observation } from "../events.ts";
 import { Append } from "./append.ts";
+import { Ownership } from "./owner.ts";
 import { beginSegment, positionOf, readText, replaceFile, segmentFile } from "./segments.ts";
 
 /** Characters that are gathered into one batch, and milliseconds that a record waits for others. */
@@ -73,6 +74,8 @@ export class AuditLog implements DecisionSink {
   readonly #epoch: number;
   readonly #pseudonym: ((subject: string) => string) | undefined;
   readonly #checkpoints: NodeJS.Timeout;
+  readonly #ownership: Ownership;
+  #isAnothers = false;
   #segment: number;
   readonly #append: Append;
   #written = 0;
@@ -109,7 +112,7 @@ export class AuditLog implements DecisionSink {
         : (subject) => `p:${createHmac("sha256", pseudonyms).update(subject).digest("base64url").slice(0, 22)}`;
     const keyFile = keyFileOf(config, process);
     const last = privateKeyOf(readText(keyFile));
-    const position = positionOf(this.#file);
+    const position = positionOf(this.#file, this.#origin);
     this.#epoch = position.epoch + 1;
     const { key, word } = succession(this.#origin, this.#epoch, last);
     this.#key = key;
@@ -117,14 +120,21 @@ export class AuditLog implements DecisionSink {
     this.#segment = position.segment;
     this.#head = position.head;
     this.#batch = new Batch(this.#head);
-    this.#append = new Append(this.#begin(position.reason)());
-    // Only once the word for the next key is on the disk may the last one go.
-    this.#keep(keyFile);
+    this.#ownership = new Ownership(this.#file, () => this.#takenOver());
+    try {
+      this.#append = new Append(this.#begin(position.reason)());
+      // Only once the word for the next key is on the disk may the last one go.
+      this.#keep(keyFile);
+    } catch (error) {
+      this.#ownership.release();
+      throw error;
+    }
     this.#checkpoints = setInterval(() => this.#checkpoint(), config.checkpoint).unref();
   }
 
   /** Why no more can be kept; undefined while it can. Once some were lost, there is room when half is written. */
   get full(): string | undefined {
+    if (this.#isAnothers) return "another agent writes it";
     const most = this.#lost > 0 ? LARGEST_BACKLOG / 2 : LARGEST_BACKLOG;
     return this.#append.waiting > most ? (this.#append.failure ?? "slow") : undefined;
   }
@@ -183,17 +193,18 @@ export class AuditLog implements DecisionSink {
     this.#gap();
     this.#end("stop");
     await this.#append.end(LONGEST_CLOSE);
+    this.#ownership.release();
     if (this.#append.waiting > 0) this.#events.full(this.#append.failure ?? "slow");
   }
 
   /** What was let through while there was room is kept: no more than what was being asked when there was none any more. */
   #mustKeep({ decision }: Observation): boolean {
-    return this.#config.onFull === "deny" && decision.verdict === "allow";
+    return this.#config.onFull === "deny" && decision.verdict === "allow" && !this.#isAnothers;
   }
 
   /** The same of lines; what a client has sent has its quotes escaped there. */
   #mustBeKept(lines: Buffer): Buffer {
-    if (this.#config.onFull !== "deny") return lines.subarray(0, 0);
+    if (this.#config.onFull !== "deny" || this.#isAnothers) return lines.subarray(0, 0);
     const kept = lines
       .toString()
       .split(/(?<=\n)/)
@@ -247,7 +258,15 @@ export class AuditLog implements DecisionSink {
     this.#append.add(bytes);
   }
 
+  /** What would be written from now on would be a second history: nothing is, and what `on_full` says counts. */
+  #takenOver(): void {
+    this.#isAnothers = true;
+    void this.#append.end(0);
+    this.#events.full("another agent writes it");
+  }
+
   #checkpoint(): void {
+    if (this.#isAnothers) return;
     this.#gap();
     this.#flush();
     if (this.#head.size > this.#signed) {
