@@ -37,7 +37,7 @@ function shownWith(dpop: string | undefined, changes: Partial<Shown> = {}): Show
 
 /** Judges proofs at an instant, by the reason or `proven`; with a memory of its own unless it is given one. */
 function judging(changes: Partial<DpopConfig> = {}, memory = new ProofMemory(NOW - 600_000), store?: Replays) {
-  const proofs = new Proofs({ ...DPOP, maxAge: 300_000, ...changes }, memory, SIGNATURES, store);
+  const proofs = new Proofs({ ...DPOP, maxAge: 300_000, ...changes }, memory, SIGNATURES, 306_000, store);
   const prove = async (confirmation: Confirmation | undefined, shown: Shown, now = NOW) =>
     proofs.prove(confirmation, shown, now, () => true);
   return {
