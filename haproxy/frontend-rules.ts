@@ -5,6 +5,7 @@ import { corsRules, preflightRules } from "./cors.ts";
 import { ALL_CREDENTIALS, type Strip, sentKinds } from "./credentials.ts";
 import { errorAnswer } from "./error-answers.ts";
 import { addedHeaders, loggedVariables, type RenderInput, WEB_BACKEND, WEB_PATH } from "./input.ts";
+import { metadataRules } from "./metadata.ts";
 import type { OwnReason } from "./reasons.ts";
 import { since } from "./since.ts";
 import { ENGINE } from "./spoe-file.ts";
@@ -38,6 +39,7 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
     ...corsRules(input.cors ?? []),
     ...unfitRequests(input),
     "",
+    ...metadataRules(input),
     ...preflightRules(input.cors ?? []),
     ...clientHeaders(
       input.identityPrefix,
@@ -220,7 +222,6 @@ function passedOn({ scheme, uses, webAddress, backendVariables = [] }: RenderInp
     `http-request set-header x-request-id %[var(${OWN.id})]`,
     "http-request set-header x-forwarded-for %[src]",
     `http-request set-header x-forwarded-proto ${scheme}`,
-    `http-request set-header traceparent 00-%[var(${OWN.id})]-%[uuid(),regsub(-,,g),bytes(0,16)]-01 unless { req.fhdr(traceparent) -m found }`,
     ...own,
     ...headers,
     ...(takesDpop(uses) ? [NONCE_TOLD] : []),

@@ -42,6 +42,7 @@ export const REASONS = {
   "identity-not-accepted": 401,
   "claim-missing": 401,
   "claim-malformed": 401,
+  "actor-malformed": 401,
   "claim-not-accepted": 401,
   "proof-missing": 401,
   "proof-malformed": 401,
@@ -54,6 +55,8 @@ export const REASONS = {
   "token-bound": 401,
   "token-unbound": 401,
   "certificate-unsuitable": 401,
+  "authentication-weak": 401,
+  "authentication-old": 401,
 
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,

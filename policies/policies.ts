@@ -1,6 +1,8 @@
 import type { Decision, Reason } from "./decision.ts";
+import type { StepUp } from "./judging/step-up.ts";
 import type { Principal } from "./principal.ts";
 import type { PolicyRequest } from "./request.ts";
+import type { Resource } from "./resource.ts";
 import type { PathLeniency } from "./routing/path.ts";
 import type { Pattern } from "./routing/pattern.ts";
 
@@ -87,12 +89,15 @@ export interface Route {
   /** The backend gets the credential too. */
   readonly forwardCredential: boolean;
   readonly needs: Uses;
-  /** What it asks of who comes, in words: roles of which one is enough, roles that are refused, scopes, its condition. */
+  /** What its clients are told of where to get a token; undefined where nothing says it, and where none is read. */
+  readonly resource: Resource | undefined;
+  /** What it asks of who comes, in words: roles of which one is enough, roles that are refused, scopes, its condition, the login. */
   readonly asks: {
     readonly allow: readonly string[];
     readonly deny: readonly string[];
     readonly scopes: readonly string[];
     readonly when: string | undefined;
+    readonly stepUp: StepUp | undefined;
   };
 }
 

@@ -14,6 +14,7 @@ import { Expressions } from "./expressions.ts";
 import { Findings, Place, Placeless, type Source } from "./findings.ts";
 import { checkMeshes } from "./mesh.ts";
 import type { PolicyFile } from "./policy-file.ts";
+import { checkResources } from "./resource.ts";
 import { type BindingPlaces, compileRoles, type RoleEntry } from "./roles.ts";
 import { type CompiledService, compileService, type ServicePlace } from "./service.ts";
 import { compileSites } from "./sites.ts";
@@ -114,6 +115,7 @@ function* compile(
   const uses = unionOf(compiled, ordered);
   checkHeaderCount(uses, compiled, findings);
   checkMeshes(compiled, findings);
+  checkResources(compiled, findings);
   checkSharedCors(compiled, findings);
   warnOfBackends(compiled, backends, findings);
   warnOfUselessBindings(ordered, usage, places, findings);

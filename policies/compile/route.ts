@@ -1,6 +1,8 @@
 import { DEFAULT_MAX, type HeaderRule, headerNameFault } from "../judging/headers.ts";
 import { Rule, type Test } from "../judging/rule.ts";
+import { STEP_UP_CLAIMS } from "../judging/step-up.ts";
 import type { Service, Uses } from "../policies.ts";
+import type { Resource } from "../resource.ts";
 import { type Pattern, parsePattern } from "../routing/pattern.ts";
 import type { Place } from "./findings.ts";
 import type { HeaderEntries, RouteEntry } from "./policy-file.ts";
@@ -20,6 +22,8 @@ export interface RouteDefaults {
   readonly test: TestParts;
   readonly headers: Given<HeaderEntries> | undefined;
   readonly forwardCredential: boolean;
+  /** Its own, or the service's. */
+  readonly resource: Resource | undefined;
   /** What the service's issuers read of who asks. */
   readonly evidence: Evidence;
 }
@@ -79,6 +83,7 @@ export function compileRoute(
     access,
     forwardCredential: entry.forward_credential ?? defaults.forwardCredential,
     needs: usesOf([test], headers, evidence, service),
+    resource: access === "anyone" ? undefined : defaults.resource,
     test,
     shadow,
     headers,
@@ -151,7 +156,7 @@ function checkRoute(
     );
   }
   if (access !== "anyone") return;
-  const contradictions = ["deny", "scopes", "headers", "optional", "shadow"] as const;
+  const contradictions = ["deny", "scopes", "headers", "optional", "shadow", "resource", "step_up"] as const;
   for (const key of contradictions) {
     const value = entry[key];
     if (value === undefined || value === false) continue;
@@ -184,8 +189,12 @@ function usesOf(
   return {
     query: read.some(({ query }) => query),
     requestHeaders: [...new Set([...origin, ...read.flatMap((uses) => uses.headers)])].sort(),
-    claims: [...new Set(read.flatMap((uses) => uses.claims))].sort(),
+    claims: [...new Set([...read.flatMap((uses) => uses.claims), ...claimsOfLogin(tests)])].sort(),
     identityHeaders: headers.map(({ name, max }) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
     ...evidence,
   };
+}
+
+function claimsOfLogin(tests: readonly Test[]): readonly string[] {
+  return tests.some(({ stepUp }) => stepUp !== undefined) ? STEP_UP_CLAIMS : [];
 }

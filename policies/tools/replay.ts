@@ -185,7 +185,7 @@ function principalOf(recorded: RecordedPrincipal, missing: Set<string>): Princip
 /** Of those that act only the last one is recorded, by its name: who asks for more cannot be told. */
 function actorOf(subject: string, missing: Set<string>): { readonly subject: string; readonly issuer: string } {
   const actor = { subject };
-  unrecorded(actor, "issuer", "principal.actor", missing);
+  for (const name of ["issuer", "kind"]) unrecorded(actor, name, "principal.actor", missing);
   return actor as ReturnType<typeof actorOf>;
 }
 

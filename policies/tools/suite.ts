@@ -32,7 +32,7 @@ interface PrincipalEntry {
   readonly audiences?: readonly string[];
   readonly claims?: Readonly<Record<string, unknown>>;
   readonly client?: string;
-  readonly actor?: readonly string[];
+  readonly actor?: readonly (string | { readonly subject: string; readonly issuer?: string; readonly kind?: Kind })[];
   readonly arn?: string;
   readonly uri?: string;
   readonly unknown?: readonly ("kind" | "groups" | "scopes" | "client" | "actor" | "authenticated_at")[];
@@ -182,7 +182,7 @@ function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: Policy
     client: unless("client", client),
     actor: unless(
       "actor",
-      actor.map((each) => ({ subject: each, issuer: undefined })),
+      actor.map((each) => ({ issuer: undefined, ...(typeof each === "string" ? { subject: each } : each) })),
     ),
     arn: entry.arn,
     uri: entry.uri,

@@ -23,6 +23,11 @@ writeFileSync(AUTHORITY_FILE, AUTHORITY);
 writeFileSync(CERTIFICATE_FILE, SERVER_CERTIFICATE + SERVER_KEY);
 tap.teardown(() => rmSync(CERTIFICATES, { recursive: true }));
 
+const METADATA = { host: "a.example", path: "/.well-known/oauth-protected-resource/mcp", body: "{}" };
+const metadata = (changes: Partial<typeof METADATA>, serverless: string[] = [], closed: string[] = []) => ({
+  metadata: { documents: [{ ...METADATA, ...changes }], serverless, closed },
+});
+
 /** All that can be asked of the renderer. */
 const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   plain: {},
@@ -31,6 +36,10 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   "X-Forwarded-For": { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "192.0.2.1"] } },
   "a unix socket": { spopAddresses: ["unix@/run/countersign/spop.sock"] },
   "several agents": { spopAddresses: ["127.0.0.1:9000", "[::1]:9000"] },
+  "agents elsewhere": {
+    spopAddresses: ["nowhere.invalid:9000", "10.0.0.7:9000"],
+    agentTls: { verify: "required", ca: AUTHORITY_FILE, cert: CERTIFICATE_FILE, serverName: "countersign.example" },
+  },
   "names that nobody resolves": {
     backends: [{ name: "a.b_c-d", servers: ["nowhere.invalid:80", "no_where:80"] }],
   },
@@ -67,6 +76,16 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   "clients with certificates": { uses: { ...INPUT.uses, credentials: ["bearer", "client-certificate"] } },
   "a mesh": { backendVariables: ["mesh_identity"] },
   "assertions, and pages of the agent": { backendVariables: ["assertion"], webAddress: "127.0.0.1:9902" },
+  "metadata of resources": {
+    metadata: {
+      documents: [
+        { ...METADATA, body: '{"resource":"https://a.example/mcp","name":"\\u0027 # %[src] $HOME \\\\"}' },
+        { host: "[::1]", path: "/.well-known/oauth-protected-resource", body: `{"a":"${"x".repeat(8000)}"}` },
+      ],
+      serverless: names(100, "a").map((name) => `${name}.example`),
+      closed: ["[::1]"],
+    },
+  },
   "pages of other origins": { cors: CORS },
   "pages of many origins, at many hosts": {
     cors: [
@@ -158,6 +177,10 @@ const PLACES: Readonly<Record<string, readonly [good: string, input: (text: stri
   "  backends ": ["orders.shop", (serverName) => ({ backends: [overTls({ serverName })] })],
   " backends  ": ["none", (verify) => ({ backends: [overTls({ verify: verify as "none" })] })],
   " backends ": ["h2", (proto) => ({ backends: [{ ...overTls({}), proto: proto as "h2" }] })],
+  metadata: [METADATA.path, (path) => metadata({ path })],
+  "metadata ": ["a.example", (host) => metadata({ host })],
+  " metadata": ["a.example", (host) => metadata({}, [host])],
+  " metadata ": ["a.example", (host) => metadata({}, [], [host])],
   "cors.hosts": ["*.example.com", (text) => ({ cors: [{ hosts: [text], cors: undefined }] })],
   "cors.origins": ["https://app.example.com", (text) => pages({ origins: [text] })],
   "cors.methods": ["GET", (text) => pages({ methods: [text] })],
@@ -231,6 +254,10 @@ test("a path that HAProxy could not find, or would read as something else, is no
 
 const uses = (changes: Partial<RenderInput["uses"]>) => ({ uses: { ...INPUT.uses, ...changes } });
 
+const agents = (changes: Partial<BackendTls>): Partial<RenderInput> => ({
+  agentTls: { verify: "required", cert: "/a.pem", serverName: "a.example", ...changes } as BackendTls,
+});
+
 /** Inputs that are no configuration, by the name that the error gives. */
 const UNFIT: readonly (readonly [name: string, input: Partial<RenderInput>])[] = [
   ["bind", { bind: [] }],
@@ -238,6 +265,10 @@ const UNFIT: readonly (readonly [name: string, input: Partial<RenderInput>])[] =
   ["client.trusted", { client: { from: "x-forwarded-for", trusted: [] } }],
   ["spopAddresses", { spopAddresses: [] }],
   ["spopAddresses", { spopAddresses: ["127.0.0.1"] }],
+  ["agentTls", agents({ verify: "none" })],
+  ["agentTls", agents({ cert: undefined })],
+  ["agentTls", agents({ serverName: undefined })],
+  ["agentTls", agents({ ca: "/a b" })],
   ["backends", { backends: [{ name: "orders", servers: ["orders.shop"] }] }],
   ["backends", { backends: [{ name: "countersign-web", servers: ["127.0.0.1:80"] }] }],
   ["backends", { backends: [{ name: "countersign-agent", servers: ["127.0.0.1:80"] }] }],
@@ -250,6 +281,10 @@ const UNFIT: readonly (readonly [name: string, input: Partial<RenderInput>])[] =
   ["backends", { backends: [{ name: "orders", servers: ["a:80"], check: { interval: 0, fall: 1, rise: 1 } }] }],
   // Any certificate of the authority would do.
   ["backends", { backends: [{ name: "orders", servers: ["10.0.0.7:443"], tls: { verify: "required" } }] }],
+  ...["", "[]", '{"a":"é"}', '{"a":"\n"}', `{"a":"'"}`, `{"a":"${"x".repeat(9000)}"}`].map(
+    (body) => ["metadata", metadata({ body })] as const,
+  ),
+  ["metadata", metadata({ path: "/mcp" })],
   ["logged", { logged: ["mesh_identity"] }],
   ["backendVariables", { backendVariables: ["subject"] }],
   ["deadline", { deadline: 0 }],

@@ -85,6 +85,13 @@ const FORMS: readonly Partial<RenderInput>[] = [
   { version: "3.5", backendVariables: ["mesh_identity", "assertion"], webAddress: "127.0.0.1:9902" },
   { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8"] } },
   { client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] } },
+  {
+    metadata: {
+      documents: [{ host: "a.example", path: "/.well-known/oauth-protected-resource", body: "{}" }],
+      serverless: [],
+      closed: [],
+    },
+  },
   { backends: [{ name: "orders", servers: ["orders.shop:80"] }] },
   { cors: CORS },
   { uses: { ...INPUT.uses, credentials: ["bearer", "dpop"], proofs: ["dpop"] } },

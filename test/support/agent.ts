@@ -42,6 +42,7 @@ export const CONFIG: Config = {
     client: { from: "connection", trusted: [] },
     scheme: "http",
     accessLog: [],
+    agents: { servers: undefined, tls: undefined },
     backends: {},
   },
   dpop: DPOP,
@@ -95,7 +96,8 @@ export function policiesOf(max = 256, value?: string): Policies {
     access: "required",
     forwardCredential: false,
     needs,
-    asks: { allow: [], deny: [], scopes: [], when: undefined },
+    resource: undefined,
+    asks: { allow: [], deny: [], scopes: [], when: undefined, stepUp: undefined },
   };
   routes.push(route);
   return {

@@ -21,6 +21,11 @@ export class KindRules {
 
   /** Unknown where the rules of two kinds hold, or one cannot be told. */
   of(claims: Claims): Kind | Unknown {
+    return this.ruled(claims) ?? this.#otherwise;
+  }
+
+  /** The same, and undefined where no rule holds. */
+  ruled(claims: Claims): Kind | Unknown | undefined {
     let kind: Kind | undefined;
     for (const rule of this.#rules) {
       const holds = allHold(rule.claims, (test) => test.holds(claims));
@@ -29,6 +34,6 @@ export class KindRules {
       if (kind !== undefined) return new Unknown("kind", `the claims of both ${kind} and ${rule.kind}`);
       kind = rule.kind;
     }
-    return kind ?? this.#otherwise;
+    return kind;
   }
 }
