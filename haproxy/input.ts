@@ -123,6 +123,8 @@ export const AGENT_BACKEND = "countersign-agent";
 /** The backend of its own pages, and how their paths begin. */
 export const WEB_BACKEND = "countersign-web";
 export const WEB_PATH = "/.countersign/";
+/** Where people begin to log in. */
+export const LOGIN_PATH = `${WEB_PATH}login`;
 
 /** Free text that HAProxy reads as one line of plain words: ASCII without quotes, backslash or comment. */
 const WORDS = /^[ !$-&(-[\]-~]+$/;

@@ -55,6 +55,8 @@ export const REASONS = {
   "token-bound": 401,
   "token-unbound": 401,
   "certificate-unsuitable": 401,
+  "session-invalid": 401,
+  "session-expired": 401,
   "authentication-weak": 401,
   "authentication-old": 401,
 

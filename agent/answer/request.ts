@@ -58,6 +58,8 @@ export class AuthorizeRequest implements PolicyRequest {
   cold = false;
   /** What its client is to use as `nonce` in DPoP proofs from now on, where it has to be told. */
   nonce: string | undefined;
+  /** What its browser is to keep as when its session was last seen, where it has to be told. */
+  seen: string | undefined;
   /** Whether it can still be answered, for work that takes longer than this turn. */
   wanted: () => boolean = ALWAYS;
 

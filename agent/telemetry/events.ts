@@ -55,6 +55,16 @@ export interface ServerEvents extends DecisionSink {
   unexpected(where: string, error: unknown): void;
 }
 
+/** What becomes of a login by a browser. Nothing in it is secret, or the browser's to say. */
+export interface LoginEvent {
+  /** The issuer's name. */
+  readonly issuer: string;
+  /** `refused`: it was no good; `failed`: nobody could tell; `ended`: a session, by its person. */
+  readonly outcome: "begun" | "completed" | "refused" | "failed" | "ended";
+  /** Why not. */
+  readonly why?: string;
+}
+
 /** What the load of a snapshot tells, at the start as after a change. */
 export interface LoadReport {
   readonly revision: string;

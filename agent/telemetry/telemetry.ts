@@ -11,6 +11,7 @@ import type {
   DecisionSink,
   LifecycleEvents,
   LoadReport,
+  LoginEvent,
   LogOptions,
   Observation,
   ReloadEvents,
@@ -203,6 +204,17 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
 
   cache(outcome: "hit" | "miss" | "refusal_hit"): void {
     this.#metrics.identity.cache(outcome);
+  }
+
+  login(event: LoginEvent): void {
+    this.#metrics.identity.login(event);
+    const { issuer, outcome, why = "" } = event;
+    if (outcome === "refused") this.#log.info({ issuer, why: plainText(why, LONGEST) }, "a login was refused");
+    if (outcome !== "failed") return;
+    const held = this.#throttle.pass(`login ${issuer}`, this.#clock());
+    if (held === undefined) return;
+    const message = "nobody can log in at the issuer now: whoever has a session keeps it";
+    this.#log.warn({ issuer, error: plainText(why, LONGEST), ...also(held) }, message);
   }
 
   fetched(...fetch: Parameters<IdentityEvents["fetched"]>): void {

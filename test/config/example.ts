@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ringText, rotated } from "../../agent/assertion/rotate.ts";
+import { rotatedSealing, sealingText } from "../../agent/config/files/sealing-ring.ts";
 import { type LoadedConfig, loadConfig } from "../../agent/config/load-config.ts";
 import { isOidc, type OidcIssuer } from "../../agent/identity/oidc/section.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
@@ -206,6 +207,7 @@ export class Files {
     this.write("agent.key", SERVER_KEY);
     this.write("clients.pem", AUTHORITY);
     this.write("assertion-keys.json", RING);
+    this.write("session-keys.json", sealingText(rotatedSealing([], 0, 0)));
     this.write("revoked.yaml", "revoked: []\n");
     this.write("token", "eyJ.eyJ.sig\n");
     this.write("keys.json", KEYS);

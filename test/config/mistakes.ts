@@ -222,7 +222,7 @@ const CHANGES: readonly Mistake[] = [
     '+0:3: the key "my okta"; a name of letters, digits, `_`, `.` and `-`, at most 64 characters',
   ],
   ["type: oidc", "type: saml", `+0:11: the text "saml"; ${TYPES}`],
-  ["type: oidc", "type: session", `+0:11: the text "session" is not in this version; ${TYPES}`],
+  ["type: oidc", "type: session", `+0:11: the text "session"; ${TYPES}`],
   [
     "type: oidc",
     "okta: true",
@@ -932,7 +932,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "log:\n",
     "LOG:\n",
-    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, revoked, haproxy, audit, traces, mesh, assertion, deadline, cache, limits, log, dpop',
+    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, revoked, haproxy, audit, traces, mesh, assertion, sessions, deadline, cache, limits, log, dpop',
   ],
   [
     "- { subprotocol: bearer }",

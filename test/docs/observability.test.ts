@@ -171,6 +171,7 @@ test("every other line is in the docs with its level, and no other", async (t) =
   telemetry.protocolError("other");
   telemetry.dropped(1);
   for (const outcome of ["ok", "error", "ok"] as const) telemetry.fetched("okta", "jwks", outcome, 1);
+  for (const outcome of ["refused", "failed"] as const) telemetry.login({ issuer: "okta", outcome, why: "a" });
   for (const keys of [[{ kid: "k", why: "it is weak" }], []]) telemetry.unusable("okta", keys);
   telemetry.unexpected("somewhere", new Error("bug"));
   telemetry.workerEnded(2, "signal SIGKILL", 100);

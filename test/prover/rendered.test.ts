@@ -46,6 +46,10 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
     backendVariables: ["mesh_identity", "assertion"],
     webAddress: "127.0.0.1:9902",
   },
+  "sessions of browsers": {
+    uses: { ...MUCH, credentials: ["bearer", "session:__Host-countersign"] },
+    webAddress: "127.0.0.1:9902",
+  },
   "metadata of resources": {
     webAddress: "127.0.0.1:9902",
     metadata: {

@@ -26,6 +26,16 @@ export interface Confirmation {
   readonly x5tS256?: string;
   /** The credential counts once: what tells it from all others, and when it was made (ms since the epoch). */
   readonly once?: { readonly digest: string; readonly madeAt: number };
+  /** It is a browser's, and good where it was begun. */
+  readonly session?: SessionBinding;
+}
+
+/** What a session's cookie is held to with every request. */
+export interface SessionBinding {
+  /** The only host that it counts at, in lower case and without port. */
+  readonly host: string;
+  /** What the browser is to keep from now on as when it was last seen; undefined where that can wait. @param now milliseconds since the epoch */
+  renewal(now: number): string | undefined;
 }
 
 /** Who a credential proves its sender to be. */
