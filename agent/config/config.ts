@@ -175,6 +175,8 @@ export interface IssuerConfig {
    * one. Empty text: it has whatever is neither a JWT nor another's. Undefined where `owns` alone tells them.
    */
   readonly prefixes?: readonly string[];
+  /** Milliseconds for which a credential of its that has come could come again, where each counts but once. */
+  readonly countsOnceFor?: number;
   /** Trust domains of the SPIFFE ids that it proves. Default: none. */
   readonly trustDomains?: readonly string[];
   /** What tells its credentials from all others', where that is not `issuer`, by the key of its section that says it. */
