@@ -70,7 +70,7 @@ export class Proof {
   }
 
   #frontend(frontend: ProxySection, followed: Followed, guarded: Guarded): readonly Finding[] {
-    const bind = frontend.binds.find((one) => !isInner(one, this.#model));
+    const bind = frontend.binds.find((one) => !isInner(one, this.#model, guarded));
     return bind === undefined ? [] : this.#ways(frontend, followed, guarded, { bind, judged: false });
   }
 

@@ -223,6 +223,28 @@ backend real
   "a redirect that may be left out": gate(
     "http-request redirect location %[var(txn.none)] ignore-empty unless bound allowed",
   ),
+  "a chain over a socket that nothing judged dials": besides(
+    "listen outer",
+    "mode tcp",
+    "bind :1",
+    "server a unix@/run/outer.sock",
+    "#frontend behind",
+    "bind unix@/run/outer.sock",
+    "default_backend app",
+  ),
+  "a judged frontend behind one that tells names apart": `${edited(
+    "bind 127.0.0.1:47080",
+    "bind unix@/run/inner.sock accept-proxy ssl crt /x",
+    above("http-request allow if { path_beg /public }"),
+  )}frontend tls
+    mode tcp
+    bind :443
+    tcp-request inspect-delay 5s
+    use_backend to-inner if { req.ssl_sni -i app.example }
+backend to-inner
+    mode tcp
+    server inner unix@/run/inner.sock send-proxy-v2
+`,
   "no gate": gate("# none"),
   "a Lua action": above("http-request lua.open"),
   "an unknown action": above("http-request frobnicate"),

@@ -19,6 +19,8 @@ export interface Backend {
   readonly received: readonly Received[];
   /** All values of a header in the last request. */
   last(name: string): readonly string[];
+  /** Forgets what it received. */
+  forget(): void;
 }
 
 const ANSWER = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nl5d-proxy-error: secret\r\nL5D_Client_Id: secret\r\n\r\nok";
@@ -51,6 +53,9 @@ export async function startBackend(t: Test): Promise<Backend> {
     last: (name) => {
       const request = received.at(-1);
       return request === undefined ? [] : valuesOf(request, name);
+    },
+    forget: () => {
+      received.length = 0;
     },
   };
 }

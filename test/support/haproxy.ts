@@ -158,9 +158,11 @@ export async function startHaproxy(
   return lines;
 }
 
+/** Files that name one another below /etc/haproxy find each other in the folder that they are written to. */
 function write(files: Readonly<Record<string, string>>): string {
   const folder = mkdtempSync(join(tmpdir(), "countersign-haproxy-"));
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  const here = (text: string) => text.replaceAll(/(?<=[\s@(])\/etc\/haproxy\//g, `${folder}/`);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), here(text));
   return folder;
 }
 
