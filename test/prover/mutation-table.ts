@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { commit, machine, writeBetween } from "../../bench/page.ts";
 import { asMarkdown, asText, type Table } from "../../bench/tables.ts";
-import { haproxies } from "../support/haproxy.ts";
+import { type HaproxyBinary, haproxies } from "../support/haproxy.ts";
 import type { Adversary } from "./hostile.ts";
 import { alone, type Outcome, outcomesOf, type Selection } from "./outcomes.ts";
 
@@ -32,22 +32,25 @@ async function main(args: readonly string[]): Promise<number> {
     each: values.each === undefined ? undefined : wholeNumber("each", values.each),
     seed: wholeNumber("seed", values.seed),
   };
-  const tables: Table[] = [];
-  let missed = 0;
-  for (const binary of haproxies().filter(({ version }) => version.startsWith(values.haproxy))) {
-    const outcomes: Outcome[] = [];
-    await alone(async (t) => {
-      for await (const outcome of outcomesOf(t, binary, selection)) {
-        outcomes.push(outcome);
-        if (isMissed(outcome)) tell(outcome);
-      }
-    });
-    missed += outcomes.filter(isMissed).length;
-    tables.push(...tablesOf(`HAProxy ${binary.version}`, outcomes));
-  }
-  if (values.markdown) writeBetween("reliability.md", "mutants", text(tables, args));
+  const binaries = haproxies().filter(({ version }) => version.startsWith(values.haproxy));
+  const at = `at commit ${commit()}, ${machine()}`;
+  // Each waits for time-outs most of the time.
+  const all = await Promise.all(binaries.map((binary) => outcomes(binary, selection)));
+  const tables = binaries.flatMap(({ version }, i) => tablesOf(`HAProxy ${version}`, all[i] ?? []));
+  if (values.markdown) writeBetween("reliability.md", "mutants", text(tables, args, at));
   console.log(tables.map(asText).join("\n"));
-  return missed === 0 ? 0 : 1;
+  return all.flat().some(isMissed) ? 1 : 0;
+}
+
+function outcomes(binary: HaproxyBinary, selection: Selection): Promise<readonly Outcome[]> {
+  return alone(async (t) => {
+    const all: Outcome[] = [];
+    for await (const outcome of outcomesOf(t, binary, selection)) {
+      all.push(outcome);
+      if (isMissed(outcome)) tell(outcome);
+    }
+    return all;
+  });
 }
 
 function wholeNumber(name: string, text: string): number {
@@ -111,9 +114,9 @@ function rowOf(name: string, outcomes: readonly Outcome[]): readonly string[] {
   ];
 }
 
-function text(tables: readonly Table[], args: readonly string[]): string {
+function text(tables: readonly Table[], args: readonly string[], at: string): string {
   const command = ["npm run mutants --", ...args].join(" ");
-  return [`\`${command}\` at commit ${commit()}, ${machine()}.\n`, ...tables.map(asMarkdown), ""].join("\n");
+  return [`\`${command}\` ${at}.\n`, ...tables.map(asMarkdown), ""].join("\n");
 }
 
 try {

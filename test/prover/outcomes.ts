@@ -34,6 +34,8 @@ export interface Selection {
   /** Of each kind and configuration, as far as there are so many that HAProxy loads; undefined for all. */
   readonly each: number | undefined;
   readonly seed: number;
+  /** Default: all. */
+  readonly kinds?: readonly Kind[];
 }
 
 const IN = { host: "orders.example.com", tls: false };
@@ -72,13 +74,17 @@ export async function* outcomesOf(t: Test, binary: HaproxyBinary, selection: Sel
     const counts = new Map<string, number>();
     for (const mutant of [whole, ...shuffled(mutantsOf(subject.files), selection.seed)]) {
       const count = counts.get(mutant.kind) ?? 0;
-      if (mutant.kind !== "unchanged" && count === (selection.each ?? Number.POSITIVE_INFINITY)) continue;
+      if (mutant.kind !== "unchanged" && count >= most(mutant.kind, selection)) continue;
       const placed = await field.placed(mutant.files);
       if (checkConfig(binary, placed).status !== 0) continue;
       counts.set(mutant.kind, count + 1);
       yield await outcomeOf(mutant, placed, subject, field, binary);
     }
   }
+}
+
+function most(kind: Kind, { each = Number.POSITIVE_INFINITY, kinds }: Selection): number {
+  return kinds === undefined || kinds.includes(kind) ? each : 0;
 }
 
 async function outcomeOf(
