@@ -347,6 +347,15 @@ test("edits after which every request is still judged are not called a fault", (
   t.end();
 });
 
+test("a header that says who it is, and is written where the agent said nothing, is found", (t) => {
+  const line = "http-request set-header x-auth-subject %[var(txn.cs.subject)]";
+  const open = edited(`${line} if { var(txn.cs.subject) -m found }`, line);
+  const named = { identityPrefix: "x-auth-", identityHeaders: ["x-auth-subject"] };
+  t.strictSame(told(prove({ "x.cfg": open }, named)), ["fault identity 19"]);
+  t.strictSame(told(prove({ "x.cfg": below("http-request set-header x-rule %[var(txn.cs.rule)]") }, named)), []);
+  t.end();
+});
+
 test("a public backend, other files, a version and a variable change what is found", (t) => {
   const open = `${BASE}frontend www\n    bind :80\n    default_backend www\nbackend www\n    server a 127.0.0.1:47081\n`;
   t.strictSame(told(prove({ "x.cfg": open }, { public: ["www"] })), ["fault gate 28"], "the same server all the same");
