@@ -335,6 +335,11 @@ const CHANGES: readonly Mistake[] = [
     "access_log: [client, subject]",
     '+0:24: the text "subject"; `issuer`, `kind`, `client` or `actor`',
   ],
+  [
+    "token_types: [at+jwt]",
+    "token_types: [at+jwt, application/TxnToken+jwt]",
+    '+0:27: "application/TxnToken+jwt", which is a transaction token, which no client has; a type of access tokens, such as at+jwt',
+  ],
   ["token_types: [at+jwt]", "token_types: [a b]", '+0:19: the text "a b"; a token type, such as "at+jwt"'],
   [
     "clock_tolerance: 5s",

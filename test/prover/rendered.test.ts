@@ -3,7 +3,7 @@ import type { CheckInput } from "../../haproxy/check/check.ts";
 import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { SPOE_FILE, spoeFile } from "../../haproxy/spoe-file.ts";
-import { INPUT } from "../support/rendered.ts";
+import { CORS, INPUT } from "../support/rendered.ts";
 import { knownOf, MERGED, mergedFiles, moved } from "./merged.ts";
 import { prove, told } from "./proving.ts";
 
@@ -45,6 +45,19 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
     backendVariables: ["mesh_identity", "assertion"],
     webAddress: "127.0.0.1:9902",
   },
+  "metadata of resources": {
+    webAddress: "127.0.0.1:9902",
+    metadata: {
+      documents: ["", "/a", "/b"].map((path) => ({
+        host: "a.example",
+        path: `/.well-known/oauth-protected-resource${path}`,
+        body: "{}",
+      })),
+      serverless: Array.from({ length: 40 }, (_, n) => `${n}.example`),
+      closed: ["a.example"],
+    },
+  },
+  "pages of other origins, and the agent's own": { cors: CORS, uses: MUCH, webAddress: "127.0.0.1:9902" },
   "a unix socket": { spopAddresses: ["unix@/run/countersign/spop.sock"] },
 };
 

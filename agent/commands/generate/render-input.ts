@@ -7,6 +7,8 @@ import type { Config } from "../../config/config.ts";
 import { haproxyAddress } from "../../net/address.ts";
 import { allAddresses } from "../../net/addresses.ts";
 import { largestAck } from "../../server/pipelining.ts";
+import { metadataOf } from "./metadata.ts";
+import { pageRules } from "./page-rules.ts";
 
 /** What HAProxy's files are rendered from. */
 export function renderInputOf(config: Config, policies: Policies): RenderInput {
@@ -29,9 +31,11 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
       .sort()
       .map((name) => ({ servers: [], ...(Object.hasOwn(backends, name) ? backends[name] : {}), name })),
     uses: policies.uses,
+    cors: pageRules(policies),
     hops: Object.assign({}, ...config.issuers.map(({ hops }) => hops)),
     logged,
     backendVariables,
+    metadata: metadataOf(config, policies),
     largestAck: largestAck(policies, contractOf({ uses: policies.uses, logged, backendVariables })),
   };
 }

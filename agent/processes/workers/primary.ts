@@ -11,6 +11,7 @@ import { allOf } from "../../net/listen.ts";
 import type { LoadReport } from "../../telemetry/events.ts";
 import type { MetricValues } from "../../telemetry/metrics/metrics.ts";
 import { ServiceManager } from "../../telemetry/service-manager.ts";
+import { mergedTaps, type TapFilter, type Tapped } from "../../telemetry/taps.ts";
 import { createTelemetry, type Telemetry } from "../../telemetry/telemetry.ts";
 import { ownPages } from "../../web/own-pages.ts";
 import { PageListener } from "../../web/page-listener.ts";
@@ -69,7 +70,12 @@ export class Primary implements Service {
       clock,
       process: true,
     });
-    this.#admin = new AdminListener({ state: () => this.#state(), metrics: () => this.#metrics() }, (error) =>
+    const sources = {
+      state: () => this.#state(),
+      metrics: () => this.#metrics(),
+      tap: (name: string, filter: TapFilter) => this.#tap(name, filter),
+    };
+    this.#admin = new AdminListener(sources, (error) =>
       this.#telemetry.unexpected("answering the admin listener", error),
     );
     this.#web = new PageListener(
@@ -236,5 +242,13 @@ export class Primary implements Service {
     const own = labelled(await this.#telemetry.metricValues(), "primary");
     const each = reports.map(({ seat, report }) => labelled(report?.metrics ?? [], String(seat.worker)));
     return await addedText([own, ...each, await this.#retired, workerMetrics(this.#workers())]);
+  }
+
+  /** This process decides nothing: its own tap only counts how many there are. */
+  async #tap(name: string, filter: TapFilter): Promise<Tapped | undefined> {
+    const own = this.#telemetry.tap(name, filter);
+    if (own === undefined) return undefined;
+    const each = await Promise.all(this.#seats.map((seat) => seat.tap(name, filter)));
+    return mergedTaps([own, ...each.filter((tapped) => tapped !== undefined)]);
   }
 }
