@@ -21,19 +21,17 @@ export interface Fault {
   readonly after?: (stage: Stage) => Promise<void>;
 }
 
-/** Milliseconds for which something is wrong, longer than HAProxy waits for the agent. */
-const WHILE = 900;
 const HOUR = 3_600_000;
 
 const nothing: Fault["once"] = async (stage) => {
   stage.heal();
-  await sleep(WHILE);
+  await sleep(stage.pause);
 };
 
 function agentEnds(signal: "SIGTERM" | "SIGKILL"): Fault["once"] {
   return async (stage) => {
     await stage.stopAgent(signal);
-    await sleep(WHILE / 2);
+    await sleep(stage.pause / 2);
     await stage.startAgent();
     stage.heal();
   };
@@ -42,7 +40,7 @@ function agentEnds(signal: "SIGTERM" | "SIGKILL"): Fault["once"] {
 function line(manner: Manner): Fault["once"] {
   return async (stage) => {
     stage.relay.manner = manner;
-    await sleep(WHILE);
+    await sleep(stage.pause);
     stage.relay.manner = { does: "pass" };
     stage.heal();
   };
@@ -54,7 +52,7 @@ function provider(behaviour: "reset" | "silent" | "error" | RequestListener): Fa
     stage.provider.front.behave(behaviour);
     await stage.provider.rotate({ keep: false });
     await stage.traffic.renew();
-    await sleep(WHILE);
+    await sleep(stage.pause);
     stage.provider.front.behave("up");
     stage.heal();
   };
@@ -104,10 +102,10 @@ export const FAULTS: readonly Fault[] = [
   { name: "agent restarted", what: "SIGTERM, and started again when it has ended", once: agentEnds("SIGTERM") },
   {
     name: "agent frozen",
-    what: "SIGSTOP, and SIGCONT 0.9 s later",
+    what: "SIGSTOP, and SIGCONT",
     async once(stage) {
       stage.agent.kill("SIGSTOP");
-      await sleep(WHILE);
+      await sleep(stage.pause);
       stage.agent.kill("SIGCONT");
       stage.heal();
     },
@@ -142,7 +140,7 @@ export const FAULTS: readonly Fault[] = [
       await stage.provider.rotate({ keep: ++changes % 2 === 0 });
       await stage.traffic.renew();
       stage.heal();
-      await sleep(WHILE);
+      await sleep(stage.pause);
     },
   },
   {
@@ -167,7 +165,7 @@ export const FAULTS: readonly Fault[] = [
       const sockets = crowd(stage.ports.agent, 20, "");
       // New connections from HAProxy, too.
       stage.relay.hangUp();
-      await sleep(WHILE);
+      await sleep(stage.pause);
       for (const socket of sockets) socket.destroy();
       limit(stage, "nofile", undefined);
       stage.heal();
@@ -178,7 +176,7 @@ export const FAULTS: readonly Fault[] = [
     what: "the agent's log may grow no more (RLIMIT_FSIZE)",
     async once(stage) {
       limit(stage, "fsize", stage.logged());
-      await sleep(WHILE);
+      await sleep(stage.pause);
       limit(stage, "fsize", undefined);
       stage.heal();
     },
@@ -189,10 +187,10 @@ export const FAULTS: readonly Fault[] = [
     async once(stage) {
       for (const offset of [HOUR, -HOUR]) {
         stage.write("clock", String(offset));
-        await sleep(WHILE);
+        await sleep(stage.pause);
         stage.write("clock", "0");
         stage.heal();
-        await sleep(WHILE / 2);
+        await sleep(stage.pause / 2);
       }
     },
   },
@@ -217,7 +215,7 @@ export const FAULTS: readonly Fault[] = [
     async once(stage) {
       await stage.reloadHaproxy();
       stage.heal();
-      await sleep(WHILE);
+      await sleep(stage.pause);
     },
   },
   {
@@ -227,7 +225,7 @@ export const FAULTS: readonly Fault[] = [
       const page = "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n".repeat(300);
       const halves = crowd(stage.ports.admin, 100, "GET /status HTTP/1.1\r\n");
       const sockets = crowd(stage.ports.admin, 8, page);
-      await sleep(WHILE);
+      await sleep(stage.pause);
       for (const socket of [...sockets, ...halves]) socket.destroy();
       stage.heal();
     },

@@ -30,6 +30,8 @@ export class Stage {
   readonly #processes = new Processes();
   #agent: Running | undefined;
   #proxy: Running | undefined;
+  /** Milliseconds for which something is wrong at a time; by default longer than HAProxy waits for the agent. */
+  pause = 900;
   /** Instants of the monotonic clock from which on nothing is wrong any more, since the last fault began. */
   healed: number[] = [];
 

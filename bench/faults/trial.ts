@@ -3,8 +3,7 @@ import { type Count, countOf } from "./ledger.ts";
 import { Load } from "./load.ts";
 import type { Stage } from "./stage.ts";
 
-/** Milliseconds of load before a fault, and the longest after it. */
-const LEAD = 500;
+/** The most milliseconds of load after a fault, until somebody is let in again. */
 const TAIL = 10_000;
 
 /** How much of a fault. */
@@ -25,7 +24,7 @@ export async function tryFault(stage: Stage, fault: Fault, { seconds, rate }: Ex
   stage.healed = [];
   const load = new Load(stage.ports.front, stage.traffic, rate);
   load.start();
-  await pause(LEAD);
+  await pause(stage.pause / 2);
   const end = performance.now() + seconds * 1000;
   do {
     await fault.once(stage);
@@ -42,11 +41,11 @@ export async function tryFault(stage: Stage, fault: Fault, { seconds, rate }: Ex
 }
 
 /** Until somebody was let in who asked after all was well, and a little longer; or it takes too long. */
-async function recovered(load: Load, { healed }: Stage): Promise<void> {
+async function recovered(load: Load, { healed, pause: little }: Stage): Promise<void> {
   const since = healed.at(-1) ?? performance.now();
   const isBack = () => load.sent.some(({ at, status }) => at >= since && status === 200);
   while (!isBack() && performance.now() < since + TAIL) await pause(20);
-  await pause(LEAD);
+  await pause(little / 2);
 }
 
 async function untilAllowed(stage: Stage): Promise<void> {
