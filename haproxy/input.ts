@@ -21,6 +21,8 @@ export interface RenderInput {
   };
   /** Where the agent listens, `127.0.0.1:9000` or `unix@/path`; at least one. */
   readonly spopAddresses: readonly string[];
+  /** The TLS that all of them speak. Default: none */
+  readonly agentTls?: BackendTls | undefined;
   /** Where the agent has its own pages, in the same form. Default: nowhere */
   readonly webAddress?: string | undefined;
   /** Time the agent takes at most, in milliseconds; HAProxy waits 100 longer. */
@@ -30,6 +32,7 @@ export interface RenderInput {
   /** What the policies read of a request and promise a backend. */
   readonly uses: CredentialUses & {
     readonly query: boolean;
+    readonly trace?: boolean;
     readonly requestHeaders: readonly string[];
     readonly identityHeaders: readonly { readonly name: string /** bytes */; readonly max: number }[];
   };
@@ -163,6 +166,16 @@ export function checkInput(input: RenderInput): void {
   );
   demand(client.from !== "x-forwarded-for" || isList(client.trusted), "client.trusted", client.trusted);
   demand(isList(input.spopAddresses) && input.spopAddresses.every(isAddress), "spopAddresses", input.spopAddresses);
+  const { agentTls } = input;
+  if (agentTls !== undefined) {
+    // Whoever else answers says who may pass, and whoever else asks sees tokens.
+    demand(agentTls.verify === "required" && agentTls.cert !== undefined && isTls(agentTls), "agentTls", agentTls);
+    demand(
+      input.spopAddresses.every((address) => nameOf(address, agentTls) !== undefined),
+      "agentTls",
+      agentTls,
+    );
+  }
   demand(input.webAddress === undefined || isAddress(input.webAddress), "webAddress", input.webAddress);
   demand(isCount(input.deadline), "deadline", input.deadline);
   demand(isCount(input.largestAck), "largestAck", input.largestAck);
@@ -226,12 +239,12 @@ function checkBackend({ name, servers, proto, tls, check }: Backend): void {
     // Without a name any certificate of the authority would do.
     fit(tls?.verify !== "required" || nameOf(address, tls) !== undefined, tls);
   }
-  if (tls === undefined) return;
-  fit(["required", "none"].includes(tls.verify) && HOST_NAME.test(tls.serverName ?? "x"), tls);
-  fit(
-    [tls.ca, tls.cert].every((path) => path === undefined || ABSOLUTE_PATH.test(path)),
-    tls,
-  );
+  fit(tls === undefined || isTls(tls), tls);
+}
+
+function isTls({ verify, serverName = "x", ca = "/x", cert = "/x" }: BackendTls): boolean {
+  const fit = ["required", "none"].includes(verify) && HOST_NAME.test(serverName);
+  return fit && [ca, cert].every((path) => ABSOLUTE_PATH.test(path));
 }
 
 /** A server that is an address alone. */

@@ -16,12 +16,14 @@ import { type Environment, type Substituted, substitute } from "./files/substitu
 import { withPresets } from "./presets/apply-presets.ts";
 import { type Setting, settingsOf } from "./presets/settings.ts";
 import { type Reading, Section } from "./section.ts";
+import { readAgents } from "./sections/agents.ts";
 import { readAssertion } from "./sections/assertion.ts";
 import { readAudit } from "./sections/audit.ts";
 import { readDpop } from "./sections/dpop.ts";
 import { checkCertificates, readHaproxy } from "./sections/haproxy.ts";
 import { type IssuerReaders, readIssuers } from "./sections/issuers.ts";
 import { readListen } from "./sections/listen.ts";
+import { readTraces } from "./sections/traces.ts";
 
 /** Where the configuration is looked for when nobody names it, in this order. */
 export const CONFIG_PLACES: readonly string[] = ["countersign.yaml", "/etc/countersign/countersign.yaml"];
@@ -108,17 +110,21 @@ function readConfig(file: string, root: Section, environment: Environment, reade
   const issuers = readIssuers(root.section("issuers"), environment, readers);
   checkCertificates(root.section("haproxy"), issuers);
   const revoked = readRevoked(root, issuers, readers);
+  const listen = readListen(root.section("listen"), workers);
   return {
     file,
-    listen: readListen(root.section("listen"), workers),
+    listen,
     workers,
     policies: root.texts("policies").map((path) => resolve(dirname(file), path)),
     issuers,
     ...(revoked === undefined ? {} : { revoked }),
-    haproxy: readHaproxy(
-      root.section("haproxy"),
-      kindsOf(issuers.flatMap(({ credentials }) => credentials)).flatMap(({ headers }) => headers),
-    ),
+    haproxy: {
+      ...readHaproxy(
+        root.section("haproxy"),
+        kindsOf(issuers.flatMap(({ credentials }) => credentials)).flatMap(({ headers }) => headers),
+      ),
+      agents: readAgents(root.section("haproxy"), root.section("listen"), listen.spop),
+    },
     dpop: readDpop(root, workers, issuers),
     mesh: readMesh(root),
     assertion: readAssertion(root, file),
@@ -135,6 +141,7 @@ function readConfig(file: string, root: Section, environment: Environment, reade
       fetches: limits.number("fetches"),
     },
     audit: readAudit(root, file),
+    traces: readTraces(root, environment),
     log: {
       level: log.choice<Config["log"]["level"]>("level"),
       decisions: log.choice<Config["log"]["decisions"]>("decisions"),

@@ -24,13 +24,16 @@ export async function tryFault(stage: Stage, fault: Fault, { seconds, rate }: Ex
   stage.healed = [];
   const load = new Load(stage.ports.front, stage.traffic, rate);
   load.start();
-  await pause(stage.pause / 2);
-  const end = performance.now() + seconds * 1000;
-  do {
-    await fault.once(stage);
-    await recovered(load, stage);
-  } while (performance.now() < end);
-  await load.stop();
+  try {
+    await pause(stage.pause / 2);
+    const end = performance.now() + seconds * 1000;
+    do {
+      await fault.once(stage);
+      await recovered(load, stage);
+    } while (performance.now() < end);
+  } finally {
+    await load.stop();
+  }
   // Records are written together, every tenth of a second.
   await pause(300);
   const { said } = stage.relay;

@@ -36,6 +36,10 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   "X-Forwarded-For": { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "192.0.2.1"] } },
   "a unix socket": { spopAddresses: ["unix@/run/countersign/spop.sock"] },
   "several agents": { spopAddresses: ["127.0.0.1:9000", "[::1]:9000"] },
+  "agents elsewhere": {
+    spopAddresses: ["nowhere.invalid:9000", "10.0.0.7:9000"],
+    agentTls: { verify: "required", ca: AUTHORITY_FILE, cert: CERTIFICATE_FILE, serverName: "countersign.example" },
+  },
   "names that nobody resolves": {
     backends: [{ name: "a.b_c-d", servers: ["nowhere.invalid:80", "no_where:80"] }],
   },
@@ -250,6 +254,10 @@ test("a path that HAProxy could not find, or would read as something else, is no
 
 const uses = (changes: Partial<RenderInput["uses"]>) => ({ uses: { ...INPUT.uses, ...changes } });
 
+const agents = (changes: Partial<BackendTls>): Partial<RenderInput> => ({
+  agentTls: { verify: "required", cert: "/a.pem", serverName: "a.example", ...changes } as BackendTls,
+});
+
 /** Inputs that are no configuration, by the name that the error gives. */
 const UNFIT: readonly (readonly [name: string, input: Partial<RenderInput>])[] = [
   ["bind", { bind: [] }],
@@ -257,6 +265,10 @@ const UNFIT: readonly (readonly [name: string, input: Partial<RenderInput>])[] =
   ["client.trusted", { client: { from: "x-forwarded-for", trusted: [] } }],
   ["spopAddresses", { spopAddresses: [] }],
   ["spopAddresses", { spopAddresses: ["127.0.0.1"] }],
+  ["agentTls", agents({ verify: "none" })],
+  ["agentTls", agents({ cert: undefined })],
+  ["agentTls", agents({ serverName: undefined })],
+  ["agentTls", agents({ ca: "/a b" })],
   ["backends", { backends: [{ name: "orders", servers: ["orders.shop"] }] }],
   ["backends", { backends: [{ name: "countersign-web", servers: ["127.0.0.1:80"] }] }],
   ["backends", { backends: [{ name: "countersign-agent", servers: ["127.0.0.1:80"] }] }],
