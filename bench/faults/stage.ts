@@ -112,9 +112,10 @@ haproxy: { version: "${minorOf(this.haproxy)}", bind: ["127.0.0.1:${front}"], sc
   /** Starts the agent, and waits until it is ready. @param options of Node */
   async startAgent(options: readonly string[] = []): Promise<void> {
     const log = openSync(join(this.folder, "agent.log"), "a");
-    const args = [...options, "--import", CLOCK, MAIN, "serve"];
+    // With no options of Node's but its own: those that a test runner gives to all processes take signals.
+    const args = ["-u", "NODE_OPTIONS", process.execPath, ...options, "--import", CLOCK, MAIN, "serve"];
     const env = { PATH: process.env.PATH, CLOCK_FILE: join(this.folder, "clock") };
-    this.#agent = this.#processes.start(process.execPath, args, {
+    this.#agent = this.#processes.start("env", args, {
       cwd: this.folder,
       env,
       stdio: ["ignore", log, "pipe"],
