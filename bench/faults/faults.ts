@@ -112,8 +112,8 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "agent slowed",
-    what: "all that it is told and says comes 0.4 s late",
-    once: line({ does: "delay", by: 400 }),
+    what: "all that it is told and says comes 0.7 s late",
+    once: line({ does: "delay", by: 700 }),
   },
   {
     name: "cut in mid-frame",

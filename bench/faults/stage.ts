@@ -31,7 +31,7 @@ export class Stage {
   #agent: Running | undefined;
   #proxy: Running | undefined;
   /** Milliseconds for which something is wrong at a time; by default longer than HAProxy waits for the agent. */
-  pause = 900;
+  pause = 1300;
   /** Instants of the monotonic clock from which on nothing is wrong any more, since the last fault began. */
   healed: number[] = [];
 
@@ -67,6 +67,8 @@ policies: ./policies
 issuers:
   idp: { type: oidc, issuer: "${this.provider.issuer}", audiences: [api://orders], keys: { cooldown: 1s } }
 haproxy: { version: "${minorOf(this.haproxy)}", bind: ["127.0.0.1:${front}"], scheme: http, backends: { orders: ["127.0.0.1:${backend}"] } }
+# On a machine that is short of processors nothing else is to be refused by it.
+deadline: 1s
 `,
     );
     this.write("policies/orders.yaml", POLICY("read"));
