@@ -66,6 +66,9 @@ function wholeNumber(name: string, text: string): number {
   return value;
 }
 
+/** What runs, to be ended whatever happens. */
+const stages = new Set<Stage>();
+
 async function rowsOf(
   haproxy: Haproxy,
   faults: readonly Fault[],
@@ -73,6 +76,7 @@ async function rowsOf(
   seed: number,
 ): Promise<readonly Row[]> {
   const stage = await Stage.open(haproxy, seed);
+  stages.add(stage);
   const rows: Row[] = [];
   try {
     for (const fault of faults) {
@@ -81,6 +85,7 @@ async function rowsOf(
       rows.push({ fault, count });
     }
   } finally {
+    stages.delete(stage);
     await stage.close();
   }
   return rows;
@@ -121,6 +126,12 @@ function tableOf(version: string, rows: readonly Row[]): Table {
   ]);
   return { title: `HAProxy ${version}`, rows: [HEAD, ...cells.map((row) => row.map(String))] };
 }
+
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, async () => {
+    await Promise.all([...stages].map((stage) => stage.close()));
+    process.exit(130);
+  });
 
 try {
   process.exitCode = await main(process.argv.slice(2));
