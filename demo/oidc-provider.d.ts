@@ -37,6 +37,12 @@ declare module "oidc-provider" {
       options: Readonly<Record<string, unknown>>,
     ) => unknown;
     registerGrantType(name: string, handler: (context: Context) => Promise<void>, parameters: readonly string[]): void;
+    interactionFinished(
+      request: IncomingMessage,
+      response: ServerResponse,
+      result: Readonly<Record<string, unknown>>,
+      options?: Readonly<Record<string, unknown>>,
+    ): Promise<void>;
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   }
 

@@ -1,6 +1,6 @@
 import { OPEN_METRICS } from "../telemetry/metrics/open-metrics.ts";
 import type { TapFilter, Tapped } from "../telemetry/taps.ts";
-import { jsonPage, PageListener, type Pages } from "../web/page-listener.ts";
+import { jsonPage, PageListener, type PageOptions, type Pages } from "../web/page-listener.ts";
 import { type AdminState, readiness, statusReport } from "./status.ts";
 import { tapPage } from "./tap-page.ts";
 
@@ -22,8 +22,8 @@ export interface Sources {
 
 /** The admin listener: /live, /ready, /metrics, /status and /tap. It changes nothing and knows no secrets. */
 export class AdminListener extends PageListener {
-  constructor(sources: Sources, failed: (error: unknown) => void, limit?: number, script?: URL) {
-    super(pagesOf(sources), failed, limit, script, { "/tap": (query) => tapPage(query, sources) });
+  constructor(sources: Sources, options: PageOptions) {
+    super(pagesOf(sources), { ...options, own: { "/tap": (query) => tapPage(query, sources) } });
   }
 }
 

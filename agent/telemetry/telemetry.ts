@@ -11,6 +11,7 @@ import type {
   DecisionSink,
   LifecycleEvents,
   LoadReport,
+  LoginEvent,
   LogOptions,
   Observation,
   ReloadEvents,
@@ -127,6 +128,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
 
   /** What is judged by from now on, for the audit log. */
   inForce(inForce: InForce): void {
+    this.#sink.flush();
     this.#audit?.inForce(inForce);
   }
 
@@ -205,6 +207,17 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#metrics.identity.cache(outcome);
   }
 
+  login(event: LoginEvent): void {
+    this.#metrics.identity.login(event);
+    const { issuer, outcome, why = "" } = event;
+    if (outcome === "refused") this.#log.info({ issuer, why: plainText(why, LONGEST) }, "a login was refused");
+    if (outcome !== "failed") return;
+    const held = this.#throttle.pass(`login ${issuer}`, this.#clock());
+    if (held === undefined) return;
+    const message = "nobody can log in at the issuer now: whoever has a session keeps it";
+    this.#log.warn({ issuer, error: plainText(why, LONGEST), ...also(held) }, message);
+  }
+
   fetched(...fetch: Parameters<IdentityEvents["fetched"]>): void {
     this.#metrics.identity.fetched(...fetch);
     const [issuer, what, outcome, durationMs, error = "unknown"] = fetch;
@@ -272,7 +285,9 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   /** What a load changes beside the judging. Of several workers only the primary tells of the load itself. */
   configured({ log, issuers }: Pick<LoadReport, "log" | "issuers">): void {
     this.#metrics.identity.configured(issuers);
+    this.#sink.flush();
     this.#decisions.decisions = log.decisions;
+    this.#arrange();
     this.#log.level = log.level;
   }
 
@@ -364,6 +379,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   async close(): Promise<void> {
     this.#metrics.close();
     this.#taps.close();
+    this.#sink.flush();
     await Promise.all([this.#audit?.close(), this.#spans?.close()]);
     await this.#sink.close();
   }
@@ -374,13 +390,19 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.configured(loaded);
   }
 
-  /** Who is told of decisions: who is not there costs nothing. A tap and the log stand together: their line is made once. */
+  /**
+   * Who is told of decisions: who is not there costs nothing. A tap and the log stand together: their line is made once.
+   * So are an audit log's, where it has just what the log has: then it gets the log's bytes.
+   */
   #arrange(): void {
+    const audit = this.#audit;
+    const shared = audit?.takesLines === true && this.#decisions.decisions === "all";
+    this.#sink.copyTo(shared ? (lines, count) => audit.take(lines, count) : undefined);
     this.#sinks = [
       this.#metrics.decisions,
       ...(this.#tapped ? [this.#taps] : []),
       this.#decisions,
-      ...[this.#audit ?? []].flat(),
+      ...(audit === undefined || shared ? [] : [audit]),
       ...[this.#spans ?? []].flat(),
     ];
   }

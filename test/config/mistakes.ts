@@ -222,7 +222,7 @@ const CHANGES: readonly Mistake[] = [
     '+0:3: the key "my okta"; a name of letters, digits, `_`, `.` and `-`, at most 64 characters',
   ],
   ["type: oidc", "type: saml", `+0:11: the text "saml"; ${TYPES}`],
-  ["type: oidc", "type: session", `+0:11: the text "session" is not in this version; ${TYPES}`],
+  ["type: oidc", "type: session", `+0:11: the text "session"; ${TYPES}`],
   [
     "type: oidc",
     "okta: true",
@@ -397,6 +397,7 @@ const CHANGES: readonly Mistake[] = [
     "id_tokens: yes",
     '+0:16: the text "yes"; `refuse` or `accept`: whether ID tokens, which are for clients, count as access tokens',
   ],
+  ["largest_body: 64KiB", "largest_body: 1MiB", '+0:17: the text "1MiB"; from 1KiB to 112KiB'],
   [
     "access_log: [client, actor]",
     "access_log: [client, subject]",
@@ -932,7 +933,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "log:\n",
     "LOG:\n",
-    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, revoked, haproxy, audit, traces, mesh, assertion, deadline, cache, limits, log, dpop',
+    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, revoked, haproxy, audit, traces, mesh, assertion, sessions, deadline, cache, limits, log, dpop',
   ],
   [
     "- { subprotocol: bearer }",

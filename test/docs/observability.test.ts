@@ -108,7 +108,8 @@ test("every field of a decision line is in the table of records and in the docs,
   const principal = { ...filled.principal, issuer: long, subject: long, client: long, actor } as NonNullable<
     typeof filled.principal
   >;
-  telemetry.decided({ ...filled, principal, claim: long, decision: decision({ rule: long, shadow }) });
+  const mcp = { method: long, tool: long };
+  telemetry.decided({ ...filled, principal, claim: long, mcp, decision: decision({ rule: long, shadow }) });
   const plain = recorded(t);
   plain.telemetry.decided(observation({ principal: undefined }));
   const [line = {}] = await lines();
@@ -171,6 +172,7 @@ test("every other line is in the docs with its level, and no other", async (t) =
   telemetry.protocolError("other");
   telemetry.dropped(1);
   for (const outcome of ["ok", "error", "ok"] as const) telemetry.fetched("okta", "jwks", outcome, 1);
+  for (const outcome of ["refused", "failed"] as const) telemetry.login({ issuer: "okta", outcome, why: "a" });
   for (const keys of [[{ kid: "k", why: "it is weak" }], []]) telemetry.unusable("okta", keys);
   telemetry.unexpected("somewhere", new Error("bug"));
   telemetry.workerEnded(2, "signal SIGKILL", 100);

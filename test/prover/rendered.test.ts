@@ -3,7 +3,7 @@ import type { CheckInput } from "../../haproxy/check/check.ts";
 import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { SPOE_FILE, spoeFile } from "../../haproxy/spoe-file.ts";
-import { CORS, INPUT } from "../support/rendered.ts";
+import { BODIES, CORS, INPUT } from "../support/rendered.ts";
 import { knownOf, MERGED, mergedFiles, moved } from "./merged.ts";
 import { prove, told } from "./proving.ts";
 
@@ -45,6 +45,10 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
     backendVariables: ["mesh_identity", "assertion"],
     webAddress: "127.0.0.1:9902",
   },
+  "sessions of browsers": {
+    uses: { ...MUCH, credentials: ["bearer", "session:__Host-countersign"] },
+    webAddress: "127.0.0.1:9902",
+  },
   "metadata of resources": {
     webAddress: "127.0.0.1:9902",
     metadata: {
@@ -58,6 +62,7 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
     },
   },
   "pages of other origins, and the agent's own": { cors: CORS, uses: MUCH, webAddress: "127.0.0.1:9902" },
+  "bodies that are looked into": { uses: { ...MUCH, bodies: BODIES }, webAddress: "127.0.0.1:9902" },
   "a unix socket": { spopAddresses: ["unix@/run/countersign/spop.sock"] },
   "agents elsewhere": {
     spopAddresses: ["agent.example:9000", "10.0.0.7:9000"],

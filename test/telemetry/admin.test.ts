@@ -83,7 +83,7 @@ async function admin(
     tap: (name, filter) => telemetry.tap(name, filter),
     ...other,
   };
-  const listener = new AdminListener(sources, (error) => errors.push(error), more.limit, more.script);
+  const listener = new AdminListener(sources, { failed: (error) => errors.push(error), ...more });
   await listener.listen(address ?? { host: "127.0.0.1", port: 0 });
   t.teardown(() => listener.close());
   const at = address === undefined ? { port: listener.port } : { socketPath: address.path };
@@ -323,7 +323,7 @@ test("a tap is for askers on this machine, and for no page in their browser", as
     .flat()
     .find((each) => each?.family === "IPv4" && !each.internal);
   if (other !== undefined) {
-    const all = new AdminListener(unasked, () => {});
+    const all = new AdminListener(unasked, { failed: () => {} });
     await all.listen({ host: "0.0.0.0", port: 0 });
     t.teardown(() => all.close());
     const from = async (host: string) =>
