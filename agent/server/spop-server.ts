@@ -75,6 +75,11 @@ export class SpopServer {
     return this.#connections.size;
   }
 
+  /** Milliseconds since the epoch at which the first certificate ends that it shows; 0 where it shows none. */
+  get certificateUntil(): number {
+    return this.#doors.size === 0 ? 0 : Math.min(...this.#doors.values().map(({ until }) => until));
+  }
+
   /** Requests that wait for a verification. */
   get inFlight(): number {
     return this.#shared.waiting.count;
