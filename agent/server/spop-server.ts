@@ -162,7 +162,8 @@ export class SpopServer {
     const obstacle = this.#connections.values().find((connection) => connection.obstacle !== undefined)?.obstacle;
     if (obstacle === undefined) return undefined;
     const { largestAck, maxFrameSize } = obstacle;
-    const { bufsize } = buffersFor(largestAck, this.#shared.snapshot.policies.uses);
+    const { policies, config } = this.#shared.snapshot;
+    const { bufsize } = buffersFor(largestAck, policies.uses, config.haproxy.largestBody);
     return `set tune.bufsize ${bufsize} in HAProxy: with ${maxFrameSize + LENGTH_PREFIX} and answers of up to ${largestAck} bytes it cannot pipeline`;
   }
 
