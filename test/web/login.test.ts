@@ -27,13 +27,16 @@ const INPUTS = readFileSync(join(import.meta.dirname, "return-to.txt"), "utf8")
   .map(([verdict, text = '""', , kind = ""]) => ({ verdict, text: JSON.parse(text) as string, kind }));
 
 /** Logins of an agent, and browsers that talk to it without HAProxy between. */
-async function stage(t: Test, { par = true, providers = 1 } = {}) {
+async function stage(
+  t: Test,
+  { par = true, providers = 1, style }: { par?: boolean; providers?: number; style?: string } = {},
+) {
   const provider = await startLoginProvider(t, { alice: { groups: ["readers"] } }, [`${ORIGIN.origin}${CALLBACK}`], {
     par,
   });
   const sessions = {
     ...{ origins: [ORIGIN.origin], cookie: COOKIE, keys: "", ring: RING },
-    ...{ idle: 3_600_000, lifetime: 28_800_000, largest: 8192 },
+    ...{ idle: 3_600_000, lifetime: 28_800_000, largest: 8192, style },
   };
   const login = {
     client: {
@@ -306,13 +309,63 @@ test("of several providers somebody chooses one", async (t) => {
   t.equal((await person.ask(`${LOGIN}?provider=evil`)).status, 200, "an unknown one is asked for again");
 });
 
+test("pages speak the language that a browser likes best, and hold what people need", async (t) => {
+  const { logins } = await stage(t);
+  const person = new Person(logins);
+  const said = async (language: string | undefined, path = "/.countersign/signed-out") => {
+    const headers = { "x-request-id": "4f", ...(language === undefined ? {} : { "accept-language": language }) };
+    const { body, headers: answered } = await person.ask(path, { headers });
+    t.match(body, `<html lang="${answered["content-language"]}">`);
+    t.match(body, /<title>([^<]+)<\/title>.*<h1>\1<\/h1>/, "the title says what has happened");
+    t.match(answered, { vary: "accept-language", "cache-control": "no-store" });
+    return answered["content-language"];
+  };
+  for (const [language, expected] of [
+    [undefined, "en"],
+    ["", "en"],
+    ["fr, es;q=0.5", "en"],
+    ["de-CH, de;q=0.9, en;q=0.8", "de"],
+    ["DE", "de"],
+    ["en-GB,en;q=0.9,de;q=0.8", "en"],
+    ["fr, de;q=0.1", "de"],
+    ["de;q=0, *", "en"],
+    ["en;q=0, *;q=0.5", "de"],
+    ["de;q=0.8, en;q=0.80", "en"],
+    [`de;q=${"9".repeat(5000)}`, "de"],
+    [`${"x,".repeat(50_000)}de`, "en"],
+    [';;q=,"\u0000"', "en"],
+  ] as const) {
+    t.equal(await said(language), expected, String(language).slice(0, 40));
+  }
+  await said("de", "/.countersign/logout");
+  const over = await person.ask(`${CALLBACK}?state=x&code=y`, {
+    headers: { "x-request-id": "4f-a", "accept-language": "de" },
+  });
+  t.match(over.body, /Ihr Browser behält unser Cookie nicht.*Anfrage: 4f-a/);
+  t.notMatch((await person.ask(CALLBACK, { headers: { "x-request-id": "<b>" } })).body, /<b>/);
+});
+
+test("all pages share one stylesheet, which a brand can replace", async (t) => {
+  const own = await stage(t);
+  const style = await new Person(own.logins).ask("/.countersign/style.css");
+  t.match(style, { status: 200, headers: { "content-type": /^text\/css/, "x-content-type-options": "nosniff" } });
+  t.match(style.body, "prefers-color-scheme: dark");
+  const branded = await stage(t, { style: "h1 { color: green }" });
+  t.equal((await new Person(branded.logins).ask("/.countersign/style.css")).body, "h1 { color: green }");
+});
+
 test("signing out takes a form of this origin", async (t) => {
   const { logins } = await stage(t);
   const alice = new Person(logins);
   await alice.ask(await alice.until());
   const out = (headers: Readonly<Record<string, string>>, method = "POST") =>
     alice.ask("/.countersign/logout", { method, headers });
-  t.equal((await out({}, "GET")).status, 405);
+  t.match(await out({}, "GET"), {
+    status: 200,
+    body: /<form method="post" action="\/.countersign\/logout"><button>Sign out<\/button><\/form>/,
+  });
+  t.not(alice.session, "", "which asks, and signs nobody out");
+  t.equal((await out({}, "PUT")).status, 405);
   for (const headers of [
     { "sec-fetch-site": "cross-site" },
     { "sec-fetch-site": "same-site" },
