@@ -90,8 +90,13 @@ class Person {
   }
 
   /** Begins a login and lets the provider send the browser back: the path and query of the callback. */
-  async until(login = LOGIN): Promise<string> {
-    const { location, status, body } = await this.ask(login);
+  until(login = LOGIN): Promise<string> {
+    return this.goesOn(login);
+  }
+
+  /** Asks for a page of ours that sends the browser to the provider, which sends it back. */
+  async goesOn(path: string): Promise<string> {
+    const { location, status, body } = await this.ask(path);
     if (status !== 303) throw new Error(body);
     const back = await this.#elsewhere.upTo(location, CALLBACK);
     return `${back.pathname}${back.search}`;
@@ -127,7 +132,12 @@ test("a callback counts in the browser that has begun it, once, with all that th
   const forced = await new Person(logins).ask(hers);
   t.match([forced.status, forced.body], [400, /does not keep our cookie/], "a browser without any login");
   await mallory.until();
-  t.match([(await mallory.ask(hers)).status, mallory.session], [400, ""], "login CSRF: another's state");
+  const begun = await mallory.ask(hers);
+  t.match([begun.status, mallory.session], [303, ""], "login CSRF: another's state");
+  t.ok(
+    begun.location.startsWith(`${provider.issuer}/auth?`),
+    "who is sent to another's callback is asked who they are",
+  );
   const changed = (change: (query: URLSearchParams) => void) => {
     const url = new URL(hers, ORIGIN);
     change(url.searchParams);
@@ -229,8 +239,37 @@ test("several tabs log in side by side, and no more than five are remembered", a
   const many = [];
   for (let n = 0; n < 8; n++) many.push(await bob.until(`${LOGIN}?rt=/${"x".repeat(1000)}`));
   t.ok((bob.cookies.get(`${COOKIE}-login`)?.length ?? 0) < 4096);
-  t.equal((await bob.ask(many[0] ?? "")).status, 400, "the oldest is forgotten");
+  t.match((await bob.ask(many[0] ?? "")).location, /\/auth\?/, "the oldest is forgotten, and begun anew");
   t.equal((await bob.ask(many[7] ?? "")).status, 303);
+});
+
+test("of tabs that begin at once the browser keeps the last one's login; the others are begun anew", async (t) => {
+  const { logins, time } = await stage(t);
+  const alice = new Person(logins);
+  const tabs = [];
+  for (const path of ["/a", "/b", "/c"]) {
+    const fresh = new Person(logins);
+    tabs.push(await fresh.until(`${LOGIN}?rt=${path}`));
+    for (const [name, value] of fresh.cookies) alice.cookies.set(name, value);
+  }
+  t.equal((await alice.ask(tabs[2] ?? "")).location, "/c");
+  time.now += 1;
+  t.equal((await alice.ask(tabs[0] ?? "")).location, "/a", "whoever is signed in by then is simply sent on");
+  alice.cookies.delete(COOKIE);
+  t.equal((await alice.ask(await alice.goesOn(tabs[1] ?? ""))).location, "/b");
+
+  const bob = new Person(logins);
+  let lost = await bob.until(`${LOGIN}?rt=/d`);
+  for (let n = 0; n < 4; n++) {
+    bob.cookies.set(`${COOKIE}-login`, "x");
+    lost = await bob.goesOn(lost);
+  }
+  bob.cookies.set(`${COOKIE}-login`, "x");
+  t.match(await bob.ask(lost), { status: 400, body: /This sign-in is over/ }, "but nobody is sent round and round");
+  const late = await bob.until(`${LOGIN}?rt=/e`);
+  bob.cookies.set(`${COOKIE}-login`, "x");
+  time.now += 900_001;
+  t.equal((await bob.ask(late)).status, 400, "nor after a quarter of an hour");
 });
 
 test("nobody is sent round and round", async (t) => {

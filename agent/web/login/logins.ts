@@ -22,7 +22,7 @@ import {
   unknownPage,
   wrongRequestPage,
 } from "./pages.ts";
-import { isLoop, type Pending, PendingLogins } from "./pending.ts";
+import { type Begun, isLoop, type Pending, PendingLogins } from "./pending.ts";
 import { type LoggedIn, type LoginIssuer, LoginProvider } from "./provider.ts";
 import { returnTo } from "./return-to.ts";
 import { STYLE } from "./style.ts";
@@ -41,6 +41,8 @@ export const SIGNED_OUT_PATH = `${WEB_PATH}signed-out`;
 const RANDOM = 32;
 /** What a provider adds to the redirect URI; each of them once. */
 const PARAMETERS = ["state", "code", "iss", "error", "response"];
+/** How often a login is begun anew that a browser has lost: of tabs that begin at once, one is through each time. */
+const MOST_LOST = 4;
 /** Logins that have just ended, and milliseconds for which a repetition of one is answered alike. */
 const MOST_ENDED = 1000;
 const REPEATED = 30_000;
@@ -101,16 +103,20 @@ export class Logins {
     const to = returnTo(query.get("rt") ?? undefined);
     const provider = this.#chosen(query.getAll("provider"));
     if (provider === undefined) return this.#choice(asked, to);
-    const pending = {
-      ...{ state: random(), nonce: random(), verifier: random() },
-      ...{ issuer: provider.issuer.name, returnTo: to, begunAt: now, doneAt: 0 },
-    };
+    return this.#begin(asked, provider, { issuer: provider.issuer.name, returnTo: to, begunAt: now, lost: 0 });
+  }
+
+  async #begin(asked: Asked, provider: LoginProvider, begun: Begun): Promise<Answer> {
+    const { issuer, returnTo, begunAt } = begun;
+    const pendings = this.#pendings(asked.origin);
+    const secrets = { state: pendings.newState(begun), nonce: random(), verifier: random() };
+    const pending = { ...secrets, issuer, returnTo, begunAt, doneAt: 0 };
     try {
-      const location = await provider.begin(pending, `${origin.origin}${CALLBACK_PATH}`);
-      this.#tell({ issuer: provider.issuer.name, outcome: "begun" });
-      return redirect(location.href, [pendings.write([...before, pending], now)]);
+      const location = await provider.begin(pending, `${asked.origin.origin}${CALLBACK_PATH}`);
+      this.#tell({ issuer, outcome: "begun" });
+      return redirect(location.href, [pendings.write([...pendings.read(asked.cookies, begunAt), pending], begunAt)]);
     } catch (error) {
-      return this.#failed(asked, provider.issuer.name, failureOf(error));
+      return this.#failed(asked, issuer, failureOf(error));
     }
   }
 
@@ -120,12 +126,13 @@ export class Logins {
     const now = this.#clock();
     const pendings = this.#pendings(origin);
     const before = pendings.read(cookies, now);
-    const pending = before.find(({ state }) => state === query.get("state"));
+    const state = query.get("state") ?? "";
+    const pending = before.find((each) => each.state === state);
     const session = this.#session(asked);
     // Another tab was first, or the page is reloaded.
     const isOver = pending === undefined || pending.doneAt > 0 || (session?.begunAt ?? 0) > pending.begunAt;
-    if (session !== undefined && isOver) return redirect(pending?.returnTo ?? "/");
-    if (pending === undefined) return pendings.isKept(cookies) ? unknownPage(asked) : noCookiesPage(asked);
+    if (session !== undefined && isOver) return redirect(pendings.begunBy(state, now)?.returnTo ?? "/");
+    if (pending === undefined) return this.#lost(asked, state, now);
     const provider = this.#providers.get(pending.issuer);
     if (provider === undefined || pending.doneAt > 0) return unknownPage(asked);
     const others = before.filter((each) => each !== pending);
@@ -139,6 +146,20 @@ export class Logins {
     // What has failed by itself may be tried again.
     if (answer.status === 503) this.#ended.delete(pending.state);
     return answer;
+  }
+
+  /**
+   * A login of which this browser knows nothing. Tabs that begin one at the same time keep only the last, since each
+   * writes the cookie without the others: it is begun anew, and whoever was brought here by another is asked who
+   * they are themselves.
+   */
+  async #lost(asked: Asked, state: string, now: number): Promise<Answer> {
+    const pendings = this.#pendings(asked.origin);
+    if (!pendings.isKept(asked.cookies)) return noCookiesPage(asked);
+    const begun = pendings.begunBy(state, now);
+    const provider = begun === undefined ? undefined : this.#providers.get(begun.issuer);
+    if (begun === undefined || provider === undefined || begun.lost === MOST_LOST) return unknownPage(asked);
+    return this.#begin(asked, provider, { ...begun, begunAt: now, lost: begun.lost + 1 });
   }
 
   /** @param done the Set-Cookie line by which the login counts as ended at that instant */
