@@ -46,5 +46,8 @@ declare module "oidc-provider" {
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   }
 
-  export const errors: { readonly InvalidGrant: new (description: string) => Error };
+  export const errors: {
+    readonly InvalidGrant: new (description: string) => Error;
+    readonly InvalidTarget: new () => Error;
+  };
 }

@@ -9,6 +9,8 @@ export const MESSAGE = "authorize";
 /** What the policies read of a request beyond the arguments that are always sent. */
 export interface ArgumentUses extends CredentialUses {
   readonly query: boolean;
+  /** Whether the agent tells of requests in their traces. Default: it does not */
+  readonly trace?: boolean;
   /** Lower-case names of the request headers that conditions read. */
   readonly requestHeaders: readonly string[];
 }
@@ -17,7 +19,7 @@ export interface Argument {
   /** HAProxy's sample expression. */
   readonly sample: string;
   /** `always`, or when policies need it. */
-  readonly sent: CredentialKind["sent"] | "where a policy reads it";
+  readonly sent: CredentialKind["sent"] | "where a policy reads it" | "with `traces`";
   /** One line for the documentation. */
   readonly meaning: string;
 }
@@ -35,6 +37,11 @@ export const ARGUMENTS: Readonly<Record<string, Argument>> = {
   path: { sample: "path", sent: "always", meaning: "the path as it is forwarded, without query" },
   query: { sample: "query", sent: "where a policy reads it", meaning: "the query without `?`" },
   ...argumentsOfKinds(CREDENTIAL_KINDS),
+  trace: {
+    sample: "req.fhdr(traceparent)",
+    sent: "with `traces`",
+    meaning: "the trace that the request belongs to (W3C Trace Context)",
+  },
   contract: { sample: "str(...)", sent: "always", meaning: "what this HAProxy does with the answer" },
 };
 
@@ -58,7 +65,7 @@ export function headerArgument(header: string): `h_${string}` {
 
 /** The arguments of one generated SPOE message, in the order of the table, with their sample expressions. */
 export function argumentsOf(uses: ArgumentUses, contract: Contract): readonly { name: string; sample: string }[] {
-  const { contract: _, ...others } = ARGUMENTS;
+  const { contract: _, trace, ...others } = ARGUMENTS;
   const credentials = argumentsOfKinds(sentKinds(uses));
   const fixed = Object.entries(others).filter(
     ([name, { sent }]) =>
@@ -66,6 +73,7 @@ export function argumentsOf(uses: ArgumentUses, contract: Contract): readonly { 
   );
   return [
     ...Object.entries({ ...Object.fromEntries(fixed), ...credentials }).map(([name, { sample }]) => ({ name, sample })),
+    ...(uses.trace === true && trace !== undefined ? [{ name: "trace", sample: trace.sample }] : []),
     { name: "contract", sample: `str(${contractText(contract)})` },
     ...uses.requestHeaders.map((header) => ({ name: headerArgument(header), sample: `req.fhdr(${header})` })),
   ];

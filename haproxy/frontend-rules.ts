@@ -273,7 +273,6 @@ function passedOn({ scheme, uses, webAddress, backendVariables = [] }: RenderInp
     `http-request set-header x-request-id %[var(${OWN.id})]`,
     "http-request set-header x-forwarded-for %[src]",
     `http-request set-header x-forwarded-proto ${scheme}`,
-    `http-request set-header traceparent 00-%[var(${OWN.id})]-%[uuid(),regsub(-,,g),bytes(0,16)]-01 unless { req.fhdr(traceparent) -m found }`,
     ...own,
     ...headers,
     ...(takesDpop(uses) ? [NONCE_TOLD] : []),

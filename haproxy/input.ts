@@ -32,6 +32,7 @@ export interface RenderInput {
   /** What the policies read of a request and promise a backend. */
   readonly uses: CredentialUses & {
     readonly query: boolean;
+    readonly trace?: boolean;
     readonly requestHeaders: readonly string[];
     readonly identityHeaders: readonly { readonly name: string /** bytes */; readonly max: number }[];
   };

@@ -15,6 +15,9 @@ import { Texts } from "./texts.ts";
 /** Largest request id in bytes; HAProxy's unique-id as generated has 32. It bounds the ACK. */
 export const LARGEST_ID = 64;
 
+/** Bytes of a `traceparent` of version 00 (W3C Trace Context, section 3.2). */
+const TRACEPARENT_LENGTH = 55;
+
 /** What a channel cannot be learned from serves no route that needs anything. */
 const UNKNOWN_CHANNEL = new Channel({ version: 1, variables: [], headers: [] }, []);
 
@@ -45,6 +48,8 @@ export class AuthorizeRequest implements PolicyRequest {
   idEnd = 0;
   srcStart = 0;
   srcEnd = 0;
+  traceStart = 0;
+  traceEnd = 0;
   /** Where the credentials lie that it offers, as credentials.ts reads them. */
   offered: readonly number[] = NOTHING_OFFERED;
   /** The kind of the one that was taken. */
@@ -68,6 +73,11 @@ export class AuthorizeRequest implements PolicyRequest {
     return this.srcStart === this.srcEnd ? "" : addressText(this.bytes, this.srcStart, this.srcEnd);
   }
 
+  /** The `traceparent` that it came with; empty where HAProxy sent none. */
+  get trace(): string {
+    return this.traceStart === this.traceEnd ? "" : this.bytes.toString("latin1", this.traceStart, this.traceEnd);
+  }
+
   /** The request as it is judged. @param host as normalized by the policies @param time ms since the epoch */
   judged(host: string, time: number): this {
     this.host = host;
@@ -75,13 +85,15 @@ export class AuthorizeRequest implements PolicyRequest {
     return this;
   }
 
-  /** Keeps nothing of the frame but id and address. */
+  /** Keeps nothing of the frame but id, address and trace. */
   detach(): void {
-    const { bytes, idStart, idEnd, srcStart, srcEnd } = this;
+    const { bytes, idStart, idEnd, srcStart, srcEnd, traceStart, traceEnd } = this;
     const src = bytes.subarray(srcStart, srcEnd);
-    this.bytes = Buffer.concat([src, bytes.subarray(idStart, idEnd)]);
+    const trace = bytes.subarray(traceStart, traceEnd);
+    this.bytes = Buffer.concat([src, trace, bytes.subarray(idStart, idEnd)]);
     this.srcStart = 0;
-    this.srcEnd = this.idStart = src.length;
+    this.srcEnd = this.traceStart = src.length;
+    this.traceEnd = this.idStart = src.length + trace.length;
     this.idEnd = this.bytes.length;
     this.offered = NOTHING_OFFERED;
   }
@@ -199,6 +211,7 @@ const READERS: ReadonlyMap<string, ReadArgument> = new Map<string, ReadArgument>
   ["host", readHost],
   ["path", readPath],
   ["query", readQuery],
+  ["trace", readTrace],
 ]);
 
 /** Arguments of other names are not ours, and skipped. @param index where it stands in the message */
@@ -241,6 +254,15 @@ function readPath(request: AuthorizeRequest, cursor: NotifyCursor): void {
 
 function readQuery(request: AuthorizeRequest, cursor: NotifyCursor): void {
   request.query = textOf(cursor);
+}
+
+/** One that is longer is none, and is not kept. */
+function readTrace(request: AuthorizeRequest, { bytes, valueStart, valueEnd }: NotifyCursor): void {
+  if (bytes[valueStart] !== VALUE_TYPE.string) return;
+  const start = contentStart(bytes, valueStart);
+  if (valueEnd - start !== TRACEPARENT_LENGTH) return;
+  request.traceStart = start;
+  request.traceEnd = valueEnd;
 }
 
 function credentialReader(index: number): ReadArgument {

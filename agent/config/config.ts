@@ -8,6 +8,7 @@ import type { RingKey } from "./files/key-ring.ts";
 import type { Revocation } from "./files/revoked.ts";
 import type { SealingKey } from "./files/sealing-ring.ts";
 import type { AuditConfig } from "./sections/audit.ts";
+import type { TracesConfig } from "./sections/traces.ts";
 
 /** The agent's configuration, checked and with all defaults filled in. Durations are milliseconds, sizes bytes. */
 export interface Config {
@@ -43,6 +44,8 @@ export interface Config {
     readonly fetches: number;
   };
   readonly audit: AuditConfig | undefined;
+  /** Where requests are told of in their traces; undefined where nothing says it. */
+  readonly traces?: TracesConfig | undefined;
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error";
     readonly decisions: "all" | "refused" | "replayable";

@@ -24,6 +24,7 @@ import { checkCertificates, readHaproxy } from "./sections/haproxy.ts";
 import { type IssuerReaders, readIssuers } from "./sections/issuers.ts";
 import { readListen } from "./sections/listen.ts";
 import { readSessions } from "./sections/sessions.ts";
+import { readTraces } from "./sections/traces.ts";
 
 /** Where the configuration is looked for when nobody names it, in this order. */
 export const CONFIG_PLACES: readonly string[] = ["countersign.yaml", "/etc/countersign/countersign.yaml"];
@@ -142,6 +143,7 @@ function readConfig(file: string, root: Section, environment: Environment, reade
       fetches: limits.number("fetches"),
     },
     audit: readAudit(root, file),
+    traces: readTraces(root, environment),
     log: {
       level: log.choice<Config["log"]["level"]>("level"),
       decisions: log.choice<Config["log"]["decisions"]>("decisions"),

@@ -63,6 +63,7 @@ export class Agent implements Service {
     const sources = {
       state: () => this.#state(),
       metrics: () => this.#telemetry.metrics(),
+      openMetrics: () => this.#telemetry.openMetrics(),
       tap: (name: string, filter: TapFilter) => this.#telemetry.tap(name, filter),
     };
     this.#admin = new AdminListener(sources, {

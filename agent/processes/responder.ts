@@ -52,6 +52,7 @@ export class Responder {
     this.#audited = loaded.config.audit;
     this.#process = worker ?? 0;
     this.#snapshot = this.#build(loaded, undefined);
+    this.telemetry.traceTo(loaded.config.traces);
     this.#server = new SpopServer({ snapshot: this.#snapshot, events: this.telemetry, clock, worker });
   }
 
@@ -93,6 +94,7 @@ export class Responder {
     this.#snapshot = next;
     this.#server.update(next);
     this.telemetry.inForce(next.inForce);
+    this.telemetry.traceTo(next.config.traces);
     previous.identity.close();
   }
 

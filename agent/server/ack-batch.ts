@@ -44,6 +44,10 @@ export class Answered implements Observation {
     return this.answer.request.src;
   }
 
+  get trace() {
+    return this.answer.request.trace;
+  }
+
   get method() {
     return this.answer.request.method;
   }

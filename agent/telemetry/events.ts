@@ -8,6 +8,8 @@ export interface Observation {
   readonly requestId: string;
   /** Textual client address. */
   readonly src: string;
+  /** The `traceparent` that it came with; empty where HAProxy sends none. */
+  readonly trace: string;
   readonly method: string;
   readonly host: string;
   /** What stands after a `?` or `#` is never recorded. */

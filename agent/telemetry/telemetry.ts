@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from "node:util";
 import { type Logger, pino } from "pino";
 import { type Fault, faultText } from "../../policies/fault.ts";
 import type { InForce } from "../../records/audit/lines.ts";
 import type { AuditConfig } from "../config/sections/audit.ts";
+import type { TracesConfig } from "../config/sections/traces.ts";
 import type { IdentityEvents } from "../identity/issuer/events.ts";
 import { AuditLog, type AuditState } from "./audit/audit-log.ts";
 import { DecisionLines, DecisionLog } from "./decision-log.ts";
@@ -16,10 +18,12 @@ import type {
   ServerEvents,
 } from "./events.ts";
 import { type Gauges, Metrics, type MetricValues } from "./metrics/metrics.ts";
+import { openMetricsText } from "./metrics/open-metrics.ts";
 import { plainText } from "./safe-text.ts";
 import { LineSink } from "./sink.ts";
 import { type TapFilter, type Tapped, Taps } from "./taps.ts";
 import { Throttle } from "./throttle.ts";
+import { type SpanCounts, Spans } from "./traces/spans.ts";
 
 export interface TelemetryOptions {
   /** Countersign's. */
@@ -63,6 +67,12 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   readonly #lines = new DecisionLines();
   #sinks: readonly DecisionSink[];
   readonly #taps: Taps;
+  #tapped = false;
+  readonly #version: string;
+  #spans: Spans | undefined;
+  #traces: TracesConfig | undefined;
+  /** Of collectors before. */
+  #pastSpans: SpanCounts = { exported: 0, dropped: 0 };
   #audit: AuditLog | undefined;
   readonly #metrics: Metrics;
   readonly #throttle = new Throttle(QUIET);
@@ -77,11 +87,16 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#sink = new LineSink(options.fd ?? (log.destination === "stdout" ? 1 : 2), clock, (n) => this.#recovered(n));
     this.#log = createLog(log.level, this.#sink, clock, options.worker);
     const { version, errorCodes, gauges } = options;
-    this.#metrics = new Metrics({ version, errorCodes, gauges, clock, linesDropped: () => this.#sink.dropped });
+    this.#version = version;
+    const linesDropped = () => this.#sink.dropped;
+    this.#metrics = new Metrics({ version, errorCodes, gauges, clock, linesDropped, spans: () => this.#spanCounts() });
     if (options.process) this.#metrics.addProcess();
     this.#decisions = new DecisionLog(log.decisions, this.#lines, this.#sink, clock);
     this.#sinks = [this.#metrics.decisions, this.#decisions];
-    this.#taps = new Taps(this.#lines, clock, (any) => this.#tapped(any));
+    this.#taps = new Taps(this.#lines, clock, (any) => {
+      this.#tapped = any;
+      this.#arrange();
+    });
   }
 
   decided(observation: Observation): void {
@@ -107,7 +122,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
       const why = error instanceof Error ? error.message : String(error);
       throw new Error(`the audit log cannot be written: ${why}; see \`countersign audit init\``, { cause: error });
     }
-    this.#sinks = [...this.#sinks, this.#audit];
+    this.#arrange();
     this.inForce(inForce);
   }
 
@@ -134,6 +149,20 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   /** What was decided since the same tap was read; undefined where there are too many others. */
   tap(name: string, filter: TapFilter): Tapped | undefined {
     return this.#taps.read(name, filter);
+  }
+
+  /** Where decisions are told of as spans from now on, if anywhere; another collector than before gets none of its. */
+  traceTo(traces: TracesConfig | undefined): void {
+    if (isDeepStrictEqual(traces, this.#traces)) return;
+    const before = this.#spans;
+    void before?.close().then(() => {
+      const { exported, dropped } = before.counts;
+      this.#pastSpans = { exported: this.#pastSpans.exported + exported, dropped: this.#pastSpans.dropped + dropped };
+    });
+    this.#traces = traces;
+    const events = { exporting: (problem: string | undefined) => this.#exporting(problem) };
+    this.#spans = traces && new Spans(traces, this.#version, this.#clock, events);
+    this.#arrange();
   }
 
   connected(): void {
@@ -333,6 +362,11 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     return this.#metrics.text();
   }
 
+  /** @returns OpenMetrics, with exemplars */
+  async openMetrics(): Promise<string> {
+    return openMetricsText(await this.#metrics.values());
+  }
+
   /** Hands gathered lines to the operating system. */
   flush(): void {
     this.#sink.flush();
@@ -342,7 +376,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   async close(): Promise<void> {
     this.#metrics.close();
     this.#taps.close();
-    await this.#audit?.close();
+    await Promise.all([this.#audit?.close(), this.#spans?.close()]);
     await this.#sink.close();
   }
 
@@ -352,10 +386,33 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.configured(loaded);
   }
 
-  /** A tap stands first: what it tells is then made once, for it and the log. */
-  #tapped(any: boolean): void {
-    const others = this.#sinks.filter((sink) => sink !== this.#taps);
-    this.#sinks = any ? [this.#taps, ...others] : others;
+  /** Who is told of decisions: who is not there costs nothing. A tap and the log stand together: their line is made once. */
+  #arrange(): void {
+    this.#sinks = [
+      this.#metrics.decisions,
+      ...(this.#tapped ? [this.#taps] : []),
+      this.#decisions,
+      ...[this.#audit ?? []].flat(),
+      ...[this.#spans ?? []].flat(),
+    ];
+  }
+
+  #spanCounts(): SpanCounts {
+    const { exported, dropped } = this.#pastSpans;
+    const now = this.#spans?.counts ?? { exported: 0, dropped: 0 };
+    return { exported: exported + now.exported, dropped: dropped + now.dropped };
+  }
+
+  /** @param problem undefined once there is none */
+  #exporting(problem: string | undefined): void {
+    const kind = "spans";
+    if (problem === undefined) {
+      if (this.#throttle.forget(kind)) this.#log.info("spans are exported again");
+      return;
+    }
+    const held = this.#throttle.pass(kind, this.#clock());
+    if (held === undefined) return;
+    this.#log.warn({ error: plainText(problem, LONGEST), ...also(held) }, "spans cannot be exported");
   }
 
   #recovered(lines: number): void {

@@ -15,7 +15,10 @@ const PAUSE = 1_000;
 /** MiB. All that the thread makes is short-lived and small. */
 const MEMORY = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
 
-/** Pages by their paths; each is the same for all who ask. */
+/**
+ * Pages by their paths; each is the same for all who ask. `PATH TYPE` is for those who accept this media type, and has a
+ * page of its own at PATH for all others.
+ */
 export type Pages = Readonly<Record<string, () => Page | Promise<Page>>>;
 
 export interface PageOptions {

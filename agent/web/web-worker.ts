@@ -30,7 +30,7 @@ const TOO_OFTEN: Page = text(429, "asked too often");
 const NOT_ALLOWED: Page = text(405, "GET or HEAD only");
 
 const { address, limit, largestHead, paths, own, login } = workerData as Begin;
-const all = [...paths, ...own];
+const all = [...paths.filter((path) => !path.includes(" ")), ...own];
 const UNKNOWN: Page = text(404, `there ${all.length === 1 ? "is" : "are"} ${listed(all)}`);
 const ownAllowed = new Allowance(MOST_OWN, MOST_OWN, () => performance.now());
 /** By their numbers. */
@@ -137,7 +137,15 @@ async function pageFor(request: IncomingMessage): Promise<Page> {
   if (method !== "GET" && method !== "HEAD") return NOT_ALLOWED;
   const [path = ""] = url.split("?", 1);
   if (own.includes(path)) return await ownPage(request, path, url.slice(path.length + 1));
-  return (await pages.get(path)?.get()) ?? UNKNOWN;
+  return (await pageOf(path, request.headers.accept)?.get()) ?? UNKNOWN;
+}
+
+/** The one of a type that is accepted, where there is one, before that of the path alone. */
+function pageOf(path: string, accept = ""): SharedPage | undefined {
+  if (path.includes(" ")) return undefined;
+  const types = accept.split(",").map((range) => range.split(";", 1)[0]?.trim().toLowerCase());
+  const typed = types.flatMap((type) => pages.get(`${path} ${type}`) ?? [])[0];
+  return typed ?? pages.get(path);
 }
 
 async function ownPage(request: IncomingMessage, path: string, query: string): Promise<Page> {

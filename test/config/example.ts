@@ -135,6 +135,12 @@ audit:
   on_full: deny
   max_size: 1MiB
   pseudonyms: 0123456789abcdef0123456789abcdef
+traces:
+  endpoint: https://collector.example.com:4318/v1/traces
+  headers:
+    Authorization: Bearer abc
+  timeout: 3s
+  proxy: none
 log:
   level: debug
   decisions: refused

@@ -214,6 +214,13 @@ test("a configuration with every key is taken as it says", (t) => {
       maxSize: 1 << 20,
       pseudonyms: "0123456789abcdef0123456789abcdef",
     },
+    traces: {
+      endpoint: "https://collector.example.com:4318/v1/traces",
+      headers: { authorization: "Bearer abc" },
+      timeout: 3_000,
+      ca: undefined,
+      proxy: undefined,
+    },
     log: { level: "debug", decisions: "refused", destination: "stderr" },
   };
   t.strictSame(files.load(EVERY_KEY), {
@@ -308,6 +315,7 @@ test("what a configuration does not say has the documented default", (t) => {
     cache: { identities: 100_000, lifetime: 300_000, refusals: 10_000 },
     limits: { token: 8192, connections: 4096, inFlight: 10_000, fetches: 16 },
     audit: undefined,
+    traces: undefined,
     log: { level: "info", decisions: "all", destination: "stdout" },
   } satisfies OidcConfig);
   t.strictSame(loaded.warnings, []);

@@ -189,6 +189,9 @@ test("every other line is in the docs with its level, and no other", async (t) =
   written.set("log lines were lost: whoever reads the log was too slow", "warn");
   // A disk that is full is tried in test/records.
   written.set("the audit log cannot be written: decisions are not kept", "error");
+  // So is a collector that is away, in test/telemetry/traces.test.ts.
+  written.set("spans cannot be exported", "warn");
+  written.set("spans are exported again", "info");
   written.set("the audit log can be written again: it says how many are missing", "warn");
   t.strictSame(documented.sort(byName), [...written].sort(byName));
 });

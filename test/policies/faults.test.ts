@@ -562,7 +562,7 @@ const RESOURCES: readonly Row[] = [
   [
     "two documents at one place",
     guarded(`{ url: "${MCP}" }`, "", `, { name: o, match: [GET /mcp/b], resource: { url: "${MCP}", name: b } }`),
-    [`7:95: another \`resource\` with the URL ${MCP}; the same of both; the first is at p.yaml:6:5`],
+    [`7:95: another \`resource\` at s.example.com/mcp; the same of both; the first is at p.yaml:6:5`],
   ],
   [
     "nothing that is read",

@@ -76,6 +76,7 @@ export function observation(changes: Partial<Observation> = {}): Observation {
   return {
     requestId: "0123456789abcdef0123456789abcdef",
     src: "192.0.2.7",
+    trace: "",
     method: "GET",
     host: "orders.example.com",
     path: "/v1/orders/42",

@@ -16,6 +16,7 @@ import { decision, loaded, NOON, observation, principal, recorded } from "../sup
 const unasked: Sources = {
   state: () => Promise.reject(new Error("nobody asks")),
   metrics: () => Promise.reject(new Error("nobody asks")),
+  openMetrics: () => Promise.reject(new Error("nobody asks")),
   tap: () => ({ lines: [], leftOut: 0, begun: true }),
 };
 const FAULT = { file: "orders.yaml", line: 3, column: 7, found: "unknown key `rols`", right: "did you mean `roles`?" };
@@ -78,6 +79,7 @@ async function admin(
   const sources: Sources = {
     state,
     metrics: () => telemetry.metrics(),
+    openMetrics: () => telemetry.openMetrics(),
     tap: (name, filter) => telemetry.tap(name, filter),
     ...other,
   };

@@ -10,6 +10,7 @@ import { allOf } from "../../net/listen.ts";
 import { ERROR_CODES } from "../../server/error-codes.ts";
 import type { LoadReport } from "../../telemetry/events.ts";
 import type { MetricValues } from "../../telemetry/metrics/metrics.ts";
+import { openMetricsText, withExemplars } from "../../telemetry/metrics/open-metrics.ts";
 import { ServiceManager } from "../../telemetry/service-manager.ts";
 import { mergedTaps, type TapFilter, type Tapped } from "../../telemetry/taps.ts";
 import { createTelemetry, type Telemetry } from "../../telemetry/telemetry.ts";
@@ -73,7 +74,8 @@ export class Primary implements Service {
     });
     const sources = {
       state: () => this.#state(),
-      metrics: () => this.#metrics(),
+      metrics: async () => addedText(await this.#metrics()),
+      openMetrics: async () => openMetricsText(await this.#openMetrics()),
       tap: (name: string, filter: TapFilter) => this.#tap(name, filter),
     };
     this.#admin = new AdminListener(sources, {
@@ -236,11 +238,17 @@ export class Primary implements Service {
     return this.#seats.map((seat) => seat.state(asked));
   }
 
-  async #metrics(): Promise<string> {
+  /** Of all processes. */
+  async #metrics(): Promise<readonly (readonly MetricValues[])[]> {
     const reports = await this.#reports();
     const own = labelled(await this.#telemetry.metricValues(), "primary");
     const each = reports.map(({ seat, report }) => labelled(report?.metrics ?? [], String(seat.worker)));
-    return await addedText([own, ...each, await this.#retired, workerMetrics(this.#workers())]);
+    return [own, ...each, await this.#retired, workerMetrics(this.#workers())];
+  }
+
+  async #openMetrics(): Promise<readonly MetricValues[]> {
+    const processes = await this.#metrics();
+    return withExemplars(await added(processes), processes);
   }
 
   /** This process decides nothing: its own tap only counts how many there are. */

@@ -1,10 +1,12 @@
 import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { AuditState } from "../audit/audit-log.ts";
+import type { SpanCounts } from "../traces/spans.ts";
 import { DecisionMetrics } from "./decisions.ts";
 import { EventLoopMetrics } from "./event-loop.ts";
 import { IdentityMetrics } from "./identity.ts";
 import { lastUses } from "./last-uses.ts";
 import { LoadMetrics } from "./loads.ts";
+import type { Exemplar } from "./open-metrics.ts";
 import { askedCounter, askedGauge } from "./registered.ts";
 import { ServerMetrics } from "./server.ts";
 
@@ -35,6 +37,7 @@ export interface MetricValues {
     readonly labels: Readonly<Record<string, string | number>>;
     /** Of a histogram's parts. */
     readonly metricName?: string;
+    readonly exemplar?: Exemplar;
   }[];
 }
 
@@ -46,6 +49,7 @@ export interface MetricsOptions {
   readonly gauges: Gauges;
   /** Log lines lost since the start. */
   readonly linesDropped: () => number;
+  readonly spans: () => SpanCounts;
   readonly clock: () => number;
 }
 
@@ -62,9 +66,9 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #eventLoop: EventLoopMetrics;
 
-  constructor({ version, errorCodes, gauges, linesDropped, clock }: MetricsOptions) {
+  constructor({ version, errorCodes, gauges, linesDropped, spans, clock }: MetricsOptions) {
     const registry = this.#registry;
-    this.decisions = new DecisionMetrics(registry);
+    this.decisions = new DecisionMetrics(registry, clock);
     this.identity = new IdentityMetrics(registry, clock);
     this.server = new ServerMetrics(registry, errorCodes);
     this.loads = new LoadMetrics(registry);
@@ -81,6 +85,8 @@ export class Metrics {
       return gauges.audit()?.lost ?? 0;
     });
     askedCounter(registry, "countersign_log_lines_dropped_total", "Log lines that nobody read in time.", linesDropped);
+    askedCounter(registry, "countersign_spans_exported_total", "Spans that the collector has.", () => spans().exported);
+    askedCounter(registry, "countersign_spans_dropped_total", "Spans that it has not.", () => spans().dropped);
     lastUses(registry, () => gauges.lastUses());
     const build = new Gauge({
       name: "countersign_build_info",
