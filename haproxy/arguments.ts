@@ -1,3 +1,4 @@
+import type { BodyPlace } from "./bodies.ts";
 import type { Contract } from "./contract.ts";
 import { contractText } from "./contract.ts";
 import { CREDENTIAL_KINDS, type CredentialKind, type CredentialUses, sentKinds } from "./credentials.ts";
@@ -13,6 +14,8 @@ export interface ArgumentUses extends CredentialUses {
   readonly trace?: boolean;
   /** Lower-case names of the request headers that conditions read. */
   readonly requestHeaders: readonly string[];
+  /** Where bodies are looked into. Default: nowhere */
+  readonly bodies?: readonly BodyPlace[];
 }
 
 export interface Argument {
@@ -36,6 +39,11 @@ export const ARGUMENTS: Readonly<Record<string, Argument>> = {
   host: { sample: "req.fhdr(host)", sent: "always", meaning: "the Host header or :authority, as it came" },
   path: { sample: "path", sent: "always", meaning: "the path as it is forwarded, without query" },
   query: { sample: "query", sent: "where a policy reads it", meaning: "the query without `?`" },
+  body: {
+    sample: `var(${OWN.body})`,
+    sent: "where a policy reads it",
+    meaning: "the body, as much of it as fits into HAProxy's buffer; nothing where no policy looks into bodies",
+  },
   ...argumentsOfKinds(CREDENTIAL_KINDS),
   trace: {
     sample: "req.fhdr(traceparent)",
@@ -63,13 +71,17 @@ export function headerArgument(header: string): `h_${string}` {
   return `h_${header}`;
 }
 
+function reads(name: string, { query, bodies = [] }: ArgumentUses): boolean {
+  return name === "body" ? bodies.length > 0 : query;
+}
+
 /** The arguments of one generated SPOE message, in the order of the table, with their sample expressions. */
 export function argumentsOf(uses: ArgumentUses, contract: Contract): readonly { name: string; sample: string }[] {
   const { contract: _, trace, ...others } = ARGUMENTS;
   const credentials = argumentsOfKinds(sentKinds(uses));
   const fixed = Object.entries(others).filter(
     ([name, { sent }]) =>
-      sent === "always" || (sent === "where a policy reads it" ? uses.query : Object.hasOwn(credentials, name)),
+      sent === "always" || (sent === "where a policy reads it" ? reads(name, uses) : Object.hasOwn(credentials, name)),
   );
   return [
     ...Object.entries({ ...Object.fromEntries(fixed), ...credentials }).map(([name, { sample }]) => ({ name, sample })),

@@ -1,5 +1,6 @@
 import { LOGGED_PATH, logFormat } from "./access-log.ts";
 import { MESSAGE } from "./arguments.ts";
+import { bodyRules } from "./bodies.ts";
 import { clientHeaders } from "./client-headers.ts";
 import { corsRules, preflightRules } from "./cors.ts";
 import { ALL_CREDENTIALS, type Strip, sentKinds } from "./credentials.ts";
@@ -50,6 +51,7 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
     ...connectionHeaders(),
     "",
     ...ownPages(input),
+    ...bodyRules(input.uses.bodies ?? []),
     ...sessionParts(input),
     ...verdict(),
     "",

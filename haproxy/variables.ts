@@ -14,6 +14,10 @@ export const OWN = {
   cors: "txn.countersign_cors",
   /** The origin of the page that asks, where those rules take it. */
   origin: "txn.countersign_origin",
+  /** Set where bodies are looked into. */
+  reads: "txn.countersign_reads",
+  /** As much of the body as fits into a buffer; set only there. */
+  body: "txn.countersign_body",
   /** Set for one of the agent's own pages. */
   web: "txn.countersign_web",
   /** Set for a request by which somebody's browser wants to show a page, where a login could help. */

@@ -2,7 +2,7 @@ import { MESSAGE } from "../../haproxy/arguments.ts";
 import { parseContract } from "../../haproxy/contract.ts";
 import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Reason } from "../../policies/decision.ts";
-import type { PolicyRequest } from "../../policies/request.ts";
+import type { McpMessage, PolicyRequest } from "../../policies/request.ts";
 import type { NotifyCursor } from "../../protocol/decode.ts";
 import { SpopError } from "../../protocol/errors.ts";
 import type { Frame } from "../../protocol/frame-decoder.ts";
@@ -10,6 +10,7 @@ import { BOOL_TRUE, VALUE_TYPE } from "../../protocol/spop.ts";
 import { addressText, contentStart } from "../../protocol/value.ts";
 import { Channel } from "./channel.ts";
 import { isCredentialArgument, NOTHING_OFFERED } from "./credentials.ts";
+import { mcpMessageOf } from "./mcp.ts";
 import { Texts } from "./texts.ts";
 
 /** Largest request id in bytes; HAProxy's unique-id as generated has 32. It bounds the ACK. */
@@ -48,6 +49,10 @@ export class AuthorizeRequest implements PolicyRequest {
   idEnd = 0;
   srcStart = 0;
   srcEnd = 0;
+  /** The body's content; undefined where HAProxy has read none. */
+  body: Buffer | undefined;
+  /** What it says to an MCP server, once somebody has asked. */
+  message: McpMessage | Reason | undefined;
   traceStart = 0;
   traceEnd = 0;
   /** Where the credentials lie that it offers, as credentials.ts reads them. */
@@ -73,6 +78,12 @@ export class AuthorizeRequest implements PolicyRequest {
     return this.srcStart === this.srcEnd ? "" : addressText(this.bytes, this.srcStart, this.srcEnd);
   }
 
+  /** What it says to an MCP server, or why that cannot be told; read when it is first asked for. */
+  get mcp(): McpMessage | Reason {
+    this.message ??= mcpMessageOf(this);
+    return this.message;
+  }
+
   /** The `traceparent` that it came with; empty where HAProxy sent none. */
   get trace(): string {
     return this.traceStart === this.traceEnd ? "" : this.bytes.toString("latin1", this.traceStart, this.traceEnd);
@@ -85,8 +96,9 @@ export class AuthorizeRequest implements PolicyRequest {
     return this;
   }
 
-  /** Keeps nothing of the frame but id, address and trace. */
+  /** Keeps nothing of the frame but id, address, trace and body. */
   detach(): void {
+    if (this.body !== undefined) this.body = Buffer.from(this.body);
     const { bytes, idStart, idEnd, srcStart, srcEnd, traceStart, traceEnd } = this;
     const src = bytes.subarray(srcStart, srcEnd);
     const trace = bytes.subarray(traceStart, traceEnd);
@@ -211,6 +223,7 @@ const READERS: ReadonlyMap<string, ReadArgument> = new Map<string, ReadArgument>
   ["host", readHost],
   ["path", readPath],
   ["query", readQuery],
+  ["body", readBody],
   ["trace", readTrace],
 ]);
 
@@ -254,6 +267,12 @@ function readPath(request: AuthorizeRequest, cursor: NotifyCursor): void {
 
 function readQuery(request: AuthorizeRequest, cursor: NotifyCursor): void {
   request.query = textOf(cursor);
+}
+
+/** In the frame's own bytes, until `detach` copies it. */
+function readBody(request: AuthorizeRequest, { bytes, valueStart, valueEnd }: NotifyCursor): void {
+  if (bytes[valueStart] !== VALUE_TYPE.binary) return;
+  request.body = bytes.subarray(contentStart(bytes, valueStart), valueEnd);
 }
 
 /** One that is longer is none, and is not kept. */

@@ -84,6 +84,8 @@ export interface HaproxyConfig {
   readonly scheme: "http" | "https";
   /** What HAProxy's access log tells of a principal beside its subject. */
   readonly accessLog: readonly ("issuer" | "kind" | "client" | "actor")[];
+  /** Bytes of the largest body that it keeps to be looked into. */
+  readonly largestBody: number;
   /** The agents that it asks. */
   readonly agents: {
     /** The first address of each, as HAProxy writes it; undefined for those of `listen.spop`. */

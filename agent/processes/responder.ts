@@ -39,6 +39,7 @@ export class Responder {
       errorCodes: ERROR_CODES,
       gauges: {
         connections: () => this.#server.connections,
+        certificateUntil: () => this.#server.certificateUntil,
         inFlight: () => this.#server.inFlight,
         audit: () => this.telemetry.auditState(),
         cached: () => this.#snapshot.identity.caches().identities.entries,

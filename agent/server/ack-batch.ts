@@ -60,6 +60,11 @@ export class Answered implements Observation {
     return this.answer.request.path;
   }
 
+  get mcp() {
+    const { message } = this.answer.request;
+    return typeof message === "string" ? undefined : message;
+  }
+
   get tls() {
     return this.answer.request.tls;
   }

@@ -2,6 +2,7 @@ import type { Decision } from "../../policies/decision.ts";
 import type { Fault } from "../../policies/fault.ts";
 import type { Policies } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
+import type { McpMessage } from "../../policies/request.ts";
 
 /** One decided request. The strings are as HAProxy sent them: telemetry bounds and escapes them itself. */
 export interface Observation {
@@ -23,6 +24,8 @@ export interface Observation {
   readonly revision: string;
   /** Microseconds from reading the NOTIFY to handing over its ACK. */
   readonly durationUs: number;
+  /** What it has said to an MCP server, where a policy has asked for that and it could be told. */
+  readonly mcp?: Pick<McpMessage, "method" | "tool"> | undefined;
   /** Whether the client came over TLS. */
   readonly tls: boolean;
   /** The request headers that policies read. */

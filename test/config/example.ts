@@ -89,6 +89,7 @@ haproxy:
     from: x-forwarded-for
     trusted: [10.0.0.0/8, "fd00::/8"]
   scheme: https
+  largest_body: 64KiB
   access_log: [client, actor]
   agents:
     servers: [agent-1.example.com:9000, 10.0.0.6:9000]

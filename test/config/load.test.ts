@@ -158,6 +158,7 @@ test("a configuration with every key is taken as it says", (t) => {
       client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "fd00::/8"] },
       scheme: "https",
       accessLog: ["client", "actor"],
+      largestBody: 65_536,
       agents: {
         servers: ["agent-1.example.com:9000", "10.0.0.6:9000"],
         tls: {
@@ -296,6 +297,7 @@ test("what a configuration does not say has the documented default", (t) => {
       client: { from: "connection", trusted: [] },
       scheme: "http",
       accessLog: [],
+      largestBody: 16_384,
       agents: { servers: undefined, tls: undefined },
       backends: {},
     },

@@ -397,6 +397,7 @@ const CHANGES: readonly Mistake[] = [
     "id_tokens: yes",
     '+0:16: the text "yes"; `refuse` or `accept`: whether ID tokens, which are for clients, count as access tokens',
   ],
+  ["largest_body: 64KiB", "largest_body: 1MiB", '+0:17: the text "1MiB"; from 1KiB to 112KiB'],
   [
     "access_log: [client, actor]",
     "access_log: [client, subject]",

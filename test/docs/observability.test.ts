@@ -108,7 +108,8 @@ test("every field of a decision line is in the table of records and in the docs,
   const principal = { ...filled.principal, issuer: long, subject: long, client: long, actor } as NonNullable<
     typeof filled.principal
   >;
-  telemetry.decided({ ...filled, principal, claim: long, decision: decision({ rule: long, shadow }) });
+  const mcp = { method: long, tool: long };
+  telemetry.decided({ ...filled, principal, claim: long, mcp, decision: decision({ rule: long, shadow }) });
   const plain = recorded(t);
   plain.telemetry.decided(observation({ principal: undefined }));
   const [line = {}] = await lines();

@@ -25,6 +25,7 @@ export function recorded(
     errorCodes: ["frame-too-large", "invalid-frame"],
     gauges: {
       connections: () => 3,
+      certificateUntil: () => 0,
       inFlight: () => 2,
       audit: () => undefined,
       cached: () => 50,
@@ -59,6 +60,7 @@ export function withEveryMetric(t: Test): Telemetry {
     errorCodes: ["frame-too-large"],
     gauges: {
       connections: () => 0,
+      certificateUntil: () => 0,
       inFlight: () => 0,
       audit: () => undefined,
       cached: () => 0,

@@ -116,7 +116,7 @@ function summaryOf({ config, policies }: Loaded): Summary {
     services: policies.services.length,
     routes: policies.services.reduce((sum, { routes }) => sum + routes.length, 0),
     issuers: config.issuers.length,
-    bufsize: buffersFor(input.largestAck, addedUses(input)).bufsize,
+    bufsize: buffersFor(input.largestAck, addedUses(input), input.largestBody).bufsize,
     external_backends: input.backends.filter(({ servers }) => servers.length === 0).map(({ name }) => name),
   };
 }

@@ -34,6 +34,7 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
       .map((name) => ({ servers: [], ...(Object.hasOwn(backends, name) ? backends[name] : {}), name })),
     uses: { ...policies.uses, trace: config.traces !== undefined },
     cors: pageRules(policies),
+    largestBody: config.haproxy.largestBody,
     hops: Object.assign({}, ...config.issuers.map(({ hops }) => hops)),
     logged,
     backendVariables,

@@ -63,6 +63,7 @@ export class Primary implements Service {
       errorCodes: ERROR_CODES,
       gauges: {
         connections: () => 0,
+        certificateUntil: () => 0,
         inFlight: () => 0,
         audit: () => undefined,
         cached: () => 0,

@@ -13,6 +13,8 @@ import { ServerMetrics } from "./server.ts";
 /** Numbers that somebody else keeps; they are asked for at each scrape. */
 export interface Gauges {
   connections(): number;
+  /** Milliseconds since the epoch at which the certificate ends that HAProxy is shown; 0 where it is shown none. */
+  certificateUntil(): number;
   /** NOTIFYs that have no ACK yet. */
   inFlight(): number;
   /** Identities in the caches of all issuers. */
@@ -76,6 +78,8 @@ export class Metrics {
     askedGauge(registry, "countersign_cached_identities", "Identities in the cache.", () => gauges.cached());
     askedGauge(registry, "countersign_remembered_proofs", "DPoP proofs in memory.", () => gauges.remembered());
     askedGauge(registry, "countersign_connections", "Open SPOP connections.", () => gauges.connections());
+    const [ends, about] = ["countersign_spop_certificate_end_timestamp_seconds", "End of the certificate of SPOP."];
+    askedGauge(registry, ends, about, () => gauges.certificateUntil() / 1000, "max");
     askedGauge(registry, "countersign_requests_in_flight", "NOTIFYs without an ACK yet.", () => gauges.inFlight());
     askedGauge(registry, "countersign_audit_records", "Records of the audit log.", () => gauges.audit()?.records ?? 0);
     askedGauge(registry, "countersign_audit_checkpoint_size", "Records of the audit log that are signed.", () => {
