@@ -128,6 +128,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
 
   /** What is judged by from now on, for the audit log. */
   inForce(inForce: InForce): void {
+    this.#sink.flush();
     this.#audit?.inForce(inForce);
   }
 
@@ -284,7 +285,9 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   /** What a load changes beside the judging. Of several workers only the primary tells of the load itself. */
   configured({ log, issuers }: Pick<LoadReport, "log" | "issuers">): void {
     this.#metrics.identity.configured(issuers);
+    this.#sink.flush();
     this.#decisions.decisions = log.decisions;
+    this.#arrange();
     this.#log.level = log.level;
   }
 
@@ -376,6 +379,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   async close(): Promise<void> {
     this.#metrics.close();
     this.#taps.close();
+    this.#sink.flush();
     await Promise.all([this.#audit?.close(), this.#spans?.close()]);
     await this.#sink.close();
   }
@@ -386,13 +390,19 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.configured(loaded);
   }
 
-  /** Who is told of decisions: who is not there costs nothing. A tap and the log stand together: their line is made once. */
+  /**
+   * Who is told of decisions: who is not there costs nothing. A tap and the log stand together: their line is made once.
+   * So are an audit log's, where it has just what the log has: then it gets the log's bytes.
+   */
   #arrange(): void {
+    const audit = this.#audit;
+    const shared = audit?.takesLines === true && this.#decisions.decisions === "all";
+    this.#sink.copyTo(shared ? (lines, count) => audit.take(lines, count) : undefined);
     this.#sinks = [
       this.#metrics.decisions,
       ...(this.#tapped ? [this.#taps] : []),
       this.#decisions,
-      ...[this.#audit ?? []].flat(),
+      ...(audit === undefined || shared ? [] : [audit]),
       ...[this.#spans ?? []].flat(),
     ];
   }

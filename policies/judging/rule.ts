@@ -98,11 +98,11 @@ export function judge(
   if (doubtful.size > 0 && deny.some((role) => doubtful.has(role))) return doubtOf(subject.principal);
   const fault = (typeof allow === "string" ? undefined : roleFault(allow, subject)) ?? messageFault(asked, subject);
   if (fault !== undefined) return fault;
-  const condition = () => conditionFault(test, subject, match, request, work);
   const curable = stepUpFault(test.stepUp, subject.principal, request.time) ?? consentFault(scopes, asked, subject);
-  if (curable === undefined) return condition() ?? "allowed";
+  if (curable === undefined) return conditionFault(test, subject, match, request, work) ?? "allowed";
   // A new login or consent does not help with a request that passes for nobody.
-  return (test.when?.uses.principal === false ? condition() : undefined) ?? curable;
+  if (test.when?.uses.principal !== false) return curable;
+  return conditionFault(test, subject, match, request, work) ?? curable;
 }
 
 function roleFault(allow: readonly Role[], { held, principal }: Subject): Reason | undefined {

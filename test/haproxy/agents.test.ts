@@ -1,111 +1,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
-import { Client as OldClient } from "@modelcontextprotocol/sdk/client/index.js";
-import { StreamableHTTPClientTransport as OldTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import tap, { type Test, test } from "tap";
-import { CALLBACK, logIn, Memory } from "../../demo/mcp/client.ts";
+import { CALLBACK, Memory } from "../../demo/mcp/client.ts";
 import { type Login, startLogin } from "../../demo/mcp/login.ts";
 import { type NotesServer, startNotes } from "../../demo/mcp/server.ts";
 import { freePort, haproxies, minorOf, startHaproxy } from "../support/haproxy.ts";
+import { CLIENTS, type ClientName, walk } from "../support/mcp-clients.ts";
 import { command, configuration, folderOf, serve } from "../support/serve.ts";
 
-/** The clients that there are: of the older protocol, of the newer in both of its eras. */
-const CLIENTS = ["v1", "v2 legacy", "v2 auto"] as const;
-type ClientName = (typeof CLIENTS)[number];
-
 const WELL_KNOWN = "/.well-known/oauth-protected-resource";
-
-/** What a client is about to do at the server. */
-interface Walk {
-  /** Every request, `POST RS/notes 401`, where RS is HAProxy and AS the authorization server. */
-  readonly asked: readonly string[];
-  /** The scopes of each login. */
-  readonly logins: readonly string[];
-  /** Texts of what tools gave; of a failure the message. */
-  readonly outcome: string;
-}
-
-/** An SDK's client of either version, as far as both are alike. */
-interface Either {
-  connect(): Promise<void>;
-  finish(callback: URLSearchParams): Promise<void>;
-  tools(): Promise<readonly string[]>;
-  use(tool: string): Promise<string>;
-  close(): Promise<void>;
-}
-
-type Fetch = (url: string | URL, init?: RequestInit) => Promise<Response>;
-
-function newClient(name: ClientName, url: string, memory: Memory, fetch: Fetch): Either {
-  const options = { authProvider: memory, fetch };
-  if (name === "v1") {
-    const client = new OldClient({ name: "walker", version: "1.0.0" });
-    const transport = new OldTransport(new URL(url), options as ConstructorParameters<typeof OldTransport>[1]);
-    return {
-      ...shared(client),
-      connect: () => client.connect(transport as Parameters<typeof client.connect>[0]),
-      finish: (callback) => transport.finishAuth(callback.get("code") ?? ""),
-    };
-  }
-  const modes = name === "v2 auto" ? { versionNegotiation: { mode: "auto" as const } } : {};
-  const client = new Client({ name: "walker", version: "1.0.0" }, modes);
-  const transport = new StreamableHTTPClientTransport(new URL(url), options);
-  return {
-    ...shared(client),
-    connect: () => client.connect(transport),
-    finish: (callback) => transport.finishAuth(callback),
-  };
-}
-
-function shared(client: Client | OldClient) {
-  return {
-    tools: async () => (await client.listTools()).tools.map(({ name }) => name),
-    async use(tool: string) {
-      const { content } = (await client.callTool({ name: tool, arguments: {} })) as { content: { text: string }[] };
-      return content.map(({ text }) => text).join();
-    },
-    close: () => client.close(),
-  };
-}
-
-/** A client that was given a URL and nothing else: it finds out where to get a token, its user logs in, it uses tools. */
-async function walk(name: ClientName, url: string, memory: Memory, ...tools: readonly string[]): Promise<Walk> {
-  const asked: string[] = [];
-  const logins: string[] = [];
-  const told: Fetch = async (input, init) => {
-    const { origin, pathname } = new URL(input);
-    const at = asked.push("") - 1;
-    const response = await fetch(input, init);
-    asked[at] = `${init?.method ?? "GET"} ${url.startsWith(origin) ? "RS" : "AS"}${pathname} ${response.status}`;
-    return response;
-  };
-  let client = newClient(name, url, memory, told);
-  const again = async <T>(attempt: () => Promise<T>, renew: boolean): Promise<T> => {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (!(error instanceof Error && error.constructor.name === "UnauthorizedError") || memory.login === undefined)
-        throw error;
-      logins.push(memory.login.searchParams.get("scope") ?? "");
-      await client.finish(await logIn(memory.login));
-      memory.login = undefined;
-      if (renew) client = newClient(name, url, memory, told);
-      return await attempt();
-    }
-  };
-  try {
-    await again(() => client.connect(), true);
-    const listed = await client.tools();
-    const given: string[] = [];
-    for (const tool of tools) given.push(await again(() => client.use(tool), false));
-    return { asked, logins, outcome: [...listed, ...given].join(" ") };
-  } catch (error) {
-    return { asked, logins, outcome: (error as Error).message };
-  } finally {
-    await client.close();
-  }
-}
 
 /** By the path of the server behind each. */
 const NAMES = new Map(haproxies().map((binary) => [`n${minorOf(binary).replace(".", "")}`, binary]));
@@ -115,6 +18,8 @@ const OLD_FILES = "old";
 const FRONTS = new Map([...NAMES, ...[...NAMES].slice(-1).map(([, binary]) => [OLD_FILES, binary] as const)]);
 
 interface Stage {
+  /** With countersign.yaml and the policies. */
+  readonly folder: string;
   readonly login: Login;
   readonly notes: NotesServer;
   /** The URL that users give their clients, by the name of a HAProxy. */
@@ -164,7 +69,7 @@ haproxy: { version: "${version}", bind: ["127.0.0.1:${ports.get(front)}"], schem
   }
   await served;
   for (const name of FRONTS.keys()) await untilJudged(urlOf(name));
-  return { login, notes, urlOf };
+  return { folder, login, notes, urlOf };
 }
 
 /** What a policy wrongly says that tokens are for. */
@@ -274,4 +179,32 @@ test("what does not fit ends, for every client, before anything reaches the serv
     ]);
     t.equal(notes.received.length, before, client);
   }
+});
+
+test("check --resource finds nothing wrong with any of it, and what HAProxy was not rendered for", async (t) => {
+  const { folder, urlOf } = await STAGE;
+  for (const name of NAMES.keys()) {
+    const { code, out, err } = await command(["check", "--resource", urlOf(name)], { cwd: folder });
+    t.equal(code, 0, name);
+    t.equal(err, "", name);
+    t.match(out, /gets as far as the login\.\n$/, name);
+  }
+  const old = await command(["check", "--resource", urlOf(OLD_FILES)], { cwd: folder });
+  t.equal(old.code, 1);
+  t.match(old.err, /\/old: no metadata: .*\/oauth-protected-resource\/old: status 403 instead of 200; the metadata/);
+  const [name] = NEWEST;
+  const policies = readFileSync(join(folder, "policies/p.yaml"), "utf8").replaceAll(
+    "scopes: [notes:read] }\n    routes",
+    "name: x }\n    routes",
+  );
+  const changed = {
+    "policies/p.yaml": policies,
+    "countersign.yaml": readFileSync(join(folder, "countersign.yaml"), "utf8"),
+  };
+  const stale = await command(["check", "--resource", urlOf(name)], { cwd: folderOf(t, changed) });
+  t.equal(stale.code, 1);
+  t.match(
+    stale.err,
+    /metadata that is not what these policies say; `countersign generate haproxy`, and reload HAProxy/,
+  );
 });
