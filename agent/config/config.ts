@@ -132,6 +132,8 @@ export interface SessionsConfig {
   /** A session ends when it was not seen for so long, and in any case so long after its login. */
   readonly idle: number;
   readonly lifetime: number;
+  /** How the pages for people look; undefined for the agent's own style. */
+  readonly style?: string | undefined;
   /** Characters of a whole cookie, with what stands beside it: what HAProxy tells of it must be within `limits.token`. */
   readonly largest: number;
 }
