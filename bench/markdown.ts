@@ -1,11 +1,7 @@
-import { readFileSync, writeFileSync } from "node:fs";
-import { cpus, release } from "node:os";
-import { resolve } from "node:path";
 import { type BenchOptions, SECTIONS } from "./options.ts";
+import { machine, writeBetween } from "./page.ts";
 import type { Report } from "./results.ts";
 import { asMarkdown, tablesOf } from "./tables.ts";
-
-const PAGE = resolve(import.meta.dirname, "../docs/measurements.md");
 
 /**
  * Puts the tables of one run into docs/measurements.md, in place of the last ones with as many cores, whatever their
@@ -17,23 +13,8 @@ const PAGE = resolve(import.meta.dirname, "../docs/measurements.md");
 export function writeMarkdown(reports: readonly Report[], options: BenchOptions, args: readonly string[]): void {
   // Where programs lie is nobody's business.
   const command = ["npm run bench --", ...args.map((arg) => arg.replace(/[^=]*\//, ""))].join(" ");
-  const text = [`\`${command}\` ${machine()}\n${extent(options)}\n`, ...reports.map(chapter)].join("\n");
-  writeFileSync(PAGE, replaced(readFileSync(PAGE, "utf8"), options.cores, text));
-}
-
-/** The page with the text between the two comments of so many cores replaced. */
-export function replaced(page: string, cores: 1 | 2, text: string): string {
-  const [begin, end] = [`<!-- measured with ${cores}: begin -->\n`, `<!-- measured with ${cores}: end -->`];
-  const from = page.indexOf(begin);
-  const to = page.indexOf(end);
-  if (from < 0 || to < from) throw new Error(`docs/measurements.md lacks ${begin.trim()} and ${end}`);
-  return page.slice(0, from + begin.length) + text + page.slice(to);
-}
-
-function machine(): string {
-  const model = cpus()[0]?.model ?? "unknown processor";
-  const day = new Date().toISOString().slice(0, 10);
-  return `on ${day}: ${cpus().length} cores of ${model}, Linux ${release()}, Node ${process.version}.`;
+  const text = [`\`${command}\` ${machine()}.\n${extent(options)}\n`, ...reports.map(chapter)].join("\n");
+  writeBetween("measurements.md", `measured with ${options.cores}`, text);
 }
 
 /** How much of the benchmark a run was. */

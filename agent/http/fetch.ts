@@ -1,7 +1,8 @@
-import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from "node:http";
+import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import type { Socket } from "node:net";
 import { readBody } from "./body.ts";
+import type { Connections } from "./connections.ts";
 import { FetchError } from "./fetch-error.ts";
 import { type ForwardProxy, proxyFor } from "./proxy.ts";
 import { type ClientCertificate, secureContext } from "./secure.ts";
@@ -19,6 +20,8 @@ export interface Bounds {
   readonly maxSize: number;
   /** What is shown to a server that asks for a certificate; never to a proxy. */
   readonly client?: ClientCertificate | undefined;
+  /** What keeps the connection for the next request, except through a proxy; default: it is ended. */
+  readonly connections?: Connections | undefined;
 }
 
 /** What is asked for; `{}` is a GET. */
@@ -54,14 +57,15 @@ const HEADERS = {
 
 const READ: readonly number[] = [200];
 
-/** By node:http and node:https (global fetch takes no certificate authority). One connection a call, none is kept. */
+/** By node:http and node:https (global fetch takes no certificate authority). */
 export const send: Send = async (url, bounds, { reads = READ, ...request } = {}) => {
   const proxy = proxyFor(url, bounds.proxy);
   const options = { agent: false as const, signal: bounds.signal, maxHeaderSize: LARGEST_HEADER };
   const tunnel = proxy === undefined ? undefined : await openTunnel(url, proxy, options);
   try {
     const secured = url.protocol === "https:" ? securedBy(bounds, tunnel) : {};
-    const response = await respond(url, { ...options, ...secured }, request);
+    const agent = tunnel === undefined ? (bounds.connections?.to(url) ?? false) : false;
+    const response = await respond(url, { ...options, ...secured, agent }, request);
     try {
       const { statusCode: status = 0, headers } = response;
       const body = reads.includes(status) ? await readBody(response, bounds.maxSize) : Buffer.alloc(0);
@@ -74,12 +78,28 @@ export const send: Send = async (url, bounds, { reads = READ, ...request } = {})
   }
 };
 
+/**
+ * A kept connection may have been ended while the request was on its way (RFC 9112, section 9.3.1). What is asked
+ * changes nothing, so it is asked once more, on a connection of its own.
+ */
+async function respond(url: URL, options: RequestOptions, asked: HttpRequest): Promise<IncomingMessage> {
+  const request = requestTo(url, options, asked);
+  try {
+    return await responseTo(request);
+  } catch (error) {
+    if (!request.reusedSocket || options.signal.aborted) throw error;
+    return responseTo(requestTo(url, { ...options, agent: false }, asked));
+  }
+}
+
+function requestTo(url: URL, options: RequestOptions, { method = "GET", headers = {}, body }: HttpRequest) {
+  const request = url.protocol === "https:" ? requestHttps : requestHttp;
+  return request(url, { ...options, method, headers: { ...HEADERS, ...headers } }).end(body);
+}
+
 /** A socket ends in more ways than by a response or an error: each of them settles this. */
-function respond(url: URL, options: RequestOptions, asked: HttpRequest): Promise<IncomingMessage> {
-  const { method = "GET", headers = {}, body } = asked;
-  const all = { ...options, method, headers: { ...HEADERS, ...headers } };
+function responseTo(request: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const request = (url.protocol === "https:" ? requestHttps : requestHttp)(url, all);
     request.once("response", resolve);
     request.once("upgrade", ({ statusCode }, socket) => {
       socket.destroy();
@@ -87,7 +107,6 @@ function respond(url: URL, options: RequestOptions, asked: HttpRequest): Promise
     });
     request.on("error", reject);
     request.once("close", () => reject(new FetchError("the connection ended without an answer")));
-    request.end(body);
   });
 }
 

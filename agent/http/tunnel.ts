@@ -1,10 +1,11 @@
-import { request as requestHttp } from "node:http";
+import { type Agent, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import type { Socket } from "node:net";
 
-/** How a request of its own connection is made. */
+/** How a request is made. */
 export interface RequestOptions {
-  readonly agent: false;
+  /** What keeps the connection; false where it is the request's own. */
+  readonly agent: Agent | false;
   /** Ends it, whatever it is waiting for. */
   readonly signal: AbortSignal;
   /** Bytes. */

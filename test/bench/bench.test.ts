@@ -3,8 +3,9 @@ import { resolve } from "node:path";
 import { promisify } from "node:util";
 import { test } from "tap";
 import { figuresOf } from "../../bench/figures.ts";
-import { extent, replaced } from "../../bench/markdown.ts";
+import { extent } from "../../bench/markdown.ts";
 import { SECTIONS } from "../../bench/options.ts";
+import { replaced } from "../../bench/page.ts";
 import type { Report } from "../../bench/results.ts";
 import { asText, tablesOf } from "../../bench/tables.ts";
 import { haproxies, minorOf } from "../support/haproxy.ts";
@@ -72,8 +73,11 @@ test("every identity is measured and let in, and what has to be as cheap and as 
 
 test("the tables of a run take the place of the last ones with as many cores", async (t) => {
   const page = "<!-- measured with 1: begin -->\nold\n<!-- measured with 1: end -->\nrest";
-  t.equal(replaced(page, 1, "new\n"), "<!-- measured with 1: begin -->\nnew\n<!-- measured with 1: end -->\nrest");
-  t.throws(() => replaced(page, 2, "new\n"), /measured with 2/);
+  t.equal(
+    replaced(page, "measured with 1", "new\n"),
+    "<!-- measured with 1: begin -->\nnew\n<!-- measured with 1: end -->\nrest",
+  );
+  t.throws(() => replaced(page, "measured with 2", "new\n"), /measured with 2/);
 });
 
 test("a run of a few sections says what it did not measure", async (t) => {

@@ -1,11 +1,13 @@
 import { generateKeyPairSync } from "node:crypto";
 import dns from "node:dns";
+import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
-import { TLSSocket } from "node:tls";
+import { createServer as createTlsServer, TLSSocket } from "node:tls";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { type Test, test } from "tap";
+import { Connections } from "../../agent/http/connections.ts";
 import { getObject, permitted } from "../../agent/http/document.ts";
 import { exchange } from "../../agent/http/exchange.ts";
 import { send } from "../../agent/http/fetch.ts";
@@ -182,6 +184,88 @@ test("a slow provider is left when the time is up", async (t) => {
   abort.abort();
   await t.rejects(reading, { message: `http://127.0.0.1:${port}/x: no answer in time` });
   await closed;
+});
+
+/** A server of HTTP whose every answer is written by hand, with the connection and the number of the request on it. */
+async function startScripted(t: Test, answer: (socket: Socket, request: number) => void, tls?: typeof TLS) {
+  const sockets: Socket[] = [];
+  const serve = (socket: Socket) => {
+    let requests = 0;
+    sockets.push(socket);
+    socket.on("error", () => {}).on("data", () => answer(socket, ++requests));
+  };
+  const server = tls === undefined ? createServer(serve) : createTlsServer(tls, serve);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const connections = new Connections();
+  t.teardown(async () => {
+    connections.close();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  const { port } = server.address() as AddressInfo;
+  const url = new URL(tls === undefined ? `http://127.0.0.1:${port}` : `https://localhost:${port}`);
+  const ask = (ca?: string) => getObject(send, url, { ...bounds(), ca, connections });
+  return { ask, sockets, connections };
+}
+
+function answerText(value: unknown, status = "200 OK"): string {
+  const body = JSON.stringify(value);
+  return `HTTP/1.1 ${status}\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+}
+
+test("a connection is kept for the next request, until its client ends", async (t) => {
+  const { ask, sockets, connections } = await startScripted(
+    t,
+    (socket, request) => socket.write(answerText({ request })),
+    TLS,
+  );
+  t.same(
+    [await ask(AUTHORITY), await ask(AUTHORITY), await ask(AUTHORITY)],
+    [{ request: 1 }, { request: 2 }, { request: 3 }],
+  );
+  t.equal(sockets.length, 1);
+  const closed = sockets.map((socket) => once(socket, "close"));
+  connections.close();
+  await Promise.all(closed);
+});
+
+test("a kept connection that ends while the next request is on its way costs that request nothing", async (t) => {
+  const { ask, sockets } = await startScripted(t, (socket, request) =>
+    request === 1 ? socket.write(answerText({ connection: sockets.length })) : socket.destroy(),
+  );
+  t.same([await ask(), await ask()], [{ connection: 1 }, { connection: 2 }]);
+  const refusing = await startScripted(t, (socket, request) =>
+    refusing.sockets.length === 1 && request === 1 ? socket.write(answerText({})) : socket.destroy(),
+  );
+  await refusing.ask();
+  await t.rejects(refusing.ask(), { message: /socket hang up/ }, "but it is asked only once more");
+  t.equal(refusing.sockets.length, 2);
+});
+
+test("what a server says unasked is never heard as the answer to the next request", async (t) => {
+  const { ask, sockets } = await startScripted(t, (socket, request) =>
+    socket.write(answerText({ connection: sockets.length, request }) + answerText({ for: "nobody" })),
+  );
+  t.same(await ask(), { connection: 1, request: 1 });
+  const late = await startScripted(t, (socket, request) =>
+    socket.write(answerText({ connection: late.sockets.length, request })),
+  );
+  t.same(await late.ask(), { connection: 1, request: 1 });
+  const [kept] = late.sockets;
+  if (kept === undefined) throw new Error("no connection");
+  const ended = once(kept, "close");
+  kept.write(answerText({ for: "nobody" }));
+  await ended;
+  t.same(await late.ask(), { connection: 2, request: 1 }, "it ends the connection");
+  t.not((await ask()).for, "nobody");
+});
+
+test("a connection whose answer was not read to its end is not kept", async (t) => {
+  const { ask, sockets } = await startScripted(t, (socket) =>
+    socket.write(answerText({ a: "x".repeat(sockets.length === 1 ? 2000 : 1) })),
+  );
+  await t.rejects(ask(), { message: /larger than 1000 bytes/ });
+  t.same(await ask(), { a: "x" });
+  t.equal(sockets.length, 2);
 });
 
 test("what is said about a failure is short, printable and without the query", async (t) => {

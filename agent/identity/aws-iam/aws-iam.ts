@@ -1,3 +1,4 @@
+import { Connections } from "../../http/connections.ts";
 import { exchange } from "../../http/exchange.ts";
 import { FetchError } from "../../http/fetch-error.ts";
 import type { Evidence } from "../issuer/evidence.ts";
@@ -31,6 +32,7 @@ class AwsIamVerifier implements Issuer {
   readonly #world: World;
   readonly #rate: Rate;
   readonly #basis: Basis = { until: Number.POSITIVE_INFINITY, identities: 0 };
+  readonly #connections = new Connections();
   /** What ends each request to STS that is under way. */
   readonly #asked = new Set<AbortController>();
   #ended = false;
@@ -83,6 +85,7 @@ class AwsIamVerifier implements Issuer {
     this.#basis.until = 0;
     this.#ended = true;
     for (const request of this.#asked) request.abort();
+    this.#connections.close();
   }
 
   async #ask(request: Presigned): Promise<Finding> {
@@ -107,7 +110,7 @@ class AwsIamVerifier implements Issuer {
     const abort = new AbortController();
     this.#asked.add(abort);
     const cancel = schedule(sts.timeout, () => abort.abort());
-    const bounds = { signal: abort.signal, ca, proxy, maxSize: LARGEST_ANSWER };
+    const bounds = { signal: abort.signal, ca, proxy, maxSize: LARGEST_ANSWER, connections: this.#connections };
     const headers = { accept: "application/json", [serverId.header]: serverId.value };
     try {
       return readAnswer(await exchange(send, url, bounds, { headers, reads: READ_STATUSES }));

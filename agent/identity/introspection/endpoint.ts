@@ -1,3 +1,4 @@
+import { Connections } from "../../http/connections.ts";
 import { exchange } from "../../http/exchange.ts";
 import type { Bounds, HttpAnswer } from "../../http/fetch.ts";
 import { FetchError, failed } from "../../http/fetch-error.ts";
@@ -17,6 +18,7 @@ export class Endpoint {
   readonly #where: Whereabouts;
   /** Undefined where answers are plain JSON. */
   readonly #signed: SignedAnswers | undefined;
+  readonly #connections = new Connections();
   readonly #aborts = new Set<AbortController>();
   #closed = false;
   /** Milliseconds since the epoch. */
@@ -70,6 +72,7 @@ export class Endpoint {
     this.#closed = true;
     this.#signed?.close();
     for (const abort of this.#aborts) abort.abort();
+    this.#connections.close();
   }
 
   #failed(error: unknown): string {
@@ -85,7 +88,8 @@ export class Endpoint {
     this.#aborts.add(abort);
     const cancel = this.#world.schedule(timeout, () => abort.abort());
     try {
-      return await task({ signal: abort.signal, ca, proxy, maxSize, client: client.certificate });
+      const connections = this.#connections;
+      return await task({ signal: abort.signal, ca, proxy, maxSize, client: client.certificate, connections });
     } finally {
       cancel();
       this.#aborts.delete(abort);

@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { Unknown } from "../../../policies/unknown.ts";
+import { Connections } from "../../http/connections.ts";
 import type { Bounds } from "../../http/fetch.ts";
 import { FetchError } from "../../http/fetch-error.ts";
 import { Slots } from "../../http/slots.ts";
@@ -39,6 +40,7 @@ export class GroupDirectory {
   readonly #slots = new Slots(CONCURRENCY);
   readonly #known = new LRUCache<string, Entry>({ max: MOST_USERS });
   readonly #asking = new Map<string, Promise<Entry | undefined>>();
+  readonly #connections = new Connections();
   readonly #aborts = new Set<AbortController>();
   #pausedUntil = 0;
   #closed = false;
@@ -54,7 +56,7 @@ export class GroupDirectory {
     this.#name = name;
     this.#config = config;
     this.#world = world;
-    this.#bounds = { ca, proxy, maxSize: LARGEST_PAGE };
+    this.#bounds = { ca, proxy, maxSize: LARGEST_PAGE, connections: this.#connections };
     this.#api = new OktaApi(org, config, world, (status, headers) => {
       const pause = pauseAfter(status, headers, Math.random());
       if (pause > 0) this.#pausedUntil = world.clock() + pause;
@@ -80,6 +82,7 @@ export class GroupDirectory {
   close(): void {
     this.#closed = true;
     for (const abort of this.#aborts) abort.abort();
+    this.#connections.close();
   }
 
   /** A clock that was set back must not prolong it. */
