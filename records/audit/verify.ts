@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { Batch, BEGINNING, type Head } from "./chain.ts";
-import { type AuditLine, type BatchLine, batchLine, type SegmentLine } from "./lines.ts";
+import { type AuditLine, type BatchLine, batchLine, batchLineOf, type SegmentLine, segmentLineOf } from "./lines.ts";
 import { type Checkpoint, isSignedBy, isSuccession, publicKeyOf, readNote } from "./note.ts";
 
 /** What is wrong with a log, or should be known of it. */
@@ -49,12 +49,16 @@ export interface Summary {
 
 /** Milliseconds by which a clock may go back. */
 const CLOCK = 5_000;
+/** Findings of each severity that are kept. */
+const MOST_FINDINGS = 1_000;
 /** Lines of one batch that are kept for telling what was changed. */
 const MOST_KEPT = 100_000;
 
 /** Reads the segments of one log in their order, a line at a time, and tells what is wrong. */
 export class Verifier {
+  /** Those that came first, of each severity; `told` counts all of them. */
   readonly findings: Finding[] = [];
+  readonly #told = { tampered: 0, warning: 0 };
   readonly #trust: Trust;
   #file = "";
   #line = 0;
@@ -95,6 +99,11 @@ export class Verifier {
     };
   }
 
+  /** How many findings there were. */
+  get told(): number {
+    return this.#told.tampered + this.#told.warning;
+  }
+
   /** The lines that follow are of this segment. */
   open(file: string): void {
     this.#file = file;
@@ -110,13 +119,16 @@ export class Verifier {
     if (record === undefined) this.#malformed("no record: no JSON object in one line");
     if (!this.#begun) {
       this.#begun = true;
-      if (record?.audit === "segment") this.#begin(record as unknown as SegmentLine);
+      const first = record === undefined ? undefined : segmentLineOf(record);
+      if (first !== undefined) this.#begin(first);
       else this.#tampered("deleted", "the segment does not begin with its first record");
     } else if (record?.audit === "segment") this.#tampered("inserted", "a segment within a segment");
     if (this.#ended && !["batch", "checkpoint"].includes(String(record?.audit)))
       this.#tampered("inserted", "a record behind the end of the segment");
-    if (record?.audit === "batch") this.#endBatch(record as unknown as BatchLine, text);
+    const ending = record === undefined ? undefined : batchLineOf(record);
+    if (ending !== undefined) this.#endBatch(ending, text);
     else {
+      if (record?.audit === "batch") this.#malformed("the end of a batch that does not say of how many records");
       this.#batch.add(bytes);
       if (this.#kept.length < MOST_KEPT) this.#kept.push(text);
       if (record !== undefined) this.#look(record);
@@ -313,6 +325,7 @@ export class Verifier {
   }
 
   #say(severity: Finding["severity"], kind: Finding["kind"], text: string): void {
+    if (++this.#told[severity] > MOST_FINDINGS) return;
     this.findings.push({ severity, kind, file: this.#file, line: this.#line, text });
   }
 }

@@ -51,7 +51,7 @@ async function verified(
     ...verifier.summary,
     // The grave ones first: no number of others keeps them from being told.
     findings: [...(graded.tampered ?? []), ...(graded.warning ?? [])].slice(0, MOST),
-    more: Math.max(0, verifier.findings.length - MOST),
+    more: Math.max(0, verifier.told - MOST),
   };
 }
 
