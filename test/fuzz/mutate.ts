@@ -112,6 +112,14 @@ function linesMoved(text: string, random: Random): string {
   return lines.join("\n");
 }
 
+/** A text with one of its words in the place of another: most of what is well formed stays so. */
+export function wordsMoved(text: string, random: Random): string {
+  const words = [...text.matchAll(/[\w.-]+/g)];
+  if (words.length === 0) return text;
+  const [{ 0: old, index }, { 0: other }] = [random.pick(words), random.pick(words)];
+  return text.slice(0, index) + other + text.slice(index + old.length);
+}
+
 /** Values where another type is expected. */
 const ODD: readonly unknown[] = [
   ...[

@@ -5,7 +5,7 @@ import { compileChecked, compilePolicies } from "../../../policies/compile/compi
 import type { Policies } from "../../../policies/policies.ts";
 import { readDocument } from "../../../policies/source/document.ts";
 import { decide, ENVIRONMENT, principalFrom } from "../../support/policies.ts";
-import { mutatedText } from "../mutate.ts";
+import { mutatedText, wordsMoved } from "../mutate.ts";
 import { hold, type Target } from "../target.ts";
 
 const EXAMPLES = new URL("../../../policies/examples/", import.meta.url);
@@ -127,10 +127,13 @@ export const POLICIES: Target = {
   tested: 250,
   reaches: ["compiled", "faults"],
   open: () => ({
-    input: (random) =>
-      Buffer.from(
-        mutatedText(random.pick(ORIGINALS), random, { others: ORIGINALS, words: WORDS, most: random.once(2) ? 1 : 4 }),
-      ),
+    input(random) {
+      const original = random.once(2) ? OWN : random.pick(ORIGINALS);
+      if (random.once(3)) return Buffer.from(wordsMoved(original, random));
+      return Buffer.from(
+        mutatedText(original, random, { others: ORIGINALS, words: WORDS, most: random.once(2) ? 1 : 4 }),
+      );
+    },
     check(input) {
       const text = input.toString();
       const document = readDocument("p.yaml", text);

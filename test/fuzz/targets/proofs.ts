@@ -47,7 +47,9 @@ function proofOf(random: Random): string {
     random.once(3) ? mutatedJson(claims, random, 2) : claims,
   ];
   const input = parts
-    .map((part) => Buffer.from(random.once(4) ? spelled(part, random) : JSON.stringify(part)).toString("base64url"))
+    .map((part) =>
+      Buffer.from(random.once(4) ? spelled(part, random) : (JSON.stringify(part) ?? "null")).toString("base64url"),
+    )
     .join(".");
   const signer = random.once(12) ? random.pick(CLIENTS) : client;
   const signature = sign(signer.algorithm === "EdDSA" ? null : "sha256", Buffer.from(input), {
