@@ -26,6 +26,10 @@ const ORIGINALS: readonly Buffer[] = [
   encodeDisconnect("haproxy", 2, "idle"),
 ];
 
+function octets(input: Buffer): readonly Buffer[] {
+  return Array.from(input, (_, at) => input.subarray(at, at + 1));
+}
+
 /** What is read of a stream of bytes, cut into pieces. */
 interface Read {
   /** Each frame as bytes, and what looking at it came to. */
@@ -87,11 +91,9 @@ export const FRAMES: Target = {
     },
     check(input) {
       const whole = read([input]);
-      const bytes = Array.from(input, (_, at) => input.subarray(at, at + 1));
       const cut = (input.length * 7) % (input.length + 1);
-      for (const pieces of [bytes, [input.subarray(0, cut), input.subarray(cut)]]) {
-        hold(isDeepStrictEqual(read(pieces), whole), "cut otherwise it is read otherwise");
-      }
+      const pieces = input.length % 4 === 0 ? octets(input) : [input.subarray(0, cut), input.subarray(cut)];
+      hold(isDeepStrictEqual(read(pieces), whole), "cut otherwise it is read otherwise");
       return whole.error ?? "frames";
     },
   }),
