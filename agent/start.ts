@@ -6,6 +6,12 @@ keepDebuggerClosed();
 const signals = new Signals();
 if (process.argv[2] === "serve") signals.take();
 
+// Whoever has read enough of a command's output, such as head, ends it. The agent writes by itself (telemetry/sink.ts).
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  if (process.argv[2] !== "serve") process.exit();
+});
+
 const { run } = await import("./commands/run.ts");
 
 process.exitCode = await run(process.argv.slice(2), {

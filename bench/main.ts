@@ -57,7 +57,7 @@ interface Measured {
 }
 
 async function measureSection(field: Field, section: Section, options: BenchOptions): Promise<Measured> {
-  const how: Options = { rounds: options.rounds, seconds: options.seconds, tell };
+  const how: Options = { ...options, tell };
   const measure = async (rows: readonly Row[]) => ({ results: await measureRows(field, section, rows, how) });
   switch (section) {
     case "warm":

@@ -26,7 +26,7 @@ export const USAGE = `npm run bench -- [options]
   --beside PATH            dist/agent/main.js of another version of Countersign, for the section versions
   --rounds N               interleaved rounds; the table has their medians (5)
   --seconds N              of load in each measurement (3)
-  --quick                  a look at whether it works: 1 round of 1 second, section warm, 1 connection
+  --quick                  a look at whether it works: 1 round of 1 second without warming up, section warm, 1 connection
   --json                   the measurements as JSON
   --markdown               writes the tables into docs/measurements.md, in place of all that are there for as many cores
   --help`;
@@ -39,10 +39,15 @@ export interface BenchOptions {
   readonly given: Given;
   readonly rounds: number;
   readonly seconds: number;
+  /** Seconds of load before the first measurement of each row. */
+  readonly warmUp: number;
   readonly json: boolean;
   readonly markdown: boolean;
   readonly help: boolean;
 }
+
+/** Seconds. */
+const WARM_UP = 6;
 
 /** @throws Error that says which option is wrong */
 export function optionsOf(args: readonly string[]): BenchOptions {
@@ -69,6 +74,7 @@ export function optionsOf(args: readonly string[]): BenchOptions {
   const sections =
     values.section ??
     (quick ? ["warm"] : SECTIONS.filter((name) => name !== "versions" || values.beside !== undefined));
+  const seconds = wholeNumber("seconds", values.seconds ?? (quick ? "1" : "3"), 60);
   const connections = values.connections ?? (quick ? ["1"] : ["1", "64", "512"]);
   return {
     ...{ haproxy, json, markdown, help },
@@ -82,7 +88,8 @@ export function optionsOf(args: readonly string[]): BenchOptions {
     sections: sections.map(sectionOf),
     connections: connections.map((n) => wholeNumber("connections", n, 4096)),
     rounds: wholeNumber("rounds", values.rounds ?? (quick ? "1" : "5"), 100),
-    seconds: wholeNumber("seconds", values.seconds ?? (quick ? "1" : "3"), 60),
+    seconds,
+    warmUp: quick ? 0 : Math.min(WARM_UP, 2 * seconds),
   };
 }
 

@@ -16,6 +16,8 @@ export interface Options {
   readonly rounds: number;
   /** Of load in each measurement. */
   readonly seconds: number;
+  /** Seconds of load before the first measurement; a runtime compiles its hot code for some time. */
+  readonly warmUp: number;
   /** Says what is being done. */
   readonly tell: (line: string) => void;
 }
@@ -70,14 +72,11 @@ export async function measureRows(
   });
 }
 
-/** Seconds; a runtime compiles its hot code for some time. */
-const WARM_UP = 6;
-
 /** Every request once, then a while of load: caches are full and the code is compiled. */
-export async function warmUp(stage: Stage, row: Row, subject: Subject, { seconds }: Options): Promise<void> {
+export async function warmUp(stage: Stage, row: Row, subject: Subject, options: Options): Promise<void> {
   const load = loadOf(stage, row, subject);
   await paced({ ...load, connections: Math.min(row.connections, 16) });
-  await saturate(load, Math.min(WARM_UP, 2 * seconds));
+  if (options.warmUp > 0) await saturate(load, options.warmUp);
 }
 
 export async function measureOnce(stage: Stage, row: Row, subject: Subject, { seconds }: Options): Promise<Sample> {

@@ -10,10 +10,11 @@ const RESOLVERS = "countersign";
 /** HAProxy's word for the authorities that the machine trusts. */
 const MACHINES = "@system-ca";
 
-/** The backends of the services, and the resolvers they need. */
+/** The backends of the services, and the resolvers that any backend needs. */
 export function serviceBackends(input: RenderInput): string {
   const declared = input.backends.filter(({ servers }) => servers.length > 0);
-  const named = declared.some(({ servers }) => servers.map(serverOf).some(({ address }) => hostName(address)));
+  const addresses = declared.flatMap(({ servers }) => servers.map(serverOf).map(({ address }) => address));
+  const named = [...addresses, ...input.spopAddresses].some((address) => hostName(address) !== undefined);
   const sections = declared.map((backend) => {
     const lines = backend.servers.map((server, index) => `    ${serverLine(backend, serverOf(server), index + 1)}\n`);
     return `backend ${backend.name} from ${DEFAULTS}
@@ -27,22 +28,27 @@ function serverLine({ name, proto, tls, check }: Backend, server: Server, number
   const { address, weight, maxconn, backup } = server;
   const words = ["server", `${name}${number}`, address, "check"];
   if (check !== undefined) words.push(`inter ${check.interval}ms fall ${check.fall} rise ${check.rise}`);
-  // A name that does not resolve yet must not keep HAProxy from starting; its server is down until it does.
-  if (hostName(address) !== undefined) words.push(`resolvers ${RESOLVERS} init-addr last,libc,none`);
+  words.push(...resolving(address));
   if (proto !== undefined) words.push(`proto ${proto}`);
-  if (tls !== undefined) words.push(tlsWords(tls, nameOf(address, tls), proto));
+  // ALPN is said because 3.3 and later would offer HTTP/2 by themselves.
+  if (tls !== undefined) words.push(`ssl alpn ${proto ?? "http/1.1"}`, tlsWords(tls, nameOf(address, tls)));
   if (weight !== undefined) words.push(`weight ${weight}`);
   if (maxconn !== undefined) words.push(`maxconn ${maxconn}`);
   if (backup === true) words.push("backup");
   return words.join(" ");
 }
 
+/** A name that does not resolve yet must not keep HAProxy from starting; its server is down until it does. */
+function resolving(address: string): readonly string[] {
+  return hostName(address) === undefined ? [] : [`resolvers ${RESOLVERS} init-addr last,libc,none`];
+}
+
 /**
  * HAProxy holds the certificate against the name in `sni` where there is one, and against `verifyhost` in its health
- * checks, which have a name of their own. ALPN is said because 3.3 and later would offer HTTP/2 by themselves.
+ * checks, which have a name of their own.
  */
-function tlsWords({ verify, ca, cert }: BackendTls, name: string | undefined, proto: Backend["proto"]): string {
-  const words = [`ssl alpn ${proto ?? "http/1.1"} verify ${verify}`];
+function tlsWords({ verify, ca, cert }: BackendTls, name: string | undefined): string {
+  const words = [`verify ${verify}`];
   if (verify === "required") words.push(`ca-file ${ca ?? MACHINES}`, `verifyhost ${name}`);
   if (cert !== undefined) words.push(`crt ${cert}`);
   if (name !== undefined) words.push(`sni str(${name}) check-sni ${name}`);
@@ -68,7 +74,7 @@ backend ${WEB_BACKEND} from ${DEFAULTS}
  * request. Everything that a `defaults` section could change is said here.
  */
 export function agentBackend(input: RenderInput): string {
-  const servers = input.spopAddresses.map((address, index) => `    server agent${index + 1} ${address} check\n`);
+  const servers = input.spopAddresses.map((address, index) => `    ${agentLine(input, address, index + 1)}\n`);
   return `# The agent. Checks are quick because nothing passes while it is down: it is found again within a quarter of a second.
 backend ${AGENT_BACKEND} from ${DEFAULTS}
 ${indented(since(input.version, 3, 1, "mode spop", "mode tcp"))}    balance roundrobin
@@ -80,6 +86,12 @@ ${indented(since(input.version, 3, 1, "mode spop", "mode tcp"))}    balance roun
     timeout server 1m
     default-server inter 1s fastinter 250ms downinter 250ms fall 2 rise 1
 ${servers.join("")}`;
+}
+
+function agentLine({ agentTls }: RenderInput, address: string, number: number): string {
+  const words = ["server", `agent${number}`, address, "check", ...resolving(address)];
+  if (agentTls !== undefined) words.push("ssl ssl-min-ver TLSv1.2", tlsWords(agentTls, nameOf(address, agentTls)));
+  return words.join(" ");
 }
 
 function indented(lines: readonly string[]): string {

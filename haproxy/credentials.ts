@@ -76,6 +76,15 @@ export const LARGEST_CERTIFICATE = 4096;
  */
 export const RANKS = ["authorization", "header", "subprotocol", "hop", "cookie", "certificate"] as const;
 
+/** What a program of its own puts into a request. All others a browser adds, or lets any page's script add. */
+const EXPLICIT: readonly string[] = ["authorization", "header"];
+
+/** Whether a browser may send such a credential for a page of any origin. */
+export function isAmbient(name: string): boolean {
+  const kind = credentialKind(name);
+  return kind !== undefined && !EXPLICIT.includes(kind.rank);
+}
+
 /** All kinds of credentials whose place is always the same; places.ts has those that the configuration places. */
 const ROWS = [
   {

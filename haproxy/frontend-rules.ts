@@ -1,9 +1,11 @@
 import { LOGGED_PATH, logFormat } from "./access-log.ts";
 import { MESSAGE } from "./arguments.ts";
 import { clientHeaders } from "./client-headers.ts";
+import { corsRules, preflightRules } from "./cors.ts";
 import { ALL_CREDENTIALS, type Strip, sentKinds } from "./credentials.ts";
 import { errorAnswer } from "./error-answers.ts";
 import { addedHeaders, loggedVariables, type RenderInput, WEB_BACKEND, WEB_PATH } from "./input.ts";
+import { metadataRules } from "./metadata.ts";
 import type { OwnReason } from "./reasons.ts";
 import { since } from "./since.ts";
 import { ENGINE } from "./spoe-file.ts";
@@ -34,8 +36,11 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
     ...clientAddress(input),
     ...target(),
     "",
+    ...corsRules(input.cors ?? []),
     ...unfitRequests(input),
     "",
+    ...metadataRules(input),
+    ...preflightRules(input.cors ?? []),
     ...clientHeaders(
       input.identityPrefix,
       addedHeaders(input).map(({ name }) => name),

@@ -1,4 +1,5 @@
 import { isHeaderName, MOST_HEADERS } from "./contract.ts";
+import type { HostCors } from "./cors.ts";
 import { type CredentialUses, credentialKind } from "./credentials.ts";
 import { backendHeader, isPrincipalVariable, type VariableName } from "./variables.ts";
 
@@ -20,6 +21,8 @@ export interface RenderInput {
   };
   /** Where the agent listens, `127.0.0.1:9000` or `unix@/path`; at least one. */
   readonly spopAddresses: readonly string[];
+  /** The TLS that all of them speak. Default: none */
+  readonly agentTls?: BackendTls | undefined;
   /** Where the agent has its own pages, in the same form. Default: nowhere */
   readonly webAddress?: string | undefined;
   /** Time the agent takes at most, in milliseconds; HAProxy waits 100 longer. */
@@ -32,14 +35,33 @@ export interface RenderInput {
     readonly requestHeaders: readonly string[];
     readonly identityHeaders: readonly { readonly name: string /** bytes */; readonly max: number }[];
   };
+  /** What HAProxy itself tells OAuth clients of where to get a token. Default: nothing */
+  readonly metadata?: Metadata | undefined;
   /** Networks of the hops whose word counts, by the request header that it stands in. Default: none */
   readonly hops?: Readonly<Record<string, readonly string[]>>;
+  /** What pages of other origins may do at which hosts; no host is there twice. Default: nothing is said of them */
+  readonly cors?: readonly HostCors[];
   /** What the access log tells of a principal beside its subject. Default: nothing */
   readonly logged?: readonly VariableName[];
   /** Variables from which it sets headers of its own for backends, such as `mesh_identity`. Default: none */
   readonly backendVariables?: readonly VariableName[];
   /** Largest ACK that the agent can write for this contract, in bytes. */
   readonly largestAck: number;
+}
+
+/** The metadata of protected resources (RFC 9728), and where clients look for what is not there. */
+export interface Metadata {
+  readonly documents: readonly {
+    /** A host name or address, in lower case, without port. */
+    readonly host: string;
+    readonly path: string;
+    /** JSON in ASCII on one line. */
+    readonly body: string;
+  }[];
+  /** Hosts at which nobody is an authorization server. */
+  readonly serverless: readonly string[];
+  /** Hosts at which no client can register: nothing else is at `/register`. */
+  readonly closed: readonly string[];
 }
 
 /** A backend. Without servers it is the reader's own: the fragment then leaves it out. */
@@ -109,6 +131,13 @@ const HOST_NAME = /^[A-Za-z0-9._-]{1,253}$/;
 const ABSOLUTE_PATH = /^\/[A-Za-z0-9_./+@:=-]+$/;
 const BACKEND_NAME = /^[A-Za-z0-9_.:-]{1,64}$/;
 const HEADER_PREFIX = /^[a-z0-9-]{2,64}$/;
+const URL_HOST = /^(?:[a-z0-9_.-]{1,253}|\[[0-9a-f:]{2,45}\])$/;
+/** No character of these ends a word in single quotes. */
+const METADATA_PATH = /^\/\.well-known\/oauth-protected-resource[\w.~!&()*+:@/-]*$/;
+const JSON_LINE = /^\{[ -&(-~]{0,8192}\}$/;
+const CORS_HOST = /^(?:\*\.)?[a-z0-9._-]{1,253}$|^\[[0-9a-f:.]{2,45}\]$/;
+const ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?$/;
+const METHOD = /^[A-Z0-9_-]{1,32}$/;
 const NETWORK = /^[0-9A-Fa-f.:]+(\/[0-9]{1,3})?$/;
 
 /** Major and minor version, or `undefined` for one that HAProxy never had or the contract does not fit. */
@@ -136,6 +165,16 @@ export function checkInput(input: RenderInput): void {
   );
   demand(client.from !== "x-forwarded-for" || isList(client.trusted), "client.trusted", client.trusted);
   demand(isList(input.spopAddresses) && input.spopAddresses.every(isAddress), "spopAddresses", input.spopAddresses);
+  const { agentTls } = input;
+  if (agentTls !== undefined) {
+    // Whoever else answers says who may pass, and whoever else asks sees tokens.
+    demand(agentTls.verify === "required" && agentTls.cert !== undefined && isTls(agentTls), "agentTls", agentTls);
+    demand(
+      input.spopAddresses.every((address) => nameOf(address, agentTls) !== undefined),
+      "agentTls",
+      agentTls,
+    );
+  }
   demand(input.webAddress === undefined || isAddress(input.webAddress), "webAddress", input.webAddress);
   demand(isCount(input.deadline), "deadline", input.deadline);
   demand(isCount(input.largestAck), "largestAck", input.largestAck);
@@ -146,10 +185,23 @@ export function checkInput(input: RenderInput): void {
     "backendVariables",
     backendVariables,
   );
+  checkMetadata(input.metadata);
   checkHeaders(input.uses);
   checkCredentials(input);
+  for (const group of input.cors ?? []) checkCors(group);
   for (const backend of backends) checkBackend(backend);
   demand(areDistinct(backends), "backends", "a name twice");
+}
+
+function checkMetadata(metadata: Metadata | undefined): void {
+  if (metadata === undefined) return;
+  const { documents, serverless, closed } = metadata;
+  for (const { path, body } of documents) {
+    demand(METADATA_PATH.test(path), "metadata", path);
+    demand(JSON_LINE.test(body), "metadata", body);
+  }
+  for (const host of [...documents.map(({ host }) => host), ...serverless, ...closed])
+    demand(URL_HOST.test(host), "metadata", host);
 }
 
 function checkCredentials({ uses: { credentials }, hops = {} }: RenderInput): void {
@@ -162,6 +214,20 @@ function checkCredentials({ uses: { credentials }, hops = {} }: RenderInput): vo
   }
 }
 
+function checkCors({ hosts, cors }: HostCors): void {
+  demand(isList(hosts) && hosts.every((host) => CORS_HOST.test(host)), "cors.hosts", hosts);
+  if (cors === undefined) return;
+  const { origins, methods, headers, expose, maxAge } = cors;
+  demand(
+    origins === "any" ? !cors.credentials : isList(origins) && origins.every((origin) => ORIGIN.test(origin)),
+    "cors.origins",
+    origins,
+  );
+  demand(isList(methods) && methods.every((method) => METHOD.test(method)), "cors.methods", methods);
+  demand([...headers, ...expose].every(isHeaderName), "cors.headers", [headers, expose]);
+  demand(Number.isSafeInteger(maxAge) && maxAge >= 0, "cors.maxAge", maxAge);
+}
+
 function checkBackend({ name, servers, proto, tls, check }: Backend): void {
   const fit = (holds: boolean, value: unknown) => demand(holds, "backends", [name, value]);
   fit(BACKEND_NAME.test(name) && ![AGENT_BACKEND, WEB_BACKEND].includes(name), servers);
@@ -172,12 +238,12 @@ function checkBackend({ name, servers, proto, tls, check }: Backend): void {
     // Without a name any certificate of the authority would do.
     fit(tls?.verify !== "required" || nameOf(address, tls) !== undefined, tls);
   }
-  if (tls === undefined) return;
-  fit(["required", "none"].includes(tls.verify) && HOST_NAME.test(tls.serverName ?? "x"), tls);
-  fit(
-    [tls.ca, tls.cert].every((path) => path === undefined || ABSOLUTE_PATH.test(path)),
-    tls,
-  );
+  fit(tls === undefined || isTls(tls), tls);
+}
+
+function isTls({ verify, serverName = "x", ca = "/x", cert = "/x" }: BackendTls): boolean {
+  const fit = ["required", "none"].includes(verify) && HOST_NAME.test(serverName);
+  return fit && [ca, cert].every((path) => ABSOLUTE_PATH.test(path));
 }
 
 /** A server that is an address alone. */

@@ -10,9 +10,13 @@ export const OWN = {
   /** Set once a request has been found fit to be judged. */
   fit: "txn.countersign_fit",
   websocket: "txn.countersign_websocket",
+  /** Which of the rules for pages of other origins hold for the host; absent where there are none. */
+  cors: "txn.countersign_cors",
+  /** The origin of the page that asks, where those rules take it. */
+  origin: "txn.countersign_origin",
   /** Set for one of the agent's own pages. */
   web: "txn.countersign_web",
-  /** `allow`, `none` for one of the agent's own pages, or absent: by `allow` alone HAProxy remembers that a request may pass. */
+  /** `allow`, `none` for one of the agent's own pages and for what HAProxy answers by itself, or absent: by `allow` alone HAProxy remembers that a request may pass. */
   verdict: "txn.countersign_verdict",
 } as const;
 

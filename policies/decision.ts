@@ -41,6 +41,7 @@ export const REASONS = {
   "identity-not-accepted": 401,
   "claim-missing": 401,
   "claim-malformed": 401,
+  "actor-malformed": 401,
   "claim-not-accepted": 401,
   "proof-missing": 401,
   "proof-malformed": 401,
@@ -53,9 +54,12 @@ export const REASONS = {
   "token-bound": 401,
   "token-unbound": 401,
   "certificate-unsuitable": 401,
+  "authentication-weak": 401,
+  "authentication-old": 401,
 
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,
+  "origin-not-allowed": 403,
   "route-unknown": 403,
   "method-not-allowed": 403,
   "role-missing": 403,

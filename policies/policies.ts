@@ -1,6 +1,8 @@
 import type { Decision, Reason } from "./decision.ts";
+import type { StepUp } from "./judging/step-up.ts";
 import type { Principal } from "./principal.ts";
 import type { PolicyRequest } from "./request.ts";
+import type { Resource } from "./resource.ts";
 import type { PathLeniency } from "./routing/path.ts";
 import type { Pattern } from "./routing/pattern.ts";
 
@@ -32,8 +34,24 @@ export interface Service {
   readonly leniency: PathLeniency;
   /** CORS preflights pass without being judged. */
   readonly preflight: boolean;
+  /** Whose pages may call it; undefined where no other origin's are meant to. */
+  readonly cors: Cors | undefined;
   readonly mesh: Mesh | undefined;
   readonly routes: readonly Route[];
+}
+
+/** What pages of other origins may do (the Fetch standard, "CORS protocol"). */
+export interface Cors {
+  /** As browsers write them, `https://app.example.com`; `any` for all but `null`. */
+  readonly origins: readonly string[] | "any";
+  /** Request headers beside those of credentials, in lower case. */
+  readonly headers: readonly string[];
+  /** Headers of answers that pages may read beside those of refusals, in lower case. */
+  readonly expose: readonly string[];
+  /** Whether they may be asked for with what the browser adds by itself. */
+  readonly credentials: boolean;
+  /** Seconds for which a browser need not ask again. */
+  readonly maxAge: number;
 }
 
 /** The meshed Service behind a backend: where whatever routes lead to that backend ends up. */
@@ -71,12 +89,15 @@ export interface Route {
   /** The backend gets the credential too. */
   readonly forwardCredential: boolean;
   readonly needs: Uses;
-  /** What it asks of who comes, in words: roles of which one is enough, roles that are refused, scopes, its condition. */
+  /** What its clients are told of where to get a token; undefined where nothing says it, and where none is read. */
+  readonly resource: Resource | undefined;
+  /** What it asks of who comes, in words: roles of which one is enough, roles that are refused, scopes, its condition, the login. */
   readonly asks: {
     readonly allow: readonly string[];
     readonly deny: readonly string[];
     readonly scopes: readonly string[];
     readonly when: string | undefined;
+    readonly stepUp: StepUp | undefined;
   };
 }
 

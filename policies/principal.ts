@@ -8,6 +8,8 @@ export interface Actor {
   readonly subject: string;
   /** The actor's own `iss`, where the token names one. */
   readonly issuer: string | undefined;
+  /** What it is by the issuer's configuration, read of its own claims; undefined where they do not tell. */
+  readonly kind?: Kind | Unknown | undefined;
 }
 
 /**

@@ -30,6 +30,26 @@ export type UnknownReason = "claim-unknown" | "groups-unavailable";
 /** Whether something holds, where that may be unknown. */
 export type Truth = boolean | Unknown;
 
+/** Whether each holds. One that does not is enough to tell; what is unknown counts only where all else holds. */
+export function allHold<Each>(all: readonly Each[], holds: (each: Each) => Truth): Truth {
+  return joined(all, holds, false);
+}
+
+/** Whether one holds. One that does is enough to tell; what is unknown counts only where nothing else holds. */
+export function oneHolds<Each>(all: readonly Each[], holds: (each: Each) => Truth): Truth {
+  return joined(all, holds, true);
+}
+
+function joined<Each>(all: readonly Each[], holds: (each: Each) => Truth, telling: boolean): Truth {
+  let truth: Truth = !telling;
+  for (const each of all) {
+    const found = holds(each);
+    if (found === telling) return found;
+    if (found !== !telling) truth = found;
+  }
+  return truth;
+}
+
 /** An expression has read what is unknown. */
 export class UnknownError extends Error {
   readonly reason: UnknownReason;

@@ -51,8 +51,12 @@ export class SpopClient {
    *
    * @throws SpopError DISCONNECTED with the agent's status, or CONNECTION_CLOSED
    */
-  static async open(address: NetConnectOpts, options: ClientOptions = {}): Promise<SpopClient> {
-    const socket = connect(address);
+  static open(address: NetConnectOpts, options: ClientOptions = {}): Promise<SpopClient> {
+    return SpopClient.over(connect(address), options);
+  }
+
+  /** The same over a connection that there is, such as one with TLS. */
+  static async over(socket: Socket, options: ClientOptions = {}): Promise<SpopClient> {
     const decoder = new FrameDecoder(options.maxFrameSize ?? 16380);
     // A reset is a normal end; whoever waits is told by the "close" that follows it.
     socket.on("error", () => {});

@@ -16,6 +16,7 @@ export const DECISION_FIELDS = {
   client: { type: "text", max: 256, optional: true, nullable: true },
   actor: { type: "text", max: 256, optional: true, nullable: true },
   actors: { type: "number", optional: true },
+  act_chain: { type: "text", max: 512, optional: true },
   rule: { type: "text", max: 256 },
   verdict: { type: "text" },
   status: { type: "number" },

@@ -1,7 +1,7 @@
 /**
  * START HERE. One request, from the arguments HAProxy sent to the answer it gets:
  *
- *   request view -> match (which route?) -> evidence (the one credential) -> identify (who?) -> prove (is it theirs?)
+ *   request view -> match (which route?) -> origin (may its page?) -> evidence (the one credential) -> identify (who?) -> prove (is it theirs?)
  *   -> decide (may they?) -> attest (what the backend is told) -> assert (signed, where that is wanted) -> answer
  *
  * server/connection.ts calls this with what request.ts read from a NOTIFY, and sends the answer as it is: nothing later
@@ -16,6 +16,7 @@ import type { Verification } from "../identity/identity.ts";
 import { ackSize, refusalActions } from "./actions.ts";
 import { attest } from "./attest.ts";
 import { type Credential, credentialOf, type Form } from "./credentials.ts";
+import { isForeignPage } from "./page.ts";
 import { needsNoProof, prove } from "./prove.ts";
 import type { AuthorizeRequest } from "./request.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -77,6 +78,7 @@ function answerTo(
   const { route } = match;
   const taken = request.channel.taken(route, snapshot);
   if (taken === "outdated") return refuse(request, snapshot, asker, "haproxy-config-outdated", { match });
+  if (isForeignPage(request, match, snapshot)) return refuse(request, snapshot, asker, "origin-not-allowed", { match });
 
   const answer = judge(request, snapshot, match, taken, now, asker);
   if (!(answer instanceof Promise)) return answer;
@@ -97,6 +99,8 @@ function judge(
   const evidence = evidenceOf(request, snapshot, match, taken);
   if (evidence.kind === "none") return decide(request, snapshot, match, undefined, now, asker);
   if (evidence.kind === "invalid") return refuse(request, snapshot, asker, evidence.reason, { match });
+  if (isForeignPage(request, match, snapshot, evidence.kind))
+    return refuse(request, snapshot, asker, "origin-not-allowed", { match });
 
   request.credential = evidence.kind;
   request.wanted = asker.admits;

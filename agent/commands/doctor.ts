@@ -31,7 +31,7 @@ It looks at what is given, files or endpoints, and says what it could not look a
 what to do. It changes nothing. Exit code 1 where there is a finding.
 `,
   example: `countersign doctor --haproxy /etc/haproxy --certificate /etc/haproxy/certs/site.pem --agent http://127.0.0.1:9901
-kubectl get -A -o yaml pods,deployments | countersign doctor --export - --proxy http://127.0.0.1:4191`,
+kubectl get -A -o yaml pods,deployments,services | countersign doctor --export - --proxy http://127.0.0.1:4191`,
   options: {
     haproxy: { type: "string", value: "DIR", help: "the directory with the generated haproxy.cfg or countersign.cfg" },
     certificate: {

@@ -11,6 +11,7 @@ import { GENERATE } from "./generate/generate.ts";
 import { INIT } from "./init.ts";
 import { KEYS } from "./keys/keys.ts";
 import { REPLAY } from "./logs/replay.ts";
+import { TAP } from "./logs/tap.ts";
 import { TRACE } from "./logs/trace.ts";
 import { SERVE } from "./serve.ts";
 import { TEST } from "./test.ts";
@@ -25,6 +26,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   generate: GENERATE,
   trace: TRACE,
   replay: REPLAY,
+  tap: TAP,
   keys: KEYS,
   audit: AUDIT,
   doctor: DOCTOR,

@@ -1,5 +1,5 @@
 import type { CredentialName } from "../../haproxy/credentials.ts";
-import type { Backend } from "../../haproxy/input.ts";
+import type { Backend, BackendTls } from "../../haproxy/input.ts";
 import type { Arns } from "../../policies/judging/binding.ts";
 import type { WantedEntry } from "../../policies/judging/wanted.ts";
 import type { Kind } from "../../policies/principal.ts";
@@ -78,6 +78,13 @@ export interface HaproxyConfig {
   readonly scheme: "http" | "https";
   /** What HAProxy's access log tells of a principal beside its subject. */
   readonly accessLog: readonly ("issuer" | "kind" | "client" | "actor")[];
+  /** The agents that it asks. */
+  readonly agents: {
+    /** The first address of each, as HAProxy writes it; undefined for those of `listen.spop`. */
+    readonly servers: readonly string[] | undefined;
+    /** Undefined for plain text. */
+    readonly tls: BackendTls | undefined;
+  };
   /** By name; those that the reader's own haproxy.cfg has are without servers. */
   readonly backends: Readonly<Record<string, Omit<Backend, "name">>>;
 }

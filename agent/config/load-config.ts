@@ -16,6 +16,7 @@ import { type Environment, type Substituted, substitute } from "./files/substitu
 import { withPresets } from "./presets/apply-presets.ts";
 import { type Setting, settingsOf } from "./presets/settings.ts";
 import { type Reading, Section } from "./section.ts";
+import { readAgents } from "./sections/agents.ts";
 import { readAssertion } from "./sections/assertion.ts";
 import { readAudit } from "./sections/audit.ts";
 import { readDpop } from "./sections/dpop.ts";
@@ -108,17 +109,21 @@ function readConfig(file: string, root: Section, environment: Environment, reade
   const issuers = readIssuers(root.section("issuers"), environment, readers);
   checkCertificates(root.section("haproxy"), issuers);
   const revoked = readRevoked(root, issuers, readers);
+  const listen = readListen(root.section("listen"), workers);
   return {
     file,
-    listen: readListen(root.section("listen"), workers),
+    listen,
     workers,
     policies: root.texts("policies").map((path) => resolve(dirname(file), path)),
     issuers,
     ...(revoked === undefined ? {} : { revoked }),
-    haproxy: readHaproxy(
-      root.section("haproxy"),
-      kindsOf(issuers.flatMap(({ credentials }) => credentials)).flatMap(({ headers }) => headers),
-    ),
+    haproxy: {
+      ...readHaproxy(
+        root.section("haproxy"),
+        kindsOf(issuers.flatMap(({ credentials }) => credentials)).flatMap(({ headers }) => headers),
+      ),
+      agents: readAgents(root.section("haproxy"), root.section("listen"), listen.spop),
+    },
     dpop: readDpop(root, workers, issuers),
     mesh: readMesh(root),
     assertion: readAssertion(root, file),

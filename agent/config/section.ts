@@ -119,11 +119,16 @@ export class Section {
 
   /** A fault where a key is absent that has to be there; one that is misspelt has been told. */
   need(key: string): void {
-    const { document, schema, faults } = this.reading;
-    const known = knownKeys(schemaAt(schema, this.path, document.value));
-    const odd = this.keys().filter((own) => !known.includes(own));
-    if (this.keys().includes(key) || odd.some((own) => nearest(own, [key]) !== undefined)) return;
+    const { document, faults } = this.reading;
+    if (this.means(key)) return;
     faults.push(document.keyFault(this.path, `no "${key}" here`, rightOf(this.#schema(key))));
+  }
+
+  /** Whether a key is there, or one that is misspelt, of which has been told. */
+  means(key: string): boolean {
+    const { document, schema } = this.reading;
+    const known = knownKeys(schemaAt(schema, this.path, document.value));
+    return this.keys().some((own) => own === key || (!known.includes(own) && nearest(own, [key]) !== undefined));
   }
 
   /** Whether the text below is what the file says, and not what a reference in it stands for. */

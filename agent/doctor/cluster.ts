@@ -1,20 +1,12 @@
 import { driftOf } from "../../linkerd/compare.ts";
-import { type Exported, type Fields, fields, members, text } from "../../linkerd/export.ts";
-import { wholeIdentity } from "../../linkerd/identity.ts";
+import { type Exported, fields, members, text } from "../../linkerd/export.ts";
 import { InexpressibleError } from "../../linkerd/inexpressible.ts";
 import type { Mesh } from "../../policies/policies.ts";
 import type { MeshConfig } from "../config/config.ts";
 import type { Finding } from "./finding.ts";
+import { annotation, isHaproxy, listed, type Pod, podsOf, portOf } from "./pods.ts";
 import type { Sources } from "./sources.ts";
-
-/** A pod, or the template of pods. */
-interface Pod {
-  readonly at: string;
-  readonly namespace: string;
-  readonly labels: Fields;
-  readonly annotations: Fields;
-  readonly spec: Fields;
-}
+import { spopFindings } from "./spop.ts";
 
 /** A cluster's export: what the policies say of the mesh, and what would lead past it. */
 export function clusterFindings({ exported, config, services, revision }: Sources): readonly Finding[] {
@@ -26,6 +18,7 @@ export function clusterFindings({ exported, config, services, revision }: Source
     ...meshes.flatMap((mesh) => backendFindings(mesh, pods)),
     ...(config.mesh === undefined ? [] : haproxyFindings(config.mesh, meshes, pods)),
     ...pods.flatMap(requestHeaders),
+    ...(config.mesh === undefined ? [] : spopFindings(config, config.mesh, exported, pods)),
   ];
 }
 
@@ -62,7 +55,7 @@ function backendFindings({ service, namespace, pods: labels, port }: Mesh, pods:
         remedy: "`linkerd.io/inject: enabled`",
       });
     }
-    if (lists(pod, "config.linkerd.io/skip-inbound-ports", number)) {
+    if (listed(pod, "config.linkerd.io/skip-inbound-ports", number)) {
       found.push({
         at: pod.at,
         found: `port ${port} of ${service} is skipped by its proxy`,
@@ -70,7 +63,7 @@ function backendFindings({ service, namespace, pods: labels, port }: Mesh, pods:
         remedy: "take it out of `config.linkerd.io/skip-inbound-ports`",
       });
     }
-    if (lists(pod, "config.linkerd.io/opaque-ports", number)) {
+    if (listed(pod, "config.linkerd.io/opaque-ports", number)) {
       found.push({
         at: pod.at,
         found: `port ${port} of ${service} is opaque`,
@@ -85,31 +78,30 @@ function backendFindings({ service, namespace, pods: labels, port }: Mesh, pods:
 
 /** HAProxy's pods, by their service account. */
 function haproxyFindings(mesh: MeshConfig, meshes: readonly Mesh[], pods: readonly Pod[]): readonly Finding[] {
-  const own = pods.filter(({ spec, namespace }) => {
-    const account = `${text(spec.serviceAccountName) || "default"}.${namespace}`;
-    return wholeIdentity(account, mesh) === wholeIdentity(mesh.identity, mesh);
-  });
-  return own.flatMap((pod) => {
-    const found: Finding[] = [];
-    if (!["enabled", "ingress"].includes(annotation(pod, "linkerd.io/inject"))) {
-      found.push({
-        at: pod.at,
-        found: "HAProxy's pods are not injected by an annotation of their own",
-        causes: "without a proxy HAProxy has no identity: meshed backends answer 403",
-        remedy: "`linkerd.io/inject: enabled` on the pod template",
-      });
-    }
-    for (const { port, service } of meshes) {
-      if (!lists(pod, "config.linkerd.io/skip-outbound-ports", typeof port === "number" ? port : undefined)) continue;
-      found.push({
-        at: pod.at,
-        found: `HAProxy's proxy is skipped on the way to port ${port} of ${service}`,
-        causes: "plain text, no identity, and `l5d-require-id` is checked by nobody",
-        remedy: "take it out of `config.linkerd.io/skip-outbound-ports`",
-      });
-    }
-    return found;
-  });
+  return pods
+    .filter((pod) => isHaproxy(pod, mesh))
+    .flatMap((pod) => {
+      const found: Finding[] = [];
+      if (!["enabled", "ingress"].includes(annotation(pod, "linkerd.io/inject"))) {
+        found.push({
+          at: pod.at,
+          found: "HAProxy's pods are not injected by an annotation of their own",
+          causes: "without a proxy HAProxy has no identity: meshed backends answer 403",
+          remedy: "`linkerd.io/inject: enabled` on the pod template",
+        });
+      }
+      for (const { port, service } of meshes) {
+        if (!listed(pod, "config.linkerd.io/skip-outbound-ports", typeof port === "number" ? port : undefined))
+          continue;
+        found.push({
+          at: pod.at,
+          found: `HAProxy's proxy is skipped on the way to port ${port} of ${service}`,
+          causes: "plain text, no identity, and `l5d-require-id` is checked by nobody",
+          remedy: "take it out of `config.linkerd.io/skip-outbound-ports`",
+        });
+      }
+      return found;
+    });
 }
 
 /** Linkerd's policy controller, told to obey headers that clients may send. */
@@ -126,39 +118,4 @@ function requestHeaders({ at, spec }: Pod): readonly Finding[] {
       remedy: "leave `--allow-l5d-request-headers` out",
     },
   ];
-}
-
-function podsOf(object: Exported): readonly Pod[] {
-  const { kind, namespace, name, metadata, spec } = object;
-  const at = `${kind} ${namespace}/${name}`;
-  if (kind === "Pod")
-    return [{ at, namespace, labels: fields(metadata.labels), annotations: fields(metadata.annotations), spec }];
-  const template = fields(spec.template);
-  if (!["Deployment", "StatefulSet", "DaemonSet"].includes(kind)) return [];
-  const { labels, annotations } = fields(template.metadata);
-  return [{ at, namespace, labels: fields(labels), annotations: fields(annotations), spec: fields(template.spec) }];
-}
-
-function annotation({ annotations }: Pod, name: string): string {
-  return text(annotations[name]);
-}
-
-/** Whether a list of ports and ranges of them has it. */
-function lists(pod: Pod, name: string, port: number | undefined): boolean {
-  if (port === undefined) return false;
-  return annotation(pod, name)
-    .split(",")
-    .some((entry) => {
-      const [from = Number.NaN, to = from] = entry.trim().split("-").map(Number);
-      return port >= from && port <= to;
-    });
-}
-
-function portOf({ spec }: Pod, port: string | number): number | undefined {
-  if (typeof port === "number") return port;
-  const ports = members(spec.containers)
-    .flatMap((container) => members(fields(container).ports))
-    .map(fields);
-  const declared = ports.find((own) => own.name === port)?.containerPort;
-  return typeof declared === "number" ? declared : undefined;
 }

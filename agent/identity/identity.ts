@@ -134,7 +134,8 @@ class Issuers implements Identity {
     this.#issuers = this.#held.map(({ value }) => value);
     this.#proofs = options.dpop === undefined ? undefined : new SharedProofs(options.dpop, world, before?.proofs);
     const members = new Set(this.#issuers);
-    this.#revocations = Revocations.of(options.revoked ?? [], before?.revocations);
+    const names = new Map(issuers.flatMap((issuer) => spellingsOf(issuer).map((iss) => [iss, issuer.name] as const)));
+    this.#revocations = Revocations.of(options.revoked ?? [], names, before?.revocations);
     const { identities, lifetime } = cache;
     this.#identities = new IdentityCache(identities, lifetime, members, this.#revocations, before?.identities);
     this.#refusals = new RefusalCache(cache.refusals);

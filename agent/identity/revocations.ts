@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Principal } from "../../policies/principal.ts";
+import { Unknown } from "../../policies/unknown.ts";
 import { REVOCABLE, type Revocable, type Revocation } from "../config/files/revoked.ts";
 import type { Basis } from "./issuer/issuer.ts";
 
@@ -14,24 +15,49 @@ const VALUES: Readonly<Record<Revocable, (principal: Principal, basis: Basis) =>
 
 type ByValue = Map<unknown, Revocation[]>;
 
+/** The name of an issuer by each `iss` that it goes by. */
+export type IssuerNames = ReadonlyMap<string, string>;
+
 /** What was taken back although it still proves somebody. */
 export class Revocations {
   readonly #all: readonly Revocation[];
+  readonly #names: IssuerNames;
   /** By issuer; then by one of the things that tell an identity of it; then by what that must be. */
   readonly #byIssuer = new Map<string, Map<Revocable, ByValue>>();
 
   /** The list of before where it is the same: what was held against it need not be again. */
-  static of(all: readonly Revocation[], previous: Revocations | undefined): Revocations {
-    return previous !== undefined && isDeepStrictEqual(previous.#all, all) ? previous : new Revocations(all);
+  static of(all: readonly Revocation[], names: IssuerNames, previous: Revocations | undefined): Revocations {
+    const same = previous !== undefined && isDeepStrictEqual([previous.#all, previous.#names], [all, names]);
+    return same ? previous : new Revocations(all, names);
   }
 
-  constructor(all: readonly Revocation[]) {
+  constructor(all: readonly Revocation[], names: IssuerNames) {
     this.#all = all;
+    this.#names = names;
     for (const revocation of all) this.#file(revocation);
   }
 
-  /** Whether an identity was taken back. */
+  /** Whether an identity was taken back, or that of who acts for it. */
   has(principal: Principal, basis: Basis): boolean {
+    return this.#hasOwn(principal, basis) || this.#hasActor(principal, basis);
+  }
+
+  /** Nothing but its subject tells who acts: a token or key is the principal's. */
+  #hasActor(principal: Principal, basis: Basis): boolean {
+    if (principal.actor instanceof Unknown) return false;
+    const [acting] = principal.actor;
+    if (acting === undefined) return false;
+    const issuer = acting.issuer === undefined ? principal.issuer : this.#names.get(acting.issuer);
+    const filed =
+      this.#byIssuer
+        .get(issuer ?? "")
+        ?.get("subject")
+        ?.get(acting.subject) ?? [];
+    const subject = acting.subject;
+    return filed.some((revocation) => holds(revocation, { ...principal, subject }, basis));
+  }
+
+  #hasOwn(principal: Principal, basis: Basis): boolean {
     const own = this.#byIssuer.get(principal.issuer);
     if (own === undefined) return false;
     for (const [key, byValue] of own) {

@@ -1,10 +1,11 @@
+import { isAmbient } from "../../haproxy/credentials.ts";
 import { ownedHeaders } from "../../haproxy/owned-headers.ts";
 import { wholeIdentity } from "../../linkerd/identity.ts";
 import { type CheckedPolicies, compilePolicies, type PolicyEnvironment } from "../../policies/compile/compile.ts";
 import type { Fault } from "../../policies/fault.ts";
 import type { CompiledPolicies } from "../../policies/judging/compiled.ts";
 import type { Schema } from "../../policies/source/schema.ts";
-import type { Config } from "../config/config.ts";
+import { type Config, hasClaims, type IssuerConfig } from "../config/config.ts";
 import { loadConfig } from "../config/load-config.ts";
 import type { IssuerTypes } from "../identity/issuer/issuer.ts";
 import { ISSUER_TYPES } from "../identity/types.ts";
@@ -108,11 +109,12 @@ function failed(faults: readonly Fault[], warnings: readonly Fault[]): Failed {
 
 /** What the policies are held against. */
 export function policyEnvironment(config: Config, now: number): PolicyEnvironment {
-  const issuers = config.issuers.map(
-    ({ name, audiences, credentials, proofs, kinds, arns, trustDomains, labels = [] }) => {
-      return { name, audiences, credentials, proofs, kinds, arns, trustDomains, labels };
-    },
-  );
+  const issuers = config.issuers.map((issuer) => {
+    const { name, audiences, credentials, proofs, kinds, arns, trustDomains, labels = [] } = issuer;
+    const ambient = credentials.some(isAmbient);
+    const server = serverOf(issuer);
+    return { name, audiences, credentials, ambient, proofs, kinds, arns, trustDomains, labels, server };
+  });
   return {
     issuers,
     backends: Object.keys(config.haproxy.backends),
@@ -120,4 +122,9 @@ export function policyEnvironment(config: Config, now: number): PolicyEnvironmen
     identitySuffix: config.mesh === undefined ? "" : wholeIdentity("a.b", config.mesh).slice("a.b".length),
     now,
   };
+}
+
+/** Where clients get tokens of this issuer; undefined where it has no address. */
+function serverOf(issuer: IssuerConfig): string | undefined {
+  return hasClaims(issuer) && URL.canParse(issuer.issuer) ? issuer.issuer : undefined;
 }

@@ -1,5 +1,22 @@
 /** A TCP address, or a unix socket. */
-export type Address = { readonly host: string; readonly port: number } | SocketAddress;
+export type Address = TcpAddress | SocketAddress;
+
+export interface TcpAddress {
+  readonly host: string;
+  readonly port: number;
+  /** Of one that is listened on. Default: plain text */
+  readonly tls?: ListenerTls;
+}
+
+/** What a listener shows, and whom it lets in; PEM texts. Secret. */
+export interface ListenerTls {
+  readonly cert: string;
+  readonly key: string;
+  /** The authorities that sign clients' certificates. */
+  readonly clientCa: string;
+  /** DNS names and URIs (RFC 5280, section 4.2.1.6), one of which a client's certificate must have. None: any will do */
+  readonly clientNames: readonly string[];
+}
 
 /** A unix socket, and whom its file lets in. */
 export interface SocketAddress {
@@ -27,7 +44,7 @@ export function urlHost(host: string): string | undefined {
   return URL.parse(`http://${bracketed(host)}`)?.hostname;
 }
 
-function tcpText({ host, port }: Exclude<Address, SocketAddress>): string {
+function tcpText({ host, port }: TcpAddress): string {
   return `${bracketed(host)}:${port}`;
 }
 

@@ -40,6 +40,15 @@ interface Listeners {
   readonly workers: number;
 }
 
+/** The same of another agent's, whose first address HAProxy's configuration writes so. */
+export function serversOf(first: string, workers: number): readonly string[] {
+  const [, host = "", port] = /^(.*:)(\d+)$/.exec(first) ?? [];
+  return Array.from({ length: workers }, (_, n) => {
+    if (n === 0) return first;
+    return port === undefined ? `${first}.${n + 1}` : `${host}${Number(port) + n}`;
+  });
+}
+
 /** Where HAProxy finds the agent: all addresses of all workers. */
 export function allAddresses({ listen, workers }: Listeners): readonly Address[] {
   return Array.from({ length: workers }, (_, index) => addressesOf(listen.spop, index + 1)).flat();

@@ -7,6 +7,7 @@ import { reportOf } from "../loading/report.ts";
 import { allOf } from "../net/listen.ts";
 import type { LoadReport } from "../telemetry/events.ts";
 import { ServiceManager } from "../telemetry/service-manager.ts";
+import type { TapFilter } from "../telemetry/taps.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import { ownPages } from "../web/own-pages.ts";
 import { PageListener } from "../web/page-listener.ts";
@@ -58,7 +59,12 @@ export class Agent implements Service {
     this.#startedAt = begun;
     this.#responder = new Responder(loaded, clock);
     this.#telemetry = this.#responder.telemetry;
-    this.#admin = new AdminListener({ state: () => this.#state(), metrics: () => this.#telemetry.metrics() }, (error) =>
+    const sources = {
+      state: () => this.#state(),
+      metrics: () => this.#telemetry.metrics(),
+      tap: (name: string, filter: TapFilter) => this.#telemetry.tap(name, filter),
+    };
+    this.#admin = new AdminListener(sources, (error) =>
       this.#telemetry.unexpected("answering the admin listener", error),
     );
     this.#web = new PageListener(

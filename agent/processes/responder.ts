@@ -1,5 +1,4 @@
 import { isDeepStrictEqual } from "node:util";
-import { SPOP_ERRORS } from "../../protocol/errors.ts";
 import type { ResponderState } from "../admin/status.ts";
 import { meshIdentities } from "../answer/mesh-identities.ts";
 import type { Snapshot } from "../answer/snapshot.ts";
@@ -10,6 +9,7 @@ import { send } from "../http/fetch.ts";
 import { createIdentity, type Identity, type IssuerStatus } from "../identity/identity.ts";
 import type { Loaded } from "../loading/load.ts";
 import type { Address } from "../net/address.ts";
+import { ERROR_CODES } from "../server/error-codes.ts";
 import { SpopServer } from "../server/spop-server.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/telemetry.ts";
 import { VERSION } from "./version.ts";
@@ -36,7 +36,7 @@ export class Responder {
     this.telemetry = createTelemetry({
       version: VERSION,
       log: loaded.config.log,
-      errorCodes: Object.keys(SPOP_ERRORS),
+      errorCodes: ERROR_CODES,
       gauges: {
         connections: () => this.#server.connections,
         inFlight: () => this.#server.inFlight,
@@ -52,7 +52,7 @@ export class Responder {
     this.#audited = loaded.config.audit;
     this.#process = worker ?? 0;
     this.#snapshot = this.#build(loaded, undefined);
-    this.#server = new SpopServer({ snapshot: this.#snapshot, events: this.telemetry, clock });
+    this.#server = new SpopServer({ snapshot: this.#snapshot, events: this.telemetry, clock, worker });
   }
 
   get snapshot(): Snapshot {

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import { FRAMES_IN_FLIGHT } from "../../haproxy/buffers.ts";
 import { PROCESSING_MARGIN } from "../../haproxy/spoe-file.ts";
 import { NotifyCursor } from "../../protocol/decode.ts";
@@ -53,6 +54,8 @@ export interface Obstacle {
 /** One connection from HAProxy: HELLO, then a verdict for every NOTIFY, in time, until either side leaves. */
 export class Connection implements Holder, Asker {
   readonly #socket: Socket;
+  /** A read of fewer bytes has emptied the socket. TLS gives what it has read by records, so none of its own has. */
+  readonly #wholeRead: number;
   readonly #shared: Shared;
   readonly #ended: (connection: Connection) => void;
   readonly #decoder = new FrameDecoder(LARGEST_HELLO);
@@ -79,6 +82,7 @@ export class Connection implements Holder, Asker {
 
   constructor(socket: Socket, shared: Shared, ended: (connection: Connection) => void) {
     this.#socket = socket;
+    this.#wholeRead = socket instanceof TLSSocket ? 0 : LARGEST_READ;
     this.#shared = shared;
     this.waiting = shared.waiting;
     this.#ended = ended;
@@ -161,7 +165,7 @@ export class Connection implements Holder, Asker {
     if (this.#closing) return;
     this.#readAt = performance.now();
     this.#now = this.#shared.clock();
-    this.#emptied = chunk.length < LARGEST_READ;
+    this.#emptied = chunk.length < this.#wholeRead;
     try {
       this.#decoder.push(chunk, this.#onFrame);
     } catch (error) {

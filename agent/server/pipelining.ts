@@ -5,7 +5,7 @@ import { backendHeader, type VariableName } from "../../haproxy/variables.ts";
 import type { Policies } from "../../policies/policies.ts";
 import { LARGEST_HEAD, largestSetVar } from "../../protocol/encode.ts";
 import { LENGTH_PREFIX } from "../../protocol/spop.ts";
-import { LARGEST_CHALLENGE } from "../answer/challenge.ts";
+import { largestChallenge } from "../answer/challenge.ts";
 import { LARGEST_ID } from "../answer/request.ts";
 import { LARGEST_VARIABLE } from "../answer/variables.ts";
 import { LARGEST_NONCE } from "../identity/proof/nonces.ts";
@@ -33,7 +33,7 @@ export function largestAck(policies: Policies, contract: Pick<Contract, "variabl
     largestSetVar("rule", longest(policies, "rule")) +
     (policies.uses.credentials.includes("dpop") ? largestSetVar("nonce", LARGEST_NONCE) : 0);
   const both = common + largestSetVar("revision", policies.revision.length) + largestSetVar("verdict", 5) + named;
-  const deny = largestSetVar("challenge", LARGEST_CHALLENGE) + largestSetVar("status", 9);
+  const deny = largestSetVar("challenge", longestChallenge(policies)) + largestSetVar("status", 9);
   return both + Math.max(deny, largestAllow(policies, contract.headers));
 }
 
@@ -55,6 +55,11 @@ function largestAllow(policies: Policies, headers: readonly string[]): number {
 function longestForwarded({ uses }: Policies): number {
   const names = sentKinds(uses).map(({ argument }) => argument.length);
   return Math.max(ALL_CREDENTIALS.length, ...names);
+}
+
+function longestChallenge({ services }: Policies): number {
+  const routes = services.flatMap((service) => service.routes);
+  return routes.reduce((most, route) => Math.max(most, largestChallenge(route)), 0);
 }
 
 function longest(policies: Policies, name: "rule" | "backend"): number {

@@ -3,12 +3,14 @@ import { buffersFor } from "../../haproxy/buffers.ts";
 import { LENGTH_PREFIX, STATUS } from "../../protocol/spop.ts";
 import type { Snapshot } from "../answer/snapshot.ts";
 import { Waiting } from "../answer/waiting.ts";
-import type { Address } from "../net/address.ts";
+import { type Address, addressText, type ListenerTls } from "../net/address.ts";
+import { addressesOf } from "../net/addresses.ts";
 import { allOf, listen } from "../net/listen.ts";
 import type { ServerEvents } from "../telemetry/events.ts";
 import { Connection, type Shared } from "./connection.ts";
 import { Engines } from "./engines.ts";
 import { HalfSent, PATIENCE, type Patience } from "./half-sent.ts";
+import { TlsDoor } from "./tls-door.ts";
 
 /**
  * Milliseconds without a request after which a draining server believes that HAProxy has gone elsewhere. Before that
@@ -22,11 +24,16 @@ export interface ServerOptions {
   /** Milliseconds since the epoch. */
   readonly clock: () => number;
   readonly patience?: Partial<Patience>;
+  /** Its number, where there are several. */
+  readonly worker?: number | undefined;
 }
 
 /** The agent's listeners for HAProxy and all their connections. */
 export class SpopServer {
   readonly #servers: Server[] = [];
+  /** By the address that each stands before. */
+  readonly #doors = new Map<string, TlsDoor>();
+  readonly #worker: number;
   #isOpen = false;
   #opened = 0;
   readonly #connections = new Set<Connection>();
@@ -35,7 +42,8 @@ export class SpopServer {
   #closed: Promise<void> | undefined;
 
   constructor(options: ServerOptions) {
-    const { snapshot, events, clock } = options;
+    const { snapshot, events, clock, worker = 1 } = options;
+    this.#worker = worker;
     const patience = { ...PATIENCE, ...options.patience };
     this.#shared = {
       snapshot,
@@ -88,6 +96,8 @@ export class SpopServer {
   async listen(addresses: readonly Address[], bound: () => void = () => {}): Promise<void> {
     try {
       await allOf(addresses.map((address) => this.#listen(address)));
+      // The addresses are of the start; a worker that comes later has a later snapshot.
+      this.#renewDoors();
       bound();
       this.#isOpen = true;
     } catch (error) {
@@ -97,9 +107,24 @@ export class SpopServer {
   }
 
   async #listen(address: Address): Promise<void> {
-    const server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
+    const door = "tls" in address && address.tls !== undefined ? this.#doorOf(address.tls) : undefined;
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      if (!this.#isOpen) socket.destroy();
+      else if (door === undefined) this.#accept(socket);
+      else door.accept(socket);
+    });
     await listen(server, address);
     this.#servers.push(server);
+    if (door !== undefined) this.#doors.set(addressText(address), door);
+  }
+
+  #doorOf(tls: ListenerTls): TlsDoor {
+    return new TlsDoor({
+      tls,
+      timeout: this.#shared.patience.hello,
+      admitted: (socket) => this.#accept(socket),
+      refused: (why) => this.#shared.events.protocolError(why),
+    });
   }
 
   /**
@@ -108,7 +133,15 @@ export class SpopServer {
    */
   update(snapshot: Snapshot): void {
     this.#shared.snapshot = snapshot;
+    this.#renewDoors();
     this.#endUnfit();
+  }
+
+  /** Where we listen with TLS, and where not, stays as it was at the start. */
+  #renewDoors(): void {
+    for (const address of addressesOf(this.#shared.snapshot.config.listen.spop, this.#worker)) {
+      if ("tls" in address && address.tls !== undefined) this.#doors.get(addressText(address))?.renew(address.tls);
+    }
   }
 
   #endUnfit(): void {
@@ -160,6 +193,7 @@ export class SpopServer {
     this.#shared.halfSent.close();
     const closed = this.#servers.map((server) => new Promise((resolve) => server.close(resolve)));
     this.#servers.length = 0;
+    for (const door of this.#doors.values()) door.close();
     for (const connection of this.#connections) connection.disconnect(STATUS.normal, "the agent stops");
     await Promise.all(closed);
     if (this.#connections.size > 0) await new Promise<void>((resolve) => (this.#emptied = resolve));
@@ -167,10 +201,6 @@ export class SpopServer {
 
   /** Where there are too many, one that never said HELLO makes room, the oldest first: HAProxy says it at once. */
   #accept(socket: Socket): void {
-    if (!this.#isOpen) {
-      socket.destroy();
-      return;
-    }
     const { limits } = this.#shared.snapshot.config;
     if (this.#connections.size >= limits.connections) this.#abandonSilent();
     const connection = new Connection(socket, this.#shared, (ended) => this.#left(ended));

@@ -7,7 +7,7 @@ import { replayField } from "./replay-field.ts";
 import { jsonText } from "./safe-text.ts";
 import type { LineSink } from "./sink.ts";
 
-/** The bounds of records/decision.ts. The longest possible line has about 23 kB, nearly all of it escapes. */
+/** The bounds of records/decision.ts. The longest possible line has about 26 kB, nearly all of it escapes. */
 const {
   request_id: { max: ID },
   src: { max: ADDRESS },
@@ -17,6 +17,7 @@ const {
   issuer: { max: ISSUER },
   subject: { max: SUBJECT },
   client: { max: PARTY },
+  act_chain: { max: CHAIN },
   rule: { max: RULE },
   revision: { max: REVISION },
   claim: { max: CLAIM },
@@ -135,7 +136,9 @@ function principalText({ issuer, subject, kind, client, actor }: Principal): str
 function actorText(actor: Principal["actor"]): string {
   if (actor instanceof Unknown) return `${BEFORE.actor}null`;
   const [acting] = actor;
-  return acting === undefined ? "" : `${BEFORE.actor}${partyText(acting.subject)}${BEFORE.actors}${actor.length}`;
+  if (acting === undefined) return "";
+  const chain = actor.map(({ subject, issuer }) => (issuer === undefined ? subject : `${issuer}/${subject}`));
+  return `${BEFORE.actor}${partyText(acting.subject)}${BEFORE.actors}${actor.length}${BEFORE.act_chain}"${jsonText(chain.join(" <- "), CHAIN)}"`;
 }
 
 /** null for one that the token does not tell in a form that can be read: it is not nobody. */

@@ -17,6 +17,7 @@ import type {
 import { type Gauges, Metrics, type MetricValues } from "./metrics/metrics.ts";
 import { plainText } from "./safe-text.ts";
 import { LineSink } from "./sink.ts";
+import { type TapFilter, type Tapped, Taps } from "./taps.ts";
 import { Throttle } from "./throttle.ts";
 
 export interface TelemetryOptions {
@@ -59,7 +60,8 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   readonly #log: Logger;
   readonly #decisions: DecisionLog;
   readonly #lines = new DecisionLines();
-  readonly #sinks: DecisionSink[];
+  #sinks: readonly DecisionSink[];
+  readonly #taps: Taps;
   #audit: AuditLog | undefined;
   readonly #metrics: Metrics;
   readonly #throttle = new Throttle(QUIET);
@@ -78,6 +80,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     if (options.process) this.#metrics.addProcess();
     this.#decisions = new DecisionLog(log.decisions, this.#lines, this.#sink, clock);
     this.#sinks = [this.#metrics.decisions, this.#decisions];
+    this.#taps = new Taps(this.#lines, clock, (any) => this.#tapped(any));
   }
 
   decided(observation: Observation): void {
@@ -103,7 +106,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
       const why = error instanceof Error ? error.message : String(error);
       throw new Error(`the audit log cannot be written: ${why}; see \`countersign audit init\``, { cause: error });
     }
-    this.#sinks.push(this.#audit);
+    this.#sinks = [...this.#sinks, this.#audit];
     this.inForce(inForce);
   }
 
@@ -125,6 +128,11 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   /** How far the audit log has come; undefined where there is none. */
   auditState(): AuditState | undefined {
     return this.#audit?.state;
+  }
+
+  /** What was decided since the same tap was read; undefined where there are too many others. */
+  tap(name: string, filter: TapFilter): Tapped | undefined {
+    return this.#taps.read(name, filter);
   }
 
   connected(): void {
@@ -321,6 +329,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   /** Writes what is left while it is read on, for a few seconds at most. Later lines are lost. */
   async close(): Promise<void> {
     this.#metrics.close();
+    this.#taps.close();
     await this.#audit?.close();
     await this.#sink.close();
   }
@@ -329,6 +338,12 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#load = { current: loaded, failure: undefined };
     this.#metrics.loads.loaded(loaded);
     this.configured(loaded);
+  }
+
+  /** A tap stands first: what it tells is then made once, for it and the log. */
+  #tapped(any: boolean): void {
+    const others = this.#sinks.filter((sink) => sink !== this.#taps);
+    this.#sinks = any ? [this.#taps, ...others] : others;
   }
 
   #recovered(lines: number): void {

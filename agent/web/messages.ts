@@ -8,6 +8,8 @@ export interface Begin {
   readonly limit: number;
   /** Of all pages, such as `/live`. */
   readonly paths: readonly string[];
+  /** Of pages that are each asker's own, and only for askers on this machine. */
+  readonly own: readonly string[];
 }
 
 /** A page as it is sent. */
@@ -25,10 +27,10 @@ export type Told =
   | { readonly kind: "listening"; readonly port: number | undefined }
   /** It cannot listen. */
   | { readonly kind: "failed"; readonly message: string }
-  | { readonly kind: "asked"; readonly path: string };
+  | { readonly kind: "asked"; readonly id: number; readonly path: string; readonly query: string };
 
 /** The agent's answer to what the thread has asked. */
 export interface Rendered {
-  readonly path: string;
+  readonly id: number;
   readonly page: Page;
 }

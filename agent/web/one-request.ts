@@ -1,13 +1,20 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 
+const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/;
+
 /** A connection as node:http sees it: the head of one request, and nothing after it. The answer ends it. */
 export class OneRequest extends Duplex {
+  /** Whether it comes from this machine, to an address that only this machine has. */
+  readonly local: boolean;
   readonly #socket: Socket;
 
   constructor(head: Buffer, socket: Socket) {
     super();
     this.#socket = socket;
+    const { localAddress, remoteAddress } = socket;
+    // A unix socket has neither.
+    this.local = [localAddress, remoteAddress].every((address) => address === undefined || LOOPBACK.test(address));
     this.push(head);
     // What else the client sends is read, so that it can read its answer, and forgotten.
     socket.resume();

@@ -14,6 +14,9 @@ const MEMORY = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
 /** Pages by their paths; each is the same for all who ask. */
 export type Pages = Readonly<Record<string, () => Page | Promise<Page>>>;
 
+/** Pages that are each asker's own, by what stands behind their `?`. They are only for askers on this machine. */
+export type OwnPages = Readonly<Record<string, (query: string) => Page | Promise<Page>>>;
+
 /**
  * A few pages over plain HTTP, for GET and HEAD.
  *
@@ -25,6 +28,7 @@ export class PageListener {
   readonly #failed: (error: unknown) => void;
   readonly #script: URL;
   readonly #limit: number;
+  readonly #own: OwnPages;
   #worker: Worker | undefined;
   #port: number | undefined;
   #closed = false;
@@ -34,8 +38,15 @@ export class PageListener {
    * @param limit milliseconds for a whole connection
    * @param script what the thread runs
    */
-  constructor(pages: Pages, failed: (error: unknown) => void, limit = CONNECTION_LIMIT, script = THREAD) {
+  constructor(
+    pages: Pages,
+    failed: (error: unknown) => void,
+    limit = CONNECTION_LIMIT,
+    script = THREAD,
+    own: OwnPages = {},
+  ) {
     this.#pages = pages;
+    this.#own = own;
     this.#failed = failed;
     this.#limit = limit;
     this.#script = script;
@@ -52,13 +63,18 @@ export class PageListener {
 
   #begin(address: Address): Promise<void> {
     const worker = new Worker(this.#script, {
-      workerData: { address, limit: this.#limit, paths: Object.keys(this.#pages) } satisfies Begin,
+      workerData: {
+        address,
+        limit: this.#limit,
+        paths: Object.keys(this.#pages),
+        own: Object.keys(this.#own),
+      } satisfies Begin,
       resourceLimits: MEMORY,
     });
     this.#worker = worker;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     worker.on("message", (told: Told) => {
-      if (told.kind === "asked") void this.#render(worker, told.path);
+      if (told.kind === "asked") void this.#render(worker, told);
       else if (told.kind === "failed") {
         reject(new Error(told.message));
         void worker.terminate();
@@ -98,18 +114,18 @@ export class PageListener {
     }, PAUSE).unref();
   }
 
-  async #render(worker: Worker, path: string): Promise<void> {
-    const page = await this.#page(path).catch((error: unknown): Page => {
+  async #render(worker: Worker, { id, path, query }: Extract<Told, { kind: "asked" }>): Promise<void> {
+    const page = await this.#page(path, query).catch((error: unknown): Page => {
       this.#failed(error);
       return { status: 500, type: "text/plain; charset=utf-8", body: "internal error\n" };
     });
-    worker.postMessage({ path, page } satisfies Rendered);
+    worker.postMessage({ id, page } satisfies Rendered);
   }
 
-  async #page(path: string): Promise<Page> {
-    const page = this.#pages[path];
+  async #page(path: string, query: string): Promise<Page> {
+    const page = this.#pages[path] ?? this.#own[path];
     if (page === undefined) throw new Error("a page that the thread was not told of");
-    return await page();
+    return await page(query);
   }
 }
 

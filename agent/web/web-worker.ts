@@ -4,6 +4,8 @@ import { createServer, type Socket } from "node:net";
 import { parentPort, workerData } from "node:worker_threads";
 import { listen } from "../net/listen.ts";
 import { standBack } from "../threads/stand-back.ts";
+import { Allowance } from "./allowance.ts";
+import { isFromHere } from "./from-here.ts";
 import type { Begin, Page, Rendered, Told } from "./messages.ts";
 import { OneRequest } from "./one-request.ts";
 import { SharedPage } from "./shared-page.ts";
@@ -15,12 +17,21 @@ const ANSWER_LIMIT = 2_000;
 const LARGEST_HEAD = 8 * 1024;
 const END_OF_HEAD = "\r\n\r\n";
 
-const NO_ANSWER: Page = { status: 503, type: "text/plain; charset=utf-8", body: "the agent does not answer\n" };
+/** Own pages, of all who ask: so many at once, and a second. */
+const MOST_OWN = 40;
+
+const NO_ANSWER: Page = text(503, "the agent does not answer");
+const NOT_HERE: Page = text(403, "only for askers on this machine, at its loopback address or unix socket");
+const TOO_OFTEN: Page = text(429, "asked too often");
 const NOT_ALLOWED: Page = text(405, "GET or HEAD only");
 
-const { address, limit, paths } = workerData as Begin;
-const UNKNOWN: Page = text(404, `there ${paths.length === 1 ? "is" : "are"} ${listed(paths)}`);
-const asked = new Map<string, (page: Page) => void>();
+const { address, limit, paths, own } = workerData as Begin;
+const all = [...paths, ...own];
+const UNKNOWN: Page = text(404, `there ${all.length === 1 ? "is" : "are"} ${listed(all)}`);
+const ownAllowed = new Allowance(MOST_OWN, MOST_OWN, () => performance.now());
+/** By their numbers. */
+const asked = new Map<number, (page: Page) => void>();
+let askings = 0;
 const pages = new Map(
   paths.map((path) => [
     path,
@@ -38,14 +49,17 @@ function tell(told: Told): void {
 }
 
 /** A page of the agent's, or that there is none in time. */
-function ask(path: string): Promise<Page> {
+function ask(path: string, query = ""): Promise<Page> {
   return new Promise((resolve) => {
-    const late = setTimeout(resolve, ANSWER_LIMIT, NO_ANSWER);
-    asked.set(path, (page) => {
+    const id = askings++;
+    const answer = (page: Page) => {
+      asked.delete(id);
       clearTimeout(late);
       resolve(page);
-    });
-    tell({ kind: "asked", path });
+    };
+    const late = setTimeout(answer, ANSWER_LIMIT, NO_ANSWER);
+    asked.set(id, answer);
+    tell({ kind: "asked", id, path, query });
   });
 }
 
@@ -85,10 +99,17 @@ const http = createHttpServer({ maxHeaderSize: LARGEST_HEAD }, (request, respons
   void pageFor(request).then((page) => send(request, response, page));
 });
 
-async function pageFor({ method, url = "" }: IncomingMessage): Promise<Page> {
+async function pageFor(request: IncomingMessage): Promise<Page> {
+  const { method, url = "" } = request;
   if (method !== "GET" && method !== "HEAD") return NOT_ALLOWED;
   const [path = ""] = url.split("?", 1);
+  if (own.includes(path)) return await ownPage(request, path, url.slice(path.length + 1));
   return (await pages.get(path)?.get()) ?? UNKNOWN;
+}
+
+async function ownPage(request: IncomingMessage, path: string, query: string): Promise<Page> {
+  if (!isFromHere(request)) return NOT_HERE;
+  return ownAllowed.take() ? await ask(path, query) : TOO_OFTEN;
 }
 
 function send(request: IncomingMessage, response: ServerResponse, { status, type, body, cache }: Page): void {
@@ -124,5 +145,5 @@ async function begin(): Promise<void> {
 }
 
 standBack();
-parentPort?.on("message", ({ path, page }: Rendered) => asked.get(path)?.(page));
+parentPort?.on("message", ({ id, page }: Rendered) => asked.get(id)?.(page));
 await begin();

@@ -1,10 +1,11 @@
 /** `npm run soak`: an hour of load, with all that changes in a day. docs/reliability.md says what came of it. */
-import { execFileSync, fork } from "node:child_process";
+import { fork } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { COUNTERSIGN } from "../contestants/generated.ts";
 import { haproxies, startHaproxy } from "../haproxy.ts";
+import { commit } from "../page.ts";
 import { accepts, type Running } from "../processes.ts";
 import { closeStage, openStage, type Stage } from "../stage.ts";
 import { judge } from "./judge.ts";
@@ -25,7 +26,14 @@ const DISTURBANCES = { policies: 15, badPolicies: 60, logs: 60, keys: 180, hapro
 
 const tell = (line: unknown) => void process.stderr.write(`${line}\n`);
 
-async function soak(stage: Stage, seconds: number, every: number): Promise<{ samples: Sample[]; answers: Answers }> {
+interface Soaked {
+  readonly samples: readonly Sample[];
+  readonly answers: Answers;
+  /** What is wrong with the audit log; undefined where nothing is. */
+  readonly altered: string | undefined;
+}
+
+async function soak(stage: Stage, seconds: number, every: number): Promise<Soaked> {
   const clients = fork(join(import.meta.dirname, "load.ts"));
   try {
     const url = await new Promise<string>((done) => clients.once("message", ({ url }: { url: string }) => done(url)));
@@ -43,7 +51,7 @@ async function soak(stage: Stage, seconds: number, every: number): Promise<{ sam
       // An agent that does not answer in time says so; there is another look soon.
       const taken = await sampler.take(answers).catch(tell);
       if (taken !== undefined) samples.push(taken);
-      tell(JSON.stringify(taken));
+      tell(JSON.stringify({ ...taken, answers }));
     };
     const end = performance.now() + seconds * 1000;
     for (let second = 1; performance.now() < end; second++) {
@@ -56,8 +64,8 @@ async function soak(stage: Stage, seconds: number, every: number): Promise<{ sam
     clients.kill();
     agent.kill("SIGTERM");
     await agent.ended();
-    await site.verifyAudit();
-    return { samples, answers };
+    const altered = await site.auditFault();
+    return { samples, answers, altered };
   } finally {
     clients.kill();
   }
@@ -116,11 +124,11 @@ async function main(args: readonly string[]): Promise<number> {
     });
   }
   try {
-    const { samples, answers } = await soak(stage, Number(values.seconds), Number(values.every));
-    const { thirds, faults } = judge(samples, answers);
+    const { samples, answers, altered } = await soak(stage, Number(values.seconds), Number(values.every));
+    const { thirds, faults: found } = judge(samples, answers);
+    const faults = altered === undefined ? found : [...found, altered];
     writeFileSync(resolve(values.picture), picture(samples));
-    const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
-    process.stdout.write(report({ haproxy: haproxy.version, commit, samples, answers, thirds, faults }));
+    process.stdout.write(report({ haproxy: haproxy.version, commit: commit(), samples, answers, thirds, faults }));
     return faults.length === 0 ? 0 : 1;
   } finally {
     closeStage(stage);

@@ -1,11 +1,11 @@
 import { ARGUMENTS } from "../arguments.ts";
-import { isLocal } from "./addresses.ts";
+import { remote } from "./channel.ts";
 import { type Finding, finding, noteOn } from "./finding.ts";
 import type { Model } from "./model.ts";
 import type { Way } from "./prove.ts";
 import { lastOf, type ProxySection } from "./proxies.ts";
 import type { Ask } from "./state.ts";
-import { lineText, texts } from "./where.ts";
+import { texts } from "./where.ts";
 
 /** What is wrong with the questions on the way: what they say, and who can answer them. */
 export function questions({ state, route, frontend }: Way, model: Model): readonly Finding[] {
@@ -13,7 +13,7 @@ export function questions({ state, route, frontend }: Way, model: Model): readon
     ...absent(ask),
     ...samples(ask),
     ...identifier(ask, frontend),
-    ...remote(ask, model),
+    ...remote(ask.engine, model),
     ...rate(ask, route, model),
   ]);
 }
@@ -90,28 +90,6 @@ function identifier({ message, id, n }: Ask, frontend: ProxySection): readonly F
       "http-request set-var(txn.countersign_id) uuid(),regsub(-,,g) and args id=var(txn.countersign_id)",
     ),
   ];
-}
-
-/** SPOP says who may pass in plain text. */
-function remote({ engine }: Ask, { proxies }: Model): readonly Finding[] {
-  const agents = proxies
-    .filter(({ name, kind }) => kind !== "frontend" && name === engine.backend)
-    .flatMap(({ servers }) => servers);
-  return agents.flatMap(({ statement, address }) => {
-    const words = texts(statement);
-    const safe =
-      words.includes("ssl") && !words.some((word, index) => word === "verify" && words[index + 1] === "none");
-    if (address === undefined || isLocal(address) || safe) return [];
-    return [
-      finding(
-        "fault",
-        "channel",
-        statement,
-        `"${lineText(statement)}" asks the agent over the network in plain text: whoever is on the way can answer "allow"`,
-        "an agent on loopback or a unix socket, or: ssl verify required ca-file FILE",
-      ),
-    ];
-  });
 }
 
 function rate({ engine }: Ask, { statement }: Way["route"], { world }: Model): readonly Finding[] {

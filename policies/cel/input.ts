@@ -1,5 +1,5 @@
 import { elsewhere, keptElsewhere } from "../claim-path.ts";
-import type { Principal } from "../principal.ts";
+import type { Actor, Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
 import { known, Unknown } from "../unknown.ts";
 
@@ -112,7 +112,7 @@ export class PrincipalView {
   }
 
   get actor(): readonly ActorView[] {
-    this.#actor ??= known(this.#principal.actor).map(({ subject, issuer }) => new ActorView(subject, issuer));
+    this.#actor ??= known(this.#principal.actor).map((actor) => new ActorView(actor));
     return this.#actor;
   }
 
@@ -139,12 +139,22 @@ export class PrincipalView {
 }
 
 export class ActorView {
-  readonly subject: string;
-  readonly issuer: string | undefined;
+  readonly #actor: Actor;
 
-  constructor(subject: string, issuer: string | undefined) {
-    this.subject = subject;
-    this.issuer = issuer;
+  constructor(actor: Actor) {
+    this.#actor = actor;
+  }
+
+  get subject(): string {
+    return this.#actor.subject;
+  }
+
+  get issuer(): string | undefined {
+    return this.#actor.issuer;
+  }
+
+  get kind(): string | undefined {
+    return known(this.#actor.kind);
   }
 }
 

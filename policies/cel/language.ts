@@ -40,7 +40,7 @@ export const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> 
     expires_at: TIMESTAMP,
     bound: "string",
   },
-  actor: { subject: "string", issuer: "string" },
+  actor: { subject: "string", issuer: "string", kind: "string" },
 };
 
 /** CEL as policies write it, without any variable: its functions, its types, its limits. */

@@ -1,16 +1,16 @@
 import { arnFault, provenArn, readArn } from "../arn.ts";
 import { claimPath, claimPathFault } from "../claim-path.ts";
 import { claimsOf } from "../judging/binding.ts";
-import { type WantedEntry, wantedFault } from "../judging/wanted.ts";
+import { type WantedEntry, type WantedText, wantedFault } from "../judging/wanted.ts";
 import { type WantedUri, wantedDomain } from "../spiffe-id.ts";
 import { typeName } from "../unknown.ts";
 import type { Findings, Place } from "./findings.ts";
-import type { BindingEntry } from "./policy-file.ts";
+import type { BindingEntry, WantedActor } from "./policy-file.ts";
 
 /** Checks what a binding wants of a principal: names that mean something else than they look, and what can never be. */
 export function checkWanted(entry: BindingEntry, place: Place, findings: Findings): void {
-  for (const key of ["subject", "client", "actor", "group", "scope"] as const)
-    checkValue(entry[key], place.at(key), findings);
+  for (const key of ["subject", "client", "group", "scope"] as const) checkValue(entry[key], place.at(key), findings);
+  checkActor(entry.actor, place.at("actor"), findings);
   if (entry.arn !== undefined) checkArn(entry.arn, place.at("arn"), findings);
   if (entry.uri !== undefined) checkUri(entry.uri, place.at("uri"), findings);
   const claims = claimsOf(entry);
@@ -68,6 +68,22 @@ function checkValue(entry: WantedEntry | undefined, place: Place, findings: Find
   if (fault !== undefined) findings.text(fault.key === undefined ? place : place.at(fault.key), fault);
 }
 
+/** Who acts is told by two names at most: its own, and its issuer's. */
+function checkActor(actor: BindingEntry["actor"], place: Place, findings: Findings): void {
+  const { subject, issuer, kind, ...name }: WantedActor & WantedText = typeof actor === "object" ? actor : {};
+  const isMapping = (subject ?? issuer ?? kind) !== undefined;
+  checkValue(isMapping ? subject : (actor as WantedEntry), isMapping ? place.at("subject") : place, findings);
+  const [beside] = Object.keys(name);
+  if (isMapping && beside !== undefined) {
+    const right = `\`subject: { ${beside}: TEXT }\` in its place`;
+    findings.fault(place.at(beside), `\`${beside}\` beside \`subject\`, \`issuer\` or \`kind\``, right);
+  }
+  if (issuer === undefined || issuer.includes(":")) return;
+  const right =
+    "the `iss` that the token gives the actor, such as https://id.example.com: the configuration's issuers vouch for principals, and who acts is told by the principal's";
+  findings.fault(place.at("issuer"), `"${issuer}", which is no URL`, right);
+}
+
 function checkPath(path: string | readonly string[], place: Place, listed: boolean, findings: Findings): void {
   const fault = typeof path === "string" ? claimPathFault(path) : undefined;
   if (fault === undefined) return;
@@ -89,6 +105,10 @@ const TYPES: ReadonlyMap<string, string> = new Map(
 /** A value that the claim can never equal: whoever has the claim would be refused, as nobody could tell. */
 function checkType(path: string | readonly string[], value: WantedEntry, place: Place, findings: Findings): void {
   const [name = "", ...deeper] = claimPath(path).names;
+  if (name === "may_act") {
+    const right = "`actor: { subject: NAME }`, which asks who does";
+    findings.warn(place, 'the claim "may_act", which says who might act for the subject, and proves nothing', right);
+  }
   if (deeper.length > 0) return;
   const type = TYPES.get(name);
   const wanted = typeof value === "object" ? "a text" : typeName(value);

@@ -9,10 +9,12 @@ import type { Uses } from "../policies.ts";
 import schema from "../policy-file.schema.json" with { type: "json" };
 import { readDocument } from "../source/document.ts";
 import { nearest, schemaFaults } from "../source/validate.ts";
+import { checkSharedCors } from "./cors.ts";
 import { Expressions } from "./expressions.ts";
 import { Findings, Place, Placeless, type Source } from "./findings.ts";
 import { checkMeshes } from "./mesh.ts";
 import type { PolicyFile } from "./policy-file.ts";
+import { checkResources } from "./resource.ts";
 import { type BindingPlaces, compileRoles, type RoleEntry } from "./roles.ts";
 import { type CompiledService, compileService, type ServicePlace } from "./service.ts";
 import { compileSites } from "./sites.ts";
@@ -113,6 +115,8 @@ function* compile(
   const uses = unionOf(compiled, ordered);
   checkHeaderCount(uses, compiled, findings);
   checkMeshes(compiled, findings);
+  checkResources(compiled, findings);
+  checkSharedCors(compiled, findings);
   warnOfBackends(compiled, backends, findings);
   warnOfUselessBindings(ordered, usage, places, findings);
   return new CompiledPolicies(

@@ -16,7 +16,7 @@ export interface BindingEntry {
   readonly scope?: string | WantedText;
   readonly kind?: Kind;
   readonly client?: string | WantedText;
-  readonly actor?: string | WantedText;
+  readonly actor?: string | WantedText | WantedActor;
   readonly arn?: string;
   readonly account?: string;
   readonly permission_set?: string;
@@ -30,24 +30,35 @@ export interface BindingEntry {
   readonly until?: string;
 }
 
+/** Who acts for the principal now: all keys that are there must hold. */
+export interface WantedActor {
+  readonly subject?: string | WantedText;
+  /** The `iss` that its token gives it: a URL, or whatever else that issuer is called. */
+  readonly issuer?: string;
+  readonly kind?: Kind;
+}
+
 /** What a route, its service or its shadow may say of who may pass. */
 export interface RuleEntry {
   readonly allow?: readonly string[];
   readonly deny?: readonly string[];
   readonly scopes?: readonly (string | { readonly equals: string })[];
   readonly when?: string;
+  readonly step_up?: { readonly acr?: string | readonly string[]; readonly max_age?: string };
 }
 
 export type HeaderEntries = Readonly<Record<string, string | { readonly value: string; readonly max?: number }>>;
 
-export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
+export interface ServiceEntry extends Omit<RuleEntry, "scopes" | "step_up"> {
   readonly hosts: readonly string[];
   readonly issuers?: readonly string[];
   readonly audiences?: readonly string[];
   /** For routes without one of their own. */
   readonly backend?: string;
   readonly mesh?: MeshEntry;
+  readonly resource?: ResourceEntry;
   readonly preflight?: "allow";
+  readonly cors?: CorsEntry;
   readonly paths?: {
     readonly encoded_slash?: "opaque";
     readonly empty_segments?: "allow";
@@ -59,6 +70,16 @@ export interface ServiceEntry extends Omit<RuleEntry, "scopes"> {
   readonly headers?: HeaderEntries;
   readonly forward_credential?: boolean;
   readonly routes: readonly RouteEntry[];
+}
+
+/** What pages of other origins may do. */
+export interface CorsEntry {
+  readonly origins: readonly string[];
+  readonly headers?: readonly string[];
+  readonly expose?: readonly string[];
+  readonly credentials?: boolean;
+  /** `10m` */
+  readonly max_age?: string;
 }
 
 /** The meshed Service behind a service's backend. */
@@ -74,11 +95,23 @@ export interface MeshEntry {
   readonly also?: readonly string[];
 }
 
+/** What OAuth clients are told of an API (RFC 9728). */
+export interface ResourceEntry {
+  readonly url: string;
+  /** Names of issuers, or URLs. */
+  readonly authorization_servers?: readonly string[];
+  readonly audience?: string;
+  readonly scopes?: readonly string[];
+  readonly name?: string;
+  readonly documentation?: string;
+}
+
 export interface RouteEntry extends RuleEntry {
   readonly name: string;
   readonly match: readonly string[];
   readonly backend?: string;
   readonly optional?: boolean;
+  readonly resource?: ResourceEntry;
   readonly headers?: HeaderEntries;
   readonly forward_credential?: boolean;
   readonly shadow?: RuleEntry;

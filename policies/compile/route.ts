@@ -1,14 +1,20 @@
 import { DEFAULT_MAX, type HeaderRule, headerNameFault } from "../judging/headers.ts";
 import { Rule, type Test } from "../judging/rule.ts";
+import { STEP_UP_CLAIMS } from "../judging/step-up.ts";
 import type { Service, Uses } from "../policies.ts";
+import type { Resource } from "../resource.ts";
 import { type Pattern, parsePattern } from "../routing/pattern.ts";
 import type { Place } from "./findings.ts";
 import type { HeaderEntries, RouteEntry } from "./policy-file.ts";
 import { checkCaptures, compileTest, type Given, given, type TestContext, type TestParts, testParts } from "./test.ts";
 
-type Evidence = Pick<Uses, "credentials" | "proofs">;
+/** What is read of who asks. */
+interface Evidence extends Pick<Uses, "credentials" | "proofs"> {
+  /** Whether a browser may have added it by itself. */
+  readonly ambient: boolean;
+}
 
-const UNREAD: Evidence = { credentials: [], proofs: [] };
+const UNREAD: Evidence = { credentials: [], proofs: [], ambient: false };
 
 /** What a route inherits of its service. */
 export interface RouteDefaults {
@@ -16,6 +22,8 @@ export interface RouteDefaults {
   readonly test: TestParts;
   readonly headers: Given<HeaderEntries> | undefined;
   readonly forwardCredential: boolean;
+  /** Its own, or the service's. */
+  readonly resource: Resource | undefined;
   /** What the service's issuers read of who asks. */
   readonly evidence: Evidence;
 }
@@ -74,7 +82,8 @@ export function compileRoute(
     backend: backend?.value ?? "",
     access,
     forwardCredential: entry.forward_credential ?? defaults.forwardCredential,
-    needs: usesOf([test], headers, evidence),
+    needs: usesOf([test], headers, evidence, service),
+    resource: access === "anyone" ? undefined : defaults.resource,
     test,
     shadow,
     headers,
@@ -83,7 +92,7 @@ export function compileRoute(
     rule,
     patterns,
     backend,
-    uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers, evidence),
+    uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers, evidence, service),
   };
 }
 
@@ -147,7 +156,7 @@ function checkRoute(
     );
   }
   if (access !== "anyone") return;
-  const contradictions = ["deny", "scopes", "headers", "optional", "shadow"] as const;
+  const contradictions = ["deny", "scopes", "headers", "optional", "shadow", "resource", "step_up"] as const;
   for (const key of contradictions) {
     const value = entry[key];
     if (value === undefined || value === false) continue;
@@ -166,16 +175,26 @@ function checkRoute(
   }
 }
 
-function usesOf(tests: readonly Test[], headers: readonly HeaderRule[], evidence: Evidence): Uses {
+function usesOf(
+  tests: readonly Test[],
+  headers: readonly HeaderRule[],
+  { ambient, ...evidence }: Evidence,
+  { cors }: Service,
+): Uses {
   const read = [
     ...tests.flatMap(({ when }) => (when === undefined ? [] : [when.uses])),
     ...headers.map(({ expression }) => expression.uses),
   ];
+  const origin = ambient || cors !== undefined ? ["origin"] : [];
   return {
     query: read.some(({ query }) => query),
-    requestHeaders: [...new Set(read.flatMap((uses) => uses.headers))].sort(),
-    claims: [...new Set(read.flatMap((uses) => uses.claims))].sort(),
+    requestHeaders: [...new Set([...origin, ...read.flatMap((uses) => uses.headers)])].sort(),
+    claims: [...new Set([...read.flatMap((uses) => uses.claims), ...claimsOfLogin(tests)])].sort(),
     identityHeaders: headers.map(({ name, max }) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
     ...evidence,
   };
+}
+
+function claimsOfLogin(tests: readonly Test[]): readonly string[] {
+  return tests.some(({ stepUp }) => stepUp !== undefined) ? STEP_UP_CLAIMS : [];
 }

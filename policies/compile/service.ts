@@ -1,13 +1,16 @@
 import type { PolicyIssuer } from "../judging/binding.ts";
 import type { Route, Service } from "../policies.ts";
+import type { Resource } from "../resource.ts";
 import { parseHostPattern } from "../routing/hosts.ts";
 import type { PathLeniency } from "../routing/path.ts";
+import { compileCors } from "./cors.ts";
 import { type Findings, named, type Place } from "./findings.ts";
 import { compileMesh } from "./mesh.ts";
-import type { ServiceEntry } from "./policy-file.ts";
+import type { ResourceEntry, ServiceEntry } from "./policy-file.ts";
+import { checkCovered, compileResource } from "./resource.ts";
 import { checkIssuer } from "./roles.ts";
 import { type CompiledRoute, compileRoute, type RouteDefaults } from "./route.ts";
-import { given, type TestContext, testParts } from "./test.ts";
+import { type Given, given, type TestContext, testParts } from "./test.ts";
 
 /** One service as written, and where. */
 export interface ServicePlace {
@@ -22,6 +25,8 @@ export interface CompiledService {
   readonly hosts: readonly { readonly host: string; readonly place: Place }[];
   /** Where its `mesh` is, or would be. */
   readonly mesh: Place;
+  /** Its own, and those of its routes. */
+  readonly resources: readonly { readonly resource: Resource; readonly place: Place }[];
   readonly routes: readonly CompiledRoute[];
 }
 
@@ -38,7 +43,14 @@ export function* compileService(
 ): Generator<undefined, CompiledService> {
   const { findings } = context;
   const issuers = takenIssuers(entry, place, context);
-  checkAudiences(entry, place, issuers, findings);
+  const resources: { readonly resource: Resource; readonly place: Place }[] = [];
+  const resourceOf = (written: Given<ResourceEntry> | undefined) => {
+    if (written === undefined) return undefined;
+    const resource = compileResource(written, { hosts: entry.hosts, audiences: entry.audiences, issuers, findings });
+    if (resource !== undefined) resources.push({ resource, place: written.place });
+    return resource;
+  };
+  const ownResource = resourceOf(given(entry, "resource", place));
   const rules: Route[] = [];
   const service: Service = {
     name,
@@ -47,10 +59,11 @@ export function* compileService(
     audiences: entry.audiences ?? [],
     leniency: leniencyOf(entry),
     preflight: entry.preflight !== undefined,
+    cors: compileCors(entry, place, findings),
     mesh: compileMesh(entry, place, context),
     routes: rules,
   };
-  const defaults: RouteDefaults = {
+  const defaults: Omit<RouteDefaults, "resource"> = {
     backend: given(entry, "backend", place),
     test: testParts(entry, place, undefined, true),
     headers: given(entry, "headers", place),
@@ -58,6 +71,7 @@ export function* compileService(
     evidence: {
       credentials: [...new Set(issuers.flatMap(({ credentials }) => credentials))].sort(),
       proofs: [...new Set(issuers.flatMap(({ proofs = [] }) => proofs))].sort(),
+      ambient: issuers.some(({ ambient }) => ambient === true),
     },
   };
   checkRouteNames(entry, place, findings);
@@ -66,16 +80,26 @@ export function* compileService(
   for (const [index, route] of entry.routes.entries()) {
     // A route that its file's schema refuses is a hole.
     if (route === undefined) continue;
-    routes.push(
-      compileRoute(route, place.at("routes", index), service, defaults, { ...context, issuers: service.issuers }),
+    const at = place.at("routes", index);
+    const resource = resourceOf(given(route, "resource", at)) ?? ownResource;
+    const compiled = compileRoute(
+      route,
+      at,
+      service,
+      { ...defaults, resource },
+      { ...context, issuers: service.issuers },
     );
+    if (resource !== undefined) checkCovered(resource, compiled, findings);
+    routes.push(compiled);
     yield;
   }
+  checkAudiences(entry, place, issuers, routes, findings);
   rules.push(...routes.map(({ rule }) => rule));
   return {
     service,
     hosts: compileHosts(entry, place, findings),
     mesh: place.at("mesh"),
+    resources,
     routes,
   };
 }
@@ -102,11 +126,19 @@ function takenIssuers(
 }
 
 /** A token for another service must not do here: where an issuer makes several kinds, the service says which are its own. */
-function checkAudiences(entry: ServiceEntry, place: Place, issuers: readonly PolicyIssuer[], findings: Findings): void {
+function checkAudiences(
+  entry: ServiceEntry,
+  place: Place,
+  issuers: readonly PolicyIssuer[],
+  routes: readonly CompiledRoute[],
+  findings: Findings,
+): void {
   const { audiences } = entry;
   if (audiences === undefined) {
     for (const { name, audiences: all } of issuers) {
-      if (all.length < 2) continue;
+      // A resource says it, too.
+      const isTold = ({ rule }: CompiledRoute) => rule.access === "anyone" || rule.resource?.issuers.has(name) === true;
+      if (all.length < 2 || routes.every(isTold)) continue;
       findings.key(
         place,
         `the issuer "${name}" lists several audiences, and the service does not say which are its own`,

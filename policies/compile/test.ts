@@ -2,6 +2,7 @@ import type { Condition, ExpressionUses } from "../cel/conditions.ts";
 import type { OwnedHeaders } from "../judging/headers.ts";
 import type { Role } from "../judging/roles.ts";
 import type { Test } from "../judging/rule.ts";
+import type { StepUp } from "../judging/step-up.ts";
 import { meaningless } from "../judging/wanted.ts";
 import { signIn } from "../signs.ts";
 import type { Expressions } from "./expressions.ts";
@@ -21,6 +22,7 @@ export interface TestParts {
   readonly deny: readonly Given<readonly string[]>[];
   readonly scopes: Given<NonNullable<RuleEntry["scopes"]>> | undefined;
   readonly when: Given<string> | undefined;
+  readonly stepUp: Given<NonNullable<RuleEntry["step_up"]>> | undefined;
 }
 
 /** A key of an entry, with its place. */
@@ -42,6 +44,7 @@ export function testParts(entry: RuleEntry, place: Place, fallback: TestParts | 
     deny: deny === undefined ? inherited : adds ? [...inherited, deny] : [deny],
     scopes: given(entry, "scopes", place) ?? fallback?.scopes,
     when: given(entry, "when", place) ?? fallback?.when,
+    stepUp: given(entry, "step_up", place) ?? fallback?.stepUp,
   };
 }
 
@@ -67,7 +70,16 @@ export function compileTest(parts: TestParts, context: TestContext): Test {
     deny: parts.deny.flatMap((list) => namedRoles(list, context)),
     scopes: parts.scopes === undefined ? [] : compileScopes(parts.scopes, context),
     when: parts.when === undefined ? undefined : compileWhen(parts.when, context),
+    stepUp: parts.stepUp && compileStepUp(parts.stepUp.value),
   };
+}
+
+const MILLISECONDS = { s: 1000, m: 60_000, h: 3_600_000 } as const;
+
+function compileStepUp({ acr = [], max_age }: NonNullable<RuleEntry["step_up"]>): StepUp {
+  const [, count, unit] = /^(\d+)([smh])$/.exec(max_age ?? "") ?? [];
+  const maxAge = count === undefined ? undefined : Number(count) * MILLISECONDS[unit as keyof typeof MILLISECONDS];
+  return { acr: typeof acr === "string" ? [acr] : acr, maxAge };
 }
 
 function compileScopes({ value, place }: NonNullable<TestParts["scopes"]>, { findings }: TestContext): string[] {

@@ -1,11 +1,11 @@
 import { type Arn, permissionSetOf, provenArn, readArn } from "../arn.ts";
 import { claimAt, claimPath } from "../claim-path.ts";
-import type { BindingEntry } from "../compile/policy-file.ts";
-import type { Kind, Principal } from "../principal.ts";
+import type { BindingEntry, WantedActor } from "../compile/policy-file.ts";
+import type { Actor, Kind, Principal } from "../principal.ts";
 import { wantedDomain } from "../spiffe-id.ts";
-import { type Truth, Unknown } from "../unknown.ts";
+import { allHold, type Truth, Unknown } from "../unknown.ts";
 import type { Role } from "./roles.ts";
-import { Wanted, type WantedEntry } from "./wanted.ts";
+import { Wanted, type WantedEntry, type WantedText } from "./wanted.ts";
 
 /** What a policy must know of a configured issuer to tell which of its rules can ever hold. */
 export interface PolicyIssuer {
@@ -13,6 +13,8 @@ export interface PolicyIssuer {
   readonly audiences: readonly string[];
   /** Names of the kinds of credentials that it takes. */
   readonly credentials: readonly string[];
+  /** Whether one of them is added by browsers, whatever page asks: then it counts whose page it is. Default: no */
+  readonly ambient?: boolean | undefined;
   /** Names of the proofs beside them that it may ask for. Default: none. */
   readonly proofs?: readonly string[] | undefined;
   /** The kinds its principals can have; undefined where a claim of theirs says it. */
@@ -21,6 +23,8 @@ export interface PolicyIssuer {
   readonly arns?: Arns | undefined;
   /** Trust domains of the SPIFFE ids of its principals. Default: none. */
   readonly trustDomains?: readonly string[] | undefined;
+  /** Issuer identifier of the authorization server that makes its tokens, where clients can be sent there. */
+  readonly server?: string | undefined;
   /** Claims of its principals that these have chosen themselves: they prove nothing. Default: none. */
   readonly labels?: readonly string[];
 }
@@ -65,14 +69,10 @@ export class Binding {
    */
   holds(principal: Principal, roles: ReadonlySet<Role>, doubts: ReadonlyMap<Role, Unknown>): Truth {
     const { included } = this;
-    let truth: Truth = included === undefined || roles.has(included) || (doubts.get(included) ?? false);
-    if (truth === false) return false;
-    for (const check of this.checks) {
-      const found = check.holds(principal);
-      if (found === false) return false;
-      if (found !== true) truth = found;
-    }
-    return truth;
+    const has: Truth = included === undefined || roles.has(included) || (doubts.get(included) ?? false);
+    if (has === false) return false;
+    const truth = allHold(this.checks, (check) => check.holds(principal));
+    return truth === true ? has : truth;
   }
 
   /** Finds `issuers`. */
@@ -129,9 +129,7 @@ function checksOf(entry: BindingEntry): readonly Check[] {
     ...name("kind", kind, (who) => (who.kind instanceof Unknown ? who.kind : who.kind === kind)),
     ...value("subject", entry.subject, (wanted, who) => wanted.isText(who.subject)),
     ...value("client", entry.client, (wanted, who) => isParty(wanted, who.client)),
-    ...value("actor", entry.actor, (wanted, { actor }) =>
-      isParty(wanted, actor instanceof Unknown ? actor : actor[0]?.subject),
-    ),
+    ...actorChecks(entry),
     ...arnChecks(entry),
     ...value("uri", entry.uri, (wanted, who) => isParty(wanted, who.uri)),
     ...value("group", entry.group, (wanted, who) => wanted.isAmong(who.groups)),
@@ -142,6 +140,44 @@ function checksOf(entry: BindingEntry): readonly Check[] {
       return value(`claim ${path.text}`, wantedValue, holds);
     }),
   ];
+}
+
+/** The outermost actor alone: RFC 8693, section 4.1, has those before it as history, by which nothing is decided. */
+function actorChecks(entry: BindingEntry): readonly Check[] {
+  const { subject, issuer, kind } = wantedActor(entry) ?? {};
+  const check = (key: string, text: string, holds: (actor: Actor, who: Principal) => Truth): Check => ({
+    key,
+    wanted: text,
+    holds: (who) => {
+      if (who.actor instanceof Unknown) return who.actor;
+      const [acting] = who.actor;
+      return acting !== undefined && holds(acting, who);
+    },
+  });
+  const name = subject === undefined ? undefined : new Wanted(subject);
+  const nameText = typeof subject === "string" ? subject : (name?.text ?? "");
+  return [
+    ...(name === undefined ? [] : [check("actor", nameText, (actor) => name.isText(actor.subject))]),
+    ...(issuer === undefined ? [] : [check("actor's issuer", issuer, (actor, who) => isIssuer(issuer, actor, who))]),
+    ...(kind === undefined ? [] : [check("actor's kind", kind, (actor) => isKind(kind, actor))]),
+  ];
+}
+
+/** What a binding wants of who acts, whichever way it is written: a name alone stands for its subject. */
+export function wantedActor({ actor }: BindingEntry): WantedActor | undefined {
+  if (typeof actor !== "object") return actor === undefined ? undefined : { subject: actor };
+  return "subject" in actor || "issuer" in actor || "kind" in actor ? actor : { subject: actor as WantedText };
+}
+
+/** One that names no issuer is the token's own issuer's, as its subject is. */
+function isIssuer(wanted: string, { issuer }: Actor, { claims }: Principal): Truth {
+  const named = issuer ?? claims.iss;
+  return typeof named === "string" ? named === wanted : new Unknown("act.iss", "nothing that names its issuer");
+}
+
+function isKind(wanted: Kind, { kind }: Actor): Truth {
+  if (kind === undefined) return new Unknown("act", "nothing that tells the kind of who acts");
+  return kind instanceof Unknown ? kind : kind === wanted;
 }
 
 function arnChecks({ arn, account, permission_set }: BindingEntry): readonly Check[] {

@@ -132,7 +132,7 @@ function headersFor(rule: Rule, { principal, held }: Subject, { params }: Match,
 function reasonFor(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest, work: Work): Reason {
   if (rule.access === "anyone") return conditionFault(rule.test, undefined, match, request, work) ?? "anyone";
   if (subject !== undefined)
-    return serviceFault(rule.service, subject.principal) ?? judge(rule.test, subject, match, request, work);
+    return serviceFault(rule, subject.principal) ?? judge(rule.test, subject, match, request, work);
   if (rule.access === "required") return "credential-missing";
   return conditionFault(rule.test, undefined, match, request, work) ?? "anonymous";
 }
@@ -164,7 +164,7 @@ function shadowReason(
     return rule.access === "optional"
       ? (conditionFault(shadow, subject, match, request, work) ?? "anonymous")
       : "credential-missing";
-  return serviceFault(rule.service, subject.principal) ?? judge(shadow, subject, match, request, work);
+  return serviceFault(rule, subject.principal) ?? judge(shadow, subject, match, request, work);
 }
 
 const GOES_ON: ReadonlySet<Reason> = new Set(["allowed", "anyone", "anonymous", "preflight"]);

@@ -6,6 +6,7 @@ import type { PolicyRequest } from "../request.ts";
 import { Unknown, UnknownError, type UnknownReason } from "../unknown.ts";
 import type { HeaderRule } from "./headers.ts";
 import type { Role } from "./roles.ts";
+import { type StepUp, stepUpFault } from "./step-up.ts";
 import type { Subject } from "./subjects.ts";
 
 /** Who may pass: what a route's rule and its shadow have in common. */
@@ -17,6 +18,8 @@ export interface Test {
   /** All of these. */
   readonly scopes: readonly string[];
   readonly when: Condition | undefined;
+  /** How they must have logged in; undefined where that does not matter. */
+  readonly stepUp: StepUp | undefined;
 }
 
 /** A compiled route. */
@@ -29,11 +32,12 @@ export class Rule implements Route {
   readonly access: Route["access"];
   readonly forwardCredential: boolean;
   readonly needs: Uses;
+  readonly resource: Route["resource"];
   readonly asks: Route["asks"];
   readonly test: Test;
   readonly shadow: Test | undefined;
   readonly headers: readonly HeaderRule[];
-  /** Whether it asks nothing of the request: then the same principal always gets the same decision. */
+  /** Whether it asks nothing of the request, its time neither: then the same principal always gets the same decision. */
   readonly constant: boolean;
 
   constructor(parts: Omit<Rule, "rule" | "asks" | "constant">) {
@@ -45,18 +49,27 @@ export class Rule implements Route {
     this.access = parts.access;
     this.forwardCredential = parts.forwardCredential;
     this.needs = parts.needs;
+    this.resource = parts.resource;
     this.test = parts.test;
     this.asks = asksOf(parts.test);
     this.shadow = parts.shadow;
     this.headers = parts.headers;
     const expressions = [parts.test.when, parts.shadow?.when, ...parts.headers.map(({ expression }) => expression)];
-    this.constant = expressions.every((expression) => expression?.uses.request !== true);
+    const ages = [parts.test.stepUp?.maxAge, parts.shadow?.stepUp?.maxAge];
+    this.constant =
+      expressions.every((expression) => expression?.uses.request !== true) && ages.every((age) => age === undefined);
   }
 }
 
-function asksOf({ allow, deny, scopes, when }: Test): Route["asks"] {
+function asksOf({ allow, deny, scopes, when, stepUp }: Test): Route["asks"] {
   const names = (roles: readonly Role[]) => roles.map(({ name }) => name);
-  return { allow: typeof allow === "string" ? [allow] : names(allow), deny: names(deny), scopes, when: when?.text };
+  return {
+    allow: typeof allow === "string" ? [allow] : names(allow),
+    deny: names(deny),
+    scopes,
+    when: when?.text,
+    stepUp,
+  };
 }
 
 /** Why a principal of the service's issuers may or may not pass. */
@@ -68,7 +81,11 @@ export function judge(test: Test, subject: Subject, match: Match, request: Polic
   if (typeof allow !== "string" && !allow.some((role) => roles.has(role))) {
     return allow.some((role) => doubtful.has(role)) ? doubtOf(subject.principal) : "role-missing";
   }
-  return scopeFault(scopes, subject.principal) ?? conditionFault(test, subject, match, request, work) ?? "allowed";
+  const condition = () => conditionFault(test, subject, match, request, work);
+  const curable = stepUpFault(test.stepUp, subject.principal, request.time) ?? scopeFault(scopes, subject.principal);
+  if (curable === undefined) return condition() ?? "allowed";
+  // A new login or consent does not help with a request that passes for nobody.
+  return (test.when?.uses.principal === false ? condition() : undefined) ?? curable;
 }
 
 /** Why a role cannot be told: for want of groups, where those cannot be had now. */
@@ -105,9 +122,12 @@ export function conditionFault(
   }
 }
 
-/** Why the service does not take this principal at all; undefined where it does. */
-export function serviceFault({ issuers, audiences }: Service, principal: Principal): Reason | undefined {
+/** Why the route's service, or the resource that it is of, does not take this principal at all; undefined where both do. */
+export function serviceFault({ service, resource }: Rule, principal: Principal): Reason | undefined {
+  const { issuers, audiences } = service;
   if (!issuers.has(principal.issuer)) return "issuer-not-accepted";
-  if (audiences.length === 0) return undefined;
-  return principal.audiences.some((audience) => audiences.includes(audience)) ? undefined : "audience-not-accepted";
+  if (audiences.length > 0 && !principal.audiences.some((audience) => audiences.includes(audience)))
+    return "audience-not-accepted";
+  const isMaker = resource?.issuers.has(principal.issuer) === true;
+  return isMaker && !principal.audiences.includes(resource.audience) ? "audience-not-accepted" : undefined;
 }

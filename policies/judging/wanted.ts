@@ -1,5 +1,5 @@
 import { signIn } from "../signs.ts";
-import { type Truth, typeName, Unknown } from "../unknown.ts";
+import { oneHolds, type Truth, typeName, Unknown } from "../unknown.ts";
 
 /** What a binding wants a value to be, as a policy writes it. */
 export type WantedEntry = string | number | bigint | boolean | WantedText;
@@ -86,13 +86,7 @@ export class Wanted {
   isClaim(value: unknown, claim: string): Truth {
     if (value === undefined || value instanceof Unknown) return value ?? false;
     if (!Array.isArray(value)) return this.#isValue(value, claim);
-    let truth: Truth = false;
-    for (const member of value) {
-      const found = member === null ? false : this.#isValue(member, claim);
-      if (found === true) return true;
-      if (found !== false) truth = found;
-    }
-    return truth;
+    return oneHolds(value, (member) => (member === null ? false : this.#isValue(member, claim)));
   }
 
   #isValue(value: unknown, claim: string): Truth {

@@ -34,6 +34,11 @@ export class HostTable<T> {
   }
 }
 
+/** Whether a host is one that a policy means. @param pattern as `parseHostPattern` gives it @param host as `normalizeHost` gives it */
+export function coversHost(pattern: string, host: string): boolean {
+  return pattern === host || (pattern.startsWith("*.") && host.endsWith(pattern.slice(1)));
+}
+
 /**
  * Reads a host as a policy names it: a lower-case name, `*.` and a name (one label or more before it), or an address
  * literal, IPv6 in brackets and in its short form; without scheme, port and path.

@@ -2,9 +2,11 @@ import { conjunctsOf, Work } from "../cel/conditions.ts";
 import { type Decision, type Reason, refusal, statusOf } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
 import { identityHeaders } from "../judging/headers.ts";
+import { isForeign, originOf } from "../judging/origin.ts";
 import type { Held, Role } from "../judging/roles.ts";
 import { conditionFault, Rule } from "../judging/rule.ts";
 import type { Site } from "../judging/site.ts";
+import { stepUpFault } from "../judging/step-up.ts";
 import type { Subject } from "../judging/subjects.ts";
 import type { Match, Refusal, Service } from "../policies.ts";
 import type { Principal } from "../principal.ts";
@@ -20,9 +22,11 @@ export interface Step {
   readonly about:
     | "host"
     | "route"
+    | "origin"
     | "credential"
     | "deny"
     | "role"
+    | "login"
     | "scope"
     | "condition"
     | "header"
@@ -59,12 +63,19 @@ export function explain(policies: CompiledPolicies, request: PolicyRequest, who:
   const judged = { ...request, host: match.host };
   if (match.preflight) return concluded(steps, policies.decide(match, undefined, judged), route);
   const asked = route.access === "anyone" ? undefined : who;
+  if (
+    isForeign(request.headers.origin, originOf(request.tls ? "https" : "http", request.host), route.service.cors, false)
+  ) {
+    steps.push({ about: "origin", outcome: "no", text: `the service takes no pages of ${request.headers.origin}` });
+    return concluded(steps, refusal("origin-not-allowed", route.rule));
+  }
   explainCredential(route, asked, steps);
   if (asked !== undefined && "reason" in asked) return concluded(steps, refusal(asked.reason, route.rule));
   const principal = asked?.principal;
   const decision = policies.decide(match, principal, judged);
   const subject = principal === undefined ? undefined : policies.subjects.of(principal, request.time);
   if (subject !== undefined) explainRoles(route, subject, request.time, steps);
+  if (subject !== undefined) explainLogin(route, subject, request.time, steps);
   if (subject !== undefined) explainScopes(route, subject, steps);
   explainCondition(route, subject, match, judged, steps);
   if (decision.reason in HEADER_FAULTS) explainHeaders(route, subject, match, judged, steps);
@@ -133,7 +144,7 @@ function explainService(
   return others;
 }
 
-function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): void {
+function explainCredential({ access, service, resource }: Rule, who: Who, steps: Step[]): void {
   const push = (outcome: Step["outcome"], text: string) => steps.push({ about: "credential", outcome, text });
   if (access === "anyone") push("note", "not read: the route allows anyone");
   else if (who === undefined)
@@ -156,6 +167,8 @@ function explainCredential({ access, service }: Rule, who: Who, steps: Step[]): 
     if (!service.issuers.has(issuer)) push("no", `the service takes principals of ${listed([...service.issuers])}`);
     if (service.audiences.length > 0 && !audiences.some((audience) => service.audiences.includes(audience)))
       push("no", `the service takes tokens for ${listed(service.audiences)}`);
+    if (resource?.issuers.has(issuer) === true && !audiences.includes(resource.audience))
+      push("no", `the resource ${resource.url} takes tokens for ${listed([resource.audience])}`);
   }
 }
 
@@ -172,7 +185,10 @@ function actorText(actor: Principal["actor"]): string {
   if (actor instanceof Unknown) return `; who acts for it is unknown (${actor.text})`;
   const [acting] = actor;
   const chain = actor.length > 1 ? `, the last of ${actor.length} actors` : "";
-  return acting === undefined ? "" : `; ${JSON.stringify(acting.subject)} acts for it${chain}`;
+  if (acting === undefined) return "";
+  const { subject, issuer, kind } = acting;
+  const told = kind === undefined || kind instanceof Unknown ? "" : `, ${kind}`;
+  return `; ${JSON.stringify(subject)}${issuer === undefined ? "" : ` of ${issuer}`}${told} acts for it${chain}`;
 }
 
 function listed(values: readonly string[] | Unknown): string {
@@ -222,6 +238,27 @@ function bindingsText(role: Role, principal: Principal, { roles, doubtful }: Hel
 function checkText(text: string, truth: Truth): string {
   if (truth instanceof Unknown) return `unknown ${text} (${truth.text})`;
   return truth ? text : `not ${text}`;
+}
+
+function explainLogin({ test: { stepUp } }: Rule, { principal }: Subject, now: number, steps: Step[]): void {
+  if (stepUp === undefined) return;
+  const { acr, maxAge } = stepUp;
+  const { acr: has, auth_time: time } = principal.claims;
+  const push = (holds: boolean, text: string) => steps.push({ about: "login", outcome: holds ? "yes" : "no", text });
+  if (acr.length > 0) {
+    const found = typeof has === "string" ? JSON.stringify(has) : "not told";
+    push(
+      stepUpFault({ acr, maxAge: undefined }, principal, now) === undefined,
+      `acr is ${found}; one of ${listed(acr)}`,
+    );
+  }
+  if (maxAge === undefined) return;
+  const found =
+    typeof time === "number" ? `${Math.round(now / 1000 - time)} s ago` : "at a time that auth_time does not tell";
+  push(
+    stepUpFault({ acr: [], maxAge }, principal, now) === undefined,
+    `logged in ${found}; at most ${maxAge / 1000} s`,
+  );
 }
 
 function explainScopes({ test }: Rule, { principal: { scopes } }: Subject, steps: Step[]): void {

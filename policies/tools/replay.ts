@@ -1,5 +1,6 @@
 import { REASONS, type Reason } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
+import { isForeign } from "../judging/origin.ts";
 import type { Match, Refusal } from "../policies.ts";
 import type { Kind, Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
@@ -82,6 +83,9 @@ function again(policies: CompiledPolicies, recorded: Recorded, missing: Set<stri
   const match = policies.match(request.host, request.method, request.path, request.headers);
   if ("reason" in match) return { verdict: "deny", reason: match.reason, rule: match.rule };
   const judged = asJudged(request, match);
+  if (isForeignPage(recorded, match, request)) {
+    return { verdict: "deny", reason: "origin-not-allowed", rule: match.route.rule };
+  }
   if (match.preflight || match.route.access === "anyone") return policies.decide(match, undefined, judged);
   const refused = credentialFault(recorded, match);
   if (refused !== undefined) return refused;
@@ -90,6 +94,15 @@ function again(policies: CompiledPolicies, recorded: Recorded, missing: Set<stri
   }
   const anonymous = ["anonymous", "credential-missing"].includes(recorded.reason);
   return anonymous ? policies.decide(match, undefined, judged) : undefined;
+}
+
+/** Which credential it was is not recorded: what browsers had added, for a page that may not, they would again. */
+function isForeignPage({ reason }: Recorded, { route: { service } }: Match, { headers, host }: PolicyRequest): boolean {
+  if (service.cors === undefined) return reason === "origin-not-allowed";
+  const { origin } = headers;
+  // Nor is the port.
+  const own = origin?.replace(/^https?:\/\//, "").replace(/:\d+$/, "") === host ? (origin ?? "") : "";
+  return isForeign(origin, own, service.cors, reason === "origin-not-allowed" && service.cors.origins === "any");
 }
 
 /** A spread would read what was not recorded: the getters stay where they are. */
@@ -172,7 +185,7 @@ function principalOf(recorded: RecordedPrincipal, missing: Set<string>): Princip
 /** Of those that act only the last one is recorded, by its name: who asks for more cannot be told. */
 function actorOf(subject: string, missing: Set<string>): { readonly subject: string; readonly issuer: string } {
   const actor = { subject };
-  unrecorded(actor, "issuer", "principal.actor", missing);
+  for (const name of ["issuer", "kind"]) unrecorded(actor, name, "principal.actor", missing);
   return actor as ReturnType<typeof actorOf>;
 }
 

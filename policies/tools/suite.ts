@@ -3,7 +3,8 @@ import { Findings, Place } from "../compile/findings.ts";
 import { checkIssuer } from "../compile/roles.ts";
 import { type Decision, REASONS, refusal } from "../decision.ts";
 import type { Fault } from "../fault.ts";
-import type { Policies } from "../policies.ts";
+import { isForeign, originOf } from "../judging/origin.ts";
+import type { Match, Policies } from "../policies.ts";
 import schema from "../policy-test.schema.json" with { type: "json" };
 import type { Kind, Principal } from "../principal.ts";
 import { readDocument } from "../source/document.ts";
@@ -31,7 +32,7 @@ interface PrincipalEntry {
   readonly audiences?: readonly string[];
   readonly claims?: Readonly<Record<string, unknown>>;
   readonly client?: string;
-  readonly actor?: readonly string[];
+  readonly actor?: readonly (string | { readonly subject: string; readonly issuer?: string; readonly kind?: Kind })[];
   readonly arn?: string;
   readonly uri?: string;
   readonly unknown?: readonly ("kind" | "groups" | "scopes" | "client" | "actor" | "authenticated_at")[];
@@ -150,11 +151,18 @@ function decide(
   const { method, host, path } = written;
   const match = policies.match(host, method, path, headers);
   if ("reason" in match) return { decision: refusal(match.reason, match.rule), backend: undefined };
+  if (isForeignCase(match, headers.origin, written))
+    return { decision: refusal("origin-not-allowed", match.route.rule), backend: undefined };
   const principal =
     match.route.access === "anyone" || match.preflight ? undefined : principalOf(entry.principal, environment);
   const now = time === undefined ? environment.now : Date.parse(time);
   const decision = policies.decide(match, principal, { ...written, host: match.host, headers, src, time: now });
   return { decision, backend: decision.verdict === "allow" ? match.route.backend : undefined };
+}
+
+/** What a case shows is a principal: how it has proven itself is not asked, so what browsers add neither. */
+function isForeignCase({ route }: Match, origin: string | undefined, { tls, host }: WrittenRequest): boolean {
+  return isForeign(origin, originOf(tls ? "https" : "http", host), route.service.cors, false);
 }
 
 function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: PolicyEnvironment): Principal | undefined {
@@ -174,7 +182,7 @@ function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: Policy
     client: unless("client", client),
     actor: unless(
       "actor",
-      actor.map((each) => ({ subject: each, issuer: undefined })),
+      actor.map((each) => ({ issuer: undefined, ...(typeof each === "string" ? { subject: each } : each) })),
     ),
     arn: entry.arn,
     uri: entry.uri,

@@ -9,7 +9,7 @@ import { PRESETS } from "../../agent/config/presets/presets.ts";
 import type { Setting } from "../../agent/config/presets/settings.ts";
 import { startFront } from "../../demo/front.ts";
 import { startProvider } from "../../demo/provider.ts";
-import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
+import { AUTHORITY, Authority, pem, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
 import { startConnectProxy } from "../support/connect-proxy.ts";
 import { startRawProvider } from "../support/raw-provider.ts";
 import { command, countersign, folderOf } from "../support/serve.ts";
@@ -343,6 +343,54 @@ test("explain says what a token is bound to, and verifies one that is where its 
   const refused = await explained("--token-file", "certificate");
   t.match(refused, 'cnf is an object with "x5t#S256": it is bound to a key; `proofs` of idp: "dpop"');
   t.match(refused, "- decision    deny: proof-missing (401)\n");
+});
+
+test("explain says whose a client's certificate is, or what was found in it and what was expected", async (t) => {
+  const authority = new Authority("Devices");
+  const machines = `  machines: { type: client-certificate, identity: dns, ca: ca.pem, crl: crl.pem }\n`;
+  const [good, revoked] = [1, 2].map((serial) => authority.issue({ names: ["dns:device.example"], serial }).pem);
+  const cwd = folderOf(t, {
+    "countersign.yaml": CONFIG.replace("haproxy:", `${machines}haproxy:`),
+    "policies/orders.yaml": POLICY.replace(
+      "{ issuer: idp, group: Readers }",
+      "{ issuer: machines, subject: device.example }",
+    ).replace('principal.kind == "person" && ', ""),
+    "ca.pem": authority.pem,
+    "crl.pem": pem("X509 CRL", authority.revoke([2])),
+    "good.pem": `${good}${authority.pem}`,
+    "revoked.pem": revoked ?? "",
+    "old.pem": authority.issue({ names: ["dns:device.example"], until: Date.UTC(2026, 0, 1) }).pem,
+    "authority.pem": authority.issue({ names: ["dns:device.example"], authority: true }).pem,
+    "foreign.pem": new Authority("Others").issue({ names: ["dns:device.example"] }).pem,
+    "namesake.pem": new Authority("Devices").issue({ names: ["dns:device.example"] }).pem,
+    "key.pem": SERVER_KEY,
+  });
+  const explained = (file: string) =>
+    command(["explain", "GET https://orders.example.com/v1/orders/42", "--certificate-file", file], { cwd });
+  const found = await explained("good.pem");
+  t.match(found.out, 'workload "device.example" of machines');
+  t.match(found.out, "+ decision    allow: allowed\n");
+  const refusals = [
+    ["revoked.pem", "credential-revoked", /its serial number 0*2 was taken back/],
+    ["old.pem", "token-expired", /it is valid from .* until Jan {2}1 00:00:00 2026 GMT/],
+    ["authority.pem", "certificate-unsuitable", /is not that of a client's certificate/],
+    ["foreign.pem", "issuer-unknown", /its issuer is "CN=Others", its names: DNS:device.example/],
+    ["foreign.pem", "issuer-unknown", /machines takes certificates signed by: "CN=Devices"/],
+    ["namesake.pem", "signature-invalid", /an authority in `ca` has the name "CN=Devices", and has not signed it/],
+  ] as const;
+  for (const [file, reason, told] of refusals) {
+    const { out } = await explained(file);
+    t.match(out, told, file);
+    t.match(out, `- decision    deny: ${reason} (401)\n`);
+  }
+  t.match(await explained("key.pem"), { code: 78, err: /key\.pem: a file with a block `PRIVATE KEY`; a client's/ });
+  t.match(
+    await command(["explain", "GET https://orders.example.com/", "--certificate-file", "x", "--claims", "y"], { cwd }),
+    {
+      code: 64,
+      err: /one of --token-file, --certificate-file, --claims/,
+    },
+  );
 });
 
 test("explain verifies a token by the issuer's keys, and never shows it", async (t) => {

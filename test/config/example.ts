@@ -5,7 +5,7 @@ import { type LoadedConfig, loadConfig } from "../../agent/config/load-config.ts
 import { isOidc, type OidcIssuer } from "../../agent/identity/oidc/section.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { faultText } from "../../policies/fault.ts";
-import { AUTHORITY } from "../support/certificates.ts";
+import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
 
 /** A configuration with every key there is, one a line. */
 export const EVERY_KEY = `listen:
@@ -15,6 +15,12 @@ export const EVERY_KEY = `listen:
       mode: "0600"
       group: haproxy
       haproxy: unix@/countersign/spop.sock
+    - address: 10.0.0.5:9000
+      tls:
+        cert: agent.pem
+        key: agent.key
+        client_ca: clients.pem
+        client_names: [haproxy.example.com, spiffe://example.org/haproxy]
   admin: "[::1]:9901"
   web: 127.0.0.1:8902
 policies: ./policies
@@ -83,6 +89,12 @@ haproxy:
     trusted: [10.0.0.0/8, "fd00::/8"]
   scheme: https
   access_log: [client, actor]
+  agents:
+    servers: [agent-1.example.com:9000, 10.0.0.6:9000]
+    tls:
+      cert: /etc/haproxy/agent.pem
+      ca: /etc/haproxy/agents.pem
+      server_name: countersign.example.com
   backends:
     orders: [orders.shop.svc.cluster.local:8080, unix:/run/orders.sock]
     legacy: external
@@ -184,6 +196,9 @@ export class Files {
     this.directory = directory;
     mkdirSync(directory, { recursive: true });
     this.write("authority.pem", AUTHORITY);
+    this.write("agent.pem", SERVER_CERTIFICATE);
+    this.write("agent.key", SERVER_KEY);
+    this.write("clients.pem", AUTHORITY);
     this.write("assertion-keys.json", RING);
     this.write("revoked.yaml", "revoked: []\n");
     this.write("token", "eyJ.eyJ.sig\n");

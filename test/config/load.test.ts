@@ -12,7 +12,7 @@ import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { allAddresses } from "../../agent/net/addresses.ts";
 import { policiesOf } from "../support/agent.ts";
-import { AUTHORITY } from "../support/certificates.ts";
+import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
 import { EVERY_KEY, env, Files, file, KEYS, oidcIssuersOf, RING, SHORTEST } from "./example.ts";
 
 type OidcConfig = Omit<Config, "issuers"> & { readonly issuers: readonly OidcIssuer[] };
@@ -59,6 +59,16 @@ test("a configuration with every key is taken as it says", (t) => {
       spop: [
         { host: "127.0.0.1", port: 9000 },
         { path: "/run/countersign/spop.sock", mode: 0o600, group: "haproxy", haproxyPath: "/countersign/spop.sock" },
+        {
+          host: "10.0.0.5",
+          port: 9000,
+          tls: {
+            cert: SERVER_CERTIFICATE,
+            key: SERVER_KEY,
+            clientCa: AUTHORITY,
+            clientNames: ["haproxy.example.com", "spiffe://example.org/haproxy"],
+          },
+        },
       ],
       admin: { host: "::1", port: 9901 },
       web: { host: "127.0.0.1", port: 8902 },
@@ -148,6 +158,15 @@ test("a configuration with every key is taken as it says", (t) => {
       client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "fd00::/8"] },
       scheme: "https",
       accessLog: ["client", "actor"],
+      agents: {
+        servers: ["agent-1.example.com:9000", "10.0.0.6:9000"],
+        tls: {
+          verify: "required",
+          ca: "/etc/haproxy/agents.pem",
+          cert: "/etc/haproxy/agent.pem",
+          serverName: "countersign.example.com",
+        },
+      },
       backends: {
         orders: { servers: ["orders.shop.svc.cluster.local:8080", "unix@/run/orders.sock"] },
         legacy: { servers: [] },
@@ -203,9 +222,15 @@ test("a configuration with every key is taken as it says", (t) => {
     warnings: [],
     files: [
       expected.file,
-      ...["authority.pem", "keys.json", "revoked.yaml", "assertion-keys.json"].map((name) =>
-        join(files.directory, name),
-      ),
+      ...[
+        "authority.pem",
+        "keys.json",
+        "revoked.yaml",
+        "agent.pem",
+        "agent.key",
+        "clients.pem",
+        "assertion-keys.json",
+      ].map((name) => join(files.directory, name)),
     ],
   });
   t.end();
@@ -264,6 +289,7 @@ test("what a configuration does not say has the documented default", (t) => {
       client: { from: "connection", trusted: [] },
       scheme: "http",
       accessLog: [],
+      agents: { servers: undefined, tls: undefined },
       backends: {},
     },
     mesh: undefined,
@@ -316,6 +342,64 @@ test("each worker has an address of its own, and HAProxy a server for each", (t)
   ]);
   const { spopAddresses } = renderInputOf(loaded.config, policiesOf());
   t.strictSame(spopAddresses.slice(2, 4), ["127.0.0.1:9001", "unix@/run/a.2"]);
+  t.end();
+});
+
+test("HAProxy asks where the agent listens, or where it is told, by TLS where that is asked for", (t) => {
+  const files = new Files(t.testdir());
+  const tls = "tls: { cert: agent.pem, key: agent.key, client_ca: clients.pem }";
+  const rendered = (spop: string, agents: string) => {
+    const text = SHORTEST.replace("127.0.0.1:9000", spop).replace("scheme: http", `scheme: http${agents}`);
+    const loaded = files.load(`${text}workers: 2\n`);
+    if (!("config" in loaded)) return files.faults(text);
+    const { spopAddresses, agentTls } = renderInputOf(loaded.config, policiesOf());
+    return [...spopAddresses, agentTls?.serverName, agentTls?.cert];
+  };
+  const remote = `{ address: 10.0.0.5:9000, ${tls} }`;
+  const shown = "tls: { cert: /a.pem, server_name: agent.example }";
+  t.strictSame(rendered(remote, `, agents: { ${shown} }`), [
+    "10.0.0.5:9000",
+    "10.0.0.5:9001",
+    "agent.example",
+    "/a.pem",
+  ]);
+  t.strictSame(
+    rendered(
+      `{ address: 0.0.0.0:9000, ${tls} }`,
+      ", agents: { servers: [a.example:9000, b.example:9000], tls: { cert: /a.pem } }",
+    ),
+    [...["a.example:9000", "a.example:9001", "b.example:9000", "b.example:9001"], ...[undefined, "/a.pem"]],
+  );
+  t.strictSame(rendered("127.0.0.1:9000", ", agents: { servers: [unix:/run/a] }"), [
+    "unix@/run/a",
+    "unix@/run/a.2",
+    undefined,
+    undefined,
+  ]);
+  for (const [spop, agents, ...faults] of [
+    [
+      remote,
+      "",
+      "4:10: no `agents`, and 10.0.0.5:9000 asks HAProxy for a certificate; `agents: { tls: { cert: FILE, ca: FILE, server_name: NAME } }` here, with what HAProxy shows",
+    ],
+    [
+      `127.0.0.1:9000, ${remote}`,
+      `, agents: { ${shown} }`,
+      '1:18: the text "127.0.0.1:9000" without TLS, which `haproxy.agents.tls` speaks; `tls` here too, or `haproxy: { agents: { servers: [HOST:PORT] } }` with those that HAProxy asks',
+    ],
+    [
+      `{ address: 0.0.0.0:9000, ${tls} }`,
+      `, agents: { ${shown} }`,
+      "1:18: a mapping, which is no address to ask; `servers: [HOST:PORT]` in `haproxy.agents`, with a name or an address that HAProxy can ask",
+    ],
+    [
+      "127.0.0.1:9000",
+      ", agents: { servers: [10.0.0.6:9000] }",
+      '4:62: the text "10.0.0.6:9000"; `tls: { cert: FILE, ca: FILE, server_name: NAME }` beside `servers`, or a loopback address',
+    ],
+  ] as const) {
+    t.strictSame(rendered(spop, agents), faults);
+  }
   t.end();
 });
 

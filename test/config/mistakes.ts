@@ -26,7 +26,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "- 127.0.0.1:9000",
     "- 10.0.0.1:9000",
-    '+0:7: the text "10.0.0.1:9000"; 127.0.0.1:9000, another loopback address or unix:/PATH: others need TLS, which is not in this version',
+    '+0:7: the text "10.0.0.1:9000"; 127.0.0.1:9000, another loopback address, unix:/PATH, or `{ address: "10.0.0.1:9000", tls: { cert: FILE, key: FILE, client_ca: FILE } }`',
   ],
   [
     "- 127.0.0.1:9000",
@@ -71,7 +71,74 @@ const CHANGES: readonly Mistake[] = [
   [
     "- 127.0.0.1:9000",
     "- { address: 127.0.0.1:9000, tls: { cert: a } }",
-    '+0:34: "tls" is not in this version; addresses other than loopback and unix sockets need it: run the agent beside HAProxy',
+    '+0:34: no "key" here; a PEM file with the certificate\'s private key, such as "/etc/countersign/tls/tls.key"',
+    '+0:34: no "client_ca" here; a PEM file with the authorities that sign HAProxy\'s certificate: without one, whoever reaches the port could ask, such as "/etc/countersign/tls/ca.crt"',
+    "+0:47: the text \"a\" names a file that cannot be read: there is no such file; a PEM file with the agent's certificate, those between it and HAProxy's authority behind it, and nothing else",
+  ],
+  [
+    'mode: "0600"',
+    'mode: "0600"\n      tls: { cert: agent.pem, key: agent.key, client_ca: clients.pem }',
+    "+1:12: a mapping; no tls: who may write to a unix socket's file may ask",
+  ],
+  [
+    "address: 10.0.0.5:9000",
+    "address: agent.example.com:9000",
+    '+0:16: the text "agent.example.com:9000"; `ADDRESS:PORT` with a numeric address, or `unix:/PATH`, such as "unix:/run/countersign/spop.sock"',
+  ],
+  [
+    'admin: "[::1]:9901"',
+    'admin: { address: "[::1]:9901", tls: { cert: agent.pem, key: agent.key, client_ca: clients.pem } }',
+    "+0:40: a mapping; no tls: only `spop` has it",
+  ],
+  [
+    "cert: agent.pem",
+    "cert: nowhere.pem",
+    "+0:15: the text \"nowhere.pem\" names a file that cannot be read: there is no such file; a PEM file with the agent's certificate, those between it and HAProxy's authority behind it, and nothing else",
+  ],
+  [
+    "cert: agent.pem",
+    "cert: agent.key",
+    "+0:15: the text \"agent.key\" names a file with a block `PRIVATE KEY`; a PEM file with the agent's certificate, those between it and HAProxy's authority behind it, and nothing else",
+  ],
+  [
+    "key: agent.key",
+    "key: agent.pem",
+    '+0:14: the text "agent.pem" names a file without it; a PEM file with the private key of the certificate, not encrypted',
+  ],
+  [
+    "client_ca: clients.pem",
+    "client_ca: agent.pem",
+    "+0:20: the text \"agent.pem\" names a file whose certificate 1 is no authority's; a PEM file with the certificates of the authorities that sign HAProxy's, and nothing else",
+  ],
+  [
+    "client_names: [haproxy.example.com,",
+    'client_names: ["*.example.com",',
+    '+0:24: the text "*.example.com"; a DNS name in lower case, or a URI such as spiffe://example.org/haproxy',
+  ],
+  [
+    "servers: [agent-1.example.com:9000, 10.0.0.6:9000]",
+    "servers: [10.0.0.6:9000, 10.0.0.6:9000]",
+    '+0:30: the text "10.0.0.6:9000" twice in one list; each of them once',
+  ],
+  [
+    "      cert: /etc/haproxy/agent.pem\n",
+    "",
+    '-1:5: no "cert" here; the absolute path of a PEM file with the certificate and key that HAProxy shows the agents, as HAProxy sees it, such as "/etc/haproxy/agent-client.pem"',
+  ],
+  [
+    "ca: /etc/haproxy/agents.pem",
+    "ca: agents.pem",
+    '+0:11: the text "agents.pem"; the absolute path of a PEM file with the authorities of the agents\' certificates, as HAProxy sees it',
+  ],
+  [
+    "server_name: countersign.example.com",
+    "server_name: 10.0.0.6",
+    '+0:20: the text "10.0.0.6"; the host name that the agents\' certificates must have, and that is asked for (SNI), such as "countersign.example.com"',
+  ],
+  [
+    "      server_name: countersign.example.com\n",
+    "",
+    "-2:7: no `server_name`, and the agent 10.0.0.6:9000 has none that its certificate could be held against; `server_name: NAME` with the name in the agents' certificates, or host names in `servers`",
   ],
   [
     "- 127.0.0.1:9000",
@@ -116,7 +183,7 @@ const CHANGES: readonly Mistake[] = [
   [
     'admin: "[::1]:9901"',
     "admin: 127.0.0.1:9000",
-    "+0:10: the address 127.0.0.1:9000 a second time; another address; the first is at countersign.yaml:-5:7",
+    "+0:10: the address 127.0.0.1:9000 a second time; another address; the first is at countersign.yaml:-11:7",
   ],
   [
     'admin: "[::1]:9901"',
@@ -334,6 +401,11 @@ const CHANGES: readonly Mistake[] = [
     "access_log: [client, actor]",
     "access_log: [client, subject]",
     '+0:24: the text "subject"; `issuer`, `kind`, `client` or `actor`',
+  ],
+  [
+    "token_types: [at+jwt]",
+    "token_types: [at+jwt, application/TxnToken+jwt]",
+    '+0:27: "application/TxnToken+jwt", which is a transaction token, which no client has; a type of access tokens, such as at+jwt',
   ],
   ["token_types: [at+jwt]", "token_types: [a b]", '+0:19: the text "a b"; a token type, such as "at+jwt"'],
   [
@@ -686,7 +758,7 @@ const CHANGES: readonly Mistake[] = [
   [
     'admin: "[::1]:9901"',
     "admin: 127.0.0.1:9001",
-    "-5:7: the address 127.0.0.1:9001 a second time, for another worker; another address; the first is at countersign.yaml:+0:3",
+    "-11:7: the address 127.0.0.1:9001 a second time, for another worker; another address; the first is at countersign.yaml:+0:3",
   ],
   [
     "- 127.0.0.1:9000",

@@ -16,7 +16,7 @@ const accepts = ajv.compile(schema);
 /** Mistakes that JSON Schema cannot tell: ranges of texts, what two values mean together, what files hold. */
 const BEYOND = [
   /; from \d+\w+ to /,
-  /; 127\.0\.0\.1:9000, another loopback/,
+  /; 127\.0\.0\.1:9000, another loopback|no tls: |names a file|without TLS, which|`server_name: NAME`/,
   /: the (?:address|server) .* a second time/,
   /; a port of at most/,
   /`present` alone|the tenant's own issuer|has no meaning in a name|a claim's name, or names with dots|no `claims.kind`|no mode: |no group: |no haproxy: /,
@@ -35,6 +35,7 @@ const BEYOND = [
   /no `server_name`, and|leave it out, or `verify: required`/,
   /an identity whose whole name has|the file of a key ring/,
   /`proofs` beside it|a secret of \d+ characters|not redis:\/\//,
+  /a type of access tokens, such as/,
   /; one of `header`|no `from` here|`from: client`, or|in place of the mapping|reads this one itself|takes this one away/,
 ];
 

@@ -308,7 +308,7 @@ for (const binary of haproxies()) {
       const whole = challenge
         ?.replaceAll(/\b(Bearer|Ticket|Pass)\b/g, `$1 ${realm}`)
         .replaceAll(" invalid", ', error="invalid_token"')
-        .replaceAll(" insufficient", ', error="insufficient_scope", scope="read"');
+        .replaceAll(" insufficient", ', scope="read", error="insufficient_scope"');
       t.equal(answer.headers["www-authenticate"], whole, name);
       for (const header of allowed ? ["authorization", "x-ticket", "x-badge"] : [])
         t.strictSame(backend.last(header), [], `${name}: ${header}`);

@@ -3,11 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tap, { test } from "tap";
 import { MOST_HEADERS } from "../../haproxy/contract.ts";
+import type { Cors } from "../../haproxy/cors.ts";
 import { type BackendTls, type RenderInput, versionOf } from "../../haproxy/input.ts";
 import { renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
 import { checkConfig, type HaproxyBinary, haproxies, minorOf } from "../support/haproxy.ts";
-import { INPUT } from "../support/rendered.ts";
+import { CORS, INPUT } from "../support/rendered.ts";
 
 const SPOE = "/etc/haproxy/countersign.spoe.conf";
 const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"];
@@ -22,6 +23,11 @@ writeFileSync(AUTHORITY_FILE, AUTHORITY);
 writeFileSync(CERTIFICATE_FILE, SERVER_CERTIFICATE + SERVER_KEY);
 tap.teardown(() => rmSync(CERTIFICATES, { recursive: true }));
 
+const METADATA = { host: "a.example", path: "/.well-known/oauth-protected-resource/mcp", body: "{}" };
+const metadata = (changes: Partial<typeof METADATA>, serverless: string[] = [], closed: string[] = []) => ({
+  metadata: { documents: [{ ...METADATA, ...changes }], serverless, closed },
+});
+
 /** All that can be asked of the renderer. */
 const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   plain: {},
@@ -30,6 +36,10 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   "X-Forwarded-For": { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "192.0.2.1"] } },
   "a unix socket": { spopAddresses: ["unix@/run/countersign/spop.sock"] },
   "several agents": { spopAddresses: ["127.0.0.1:9000", "[::1]:9000"] },
+  "agents elsewhere": {
+    spopAddresses: ["nowhere.invalid:9000", "10.0.0.7:9000"],
+    agentTls: { verify: "required", ca: AUTHORITY_FILE, cert: CERTIFICATE_FILE, serverName: "countersign.example" },
+  },
   "names that nobody resolves": {
     backends: [{ name: "a.b_c-d", servers: ["nowhere.invalid:80", "no_where:80"] }],
   },
@@ -66,6 +76,25 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   "clients with certificates": { uses: { ...INPUT.uses, credentials: ["bearer", "client-certificate"] } },
   "a mesh": { backendVariables: ["mesh_identity"] },
   "assertions, and pages of the agent": { backendVariables: ["assertion"], webAddress: "127.0.0.1:9902" },
+  "metadata of resources": {
+    metadata: {
+      documents: [
+        { ...METADATA, body: '{"resource":"https://a.example/mcp","name":"\\u0027 # %[src] $HOME \\\\"}' },
+        { host: "[::1]", path: "/.well-known/oauth-protected-resource", body: `{"a":"${"x".repeat(8000)}"}` },
+      ],
+      serverless: names(100, "a").map((name) => `${name}.example`),
+      closed: ["[::1]"],
+    },
+  },
+  "pages of other origins": { cors: CORS },
+  "pages of many origins, at many hosts": {
+    cors: [
+      {
+        hosts: names(100, "host-"),
+        cors: { ...(CORS[0]?.cors as Cors), origins: names(64, "https://app-"), headers: names(100, "x-") },
+      },
+    ],
+  },
   "all headers there may be": {
     uses: {
       query: true,
@@ -126,6 +155,10 @@ const overTls = (tls: Partial<BackendTls>) => ({
 });
 const server = (options: object) => ({ backends: [{ name: "orders", servers: [{ address: "a:80", ...options }] }] });
 
+const pages = (changes: Partial<Cors>) => ({
+  cors: [{ hosts: ["orders.example.com"], cors: { ...(CORS[0]?.cors as Cors), ...changes } }],
+});
+
 /** Where free text goes into the files: a good value for each place, and the input that has it there. */
 const PLACES: Readonly<Record<string, readonly [good: string, input: (text: string) => Partial<RenderInput>]>> = {
   version: ["3.2", (version) => ({ version })],
@@ -144,6 +177,15 @@ const PLACES: Readonly<Record<string, readonly [good: string, input: (text: stri
   "  backends ": ["orders.shop", (serverName) => ({ backends: [overTls({ serverName })] })],
   " backends  ": ["none", (verify) => ({ backends: [overTls({ verify: verify as "none" })] })],
   " backends ": ["h2", (proto) => ({ backends: [{ ...overTls({}), proto: proto as "h2" }] })],
+  metadata: [METADATA.path, (path) => metadata({ path })],
+  "metadata ": ["a.example", (host) => metadata({ host })],
+  " metadata": ["a.example", (host) => metadata({}, [host])],
+  " metadata ": ["a.example", (host) => metadata({}, [], [host])],
+  "cors.hosts": ["*.example.com", (text) => ({ cors: [{ hosts: [text], cors: undefined }] })],
+  "cors.origins": ["https://app.example.com", (text) => pages({ origins: [text] })],
+  "cors.methods": ["GET", (text) => pages({ methods: [text] })],
+  "cors.headers": ["x-tenant", (text) => pages({ headers: [text] })],
+  " cors.headers": ["x-tenant", (text) => pages({ expose: [text] })],
   "uses.requestHeaders": ["x-tenant", (text) => ({ uses: { ...INPUT.uses, requestHeaders: [text] } })],
   "uses.identityHeaders": ["x-auth-id", (name) => ({ uses: { ...INPUT.uses, identityHeaders: [{ name, max: 9 }] } })],
 };
@@ -212,6 +254,10 @@ test("a path that HAProxy could not find, or would read as something else, is no
 
 const uses = (changes: Partial<RenderInput["uses"]>) => ({ uses: { ...INPUT.uses, ...changes } });
 
+const agents = (changes: Partial<BackendTls>): Partial<RenderInput> => ({
+  agentTls: { verify: "required", cert: "/a.pem", serverName: "a.example", ...changes } as BackendTls,
+});
+
 /** Inputs that are no configuration, by the name that the error gives. */
 const UNFIT: readonly (readonly [name: string, input: Partial<RenderInput>])[] = [
   ["bind", { bind: [] }],
@@ -219,6 +265,10 @@ const UNFIT: readonly (readonly [name: string, input: Partial<RenderInput>])[] =
   ["client.trusted", { client: { from: "x-forwarded-for", trusted: [] } }],
   ["spopAddresses", { spopAddresses: [] }],
   ["spopAddresses", { spopAddresses: ["127.0.0.1"] }],
+  ["agentTls", agents({ verify: "none" })],
+  ["agentTls", agents({ cert: undefined })],
+  ["agentTls", agents({ serverName: undefined })],
+  ["agentTls", agents({ ca: "/a b" })],
   ["backends", { backends: [{ name: "orders", servers: ["orders.shop"] }] }],
   ["backends", { backends: [{ name: "countersign-web", servers: ["127.0.0.1:80"] }] }],
   ["backends", { backends: [{ name: "countersign-agent", servers: ["127.0.0.1:80"] }] }],
@@ -231,6 +281,10 @@ const UNFIT: readonly (readonly [name: string, input: Partial<RenderInput>])[] =
   ["backends", { backends: [{ name: "orders", servers: ["a:80"], check: { interval: 0, fall: 1, rise: 1 } }] }],
   // Any certificate of the authority would do.
   ["backends", { backends: [{ name: "orders", servers: ["10.0.0.7:443"], tls: { verify: "required" } }] }],
+  ...["", "[]", '{"a":"é"}', '{"a":"\n"}', `{"a":"'"}`, `{"a":"${"x".repeat(9000)}"}`].map(
+    (body) => ["metadata", metadata({ body })] as const,
+  ),
+  ["metadata", metadata({ path: "/mcp" })],
   ["logged", { logged: ["mesh_identity"] }],
   ["backendVariables", { backendVariables: ["subject"] }],
   ["deadline", { deadline: 0 }],

@@ -10,7 +10,7 @@ import { compilePolicies } from "../../policies/compile/compile.ts";
 import { faultText } from "../../policies/fault.ts";
 import { isLater, resolved, type Schema } from "../../policies/source/schema.ts";
 import { Files, SHORTEST } from "../config/example.ts";
-import { AUTHORITY, Authority, pem, SERVER_KEY } from "../support/certificates.ts";
+import { AUTHORITY, Authority, pem, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
 
 const page = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
 const rows = [...page.matchAll(/^\| `([a-z_.[\]A-Z]+)` \|.*$/gm)].map(([row, key = ""]) => {
@@ -119,13 +119,11 @@ test("the ends of each range are accepted, and nothing beyond", (t) => {
 
 test("what a later version will have is on the page, and nothing else is", (t) => {
   const [, list = ""] = /## Not in this version\n\n(.*)\n/.exec(page) ?? [];
-  const [ours = "", types = ""] = list.split("; ");
-  const named = (text: string) => [...text.matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? "");
+  const named = [...list.matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? "");
   const later = [...keys]
     .filter(([key, own]) => own.later && !/^listen\.(?:admin|web)\./.test(key))
     .map(([key]) => key);
-  t.strictSame(named(ours).sort(), later.sort());
-  t.strictSame(named(types), schema.definitions.issuer.properties.type.not.enum);
+  t.strictSame(named, [...later.sort(), ...schema.definitions.issuer.properties.type.not.enum]);
   t.end();
 });
 
@@ -185,7 +183,7 @@ test("every page of the identities is in their table, and every preset in its ow
 });
 
 test("the page's examples are configurations", (t) => {
-  const [whole = "", sources = "", credentials = "", kind = "", , backends = ""] = [
+  const [whole = "", remote = "", sources = "", credentials = "", kind = "", , backends = ""] = [
     ...page.matchAll(/```yaml\n(.*?)```/gs),
   ].map(([, example]) => example);
   const own = /^ {2}backends:.*\n/m;
@@ -198,6 +196,12 @@ test("the page's examples are configurations", (t) => {
   ];
   const files = new Files(t.testdir());
   files.write("ca.crt", AUTHORITY);
+  files.write("tls.crt", SERVER_CERTIFICATE);
+  files.write("tls.key", SERVER_KEY);
+  const [listen = "", agents = ""] = remote.split(/^haproxy:\n {2}bind:.*\n/m);
+  examples.push(
+    whole.replace(/^listen:\n(?: .*\n)+/m, listen.replaceAll("/etc/countersign/tls/", "")).replace(own, agents),
+  );
   for (const example of [whole, ...examples]) {
     const loaded = files.load(example);
     t.strictSame("config" in loaded ? loaded.warnings : loaded.faults, []);

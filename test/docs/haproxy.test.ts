@@ -8,7 +8,7 @@ import { PLACED_ARGUMENTS } from "../../haproxy/places.ts";
 import { OWN_REASONS } from "../../haproxy/reasons.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { VARIABLES } from "../../haproxy/variables.ts";
-import { INPUT } from "../support/rendered.ts";
+import { CORS, INPUT } from "../support/rendered.ts";
 
 const text = ["haproxy", "haproxy-contract"]
   .map((page) => readFileSync(new URL(`../../docs/${page}.md`, import.meta.url), "utf8"))
@@ -85,7 +85,15 @@ const FORMS: readonly Partial<RenderInput>[] = [
   { version: "3.5", backendVariables: ["mesh_identity", "assertion"], webAddress: "127.0.0.1:9902" },
   { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8"] } },
   { client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] } },
+  {
+    metadata: {
+      documents: [{ host: "a.example", path: "/.well-known/oauth-protected-resource", body: "{}" }],
+      serverless: [],
+      closed: [],
+    },
+  },
   { backends: [{ name: "orders", servers: ["orders.shop:80"] }] },
+  { cors: CORS },
   { uses: { ...INPUT.uses, credentials: ["bearer", "dpop"], proofs: ["dpop"] } },
 ];
 /** Directives whose name has two words. */

@@ -21,6 +21,9 @@ const TABLES: readonly (readonly [line: string, schema: object])[] = [
   ["## A binding", definitions.binding.properties],
   ["## A service", definitions.service.properties],
   ["### mesh", definitions.mesh.properties],
+  ["### resource", definitions.resource.properties],
+  ["### step_up", definitions.stepUp.properties],
+  ["`cors` has:", definitions.cors.properties],
   ["`paths` has:", definitions.service.properties.paths.properties],
   ["## A route", definitions.route.properties],
 ];
@@ -35,6 +38,7 @@ test("what a service's and a route's tables call required is what the schema req
     ["## A service", definitions.service],
     ["## A route", definitions.route],
     ["### mesh", definitions.mesh],
+    ["### resource", definitions.resource],
   ] as const) {
     const section = page.slice(page.indexOf(heading)).slice(1).split(/\n#+ /)[0] ?? "";
     const required = [...section.matchAll(/^\| `([^`]+)` \|[^|]*\| required \|/gm)].map(([, key]) => key);

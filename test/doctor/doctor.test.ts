@@ -77,6 +77,35 @@ const haproxyPod = (annotations: object = { "linkerd.io/inject": "enabled" }) =>
   spec: { template: { metadata: { annotations }, spec: { serviceAccountName: "haproxy" } } },
 });
 
+/** The same with an agent in pods of its own. */
+const REMOTE = CONFIG.replace(
+  "127.0.0.1:9000",
+  "{ address: 0.0.0.0:9000, tls: { cert: tls.crt, key: tls.key, client_ca: ca.crt } }",
+).replace(
+  "backends:",
+  "agents: { servers: [countersign.ingress.svc.cluster.local:9000], tls: { cert: /a.pem } }, backends:",
+);
+const agentPods = (annotations: object, inject = "enabled") => ({
+  apiVersion: "apps/v1",
+  kind: "Deployment",
+  metadata: { name: "countersign", namespace: "ingress" },
+  spec: {
+    template: {
+      metadata: { annotations: { "linkerd.io/inject": inject, ...annotations } },
+      spec: { containers: [{ name: "agent", image: "registry.example.com:5000/countersign:1.2.3" }] },
+    },
+  },
+});
+const agentService = (port: object = {}, annotations: object = {}) => ({
+  apiVersion: "v1",
+  kind: "Service",
+  metadata: { name: "countersign", namespace: "ingress", annotations },
+  spec: { ports: [{ port: 9000, ...port }] },
+});
+const OPAQUE = { "config.linkerd.io/opaque-ports": "25,9000" };
+const opaqueService = agentService({ appProtocol: "linkerd.io/opaque" });
+const remote = (...objects: object[]): Stage => ({ config: REMOTE, objects: (all) => [...all, pod(), ...objects] });
+
 /** What is looked at; what a test does not change is good. */
 interface Stage {
   config?: string;
@@ -116,6 +145,9 @@ async function examine(t: Test, seeded: Stage = {}) {
     "site.pem": seeded.site ?? own.pem + MIDDLE.pem + own.key,
     "anchors.pem": seeded.anchors ?? MESH_ROOT.pem,
     "issuer.pem": seeded.meshIssuer ?? meshIssuer(),
+    "tls.crt": own.pem,
+    "tls.key": own.key,
+    "ca.crt": ROOT.pem,
   });
   mkdirSync(join(cwd, "haproxy"));
   await command(["generate", "haproxy", "--output", "haproxy"], { cwd });
@@ -269,6 +301,18 @@ const SEEDS: Readonly<Record<string, readonly [Stage, ...RegExp[]]>> = {
     { objects: (all) => [...all, pod(), haproxyPod({})] },
     /HAProxy's pods are not injected/,
   ],
+  "an agent whose pods look for HTTP": [
+    remote(haproxyPod(), agentPods({ "config.linkerd.io/opaque-ports": "25,443" }), opaqueService),
+    /^port 9000, where HAProxy asks the agent, is not opaque$/,
+  ],
+  "an agent whose Service has HAProxy's proxy look for HTTP": [
+    remote(haproxyPod(), agentPods(OPAQUE), agentService({ appProtocol: "http" })),
+    /^port 9000, where HAProxy asks the agent, is not opaque$/,
+  ],
+  "the same of agents outside the mesh": [
+    remote(haproxyPod(), agentPods({}, "disabled"), agentService()),
+    /^port 9000, where HAProxy asks the agent, is not opaque$/,
+  ],
   "l5d headers that are obeyed": [
     {
       objects: (all) => [
@@ -288,6 +332,19 @@ const SEEDS: Readonly<Record<string, readonly [Stage, ...RegExp[]]>> = {
 test("of a sound set nothing is found, and all of it was looked at", async (t) => {
   const { code, findings, unseen } = await examine(t);
   t.strictSame({ code, findings, unseen }, { code: 0, findings: [], unseen: [] });
+});
+
+test("an agent in pods of its own is sound where its port is opaque, or skipped, on both sides", async (t) => {
+  const skips = { "linkerd.io/inject": "enabled", "config.linkerd.io/skip-outbound-ports": "4567,9000-9002" };
+  for (const seeded of [
+    remote(haproxyPod(), agentPods(OPAQUE), opaqueService),
+    remote(haproxyPod(), agentPods(OPAQUE), agentService({}, OPAQUE)),
+    remote(haproxyPod(skips), agentPods({ "config.linkerd.io/skip-inbound-ports": "9000" }), agentService()),
+    remote(haproxyPod(), agentPods({}, "disabled"), opaqueService),
+  ]) {
+    const { code, findings } = await examine(t, seeded);
+    t.strictSame({ code, findings }, { code: 0, findings: [] });
+  }
 });
 
 test("each misconfiguration is found alone, with what it causes and what to do", async (t) => {

@@ -29,6 +29,7 @@ test("what is found is kept, and can be tried again by the number of its case an
     name: "broken",
     oracle: "no input ends in a",
     tested: 0,
+    share: 0,
     reaches: [],
     open: () => ({
       input: (random) => Buffer.from(random.once(5) ? "aa" : "ab"),

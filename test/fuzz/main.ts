@@ -1,17 +1,17 @@
 /** `npm run fuzz -- TARGET`: has readers read what nobody would write. docs/reliability.md says what came of it. */
-import { execFileSync } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { commit } from "../../bench/page.ts";
 import { type Outcome, run, save } from "./runner.ts";
 import type { Target } from "./target.ts";
 import { TARGETS } from "./targets.ts";
 
 const USAGE = `npm run fuzz -- TARGET [options]
   TARGET           ${TARGETS.map(({ name }) => name).join(", ")}; or all
-  --cases N        how many (100000)
+  --cases N        how many (100000); all targets share them
   --seed S         what they follow from (another one each time; it is told)
   --case K         only this one of them
   --input FILE     only what this file holds
@@ -57,7 +57,7 @@ async function main(args: readonly string[]): Promise<number> {
   let found = false;
   for (const target of targets) {
     const outcome = await (values.input === undefined
-      ? run(target, order)
+      ? run(target, name === "all" ? { ...order, cases: shareOf(target, order.cases) } : order)
       : run(reading(target, readFileSync(values.input)), { ...order, first: 0, cases: 1 }));
     found ||= outcome.findings.length > 0;
     process.stdout.write(
@@ -89,15 +89,9 @@ function whole(name: string, text: string): number {
   return value;
 }
 
-function commit(): string {
-  try {
-    return execFileSync("git", ["rev-parse", "--short", "HEAD"], {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "ignore"],
-    }).trim();
-  } catch {
-    return "unknown";
-  }
+/** Of so many cases of all. */
+function shareOf({ share }: Target, cases: number): number {
+  return Math.ceil((cases * share) / TARGETS.reduce((sum, each) => sum + each.share, 0));
 }
 
 try {

@@ -7,6 +7,8 @@ export interface Target {
   readonly oracle: string;
   /** Cases that `npm test` runs. */
   readonly tested: number;
+  /** Its part of the cases of all targets: those that take long have fewer. */
+  readonly share: number;
   /** What a run comes to, each at least once: else the cases are no good. */
   readonly reaches: readonly string[];
   open(): Promise<Fuzzed> | Fuzzed;

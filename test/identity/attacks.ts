@@ -297,6 +297,14 @@ export const CLAIMS: readonly Attack[] = [
     "application/",
     "",
     "at",
+    // Whatever their case, and by the media type in full (RFC 7515, section 4.1.9).
+    ...["oauth-id-jag", "txntoken", "token-introspection", "logout", "dpop", "oauth-client-attestation"].flatMap(
+      (name) => [`application/${name}+jwt`, `${name.toUpperCase()}+JWT`, `Application/${name}+Jwt`],
+    ),
+    "oauth-client-attestation+jwt",
+    "oauth-client-attestation-pop+jwt",
+    "entity-statement+jwt",
+    "kb+jwt",
   ].map((typ): Attack => [`typ ${JSON.stringify(typ)}`, "token-type", (kit) => kit.signed({}, { typ })]),
   ["typ is a number", "token-malformed", (kit) => kit.raw(`{"alg":"RS256","typ":7}`, JSON.stringify(kit.claims()))],
   ["no iss", "claim-missing", (kit) => kit.signed({ iss: undefined })],

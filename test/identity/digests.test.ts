@@ -5,7 +5,7 @@ import { InFlight } from "../../agent/identity/in-flight.ts";
 import { Revocations } from "../../agent/identity/revocations.ts";
 import type { CredentialName } from "../../haproxy/credentials.ts";
 
-const NOTHING = new Revocations([]);
+const NOTHING = new Revocations([], new Map());
 
 /** Digests of two credentials that begin with the same 32 bits, by which both are filed. */
 function twins(): readonly [string, string] {

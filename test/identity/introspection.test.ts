@@ -476,6 +476,11 @@ test("introspection: tokens are told by a prefix, or as JWTs by their issuer", a
   t.equal(await jwts.judge(reply({ active: false }), await provider.sign({ iss: `${iss}/` })), "issuer-unknown");
   t.equal(await jwts.judge(reply({ active: false }), "opaque"), "token-malformed");
   t.equal(jwts.front.requests.length, 1);
+  for (const typ of ["oauth-id-jag+jwt", "application/TxnToken+jwt", "DPOP+jwt", "logout+jwt"]) {
+    const other = await provider.sign({ iss, jti: typ }, { typ });
+    t.equal(await jwts.judge(reply({ active: true, token_type: "Bearer" }), other), "token-type", typ);
+  }
+  t.equal(jwts.front.requests.length, 1, "what says that it is something else is not asked about");
 });
 
 test("introspection: the client authenticates in each of its ways, and is told where it is not known", async (t) => {

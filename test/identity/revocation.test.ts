@@ -7,6 +7,7 @@ import type { Evidence } from "../../agent/identity/issuer/evidence.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { startProvider } from "../../demo/provider.ts";
 import { faultText } from "../../policies/fault.ts";
+import type { Actor } from "../../policies/principal.ts";
 import { SHORTEST } from "../config/example.ts";
 import { haproxies } from "../support/haproxy.ts";
 import { oidcIssuer, startIdentity } from "../support/identity.ts";
@@ -44,10 +45,46 @@ const CASES: readonly (readonly [name: string, revocation: Omit<Revocation, "iss
   ],
 ];
 
+/** Who acts, and whether taking back `bot` of the issuer desk takes this token of alice's back. */
+const ACTING: readonly (readonly [name: string, actor: readonly Actor[], revoked: boolean])[] = [
+  ["nobody", [], false],
+  ["the one that was taken back", [{ subject: "bot", issuer: undefined }], true],
+  ["the same, by its issuer's name", [{ subject: "bot", issuer: "toy_" }], true],
+  ["one of the same name, of another issuer", [{ subject: "bot", issuer: "https://other.example" }], false],
+  ["another one", [{ subject: "Bot", issuer: undefined }], false],
+  [
+    "another one, and it did before: history decides nothing",
+    [
+      { subject: "front", issuer: undefined },
+      { subject: "bot", issuer: undefined },
+    ],
+    false,
+  ],
+];
+
+test("whoever acts can be taken back as a subject can", async (t) => {
+  for (const [name, actor, revoked] of ACTING) {
+    const { judge, identity } = setUp([{ ...ANY, by: { subject: "bot" } }], undefined, { iat: 1_000 }, actor);
+    t.equal(await judge("toy_1"), revoked ? "credential-revoked" : "proven", name);
+    identity.close();
+  }
+  const bot = [{ subject: "bot", issuer: undefined }];
+  for (const [revocation, expected] of [
+    [{ ...ANY, by: { subject: "bot" }, issuedBefore: 1_000_001 }, "credential-revoked"],
+    [{ ...ANY, by: { subject: "bot" }, issuedBefore: 1_000_000 }, "proven"],
+    [{ ...ANY, by: { subject: "bot", token_id: "t1" } }, "proven"],
+  ] as const) {
+    const { judge, identity } = setUp([revocation], undefined, WHO.claims, bot);
+    t.equal(await judge("toy_1"), expected, JSON.stringify(revocation));
+    identity.close();
+  }
+});
+
 function setUp(
   revoked: readonly Revocation[],
   previous?: ReturnType<typeof startIdentity>,
   claims: object = WHO.claims,
+  actor: readonly Actor[] = [],
 ) {
   let verified = 0;
   const basis = { until: Number.POSITIVE_INFINITY, identities: 0, kid: "k1" };
@@ -55,7 +92,10 @@ function setUp(
     Object.assign(TOY.create(config, world), {
       verify: (_: Evidence) => {
         verified++;
-        return { principal: principalFrom({ ...WHO, claims: { ...claims }, issuer: "desk", expiresAt: 9e15 }), basis };
+        return {
+          principal: principalFrom({ ...WHO, actor, claims: { ...claims }, issuer: "desk", expiresAt: 9e15 }),
+          basis,
+        };
       },
     });
   const issuer = {

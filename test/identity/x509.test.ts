@@ -1,8 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { test } from "tap";
+import { pemBlocks } from "../../agent/config/files/pem.ts";
 import { distinguishedName } from "../../agent/identity/certificate/names.ts";
-import { pemBlocks } from "../../agent/identity/certificate/pem.ts";
 import { readRevocations } from "../../agent/identity/certificate/revocations.ts";
 import { readCertificate } from "../../agent/identity/certificate/x509.ts";
 import { spiffeId } from "../../policies/spiffe-id.ts";

@@ -2,6 +2,7 @@ import { test } from "tap";
 import { parseObject } from "../../agent/http/json.ts";
 import { compileChecked, compilePolicies } from "../../policies/compile/compile.ts";
 import type { Principal } from "../../policies/principal.ts";
+import { explain } from "../../policies/tools/explain.ts";
 import { Unknown } from "../../policies/unknown.ts";
 import { type Asked, decide, ENVIRONMENT, findingsOf, NOON, policiesFrom, principalFrom } from "../support/policies.ts";
 
@@ -520,6 +521,9 @@ roles:
   herself: [{ issuer: okta, subject: carol, client: spa }]
   assisted: [{ issuer: okta, actor: assistant }]
   assistants: [{ issuer: okta, client: assistants }]
+  theirs: [{ issuer: okta, actor: { subject: assistant, issuer: "https://agents.example" } }]
+  ours: [{ issuer: okta, actor: { subject: { prefix: assist }, issuer: "https://okta.example" } }]
+  agents: [{ issuer: okta, actor: { kind: agent } }]
 services:
   s:
     hosts: [s.example.com]
@@ -532,6 +536,11 @@ services:
       - { name: assisted, match: [GET /assisted], allow: [assisted] }
       - { name: alone, match: [GET /alone], allow: [carol], when: size(principal.actor) == 0 }
       - { name: spa, match: [GET /spa], allow: [authenticated], when: principal.client == "spa" }
+      - { name: theirs, match: [GET /theirs], allow: [theirs] }
+      - { name: ours, match: [GET /ours], allow: [ours] }
+      - { name: agents, match: [GET /agents], allow: [agents] }
+      - { name: no-agents, match: [GET /no-agents], allow: [carol], deny: [agents] }
+      - { name: kinds, match: [GET /kinds], allow: [carol], when: 'principal.actor.all(a, has(a.kind) && a.kind == "agent")' }
 `);
   const actor = (...subjects: string[]) => subjects.map((subject) => ({ subject, issuer: undefined }));
   const who = {
@@ -539,13 +548,28 @@ services:
     assistant: principalFrom({ subject: "carol", client: "assistants", actor: actor("assistant", "planner") }),
     history: principalFrom({ subject: "carol", client: "spa", actor: actor("planner", "assistant") }),
     unknown: principalFrom({ subject: "carol" }),
+    // Both are called alike, and are not one: the first is of another issuer, the other of the token's own.
+    agent: principalFrom({
+      subject: "carol",
+      actor: [{ subject: "assistant", issuer: "https://agents.example", kind: "agent" }],
+    }),
+    own: principalFrom({
+      subject: "carol",
+      claims: { iss: "https://okta.example" },
+      actor: [{ subject: "assistant", issuer: undefined, kind: "workload" }],
+    }),
   };
   const rows = {
-    either: ["allowed", "allowed", "allowed", "allowed"],
-    herself: ["allowed", "role-denied", "allowed", "role-missing"],
-    assisted: ["role-missing", "allowed", "role-missing", "role-missing"],
-    alone: ["allowed", "condition-false", "condition-false", "allowed"],
-    spa: ["allowed", "condition-false", "allowed", "condition-error"],
+    either: ["allowed", "allowed", "allowed", "allowed", "allowed", "allowed"],
+    herself: ["allowed", "role-denied", "allowed", "role-missing", "role-denied", "role-denied"],
+    assisted: ["role-missing", "allowed", "role-missing", "role-missing", "allowed", "allowed"],
+    alone: ["allowed", "condition-false", "condition-false", "allowed", "condition-false", "condition-false"],
+    spa: ["allowed", "condition-false", "allowed", "condition-error", "condition-error", "condition-error"],
+    theirs: ["role-missing", "claim-unknown", "role-missing", "role-missing", "allowed", "role-missing"],
+    ours: ["role-missing", "claim-unknown", "role-missing", "role-missing", "role-missing", "allowed"],
+    agents: ["role-missing", "claim-unknown", "claim-unknown", "role-missing", "allowed", "role-missing"],
+    "no-agents": ["allowed", "claim-unknown", "claim-unknown", "allowed", "role-denied", "allowed"],
+    kinds: ["allowed", "condition-false", "condition-false", "allowed", "allowed", "condition-false"],
   };
   for (const [route, reasons] of Object.entries(rows)) {
     const decided = Object.values(who).map((each) => decide(acted, `GET https://s.example.com/${route}`, each));
@@ -910,5 +934,89 @@ test("each decision has its own work, and its outcome is the same however often 
     t.equal(decide(policies, "GET https://orders.example.com/read", large).reason, "cost-exceeded");
     t.equal(decide(policies, "GET https://orders.example.com/read", principal).reason, "allowed");
   }
+  t.end();
+});
+
+test("a token for one resource does not do at another, nor at what takes several; whom the resource's issuer is not it does not ask", (t) => {
+  const policies = policiesFrom(`services:
+  s:
+    hosts: [s.example.com]
+    backend: b
+    audiences: [api://orders, api://files, api://aws]
+    allow: [authenticated]
+    resource: { url: https://s.example.com, audience: api://orders, authorization_servers: [https://login] }
+    routes:
+      - { name: orders, match: [GET /orders] }
+      - { name: files, match: [GET /files], resource: { url: https://s.example.com/files, audience: api://files, authorization_servers: [https://login] } }
+`);
+  const reasons = (audiences: readonly string[], issuer = "okta") =>
+    ["orders", "files"].map(
+      (path) => decide(policies, `GET https://s.example.com/${path}`, principalFrom({ issuer, audiences })).reason,
+    );
+  t.strictSame(reasons(["api://orders"]), ["allowed", "audience-not-accepted"]);
+  t.strictSame(reasons(["api://files"]), ["audience-not-accepted", "allowed"]);
+  t.strictSame(reasons(["api://orders", "api://files"]), ["allowed", "allowed"]);
+  t.strictSame(reasons(["api://aws"], "aws"), ["allowed", "allowed"]);
+  t.end();
+});
+
+test("a login has to be as strong and as new as a route asks, and what a token does not tell is not so", (t) => {
+  const policies = policiesFrom(`services:
+  s:
+    hosts: [s]
+    backend: b
+    audiences: [api://orders]
+    issuers: [okta]
+    allow: [authenticated]
+    routes:
+      - { name: a, match: [GET /a], step_up: { acr: [mfa, hwk] } }
+      - { name: b, match: [GET /b], step_up: { max_age: 15m } }
+      - { name: c, match: [GET /c], step_up: { acr: mfa, max_age: 15m }, scopes: [c], when: request.src == "192.0.2.7" }
+      - { name: d, match: [GET /d], allow: [], step_up: { acr: mfa } }
+      - { name: e, match: [GET /e], shadow: { step_up: { acr: mfa } } }
+`);
+  const at = (path: string, claims: Record<string, unknown>, asked: Asked = {}, scopes: string[] = []) =>
+    decide(policies, `GET https://s/${path}`, principalFrom({ claims, scopes, authenticatedAt: NOON }), asked).reason;
+  const second = NOON / 1000;
+  for (const acr of ["mfa", "hwk"]) t.equal(at("a", { acr }), "allowed", acr);
+  for (const acr of ["pwd", "", "mfa hwk", "MFA", ["mfa"], 1, null, undefined])
+    t.equal(at("a", { acr }), "authentication-weak", JSON.stringify(acr));
+  for (const ago of [0, 899, 900, -60]) t.equal(at("b", { auth_time: second - ago }), "allowed", `${ago} s ago`);
+  for (const time of [second - 901, second + 61, `${second}`, 0, -1, null, undefined, {}, BigInt(second)])
+    t.equal(at("b", { auth_time: time, iat: second }), "authentication-old", `at ${time}`);
+  // What was decided a while ago is not what is.
+  const now = { auth_time: second };
+  const principal = principalFrom({ claims: now, expiresAt: NOON + 86_400_000 });
+  const later = (time: number) => decide(policies, "GET https://s/b", principal, { time: NOON + time }).reason;
+  for (let n = 0; n < 20; n++) t.equal(later(0), "allowed", "so often that decisions about her are kept");
+  t.strictSame([later(0), later(900_000), later(900_001)], ["allowed", "allowed", "authentication-old"]);
+  // Login before consent, so that both are asked for at once; but neither where the request passes for nobody.
+  const both = { acr: "mfa", auth_time: second };
+  t.equal(at("c", {}), "authentication-weak");
+  t.equal(at("c", both), "scope-missing");
+  t.equal(at("c", both, {}, ["c"]), "allowed");
+  for (const claims of [{}, both]) t.equal(at("c", claims, { src: "192.0.2.8" }), "condition-false");
+  t.equal(at("d", {}), "role-missing");
+  const request = {
+    method: "GET",
+    host: "s",
+    path: "/c",
+    query: "",
+    headers: {},
+    src: "192.0.2.7",
+    tls: true,
+    time: NOON,
+  };
+  const told = (claims: Record<string, unknown>) =>
+    explain(policies, request, { principal: principalFrom({ claims }) }).steps.flatMap(({ about, outcome, text }) =>
+      about === "login" ? `${outcome}: ${text}` : [],
+    );
+  t.strictSame(told({}), [
+    'no: acr is not told; one of "mfa"',
+    "no: logged in at a time that auth_time does not tell; at most 900 s",
+  ]);
+  t.strictSame(told(both), ['yes: acr is "mfa"; one of "mfa"', "yes: logged in 0 s ago; at most 900 s"]);
+  const { verdict, shadow } = decide(policies, "GET https://s/e", principalFrom({ claims: {} }));
+  t.match({ verdict, shadow }, { verdict: "allow", shadow: { verdict: "deny", reason: "authentication-weak" } });
   t.end();
 });

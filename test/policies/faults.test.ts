@@ -1,4 +1,5 @@
 import { test } from "tap";
+import type { PolicyIssuer } from "../../policies/judging/binding.ts";
 import { findingsOf } from "../support/policies.ts";
 
 /** A service that is fine but for its routes; the routes begin in line 7, or one line lower for each line of roles. */
@@ -19,7 +20,70 @@ const ARN = "the ARN of a role or user, such as arn:aws:iam::123456789012:role/r
 
 type Row = readonly [name: string, policy: string, faults: readonly string[]];
 
+/** Origins that no browser sends so, and what would be right. */
+const ORIGINS: readonly (readonly [origin: string, right: string])[] = [
+  ["https://app.example.com/", '"https://app.example.com": an origin has no path, nor a slash at its end'],
+  ["https://app.example.com/a?b", '"https://app.example.com": an origin has no path, nor a slash at its end'],
+  ["https://*.example.com", "each origin by itself: a wildcard takes pages of hosts that nobody has thought of"],
+  ["https://App.example.com", '"https://app.example.com": browsers send it in lower case'],
+  ["https://app.example.com:443", '"https://app.example.com": browsers leave out the scheme\'s own port'],
+  ["http://[::1]:80", '"http://[::1]": browsers leave out the scheme\'s own port'],
+  ["null", "the origin of a page that has one: pages of many sorts say `null`, an attacker's too"],
+  ...["app.example.com", "https://", "https://a b", "https://user@a", "https://a:b", "https://é.example"].map(
+    (origin) =>
+      [origin, "scheme, host and, where it is not the scheme's own, port, such as https://app.example.com"] as const,
+  ),
+];
+const cors = (text: string) =>
+  `services: { s: { cors: ${text}, hosts: [h.example], issuers: [aws], backend: b, ${ONE} } }`;
+
 const FAULTS: readonly Row[] = [
+  ...ORIGINS.map(
+    ([origin, right]): Row => [
+      `an origin that is none: ${origin}`,
+      cors(`{ origins: ["${origin}"] }`),
+      [`1:36: "${origin}" for an origin; ${right}`],
+    ],
+  ),
+  [
+    "pages of all origins, with what browsers add",
+    cors('{ origins: ["*"], credentials: true }'),
+    [
+      '1:35: `"*"` with `credentials: true`; the origins themselves: a page of any origin could act for whoever is logged in',
+    ],
+  ],
+  [
+    "all origins, and some",
+    cors('{ origins: ["*", "https://a.example"] }'),
+    ['1:35: `"*"` beside other origins; it alone, or the others alone'],
+  ],
+  [
+    "more than a day",
+    cors('{ origins: ["*"], max_age: 25h }'),
+    ['1:51: "25h"; at most 24h: browsers keep it no longer'],
+  ],
+  [
+    "more names than an answer has room for",
+    cors(
+      `{ origins: ["*"], expose: [${"a".repeat(64)}${Array.from({ length: 8 }, (_, n) => `, ${"b".repeat(63)}${n}`).join("")}] }`,
+    ),
+    ["1:50: names of 592 characters; at most 512 together"],
+  ],
+  [
+    "preflights that the backend would get, and HAProxy answers",
+    cors('{ origins: ["*"] }, preflight: allow'),
+    ["1:44: `preflight` beside `cors`; leave it out: where `cors` is, HAProxy answers preflights itself"],
+  ],
+  [
+    "two services of one host that say two things of pages",
+    `services:
+  a: { hosts: [h.example], issuers: [aws], backend: b, cors: { origins: [https://a.example] }, ${ONE} }
+  b: { hosts: [h.example], issuers: [aws], backend: b, allow: [authenticated], routes: [{ name: r, match: [GET /b] }] }
+`,
+    [
+      '3:16: "h.example" with another `cors` than the service "a" has there; the same in both, letter by letter: HAProxy answers preflights by the host alone',
+    ],
+  ],
   ["not a mapping", "- 1", ["1:1: a list; `roles` and `services`"]],
   ["a tab", "roles:\n\ta: 1", ["2:1: a tab as indentation; blanks: YAML knows no tabs there"]],
   ["an unknown key", "role: {}", ['1:1: unknown key "role"; did you mean "roles"? Known keys: roles, services']],
@@ -27,7 +91,7 @@ const FAULTS: readonly Row[] = [
     "an unknown key in a route",
     route("{ name: r, match: [GET /], alow: [authenticated] }"),
     [
-      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, backend, allow, deny, scopes, when, optional, headers, forward_credential, shadow',
+      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, backend, allow, deny, scopes, when, step_up, optional, resource, headers, forward_credential, shadow',
     ],
   ],
   [
@@ -126,6 +190,16 @@ const FAULTS: readonly Row[] = [
       (name, i) =>
         `9:${[44, 52, 63][i]}: no principal of this service can have the role "${name}": its bindings are for other issuers, kinds or accounts; a role with a binding for "okta", "aws", or more \`issuers\` at the service`,
     ),
+  ],
+  [
+    "an actor that is told by what tells nobody",
+    'roles: { a: [{ issuer: okta, actor: { subject: "bot*", issuer: okta, prefix: x } }], b: [{ issuer: okta, actor: { equals: a, prefix: b } }] }',
+    [
+      `1:52: \`*\`, which has no meaning in a name; \`{ prefix: ext- }\` or \`{ suffix: "@example.com" }\`; \`{ equals: "bot*" }\` if it is really called so`,
+      "1:64: \"okta\", which is no URL; the `iss` that the token gives the actor, such as https://id.example.com: the configuration's issuers vouch for principals, and who acts is told by the principal's",
+      "1:78: `prefix` beside `subject`, `issuer` or `kind`; `subject: { prefix: TEXT }` in its place",
+      "1:123: `equals` beside another key; `equals` alone, or `prefix` and `suffix`",
+    ],
   ],
   [
     "a role with a reserved name",
@@ -405,6 +479,150 @@ const FAULTS: readonly Row[] = [
   ],
 ];
 
+const MCP = "https://s.example.com/mcp";
+const AUTHORIZED = {
+  name: "okta",
+  audiences: [MCP],
+  credentials: ["bearer"],
+  kinds: undefined,
+  server: "https://okta",
+};
+/** A service with a resource that has these keys beside its URL, and another route. */
+const guarded = (resource: string, more = "", routes = "") =>
+  `services:\n  s:\n    hosts: [s.example.com]\n    backend: s\n    allow: [authenticated]\n${more}    resource: ${resource}\n    routes: [{ name: r, match: [GET /mcp] }${routes}]\n`;
+const UNLISTED = "to the issuer's `audiences`; or say `audience` for what the authorization server puts into `aud`";
+
+/** What some client would not take, or take for another, in the URL of line 6 from column 23 on. */
+const URLS: readonly (readonly [url: string, fault: string])[] = [
+  ["mcp", "23: no URL"],
+  ["ftp://s.example.com/mcp", "23: no URL"],
+  ["http://s.example.com/mcp", "23: http"],
+  ["https://s.example.com/mcp?a=b", "48: a query or fragment"],
+  ["https://s.example.com/mcp#a", "48: a query or fragment"],
+  ["https://a:b@s.example.com/mcp", "23: a user in a URL"],
+  ["https://s.example.com/mcp/", "48: a `/` at the end"],
+  ["https://s.example.com/", "44: a `/` at the end"],
+  ["https://S.example.com/mcp", "23: another form than the one that clients compare"],
+  ["HTTPS://s.example.com/mcp", "23: no URL"],
+  ["https://s.example.com:443/mcp", "23: another form than the one that clients compare"],
+  ["https://s.example.com/a/../mcp", "23: another form than the one that clients compare"],
+  ["https://s.example.com/%6dcp", "44: a path that not all read alike"],
+  ["https://s.example.com//mcp", "44: a path that not all read alike"],
+  ["https://s.example.com/scope=a", "44: a path that not all read alike"],
+  ["https://s.example.com/it's", "44: a path that not all read alike"],
+  ["https://other.example.com/mcp", '22: the host "other.example.com", which the service does not have'],
+];
+
+const RESOURCES: readonly Row[] = [
+  [
+    "all that there is",
+    guarded(`{ url: "${MCP}", authorization_servers: [okta, "https://b"], name: b, scopes: [c] }`),
+    [],
+  ],
+  ["a host as a whole", guarded('{ url: "https://s.example.com:8443", audience: "https://s.example.com/mcp" }'), []],
+  [
+    "tokens that would be refused",
+    guarded('{ url: "https://s.example.com" }'),
+    [`6:22: no issuer of the service lists the audience "https://s.example.com"; add it ${UNLISTED}`],
+  ],
+  [
+    "an audience that nobody takes",
+    guarded(`{ url: "${MCP}", audience: x }`),
+    [`6:61: no issuer of the service lists the audience "x"; add it ${UNLISTED}`],
+  ],
+  [
+    "a server that is none",
+    guarded(`{ url: "${MCP}", authorization_servers: [otka, "http://b", "https://b?x"] }`),
+    [
+      '6:75: "otka" is no authorization server of the service\'s issuers; did you mean "okta"?',
+      ...['6:81: "http://b"', '6:93: "https://b?x"'].map(
+        (found) =>
+          `${found} is no authorization server of the service's issuers; one of "okta", or an https URL without query`,
+      ),
+    ],
+  ],
+  [
+    "what is no scope of an API",
+    guarded(`{ url: "${MCP}", scopes: [a, offline_access] }`),
+    [
+      "6:63: the scope `offline_access`; leave it out: it is no scope of an API, and clients that want to stay logged in ask for it themselves",
+    ],
+  ],
+  [
+    "a route that it is not for",
+    guarded(
+      `{ url: "${MCP}" }`,
+      "",
+      ", { name: o, match: [GET /other] }, { name: h, match: [GET /h], allow: [anyone] }",
+    ),
+    [
+      `7:65: a path outside of the resource ${MCP}; a \`resource\` of the route's own, or a service of its own: clients take it for nothing else`,
+    ],
+  ],
+  [
+    "two documents at one place",
+    guarded(`{ url: "${MCP}" }`, "", `, { name: o, match: [GET /mcp/b], resource: { url: "${MCP}", name: b } }`),
+    [`7:95: another \`resource\` with the URL ${MCP}; the same of both; the first is at p.yaml:6:5`],
+  ],
+  [
+    "nothing that is read",
+    guarded(`{ url: "${MCP}" }`, "", `, { name: o, match: [GET /o], allow: [anyone], resource: { url: "${MCP}" } }`),
+    [`7:91: \`resource\` on a route that allows \`anyone\`; ${NOT_FOR_ANYONE}`],
+  ],
+];
+
+test("what no OAuth client would find, take, or get a token for is a fault of its resource", (t) => {
+  const faultsOf = (policy: string) => findingsOf(policy, { issuers: [AUTHORIZED] }).faults;
+  for (const [url, fault] of URLS) {
+    const found = faultsOf(guarded(`{ url: "${url}", audience: "${MCP}" }`)).filter(
+      (each) => !each.includes("outside"),
+    );
+    t.equal(found.length, 1, url);
+    t.ok(found[0]?.startsWith(`p.yaml:6:${fault}`), `${url}: ${found[0]}`);
+  }
+  for (const [name, policy, faults] of RESOURCES) {
+    t.strictSame(
+      faultsOf(policy),
+      faults.map((each) => `p.yaml:${each}`),
+      name,
+    );
+  }
+  t.end();
+});
+
+test("where clients are sent is said where several could be meant, and no token for another resource is asked about", (t) => {
+  const other = { ...AUTHORIZED, name: "other", audiences: [MCP, "https://s.example.com/b"] };
+  const aws = { name: "aws", audiences: ["a", "b"], credentials: ["bearer"], kinds: undefined };
+  const faultsOf = (...issuers: PolicyIssuer[]) => findingsOf(guarded(`{ url: "${MCP}" }`), { issuers }).faults;
+  t.strictSame(faultsOf(other), []);
+  t.strictSame(faultsOf(AUTHORIZED, other), [
+    "p.yaml:6:5: several authorization servers that clients could be sent to; `authorization_servers: [okta, other]`: clients take the first",
+  ]);
+  t.strictSame(faultsOf({ ...aws, audiences: [MCP] }), [
+    "p.yaml:6:5: no authorization servers that clients could be sent to; `authorization_servers: [https://…]`: clients take the first",
+  ]);
+  t.match(faultsOf(AUTHORIZED, aws), [/the issuer "aws" lists several audiences/]);
+  t.end();
+});
+
+test("a login that no client could be asked for is a fault", (t) => {
+  const faults = (stepUp: string) =>
+    findingsOf(route(`{ name: r, match: [GET /], allow: [authenticated], step_up: ${stepUp} }`)).faults;
+  t.strictSame(faults("{ acr: [a, b], max_age: 30s }"), []);
+  for (const wrong of [
+    "{}",
+    "{ acr: a b }",
+    "{ acr: [] }",
+    "{ acr: 1 }",
+    "{ max_age: 0s }",
+    "{ max_age: 900 }",
+    "{ age: 1h }",
+  ])
+    t.equal(faults(wrong).length, 1, wrong);
+  t.match(faults("{ max_age: 15 min }"), [/:8:\d+: the text "15 min"; how long ago the login may be, such as `30s`/]);
+  t.end();
+});
+
 const WARNINGS: readonly Row[] = [
   [
     "a role's path, which AWS does not tell",
@@ -423,6 +641,13 @@ const WARNINGS: readonly Row[] = [
       '1:86: a text compared with the claim "act", which is a mapping: it is never equal; a path into it, such as `act.sub`',
       '1:96: a text compared with the claim "iat", which is a number: it is never equal; a number to compare it with',
       '1:139: a boolean compared with the claim "sub", which is a text: it is never equal; a text to compare it with',
+    ],
+  ],
+  [
+    "who might act, as if they did",
+    "roles: { a: [{ issuer: okta, claim: { may_act.sub: bot } }] }",
+    [
+      '1:52: the claim "may_act", which says who might act for the subject, and proves nothing; `actor: { subject: NAME }`, which asks who does',
     ],
   ],
   [

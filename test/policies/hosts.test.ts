@@ -7,6 +7,8 @@ import { HostTable } from "../../policies/routing/hosts.ts";
 import { parsePattern } from "../../policies/routing/pattern.ts";
 import { conflictsOf, RouteTable } from "../../policies/routing/routes.ts";
 import { explain } from "../../policies/tools/explain.ts";
+import { judgeAgain } from "../../policies/tools/replay.ts";
+import { runSuite } from "../../policies/tools/suite.ts";
 import { decide, ENVIRONMENT, findingsOf, NOON, policiesFrom, principalFrom } from "../support/policies.ts";
 
 const SHOP = `
@@ -367,6 +369,37 @@ test("explain says who shares the host, and whose route it is", (t) => {
   const slash = told("GET", "/orders/a%2fb");
   t.ok(slash.includes("route no: orders: the path has an encoded slash; write / or leave it out"));
   t.equal(slash.at(-1), "decision no: deny: path-ambiguous (400)");
+  t.end();
+});
+
+test("explain and test cases say which page may not ask, as the agent does", (t) => {
+  const policies = compiledFrom(
+    "services: { s: { hosts: [api.example.com], issuers: [aws], backend: b, cors: { origins: [https://app.example] }, routes: [{ name: r, match: [GET /], allow: [anyone] }] } }",
+  );
+  const outcomes = {
+    "https://app.example": "anyone",
+    "https://api.example.com": "anyone",
+    "https://evil.example": "origin-not-allowed",
+    "http://api.example.com": "origin-not-allowed",
+    null: "origin-not-allowed",
+  };
+  for (const [origin, reason] of Object.entries(outcomes)) {
+    const headers = { origin };
+    const request = { method: "GET", path: "/", host: "api.example.com", query: "", tls: true, src: "", time: NOON };
+    t.equal(explain(policies, { ...request, headers }, undefined).decision.reason, reason, origin);
+    const cases = `cases: [{ name: page, request: GET https://api.example.com/, headers: { origin: "${origin}" }, expect: { verdict: ${reason === "anyone" ? "allow" : "deny"}, reason: ${reason} } }]`;
+    const suite = runSuite([{ file: "p.test.yaml", text: cases }], policies, ENVIRONMENT);
+    t.strictSame([suite.faults, suite.cases[0]?.differences], [[], []], origin);
+    const recorded = {
+      verdict: "deny",
+      reason: "",
+      rule: "s/r",
+      request: { ...request, headers },
+      principal: undefined,
+    };
+    const again = judgeAgain(policies, { ...recorded, reason: "origin-not-allowed" });
+    t.equal(again.change, reason === "anyone" || origin === "http://api.example.com" ? "laxer" : "same", origin);
+  }
   t.end();
 });
 

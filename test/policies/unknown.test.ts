@@ -97,7 +97,8 @@ function oddTokens(field: Field): readonly object[] {
       typeof value === "string" || (Array.isArray(value) && value.every((each) => typeof each === "string")),
     client_kind: () => false,
     azp: (value) => typeof value === "string",
-    act: () => false,
+    // What cannot be read of it refuses the token; only what is elsewhere is unknown.
+    act: () => true,
     auth_time: (value) => typeof value === "number" && Math.abs(value) < 1e12,
     blocked: (value) => typeof value === "boolean" || (Array.isArray(value) && value.length === 0),
   };

@@ -5,7 +5,7 @@ import type { CheckInput } from "../../haproxy/check/check.ts";
 import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { SPOE_FILE, spoeFile } from "../../haproxy/spoe-file.ts";
-import { INPUT } from "../support/rendered.ts";
+import { CORS, INPUT } from "../support/rendered.ts";
 import { prove, told } from "./proving.ts";
 
 const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"];
@@ -46,7 +46,24 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
     backendVariables: ["mesh_identity", "assertion"],
     webAddress: "127.0.0.1:9902",
   },
+  "metadata of resources": {
+    webAddress: "127.0.0.1:9902",
+    metadata: {
+      documents: ["", "/a", "/b"].map((path) => ({
+        host: "a.example",
+        path: `/.well-known/oauth-protected-resource${path}`,
+        body: "{}",
+      })),
+      serverless: Array.from({ length: 40 }, (_, n) => `${n}.example`),
+      closed: ["a.example"],
+    },
+  },
+  "pages of other origins, and the agent's own": { cors: CORS, uses: MUCH, webAddress: "127.0.0.1:9902" },
   "a unix socket": { spopAddresses: ["unix@/run/countersign/spop.sock"] },
+  "agents elsewhere": {
+    spopAddresses: ["agent.example:9000", "10.0.0.7:9000"],
+    agentTls: { verify: "required", cert: "/etc/haproxy/agent.pem", ca: "/a.pem", serverName: "countersign.example" },
+  },
 };
 
 /** What `countersign check` knows of it. */
@@ -70,6 +87,44 @@ test("what is generated is proven, for every version, by one that is known and b
       }
     }
   }
+  t.end();
+});
+
+test("an agent off this machine is asked by TLS that proves who it is, or that is told", (t) => {
+  const rendered = { ...renderHaproxy({ ...INPUT, ...FORMS["agents elsewhere"], version: "3.2" }) };
+  const { "haproxy.cfg": cfg } = rendered;
+  const told = (from: string | RegExp, to: string | ((all: string) => string)) => {
+    const changed = typeof to === "string" ? cfg.replaceAll(from, to) : cfg.replace(from, to);
+    t.not(changed, cfg, `${from}`);
+    const { findings } = prove({ ...rendered, "haproxy.cfg": changed }, { ...known(INPUT), version: "3.2" });
+    return [...new Set(findings.map(({ code, found }) => `${code}: ${found.replace(/^".*" asks /s, "asks ")}`))];
+  };
+  const plain = 'channel: asks the agent over the network in plain text: whoever is on the way can answer "allow"';
+  const unproven =
+    'channel: asks whoever answers, by TLS that proves nothing: whoever is on the way can answer "allow"';
+  t.strictSame(told(/ ssl ssl-min-ver .*$/gm, ""), [plain]);
+  t.strictSame(told(" ssl ssl-min", " ssl no-ssl ssl-min"), [plain]);
+  t.strictSame(told("verify required", "verify none"), [unproven]);
+  t.strictSame(told(/ verify required/g, "").length, 0, "it is required where nothing says otherwise");
+  t.strictSame(
+    told(/ verify required ca-file \/a\.pem|^global$/gm, (all) =>
+      all === "global" ? "global\n    ssl-server-verify none" : "",
+    ),
+    [unproven],
+  );
+  t.strictSame(
+    told(/ ssl ssl-min-ver .*$|(?<=default-server) /gm, (all) => (all === " " ? " ssl verify none " : "")),
+    [unproven],
+  );
+  t.strictSame(
+    told(/ ssl ssl-min-ver .*$|(?<=default-server) /gm, (all) =>
+      all === " " ? " ssl verify required ca-file /a.pem " : "",
+    ),
+    [],
+  );
+  t.strictSame(told(/ca-file \S+ verifyhost \S+|sni \S+ check-sni \S+/g, "ca-file @system-ca"), [
+    "channel: asks whoever has a certificate of any authority of the machine's: its name is not looked at",
+  ]);
   t.end();
 });
 

@@ -42,6 +42,7 @@ export const CONFIG: Config = {
     client: { from: "connection", trusted: [] },
     scheme: "http",
     accessLog: [],
+    agents: { servers: undefined, tls: undefined },
     backends: {},
   },
   dpop: DPOP,
@@ -80,6 +81,7 @@ export function policiesOf(max = 256, value?: string): Policies {
     hosts: [],
     issuers: new Set(["idp"]),
     audiences: [],
+    cors: undefined,
     preflight: false,
     leniency: STRICT,
     mesh: undefined,
@@ -94,7 +96,8 @@ export function policiesOf(max = 256, value?: string): Policies {
     access: "required",
     forwardCredential: false,
     needs,
-    asks: { allow: [], deny: [], scopes: [], when: undefined },
+    resource: undefined,
+    asks: { allow: [], deny: [], scopes: [], when: undefined, stepUp: undefined },
   };
   routes.push(route);
   return {

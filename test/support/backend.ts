@@ -21,7 +21,8 @@ export interface Backend {
   last(name: string): readonly string[];
 }
 
-const ANSWER = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nl5d-proxy-error: secret\r\nL5D_Client_Id: secret\r\n\r\nok";
+const ANSWER =
+  "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nl5d-proxy-error: secret\r\nL5D_Client_Id: secret\r\nAccess-Control-Allow-Origin: https://elsewhere.example\r\n\r\nok";
 /**
  * A keep-alive HTTP/1.1 backend that keeps what it gets byte for byte and answers 200. It agrees to a WebSocket, and
  * then sends back whatever comes. It ends with the test.

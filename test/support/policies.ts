@@ -2,6 +2,7 @@ import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
 import { compilePolicies, type PolicyEnvironment } from "../../policies/compile/compile.ts";
 import { type Decision, refusal } from "../../policies/decision.ts";
 import { faultText } from "../../policies/fault.ts";
+import type { CompiledPolicies } from "../../policies/judging/compiled.ts";
 import type { Policies } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
 import { parseRequestLine } from "../../policies/tools/request-line.ts";
@@ -32,7 +33,7 @@ export const ENVIRONMENT: PolicyEnvironment = {
 };
 
 /** The policies of one file. @throws Error with the faults */
-export function policiesFrom(text: string, environment: Partial<PolicyEnvironment> = {}): Policies {
+export function policiesFrom(text: string, environment: Partial<PolicyEnvironment> = {}): CompiledPolicies {
   const compiled = compilePolicies([{ file: "p.yaml", text }], { ...ENVIRONMENT, ...environment });
   if ("policies" in compiled) return compiled.policies;
   throw new Error(compiled.faults.map(faultText).join("\n"));

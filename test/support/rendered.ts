@@ -21,6 +21,33 @@ export const INPUT: RenderInput = {
   largestAck: 1400,
 };
 
+/** Rules for pages of other origins, of every sort. */
+export const CORS: NonNullable<RenderInput["cors"]> = [
+  {
+    hosts: ["*.example.com", "orders.example.com", "[::1]"],
+    cors: {
+      origins: ["https://app.example.com", "http://localhost:3000"],
+      methods: ["GET", "POST"],
+      headers: ["authorization"],
+      expose: ["www-authenticate"],
+      credentials: true,
+      maxAge: 600,
+    },
+  },
+  {
+    hosts: ["*.apps.example.com"],
+    cors: {
+      origins: "any",
+      methods: ["GET"],
+      headers: ["authorization"],
+      expose: ["x-total"],
+      credentials: false,
+      maxAge: 0,
+    },
+  },
+  { hosts: ["plain.apps.example.com"], cors: undefined },
+];
+
 /** The same for one binary and these ports of 127.0.0.1, with the changes that a test is about. */
 export function inputFor(
   binary: HaproxyBinary,

@@ -2,16 +2,22 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { type RequestOptions, request } from "node:http";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { AdminListener, type Sources } from "../../agent/admin/admin.ts";
 import type { AdminState, Phase } from "../../agent/admin/status.ts";
+import { filterOf } from "../../agent/admin/tap-page.ts";
 import { SharedPage } from "../../agent/web/shared-page.ts";
 import { parseExposition } from "../support/exposition.ts";
 import { folderOf } from "../support/serve.ts";
-import { loaded, NOON, recorded } from "../support/telemetry.ts";
+import { decision, loaded, NOON, observation, principal, recorded } from "../support/telemetry.ts";
 
+const unasked: Sources = {
+  state: () => Promise.reject(new Error("nobody asks")),
+  metrics: () => Promise.reject(new Error("nobody asks")),
+  tap: () => ({ lines: [], leftOut: 0, begun: true }),
+};
 const FAULT = { file: "orders.yaml", line: 3, column: 7, found: "unknown key `rols`", right: "did you mean `roles`?" };
 const ISSUER = {
   name: "okta",
@@ -32,7 +38,7 @@ interface Answer {
   readonly body: string;
 }
 
-function get(options: RequestOptions): Promise<Answer> {
+function answered(options: RequestOptions): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sent = request({ agent: false, ...options }, async (response) => {
       let body = "";
@@ -69,7 +75,12 @@ async function admin(
     workers: [],
     ...changes,
   });
-  const sources = { state, metrics: () => telemetry.metrics(), ...other };
+  const sources: Sources = {
+    state,
+    metrics: () => telemetry.metrics(),
+    tap: (name, filter) => telemetry.tap(name, filter),
+    ...other,
+  };
   const listener = new AdminListener(sources, (error) => errors.push(error), more.limit, more.script);
   await listener.listen(address ?? { host: "127.0.0.1", port: 0 });
   t.teardown(() => listener.close());
@@ -79,7 +90,7 @@ async function admin(
     listener,
     errors,
     now,
-    get: (path: string, more: RequestOptions = {}) => get({ ...at, path, ...more }),
+    get: (path: string, more: RequestOptions = {}) => answered({ ...at, path, ...more }),
   };
 }
 
@@ -179,13 +190,15 @@ test("/metrics is Prometheus' text format", async (t) => {
   t.ok(parseExposition(body).has("countersign_decisions_total"));
 });
 
-test("GET and HEAD of four pages, and nothing else", async (t) => {
+test("GET and HEAD of five pages, and nothing else", async (t) => {
   const { get } = await admin(t);
   for (const [method, path, status] of [
     ["GET", "/live", 200],
     ["GET", "/live?verbose", 200],
     ["HEAD", "/metrics", 200],
     ["HEAD", "/ready", 200],
+    ["GET", "/tap?name=a", 200],
+    ["POST", "/tap", 405],
     ["POST", "/live", 405],
     ["PUT", "/status", 405],
     ["DELETE", "/nothing", 405],
@@ -205,6 +218,129 @@ test("GET and HEAD of four pages, and nothing else", async (t) => {
     if (status === 405) t.equal(headers.allow, "GET, HEAD");
     if (method === "HEAD") t.equal(body, "");
   }
+});
+
+interface Tap {
+  readonly begun: boolean;
+  readonly left_out: number;
+  readonly decisions: readonly { readonly request_id: string }[];
+}
+
+/** Reads a tap. */
+async function tapped(get: (path: string) => Promise<Answer>, query: string): Promise<Partial<Answer> & Tap> {
+  const { status, body } = await get(`/tap?${query}`);
+  if (status !== 200) return { status, body, begun: false, left_out: 0, decisions: [] };
+  const [head, ...decisions] = body
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  return { status, ...head, decisions };
+}
+
+test("a tap tells the decisions that are asked for, and none of before", async (t) => {
+  const { telemetry } = recorded(t);
+  const { get } = await admin(t, {}, undefined, { tap: (name, filter) => telemetry.tap(name, filter) });
+  telemetry.decided(observation());
+  t.strictSame(await tapped(get, "name=a"), { status: 200, begun: true, left_out: 0, decisions: [] });
+  telemetry.decided(observation({ path: "/v2/x?token=secret" }));
+  const { body } = await get("/tap?name=a&verdict=deny");
+  t.match(JSON.parse(body.split("\n")[1] ?? ""), { msg: "decision", path: "/v2/x" }, "as it began");
+  t.strictSame(await tapped(get, "name=a"), { status: 200, begun: false, left_out: 0, decisions: [] }, "once");
+});
+
+test("a tap's decisions are chosen by what they are", (t) => {
+  const denied = decision({ verdict: "deny", reason: "role-missing" });
+  const all = {
+    plain: observation(),
+    denied: observation({ decision: denied, status: 403 }),
+    bob: observation({ principal: principal({ subject: "bob" }) }),
+    nobody: observation({ principal: undefined }),
+    old: observation({ decision: decision({ rule: "orders-old/read" }), path: "/v2/x" }),
+    elsewhere: observation({ host: "Files.Example.com:8443" }),
+  };
+  for (const [query, ...wanted] of [
+    ["", ...Object.keys(all)],
+    ["verdict=deny", "denied"],
+    ["verdict=deny&verdict=allow", ...Object.keys(all)],
+    ["reason=role-missing", "denied"],
+    ["rule=orders", "plain", "denied", "bob", "nobody", "elsewhere"],
+    ["rule=orders-old/read", "old"],
+    ["rule=orders/re"],
+    ["subject=bob&subject=nobody", "bob"],
+    ["host=files.EXAMPLE.com", "elsewhere"],
+    ["path=/v2", "old"],
+    ["path=/v2&subject=bob"],
+  ] as const) {
+    const { telemetry } = recorded(t);
+    const filter = filterOf(new URLSearchParams(query));
+    if (typeof filter === "string") throw new Error(filter);
+    telemetry.tap("a", filter);
+    for (const [requestId, each] of Object.entries(all)) telemetry.decided({ ...each, requestId });
+    const lines = telemetry.tap("a", filter)?.lines ?? [];
+    t.strictSame(
+      lines.map((line) => JSON.parse(line).request_id),
+      wanted,
+      query,
+    );
+  }
+  t.end();
+});
+
+test("a tap is bounded: lines until it is read, taps at a time, and how often", async (t) => {
+  const { get, telemetry } = await admin(t);
+  for (const name of ["a", "b", "c", "d"]) t.equal((await tapped(get, `name=${name}`)).status, 200);
+  t.match(await tapped(get, "name=e"), { status: 503, body: /there are 4 taps already/ });
+  for (let n = 0; n < 130; n++) telemetry.decided(observation());
+  const { decisions, left_out } = await tapped(get, "name=a");
+  t.strictSame([decisions.length, left_out], [100, 30]);
+  for (let n = 0; n < 130; n++) telemetry.decided(observation({ path: `/${"\u0001".repeat(1000)}` }));
+  const long = await tapped(get, "name=a");
+  t.ok(long.decisions.length < 30);
+  t.equal(long.decisions.length + long.left_out, 130);
+  const flood = await Promise.all(Array.from({ length: 200 }, () => get("/tap?name=a")));
+  t.ok(flood.filter(({ status }) => status === 429).length > 50);
+});
+
+test("a tap is for askers on this machine, and for no page in their browser", async (t) => {
+  const { get } = await admin(t);
+  const asked = async (headers: Record<string, string>) => (await get("/tap?name=a", { headers })).status;
+  for (const host of ["localhost", "LocalHost:9901", "127.0.0.1", "127.8.9.1:1", "[::1]:9901"])
+    t.equal(await asked({ host }), 200, host);
+  for (const host of [
+    "evil.example",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "10.0.0.1",
+    "evil.example:9901",
+  ])
+    t.equal(await asked({ host }), 403, host);
+  for (const name of ["origin", "sec-fetch-site", "forwarded", "x-forwarded-for", "via"])
+    t.equal(await asked({ host: "localhost", [name]: "x" }), 403, name);
+  t.equal((await get("/ready", { headers: { host: "10.1.2.3:9901" } })).status, 200, "probes are not asked that");
+  const other = Object.values(networkInterfaces())
+    .flat()
+    .find((each) => each?.family === "IPv4" && !each.internal);
+  if (other !== undefined) {
+    const all = new AdminListener(unasked, () => {});
+    await all.listen({ host: "0.0.0.0", port: 0 });
+    t.teardown(() => all.close());
+    const from = async (host: string) =>
+      (await answered({ host, port: all.port, path: "/tap?name=a", headers: { host: "localhost" } })).status;
+    t.strictSame([await from(other.address), await from("127.0.0.1")], [403, 200]);
+  }
+});
+
+test("what is asked of a tap in a wrong way is told", async (t) => {
+  const { get } = await admin(t);
+  for (const [query, told] of [
+    ["", "name: 1 to 32"],
+    [`name=${"a".repeat(33)}`, "name: 1 to 32"],
+    ["name=a&verdict=maybe", "verdict: maybe; one of allow"],
+    ["name=a&reason=x", "reason: x; one of "],
+    ["name=a&colour=red", "colour: there are verdict"],
+    [`name=a${"&host=a".repeat(21)}`, "host: at most 20"],
+  ] as const)
+    t.match(await tapped(get, query), { status: 400, body: new RegExp(told) });
 });
 
 test("a unix socket with its mode", async (t) => {

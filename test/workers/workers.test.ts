@@ -4,6 +4,8 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { type Test, test } from "tap";
 import { SpopClient } from "../../protocol/client.ts";
 import { messageOf } from "../support/agent.ts";
@@ -261,6 +263,53 @@ test("a worker that stands still keeps neither /metrics nor /ready waiting, and 
   t.equal(await ruleOf(two), "s/one");
   process.kill(pid, "SIGCONT");
   t.strictSame((await until(({ workers: [first] }) => first?.state === "ready")).problems, []);
+});
+
+test("`countersign tap` shows what all workers decide, filtered, and waits for an agent that is away", async (t) => {
+  const { folder, served, client } = await workers(t);
+  const tap = (...args: string[]) => {
+    const child = spawn(process.execPath, [MAIN, "tap", ...args], { cwd: folder });
+    t.teardown(() => child.kill("SIGKILL"));
+    const lines = (stream: Readable) => createInterface(stream)[Symbol.asyncIterator]();
+    return { out: lines(child.stdout), err: lines(child.stderr) };
+  };
+  const next = async (lines: AsyncIterator<string>) => String((await lines.next()).value);
+  /** Both workers are asked until it has settled: a tap that has not begun yet sees nothing. */
+  const asking = async <T>(clients: readonly SpopClient[], paths: readonly string[], seen: Promise<T>): Promise<T> => {
+    let settled = false;
+    void seen.finally(() => {
+      settled = true;
+    });
+    while (!settled) {
+      for (const each of clients)
+        for (const path of paths) await each.notify(messageOf({ contract: "1", authorization: null, path }));
+      await new Promise((done) => setTimeout(done, 50));
+    }
+    return await seen;
+  };
+  const [all, denied] = [tap("--json"), tap("--verdict", "deny", "--path", "/none/")];
+  const both = Promise.all([next(all.out), next(denied.out)]);
+  const paths = ["/v1/orders", "/none/%1b[2J", "/elsewhere"];
+  const [line, text] = await asking([await client(1), await client(2)], paths, both);
+  t.match(JSON.parse(line), { msg: "decision", rule: "s/one", request_id: /^[0-9a-f]{32}$/ });
+  t.match(
+    text,
+    /^[\d:.]{12} {2}deny {2}\d{3} [a-z-]+ {2}\S+ {2}GET orders\.example\.com\/none\/%1b\[2J {2}nobody known {2}192\.0\.2\.7 {2}\d+ us {2}[0-9a-f]{32}$/,
+  );
+
+  served.child.kill("SIGKILL");
+  t.match(
+    await next(denied.err),
+    /^the agent at http:\/\/127\.0\.0\.1:\d+ does not answer \(ECONN\w+\); trying again until it does$/,
+  );
+  const again = await serve(t, folder, served);
+  t.match(await next(denied.err), /^the agent at \S+ answers$/);
+  t.equal(await next(denied.err), "what was decided meanwhile is not shown");
+  t.equal((await again.page("/ready")).status, 200);
+  const until = async () => {
+    while (!(await next(denied.out)).includes("/none/again"));
+  };
+  await asking([await client(2)], ["/none/again"], until());
 });
 
 test("a flood of the primary's admin listener keeps neither it nor the workers busy", async (t) => {

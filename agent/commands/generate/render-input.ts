@@ -5,12 +5,14 @@ import type { Policies } from "../../../policies/policies.ts";
 import { meshIdentities } from "../../answer/mesh-identities.ts";
 import type { Config } from "../../config/config.ts";
 import { haproxyAddress } from "../../net/address.ts";
-import { allAddresses } from "../../net/addresses.ts";
+import { allAddresses, serversOf } from "../../net/addresses.ts";
 import { largestAck } from "../../server/pipelining.ts";
+import { metadataOf } from "./metadata.ts";
+import { pageRules } from "./page-rules.ts";
 
 /** What HAProxy's files are rendered from. */
 export function renderInputOf(config: Config, policies: Policies): RenderInput {
-  const { version, identityPrefix, bind, client, scheme, accessLog: logged, backends } = config.haproxy;
+  const { version, identityPrefix, bind, client, scheme, accessLog: logged, backends, agents } = config.haproxy;
   const backendVariables = backendVariablesOf(config, policies);
   const names = new Set([
     ...Object.keys(backends),
@@ -22,16 +24,20 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
     bind,
     scheme,
     client,
-    spopAddresses: allAddresses(config).map(haproxyAddress),
+    spopAddresses:
+      agents.servers?.flatMap((first) => serversOf(first, config.workers)) ?? allAddresses(config).map(haproxyAddress),
+    agentTls: agents.tls,
     webAddress: config.listen.web && haproxyAddress(config.listen.web),
     deadline: config.deadline,
     backends: [...names]
       .sort()
       .map((name) => ({ servers: [], ...(Object.hasOwn(backends, name) ? backends[name] : {}), name })),
     uses: policies.uses,
+    cors: pageRules(policies),
     hops: Object.assign({}, ...config.issuers.map(({ hops }) => hops)),
     logged,
     backendVariables,
+    metadata: metadataOf(config, policies),
     largestAck: largestAck(policies, contractOf({ uses: policies.uses, logged, backendVariables })),
   };
 }

@@ -28,7 +28,7 @@ function readBackend(section: Section, name: string): Omit<Backend, "name"> {
 
 /** A server that is an address alone, as a list of servers may have it, stays one. */
 function readServer(entry: Section): string | Server {
-  const address = addressOf(entry);
+  const address = addressIn(entry);
   if (entry.whole !== undefined) return address;
   return {
     address,
@@ -38,8 +38,8 @@ function readServer(entry: Section): string | Server {
   };
 }
 
-/** In HAProxy's own way of writing it. */
-function addressOf(entry: Section): string {
+/** The address of a server, in HAProxy's own way of writing it. */
+export function addressIn(entry: Section): string {
   return (entry.whole ?? entry.text("address")).replace(/^unix:/, "unix@");
 }
 
@@ -47,10 +47,11 @@ function stepsOf(entry: Section): readonly string[] {
   return entry.whole === undefined ? ["address"] : [];
 }
 
-function checkAddresses(entries: readonly Section[]): void {
+/** Holds servers to be addresses, each of them once. */
+export function checkAddresses(entries: readonly Section[]): void {
   const first = new Map<string, Section>();
   for (const entry of entries) {
-    const address = addressOf(entry);
+    const address = addressIn(entry);
     const port = Number(/:(\d+)$/.exec(address)?.[1] ?? 1);
     const six = /^\[(.*)\]/.exec(address)?.[1];
     if (port < 1 || port > 65_535 || (six !== undefined && isIP(six) !== 6)) {
@@ -78,7 +79,7 @@ function readTls(section: Section): BackendTls {
 
 /** Without a name, any certificate that the authority has signed would do. */
 function checkNames(own: Section, entries: readonly Section[]): void {
-  const nameless = entries.map(addressOf).find((address) => hostName(address) === undefined);
+  const nameless = entries.map(addressIn).find((address) => hostName(address) === undefined);
   if (nameless === undefined) return;
   const found = `no \`server_name\`, and the server ${nameless} has none that its certificate could be held against`;
   own.fault(

@@ -19,8 +19,8 @@ const NEEDED = [
   "x-request-id",
 ];
 
-/** Reads `haproxy`. @param credentials request headers that credentials stand in */
-export function readHaproxy(section: Section, credentials: readonly string[]): HaproxyConfig {
+/** Reads `haproxy` but for its agents. @param credentials request headers that credentials stand in */
+export function readHaproxy(section: Section, credentials: readonly string[]): Omit<HaproxyConfig, "agents"> {
   const client = section.section("client");
   const bind = section.texts("bind");
   checkPrefix(section, [...NEEDED, ...credentials]);

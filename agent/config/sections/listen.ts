@@ -1,9 +1,17 @@
 import { isIP } from "node:net";
 import { isLoopback } from "../../http/fetch.ts";
-import { type Address, addressText, haproxyAddress, type SocketAddress, urlHost } from "../../net/address.ts";
+import {
+  type Address,
+  addressText,
+  haproxyAddress,
+  type SocketAddress,
+  type TcpAddress,
+  urlHost,
+} from "../../net/address.ts";
 import { addressOf } from "../../net/addresses.ts";
 import type { Config } from "../config.ts";
 import type { Section } from "../section.ts";
+import { readListenerTls } from "./listener-tls.ts";
 
 /** How the address of a unix socket begins; HAProxy's own `unix@` is as long. */
 const UNIX = "unix:";
@@ -21,6 +29,9 @@ export function readListen(listen: Section, workers: number): Config["listen"] {
   if (listen.section("admin").keys().includes("haproxy")) {
     listen.fault(["admin", "haproxy"], "no haproxy: HAProxy does not ask here");
   }
+  for (const key of ["admin", "web"]) {
+    if (listen.section(key).keys().includes("tls")) listen.fault([key, "tls"], "no tls: only `spop` has it");
+  }
   const [admin, web] = ["admin", "web"].map((key) =>
     listen.keys().includes(key) ? readListener(listen.section(key)) : [],
   );
@@ -29,13 +40,11 @@ export function readListen(listen: Section, workers: number): Config["listen"] {
   return { spop: spop.map(({ address }) => address), admin: admin?.[0]?.address, web: web?.[0]?.address };
 }
 
-/** SPOP has neither password nor encryption: whoever can read it has the tokens. */
+/** SPOP has neither password nor encryption: whoever can read it has the tokens, and whoever can ask has verdicts. */
 function checkLocal(entry: Section, address: Address): void {
-  if ("path" in address || isLoopback(urlHost(address.host) ?? "")) return;
-  entry.fault(
-    [],
-    "127.0.0.1:9000, another loopback address or unix:/PATH: others need TLS, which is not in this version",
-  );
+  if ("path" in address || isLoopback(urlHost(address.host) ?? "") || entry.means("tls")) return;
+  const long = `{ address: "${addressText(address)}", tls: { cert: FILE, key: FILE, client_ca: FILE } }`;
+  entry.fault([], `127.0.0.1:9000, another loopback address, unix:/PATH, or \`${long}\``);
 }
 
 /** @returns the address, or nothing after a fault */
@@ -48,12 +57,18 @@ function readListener(entry: Section): Listener[] {
     if (entry.keys().includes(key)) entry.fault([key], `no ${key}: only a unix socket has one`);
   }
   const address = parseAddress(text);
-  if (address !== undefined) return [{ entry, address }];
+  if (address !== undefined) return [{ entry, address: withTls(entry, address) }];
   entry.fault(steps, "a numeric address and a port from 1 to 65535, such as 127.0.0.1:9000 or [::1]:9000");
   return [];
 }
 
+function withTls(entry: Section, address: TcpAddress): TcpAddress {
+  const tls = entry.keys().includes("tls") ? readListenerTls(entry.section("tls")) : undefined;
+  return tls === undefined ? address : { ...address, tls };
+}
+
 function socketAddress(entry: Section, path: string): SocketAddress {
+  if (entry.keys().includes("tls")) entry.fault(["tls"], "no tls: who may write to a unix socket's file may ask");
   const group = entry.optionalText("group");
   const seen = entry.optionalText("haproxy")?.slice(UNIX.length);
   return {
@@ -64,7 +79,7 @@ function socketAddress(entry: Section, path: string): SocketAddress {
   };
 }
 
-function parseAddress(text: string): Address | undefined {
+function parseAddress(text: string): TcpAddress | undefined {
   const [, six, four, port] = /^(?:\[(.+)\]|([\d.]+)):(\d{1,5})$/.exec(text) ?? [];
   const host = six ?? four ?? "";
   const version = six === undefined ? 4 : 6;

@@ -1,7 +1,7 @@
 import type { KeyObject } from "node:crypto";
+import { pemBlocks } from "../../config/files/pem.ts";
 import type { Basis } from "../issuer/issuer.ts";
 import { DerError } from "./der.ts";
-import { pemBlocks } from "./pem.ts";
 import { type Revocations, readRevocations } from "./revocations.ts";
 import { isSignedBy, strongKey } from "./signature.ts";
 import { type Certificate, EXTENSION, readCertificate, USAGE } from "./x509.ts";

@@ -24,6 +24,10 @@ export interface CertificateIssuer extends IssuerConfig, AuthorityFiles {
 const LARGEST_CA = 1 << 20;
 const LARGEST_CRL = 8 << 20;
 
+export function isCertificateIssuer(issuer: IssuerConfig): issuer is CertificateIssuer {
+  return issuer.type === "client-certificate";
+}
+
 /** Reads the section of an issuer of this type. */
 export function readCertificateIssuer(name: string, section: Section): CertificateIssuer {
   const identity = section.choice<CertificateName>("identity");

@@ -1,6 +1,6 @@
 import { type ClaimPath, claimAt, claimPath } from "../../../policies/claim-path.ts";
 import { Wanted } from "../../../policies/judging/wanted.ts";
-import { type Truth, Unknown } from "../../../policies/unknown.ts";
+import { oneHolds, type Truth, Unknown } from "../../../policies/unknown.ts";
 import type { WantedClaim, WantedValue } from "../../config/config.ts";
 import type { Claims } from "./claims.ts";
 
@@ -18,17 +18,11 @@ export function claimTest({ path: written, wanted }: WantedClaim): ClaimTest {
   const tests = [wanted].flat().map((each) => testOf(path, each));
   const [only] = tests;
   if (only !== undefined && tests.length === 1) return only;
-  return { path, text: tests.map(({ text }) => text).join(" or "), holds: (claims) => holdsOne(tests, claims) };
-}
-
-function holdsOne(tests: readonly ClaimTest[], claims: Claims): Truth {
-  let truth: Truth = false;
-  for (const test of tests) {
-    const found = test.holds(claims);
-    if (found === true) return true;
-    if (found !== false) truth = found;
-  }
-  return truth;
+  return {
+    path,
+    text: tests.map(({ text }) => text).join(" or "),
+    holds: (claims) => oneHolds(tests, (test) => test.holds(claims)),
+  };
 }
 
 function testOf(path: ClaimPath, wanted: WantedValue): ClaimTest {

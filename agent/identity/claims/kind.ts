@@ -1,5 +1,5 @@
 import type { Kind } from "../../../policies/principal.ts";
-import { type Truth, Unknown } from "../../../policies/unknown.ts";
+import { allHold, Unknown } from "../../../policies/unknown.ts";
 import type { ClaimsIssuer } from "../../config/config.ts";
 import { type ClaimTest, claimTest } from "./claim-test.ts";
 import type { Claims } from "./claims.ts";
@@ -21,24 +21,19 @@ export class KindRules {
 
   /** Unknown where the rules of two kinds hold, or one cannot be told. */
   of(claims: Claims): Kind | Unknown {
+    return this.ruled(claims) ?? this.#otherwise;
+  }
+
+  /** The same, and undefined where no rule holds. */
+  ruled(claims: Claims): Kind | Unknown | undefined {
     let kind: Kind | undefined;
     for (const rule of this.#rules) {
-      const holds = holdsAll(rule, claims);
+      const holds = allHold(rule.claims, (test) => test.holds(claims));
       if (holds instanceof Unknown) return holds;
       if (!holds || rule.kind === kind) continue;
       if (kind !== undefined) return new Unknown("kind", `the claims of both ${kind} and ${rule.kind}`);
       kind = rule.kind;
     }
-    return kind ?? this.#otherwise;
+    return kind;
   }
-}
-
-function holdsAll(rule: Rule, claims: Claims): Truth {
-  let truth: Truth = true;
-  for (const test of rule.claims) {
-    const found = test.holds(claims);
-    if (found === false) return false;
-    if (found !== true) truth = found;
-  }
-  return truth;
 }

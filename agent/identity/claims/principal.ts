@@ -66,17 +66,19 @@ export function principalOf(
   if (!isSubject(subject)) return malformed(nameOf(paths.subject));
   if (!isDate(exp)) return malformed("exp");
   const listed = (list: readonly string[]) => pool.list(list);
+  const actor = actorsIn(claims, paths);
+  if (actor === undefined) return { reason: "actor-malformed", claim: nameOf(ACTOR) };
   const time = read(claims, AUTHENTICATED_AT, undefined, dateOf, "a date in seconds");
   return Object.freeze({
     issuer: issuer.name,
     subject,
-    kind: read(claims, paths.kind, undefined, kindOf, "`person`, `workload` or `agent`") ?? paths.kindRules.of(claims),
+    kind: saidKind(claims, paths) ?? paths.kindRules.of(claims),
     groups: mapped(read(claims, paths.groups, NONE, textsOf, "texts"), listed),
     scopes: mapped(read(claims, paths.scopes, NONE, scopesOf, "texts"), listed),
     audiences: pool.list(stringsOf(valueAt(claims, paths.audience)) ?? []),
     claims,
     client: read(claims, paths.client, undefined, clientOf, "a text"),
-    actor: read(claims, ACTOR, NOBODY, actorsOf, "a chain of at most 10 actors, each with `sub`"),
+    actor,
     arn: undefined,
     uri: undefined,
     authenticatedAt: time,
@@ -135,14 +137,27 @@ function dateOf(value: unknown): number | undefined {
   return isDate(value) ? value * 1000 : undefined;
 }
 
-/** RFC 8693, section 4.1: the current actor, and within it those before. */
-function actorsOf(act: unknown): readonly Actor[] | undefined {
+/** What a claim says of the kind, where one is configured. */
+function saidKind(claims: Claims, { kind }: ClaimPaths): Kind | Unknown | undefined {
+  return read(claims, kind, undefined, kindOf, "`person`, `workload` or `agent`");
+}
+
+/**
+ * RFC 8693, section 4.1: the current actor, and within it those before; undefined where that cannot be read. Somebody
+ * acts then, and nobody could tell who: a token that says so proves nothing. `may_act` is not looked at: it says who
+ * might, not who does.
+ */
+function actorsIn(claims: Claims, paths: ClaimPaths): Principal["actor"] | undefined {
+  const act = valueAt(claims, ACTOR);
+  if (act === undefined) return NOBODY;
+  if (act instanceof Unknown) return act;
   const actors: Actor[] = [];
-  for (let actor = act; actor !== undefined && actor !== null; actor = actor.act) {
+  for (let actor: unknown = act; actor !== undefined && actor !== null; actor = actor.act) {
     if (!isMapping(actor) || actors.length === LONGEST_ACT_CHAIN) return undefined;
     const { sub, iss } = actor;
-    if (!isSubject(sub) || !(iss === undefined || iss === null || typeof iss === "string")) return undefined;
-    actors.push(Object.freeze({ subject: sub, issuer: iss ?? undefined }));
+    if (!isSubject(sub) || !(iss === undefined || iss === null || isSubject(iss))) return undefined;
+    const kind = saidKind(actor, paths) ?? paths.kindRules.ruled(actor);
+    actors.push(Object.freeze({ subject: sub, issuer: iss ?? undefined, ...(kind !== undefined && { kind }) }));
   }
   return Object.freeze(actors);
 }

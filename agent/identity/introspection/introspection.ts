@@ -7,6 +7,7 @@ import { type ClaimPaths, claimPaths, principalOf } from "../claims/principal.ts
 import type { Evidence } from "../issuer/evidence.ts";
 import type { Basis, Finding, Issuer, IssuerReport, IssuerType, Unproven } from "../issuer/issuer.ts";
 import type { World } from "../issuer/world.ts";
+import { neverAccess } from "../jwt/purpose.ts";
 import { withOkta } from "../okta/okta.ts";
 import { tokenFault } from "./answer.ts";
 import { Endpoint } from "./endpoint.ts";
@@ -60,7 +61,9 @@ class Introspection implements Issuer {
     return hasForm(evidence, this.config);
   }
 
-  verify({ text }: Evidence, _now: number, wanted: () => boolean): Finding | Promise<Finding> {
+  verify({ text, token }: Evidence, _now: number, wanted: () => boolean): Finding | Promise<Finding> {
+    // A JWT that says what else it is need not be asked about, whatever its authorization server knows of it.
+    if (typeof token !== "string" && neverAccess(token.type) !== undefined) return { reason: "token-type" };
     if (this.#isClosed) return UNAVAILABLE;
     if (this.#waiting >= MOST_WAITING) return OVERLOADED;
     this.#waiting++;

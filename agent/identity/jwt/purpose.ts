@@ -3,6 +3,30 @@ import type { Refusal } from "../issuer/refusal.ts";
 
 /** The header's `typ` of RFC 9068: no other token has it. */
 const ACCESS_TYPE = "at+jwt";
+/** The header's `typ` of what is no access token by its specification, whoever signs it: no configuration can take it. */
+const NEVER_ACCESS: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    "logout+jwt": "a logout token (OpenID Connect Back-Channel Logout 1.0)",
+    "secevent+jwt": "a security event token (RFC 8417)",
+    "dpop+jwt": "a DPoP proof (RFC 9449)",
+    "token-introspection+jwt": "an answer about a token (RFC 9701)",
+    "oauth-authz-req+jwt": "an authorization request (RFC 9101)",
+    "oauth-id-jag+jwt": "a grant for another authorization server (ID-JAG)",
+    "txntoken+jwt": "a transaction token, which no client has",
+    "id_token+jwt": "an ID token",
+    "client-authentication+jwt": "a client's authentication (RFC 7523)",
+    "oauth-client-attestation+jwt": "a client's attestation",
+    "oauth-client-attestation-pop+jwt": "a client's proof of its attestation",
+    "entity-statement+jwt": "a statement of OpenID Federation 1.0",
+    "kb+jwt": "a proof of who holds a verifiable credential",
+  }),
+);
+
+/** What a `typ` says that its token is, where that is never one for access. @param type as token.ts reads it */
+export function neverAccess(type: string): string | undefined {
+  return NEVER_ACCESS.get(type);
+}
+
 /** What Keycloak writes as `typ` among the claims, and Cognito as `token_use`; in lower case. */
 const FOR_ACCESS: ReadonlySet<string> = new Set(["bearer", "dpop", "access"]);
 const FOR_ELSE: ReadonlySet<string> = new Set(["refresh", "offline", "logout"]);

@@ -6,6 +6,8 @@ import { readCredentials } from "../../config/sections/credentials.ts";
 import { readKind, readRequire } from "../../config/sections/kinds.ts";
 import { readBinding } from "../../config/sections/proofs.ts";
 import { readCa, readProxy } from "../../config/sections/provider.ts";
+import { neverAccess } from "../jwt/purpose.ts";
+import { typeOf } from "../jwt/token.ts";
 import { checkServer, type OktaConfig, readOkta } from "../okta/section.ts";
 import { isTrustDomain } from "./names.ts";
 import { type KeySource, readBearer, readSource } from "./source.ts";
@@ -75,7 +77,7 @@ export function readOidc(name: string, section: Section, environment: Environmen
     },
     require: [...readRequire(section), ...domainOf([issuer, ...aliases])],
     ...kind,
-    tokenTypes: section.texts("token_types"),
+    tokenTypes: readTokenTypes(section),
     idTokens: section.choice<OidcIssuer["idTokens"]>("id_tokens"),
     clockTolerance: section.milliseconds("clock_tolerance"),
     keys: { source: readSource(section), ...readKeys(section.section("keys")) },
@@ -83,6 +85,17 @@ export function readOidc(name: string, section: Section, environment: Environmen
     ca: readCa(section),
     proxy: readProxy(section, environment),
   };
+}
+
+function readTokenTypes(section: Section): readonly string[] {
+  const types = section.texts("token_types");
+  for (const [index, type] of types.entries()) {
+    const other = neverAccess(typeOf(type));
+    if (other !== undefined) {
+      section.fault(["token_types", index], "a type of access tokens, such as at+jwt", `"${type}", which is ${other}`);
+    }
+  }
+  return types;
 }
 
 /** Of a trust domain's tokens, also those with `iss`, the subject is in it (SPIFFE JWT-SVID, section 3.1). */

@@ -2,6 +2,7 @@ import type { ResponderState } from "../../admin/status.ts";
 import type { CheckedSet } from "../../loading/load.ts";
 import type { Address } from "../../net/address.ts";
 import type { MetricValues } from "../../telemetry/metrics/metrics.ts";
+import type { TapFilter, Tapped } from "../../telemetry/taps.ts";
 
 /** What the primary asks of a worker. Each order is answered once it is done. */
 export type Order =
@@ -21,6 +22,7 @@ export type Order =
   /** Judge by what was prepared. */
   | { readonly kind: "commit" }
   | { readonly kind: "report" }
+  | { readonly kind: "tap"; readonly name: string; readonly filter: TapFilter }
   /** Answer on while HAProxy leaves, for so many milliseconds at most, then end. */
   | { readonly kind: "drain"; readonly limit: number }
   /** End now. */
@@ -35,6 +37,7 @@ export interface Reply {
   readonly id: number;
   /** Of the order of this name. */
   readonly report?: Report;
+  readonly tapped?: Tapped;
   /** Why the order could not be carried out. */
   readonly fault?: string;
 }

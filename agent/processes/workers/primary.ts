@@ -1,5 +1,4 @@
 import type { Fault } from "../../../policies/fault.ts";
-import { SPOP_ERRORS } from "../../../protocol/errors.ts";
 import { AdminListener } from "../../admin/admin.ts";
 import type { AdminState, Phase, WorkerState } from "../../admin/status.ts";
 import type { CheckedSet, Surroundings } from "../../loading/load.ts";
@@ -8,9 +7,11 @@ import { Reloads } from "../../loading/reloads.ts";
 import { reportOf } from "../../loading/report.ts";
 import { addressesOf } from "../../net/addresses.ts";
 import { allOf } from "../../net/listen.ts";
+import { ERROR_CODES } from "../../server/error-codes.ts";
 import type { LoadReport } from "../../telemetry/events.ts";
 import type { MetricValues } from "../../telemetry/metrics/metrics.ts";
 import { ServiceManager } from "../../telemetry/service-manager.ts";
+import { mergedTaps, type TapFilter, type Tapped } from "../../telemetry/taps.ts";
 import { createTelemetry, type Telemetry } from "../../telemetry/telemetry.ts";
 import { ownPages } from "../../web/own-pages.ts";
 import { PageListener } from "../../web/page-listener.ts";
@@ -57,7 +58,7 @@ export class Primary implements Service {
     this.#telemetry = createTelemetry({
       version: VERSION,
       log,
-      errorCodes: Object.keys(SPOP_ERRORS),
+      errorCodes: ERROR_CODES,
       gauges: {
         connections: () => 0,
         inFlight: () => 0,
@@ -69,7 +70,12 @@ export class Primary implements Service {
       clock,
       process: true,
     });
-    this.#admin = new AdminListener({ state: () => this.#state(), metrics: () => this.#metrics() }, (error) =>
+    const sources = {
+      state: () => this.#state(),
+      metrics: () => this.#metrics(),
+      tap: (name: string, filter: TapFilter) => this.#tap(name, filter),
+    };
+    this.#admin = new AdminListener(sources, (error) =>
       this.#telemetry.unexpected("answering the admin listener", error),
     );
     this.#web = new PageListener(
@@ -236,5 +242,13 @@ export class Primary implements Service {
     const own = labelled(await this.#telemetry.metricValues(), "primary");
     const each = reports.map(({ seat, report }) => labelled(report?.metrics ?? [], String(seat.worker)));
     return await addedText([own, ...each, await this.#retired, workerMetrics(this.#workers())]);
+  }
+
+  /** This process decides nothing: its own tap only counts how many there are. */
+  async #tap(name: string, filter: TapFilter): Promise<Tapped | undefined> {
+    const own = this.#telemetry.tap(name, filter);
+    if (own === undefined) return undefined;
+    const each = await Promise.all(this.#seats.map((seat) => seat.tap(name, filter)));
+    return mergedTaps([own, ...each.filter((tapped) => tapped !== undefined)]);
   }
 }

@@ -1,6 +1,7 @@
 import type { WorkerState } from "../../admin/status.ts";
 import type { CheckedSet } from "../../loading/load.ts";
 import type { Address } from "../../net/address.ts";
+import { MOST_TAPS, type TapFilter, type Tapped } from "../../telemetry/taps.ts";
 import { Child } from "./child.ts";
 import type { Order, Report } from "./messages.ts";
 
@@ -30,6 +31,8 @@ export class Seat {
   #readySince: number | undefined;
   #report: Report | undefined;
   #reporting: Promise<boolean> | undefined;
+  /** What it was asked for by taps and has not answered, or nobody has taken. */
+  readonly #tapping = new Map<string, Promise<Tapped | undefined>>();
   #silent = false;
   #failures = 0;
   #restarts = 0;
@@ -136,6 +139,28 @@ export class Seat {
     const report = this.#report;
     this.#report = undefined;
     return report;
+  }
+
+  /** What it has for a tap; undefined where it does not answer in time, and then it is told the next time. */
+  async tap(name: string, filter: TapFilter): Promise<Tapped | undefined> {
+    const child = this.#child;
+    if (child === undefined || !this.isReady) return undefined;
+    const asked =
+      this.#tapping.get(name) ??
+      child.ask({ kind: "tap", name, filter }).then(
+        ({ tapped }) => tapped,
+        () => undefined,
+      );
+    // Of taps that are gone while a process stands still.
+    if (this.#tapping.size > MOST_TAPS) this.#tapping.clear();
+    this.#tapping.set(name, asked);
+    const answered = await within(
+      REPORT_LIMIT,
+      asked.then(() => true),
+    );
+    if (!answered) return undefined;
+    this.#tapping.delete(name);
+    return await asked;
   }
 
   /** Whether HAProxy has ever come to its process. */

@@ -80,6 +80,10 @@ class Worker {
         return {};
       case "report":
         return { report: { state: responder.state(), metrics: await responder.telemetry.metricValues() } };
+      case "tap": {
+        const tapped = responder.telemetry.tap(order.name, order.filter);
+        return tapped === undefined ? {} : { tapped };
+      }
       case "drain":
         await responder.drain(order.limit);
         return await this.#close(responder);

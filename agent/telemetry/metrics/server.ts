@@ -10,14 +10,19 @@ export class ServerMetrics {
   readonly #otherError: Cell;
   readonly #unanswered: Cell;
 
-  /** @param errorCodes all codes that a SpopError can have */
+  /** @param errorCodes all codes that an ended connection can have */
   constructor(registry: Registry, errorCodes: readonly string[]) {
     const single = (name: string, help: string) => new Tally(registry, name, help, []).cell({});
     this.#opened = single("countersign_connections_opened_total", "SPOP connections accepted.");
     this.#closed = single("countersign_connections_closed_total", "SPOP connections ended.");
     this.#checks = single("countersign_health_checks_total", "Health checks of HAProxy (option spop-check).");
     this.#unanswered = single("countersign_notifies_unanswered_total", "NOTIFYs that HAProxy had given up on.");
-    const errors = new Tally(registry, "countersign_protocol_errors_total", "Frames that could not be read.", ["code"]);
+    const errors = new Tally(
+      registry,
+      "countersign_protocol_errors_total",
+      "Frames that could not be read, and refused TLS.",
+      ["code"],
+    );
     this.#otherError = errors.cell({ code: "other" });
     this.#errors = new Map(errorCodes.map((code) => [code, errors.cell({ code })]));
   }

@@ -62,6 +62,7 @@ export const AUDIT: Target = {
   oracle:
     "Segments of an audit log that somebody has changed, beside a checkpoint that was kept: whatever was done to the records that it vouches for is told as tampering, and the log as it was written is not",
   tested: 1_000,
+  share: 20,
   reaches: ["altered", "vouched for"],
   open: () => ({
     input(random) {

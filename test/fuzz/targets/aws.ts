@@ -40,6 +40,7 @@ export const AWS_TOKENS: Target = {
   oracle:
     "Signed GetCallerIdentity requests: what is sent to STS is, to the URL standard's parser, exactly what the token says, to the one host, each parameter once; nobody is believed before or after its time",
   tested: 10_000,
+  share: 800,
   reaches: ["sent", "token-malformed", "issuer-unknown"],
   open: () => ({
     input(random) {
@@ -115,6 +116,7 @@ export const STS_ANSWERS: Target = {
   oracle:
     "Answers of STS, JSON and XML: a caller has the very account, ARN and id that stand once in the text and, for JSON, that JSON.parse finds at their places; every other status than 200 names nobody",
   tested: 10_000,
+  share: 500,
   reaches: ["caller", "refusal", "undecided", "error"],
   open: () => ({
     /** The first octet says which status, which type, and the rest is the body. */

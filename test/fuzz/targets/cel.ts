@@ -187,6 +187,7 @@ export const CEL: Target = {
   oracle:
     "Conditions and header values: an expression compiles or has a fault at a place in it; what compiles comes to the same twice, and to the same in other words (`(e)`, `!!e`, `e && true`, `false || e`, `e ? true : false`, within `exists`); the parts that `&&` joins are all true exactly where it is; no value for more work than a decision has",
   tested: 700,
+  share: 80,
   reaches: ["true", "false", "error", "fault"],
   open: () => ({
     input: (random) => Buffer.from(expressionOf(random)),

@@ -25,6 +25,7 @@ export const CERTIFICATES: Target = {
   oracle:
     "Client certificates as DER: one that is read is read alike by node and by asn1-x509, in the one spelling that DER has; the authority's signature holds for what it has signed and for no other bytes; nobody is named but by what stands in it",
   tested: 1_500,
+  share: 60,
   reaches: ["read", "refused", "signed"],
   open() {
     const key = strongKey(read(AUTHORITY)?.publicKey ?? OWN);

@@ -77,6 +77,7 @@ export const CREDENTIALS: Target = {
   oracle:
     "The one credential of a request: Authorization, a header, the subprotocols of a WebSocket, a cookie; the same that a reading by splitting texts finds, the first rank alone",
   tested: 20_000,
+  share: 2_200,
   reaches: ["taken", "none", "credential-malformed", "token-too-large"],
   open: () => ({
     input: (random) => Buffer.from(valuesOf(random), "latin1"),

@@ -83,6 +83,7 @@ export const FRAMES: Target = {
   oracle:
     "SPOP frames from HAProxy: whole, byte by byte and cut anywhere they are read alike; what was read is read again when it is written; at most one frame is held; nothing but a SpopError is thrown",
   tested: 6_000,
+  share: 200,
   reaches: ["frames", "FRAME_TOO_BIG", "FRAME_TOO_SHORT", "FRAGMENTED"],
   open: () => ({
     input(random: Random) {

@@ -92,6 +92,7 @@ export const HAPROXY: Target = {
   oracle:
     "haproxy.cfg, read and proven: each finding is at a line and column that the file has; the same file with comments and other blanks has the same findings; a file without any findings still asks the agent; nothing but findings comes of it",
   tested: 60,
+  share: 6,
   reaches: ["findings", "fine"],
   open: () => ({
     input: (random) => Buffer.from(configuration(random)),

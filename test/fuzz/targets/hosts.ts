@@ -36,6 +36,7 @@ export const HOSTS: Target = {
   oracle:
     "Hosts: one that is read is what the URL standard's parser makes of it, without port and in lower case; read again it is the same, and a policy can name it",
   tested: 20_000,
+  share: 2_000,
   reaches: ["read", "refused"],
   open: () => ({
     input: (random) => Buffer.from(mutatedText(random.pick(ORIGINALS), random, { words: WORDS }), "latin1"),

@@ -62,6 +62,7 @@ export const INTROSPECTION: Target = {
   oracle:
     "Answers of introspection endpoints: nobody is proven but by status 200 and JSON whose `active` is true, whose audience, issuer and times fit to JSON.parse, with the subject that stands there",
   tested: 1_000,
+  share: 100,
   reaches: ["proven", "token-inactive", "issuer-unavailable"],
   open() {
     const time = new Clockwork(NOW);

@@ -58,6 +58,7 @@ export const JSON_OBJECTS: Target = {
   oracle:
     "JSON of tokens and providers: one that is read is UTF-8 and, but for large integers, what JSON.parse reads; no member of it is named twice, told by another reader; what is refused without such a reason is no object",
   tested: 20_000,
+  share: 800,
   reaches: ["read", "refused"],
   open: () => ({
     input(random) {

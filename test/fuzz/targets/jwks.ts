@@ -26,6 +26,7 @@ export const JWKS: Target = {
   oracle:
     "JWK sets: every key that is taken is one to node and to the library jose, with the thumbprint that jose gives it and of at least 2048 bits; none is private, symmetric or for encryption, and there are at most 100",
   tested: 1_500,
+  share: 60,
   reaches: ["keys", "no keys", "refused"],
   open: () => ({
     input(random) {
@@ -98,6 +99,7 @@ export const DISCOVERY: Target = {
   oracle:
     "Discovery documents and lists of groups that go on elsewhere: an address is only taken of a document that names the issuer byte for byte, and only where it is https without a user; never http from an https provider; a list goes on within its own address alone",
   tested: 3_000,
+  share: 100,
   reaches: ["address", "refused"],
   open: () => ({
     input(random) {

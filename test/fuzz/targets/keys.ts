@@ -24,6 +24,7 @@ export const API_KEYS: Target = {
   oracle:
     "API keys: an id is found in what has a key's form and the checksum that another arithmetic gives, and in nothing else; only the one key is the one with its digest; every key that is made is one",
   tested: 20_000,
+  share: 1_200,
   reaches: ["the key", "a key", "refused"],
   open: () => ({
     input(random) {

@@ -72,6 +72,7 @@ export const LOGS: Target = {
   oracle:
     "The logs that `trace`, `replay` and `audit export` read: lines are found alike however they are cut, and as a splitting at line feeds finds them; what is an event has every field with its type and a time; the account of a request is made of any of them",
   tested: 3_000,
+  share: 50,
   reaches: ["events", "nothing"],
   open: () => ({
     input(random) {

@@ -54,6 +54,7 @@ export const PATHS: Target = {
   oracle:
     "Paths, with whatever a service opts in to: one that is read is what the URL standard's parser leaves as it is, its segments are those that decoding each gives, none is `.` or `..` in any reading, and the two functions that refuse agree",
   tested: 20_000,
+  share: 1_500,
   reaches: ["read", "refused"],
   open: () => ({
     input(random) {

@@ -125,6 +125,7 @@ export const POLICIES: Target = {
   oracle:
     "Policy files: YAML that is read has the values that the YAML library reads; each fault is at a place that the file has, with what is right; what compiles without one decides the same compiled anew from plain data, lets nobody in whose issuer it does not name, and lets nobody in without a principal but where a route says `anyone` or `optional`",
   tested: 250,
+  share: 25,
   reaches: ["compiled", "faults"],
   open: () => ({
     input(random) {

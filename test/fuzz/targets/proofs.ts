@@ -101,6 +101,7 @@ export const PROOFS: Target = {
   oracle:
     "DPoP proofs: one that proves a key is, to the library jose and to the URL standard's parser, signed by that key for this method, URL and token, and made lately; the same one never proves it twice",
   tested: 800,
+  share: 30,
   reaches: ["proven", "proof-malformed", "proof-mismatch", "binding-mismatch"],
   async open() {
     const signatures = new Signatures();

@@ -130,6 +130,7 @@ export const REQUEST: Target = {
   oracle:
     "NOTIFYs from arguments to verdict, by a reader that remembers the ones before: fields are what the decoder reads, a fresh reader reads the same, and allow is said to nobody but a request that an independent reading finds good",
   tested: 6_000,
+  share: 400,
   reaches: ["allow", "deny"],
   open() {
     const warm = new RequestReader(new NotifyCursor());

@@ -103,6 +103,7 @@ export const SPOP_VALUES: Target = {
   oracle:
     "SPOP messages and values, written and read: the same values, and the same bytes when they are written again; ACKs, written by each way that the agent has, are read as they were meant",
   tested: 6_000,
+  share: 1_000,
   reaches: ["messages", "nothing"],
   open: () => ({
     input: (random) => encodeMessages(messagesOf(random)),
