@@ -14,6 +14,11 @@ const SOUND: readonly Buffer[] = Object.values(VECTORS.sound as Readonly<Record<
 /** An authority, and what it has signed: the demo's. */
 const [AUTHORITY, OWN] = ["devices-authority.pem", "scanner.pem"].map(derOf) as [Buffer, Buffer];
 
+/** JavaScript's dates, by which asn1-x509 reads, take the year 60 for 1960. */
+function isAncient({ from, until }: { readonly from: number; readonly until: number }): boolean {
+  return Math.min(from, until) < Date.UTC(1000, 0);
+}
+
 function derOf(name: string): Buffer {
   const text = readFileSync(new URL(`../../../demo/certificates/${name}`, import.meta.url), "utf8");
   const [, body = ""] = /-----BEGIN CERTIFICATE-----([^-]+)/.exec(text) ?? [];
@@ -39,7 +44,7 @@ export const CERTIFICATES: Target = {
         hold(raw === undefined || raw.equals(input), "node takes something else for the whole");
         const theirs = theirViewOf(input);
         // Both look into keys and names that are passed over here: OpenSSL has done so before it comes to HAProxy.
-        if (raw !== undefined && theirs !== undefined)
+        if (raw !== undefined && theirs !== undefined && !isAncient(certificate))
           hold(isDeepStrictEqual(ourView(certificate), theirs), "asn1-x509 reads something else");
         const signed = isSignedBy(certificate, key);
         hold(

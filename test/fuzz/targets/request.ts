@@ -99,8 +99,8 @@ function isGood(messages: readonly Message[]): boolean {
   const [message, more] = messages;
   if (message?.name !== "authorize" || more !== undefined) return false;
   const text = (name: string) => {
-    // Of two with one name the last counts, unless it says nothing.
-    const found = message.args.filter((argument) => argument.name === name && argument.value.type !== "null").at(-1);
+    // Of two with one name the last text counts.
+    const found = message.args.filter((argument) => argument.name === name && argument.value.type === "string").at(-1);
     return found?.value.type === "string" ? found.value.value : undefined;
   };
   const contract = text("contract")?.split(":") ?? [];
