@@ -13,6 +13,13 @@ const MAIN = join(import.meta.dirname, "main.ts");
 /** How long a case takes says nothing on a machine that others use. */
 const NEVER = Number.POSITIVE_INFINITY;
 
+const page = readFileSync(new URL("../../docs/reliability.md", import.meta.url), "utf8");
+
+test("every target is on the page with what it is held to", (t) => {
+  for (const { name, oracle } of TARGETS) t.ok(page.includes(`| ${name} | ${oracle} |`), name);
+  t.end();
+});
+
 for (const target of TARGETS) {
   test(`${target.name}: ${target.oracle}`, async (t) => {
     const { findings, words } = await run(target, { seed: 1, first: 0, cases: target.tested, limit: NEVER });

@@ -15,11 +15,15 @@ const VOUCHED = Buffer.from(
   `${LINES.slice(0, LINES.findLastIndex((each) => each.startsWith('{"audit":"batch"')) + 1).join("\n")}\n`,
 );
 
-/** The signature behind the last digest of a segment that another one follows: no record of its own (docs/audit.md). */
-const BEHIND = `${LINES[8]}\n`;
+/** The last digest of a segment that another one follows, and the signature behind it, which is no record. */
+const BEHIND = `${LINES[7]}\n{"audit":"checkpoint"`;
 
 function withoutBehind(log: Buffer): Buffer {
-  return Buffer.from(log.toString("latin1").replace(Buffer.from(BEHIND).toString("latin1"), ""), "latin1");
+  const text = log.toString("latin1");
+  const at = text.indexOf(BEHIND);
+  if (at < 0) return log;
+  const start = at + (LINES[7]?.length ?? 0) + 1;
+  return Buffer.from(text.slice(0, start) + text.slice(text.indexOf("\n", start) + 1), "latin1");
 }
 
 /** The segments of a text: each begins with a line that says so. */
