@@ -76,17 +76,22 @@ export async function ask(
 }
 
 /** A refusal names the request's id in its body (RFC 9457), and the backends' answer all that they received. */
-function requestId(body: string): string {
+export function requestId(body: string): string {
   return /"(?:request_id|x-request-id)": ?"([0-9a-f]{32})"/.exec(body)?.[1] ?? "";
 }
 
 function identityOf({ headers }: Received): Readonly<Record<string, string>> {
+  return tellingHeaders(headers);
+}
+
+/** Those that say who asks. */
+export function tellingHeaders(headers: Received["headers"]): Readonly<Record<string, string>> {
   const telling = Object.entries(headers).filter(([name]) => /^(?:x-auth-.*|authorization|dpop)$/.test(name));
   return Object.fromEntries(telling.map(([name, value]) => [name, String(value)]));
 }
 
 /** HAProxy writes its line once the answer has gone out, so it may come a moment later. */
-async function logged(log: string, id: string): Promise<Logged> {
+export async function logged(log: string, id: string): Promise<Logged> {
   if (id === "") return { reason: "an answer without an id", rule: "" };
   for (let i = 0; i < 100; i++) {
     const line = readFileSync(resolve(REPOSITORY, log), "utf8")

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { ask, bearer, certificateFile, type Shown } from "./ask.ts";
 import { newProver } from "./dpop.ts";
+import { STEPS, walk } from "./mcp/walk.ts";
 import { showMesh } from "./mesh.ts";
 import { PartEnded } from "./part.ts";
 import { API_KEYS, awsToken, expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
@@ -79,7 +80,16 @@ async function showTable(stage: Stage, places: Places, signal: AbortSignal): Pro
     if (wrong.length > 0) unexpected++;
     console.log(tableRow(row, outcome, wrong));
   }
-  console.log(tableFoot(ROWS.length, unexpected));
+  const { notes, url, haproxy } = stage;
+  const outcomes = await walk(url, notes, haproxy.log);
+  for (const [at, step] of STEPS.entries()) {
+    const outcome = outcomes[at];
+    if (outcome === undefined) continue;
+    const wrong = differences(step, outcome);
+    if (wrong.length > 0) unexpected++;
+    console.log(tableRow(step, outcome, wrong));
+  }
+  console.log(tableFoot(ROWS.length + STEPS.length, unexpected));
   return unexpected;
 }
 

@@ -37,8 +37,17 @@ declare module "oidc-provider" {
       options: Readonly<Record<string, unknown>>,
     ) => unknown;
     registerGrantType(name: string, handler: (context: Context) => Promise<void>, parameters: readonly string[]): void;
+    interactionFinished(
+      request: IncomingMessage,
+      response: ServerResponse,
+      result: Readonly<Record<string, unknown>>,
+      options?: Readonly<Record<string, unknown>>,
+    ): Promise<void>;
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   }
 
-  export const errors: { readonly InvalidGrant: new (description: string) => Error };
+  export const errors: {
+    readonly InvalidGrant: new (description: string) => Error;
+    readonly InvalidTarget: new () => Error;
+  };
 }

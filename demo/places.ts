@@ -21,7 +21,11 @@ export interface Places {
   readonly partner: number;
   /** Port of the proxy behind which a stand-in answers for AWS. */
   readonly sts: number;
-  /** Ports of the backends by their name. */
+  /** Port of the authorization server that people log in to. */
+  readonly login: number;
+  /** Port of the MCP server. */
+  readonly notes: number;
+  /** Ports of the other backends by their name. */
   readonly backends: Readonly<Record<string, number>>;
 }
 
@@ -30,6 +34,7 @@ interface Configuration {
   readonly issuers: {
     readonly idp: { readonly issuer: string };
     readonly partner: { readonly issuer: string };
+    readonly login: { readonly issuer: string };
     readonly aws: { readonly proxy: string };
   };
   readonly haproxy: {
@@ -42,6 +47,7 @@ interface Configuration {
 export function readPlaces(): Places {
   const text = readFileSync(resolve(REPOSITORY, CONFIGURATION), "utf8");
   const { listen, issuers, haproxy } = parse(text) as Configuration;
+  const { notes, ...backends } = haproxy.backends;
   return {
     haproxy: portOf(haproxy.bind[0]),
     tls: portOf(haproxy.bind[1]),
@@ -50,7 +56,9 @@ export function readPlaces(): Places {
     provider: portOf(issuers.idp.issuer),
     partner: portOf(issuers.partner.issuer),
     sts: portOf(issuers.aws.proxy),
-    backends: Object.fromEntries(Object.entries(haproxy.backends).map(([name, servers]) => [name, portOf(servers[0])])),
+    login: portOf(issuers.login.issuer),
+    notes: portOf(notes?.[0]),
+    backends: Object.fromEntries(Object.entries(backends).map(([name, servers]) => [name, portOf(servers[0])])),
   };
 }
 

@@ -213,8 +213,11 @@ export interface Outcome {
   readonly received: readonly Readonly<Record<string, string>>[];
 }
 
+/** What of a row an outcome is held against. */
+export type Expected = Pick<Row, "status" | "rule" | "received"> & { readonly reason: string };
+
 /** Where the outcome is not the row's, one line each; none where all is as expected. */
-export function differences(row: Row, outcome: Outcome): readonly string[] {
+export function differences(row: Expected, outcome: Outcome): readonly string[] {
   const wanted = { ...row, received: row.received === undefined ? [] : [row.received] };
   return (["status", "reason", "rule", "received"] as const)
     .filter((name) => text(wanted[name]) !== text(outcome[name]))

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { send } from "./ask.ts";
 import { type EchoBackend, startBackend } from "./backend.ts";
+import { startLogin } from "./mcp/login.ts";
+import { type NotesServer, startNotes } from "./mcp/server.ts";
 import { type Part, startPart } from "./part.ts";
 import { AWS_KEYS, PARTIES, PARTNER_PARTIES } from "./parties.ts";
 import { CONFIGURATION, type Places } from "./places.ts";
@@ -15,6 +17,9 @@ const PATIENCE = 20;
 export interface Stage {
   readonly provider: RunningProvider;
   readonly partner: RunningProvider;
+  readonly notes: NotesServer;
+  /** Of the MCP server, as its users know it. */
+  readonly url: string;
   readonly backends: readonly EchoBackend[];
   readonly haproxy: Part;
   /** Rejects once the agent or HAProxy ends by itself. */
@@ -53,6 +58,11 @@ export async function setStage(places: Places, haproxy: string, closers: Closers
   closers.add(() => provider.close());
   const partner = await startProvider(PARTNER_PARTIES, places.partner);
   closers.add(() => partner.close());
+  const url = `http://127.0.0.1:${places.haproxy}/notes`;
+  const login = await startLogin({ port: places.login, resources: { [url]: ["notes:read"] } });
+  closers.add(() => login.close());
+  const notes = await startNotes(places.notes);
+  closers.add(() => notes.close());
   const sts = await startSts(places.sts, AWS_KEYS);
   closers.add(() => sts.close());
   const backends: EchoBackend[] = [];
@@ -70,7 +80,7 @@ export async function setStage(places: Places, haproxy: string, closers: Closers
   const health = { method: "GET", host: "orders.example.com", path: "/healthz" };
   const failure = Promise.race([agent.failure, proxy.failure]);
   await ready(proxy, failure, signal, async () => (await send(places, health)).status === 200);
-  return { provider, partner, backends, haproxy: proxy, failure };
+  return { provider, partner, notes, url, backends, haproxy: proxy, failure };
 }
 
 async function demandFree({ backends, ...places }: Places): Promise<void> {

@@ -15,8 +15,11 @@ export function tableHead(): string {
   return lines(" ", [["WHO ASKS"], ["FOR WHAT"], ["VERDICT, AND WHY"], ["WHAT THE BACKEND GETS"]], ["bold"]);
 }
 
+/** What of a row is told. */
+type Told = Pick<Row, "who" | "kind" | "method" | "path" | "host" | "headers">;
+
 /** A row as two lines or more, with what differs from what was expected beneath it. */
-export function tableRow(row: Row, outcome: Outcome, wrong: readonly string[]): string {
+export function tableRow(row: Told, outcome: Outcome, wrong: readonly string[]): string {
   const allowed = outcome.status === 200;
   const mark = wrong.length === 0 ? paint("green", "✓") : paint("red", "✗");
   const cells = [
@@ -34,7 +37,7 @@ export function tableFoot(rows: number, unexpected: number): string {
   return paint("red", `${unexpected} of ${rows} not as expected.`);
 }
 
-function spoofed({ headers = {} }: Row): readonly string[] {
+function spoofed({ headers = {} }: Told): readonly string[] {
   return Object.entries(headers)
     .filter(([name]) => name.startsWith("x-auth-"))
     .map(([name, value]) => `${name}: ${value}`);

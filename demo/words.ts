@@ -4,8 +4,8 @@ import { paint } from "./table.ts";
 
 export const USAGE = `usage: npm run demo [-- --once | -- --mesh]
 
-Starts two identity providers, two backends, the Countersign agent and HAProxy on 127.0.0.1, shows what they make of
-some requests, and stays up until Ctrl-C.
+Starts three identity providers, two backends, an MCP server, the Countersign agent and HAProxy on 127.0.0.1, shows
+what they make of some requests and of a client of MCP, and stays up until Ctrl-C.
 
   --once   ends after the requests; exit code 0 if every one went as expected, else 1
   --mesh   starts nothing: shows what a Linkerd mesh is told of a policy, and what

@@ -1,3 +1,4 @@
+import type { BodyPlace } from "./bodies.ts";
 import type { Contract } from "./contract.ts";
 import { contractText } from "./contract.ts";
 import { CREDENTIAL_KINDS, type CredentialKind, type CredentialUses, sentKinds } from "./credentials.ts";
@@ -9,15 +10,19 @@ export const MESSAGE = "authorize";
 /** What the policies read of a request beyond the arguments that are always sent. */
 export interface ArgumentUses extends CredentialUses {
   readonly query: boolean;
+  /** Whether the agent tells of requests in their traces. Default: it does not */
+  readonly trace?: boolean;
   /** Lower-case names of the request headers that conditions read. */
   readonly requestHeaders: readonly string[];
+  /** Where bodies are looked into. Default: nowhere */
+  readonly bodies?: readonly BodyPlace[];
 }
 
 export interface Argument {
   /** HAProxy's sample expression. */
   readonly sample: string;
   /** `always`, or when policies need it. */
-  readonly sent: CredentialKind["sent"] | "where a policy reads it";
+  readonly sent: CredentialKind["sent"] | "where a policy reads it" | "with `traces`";
   /** One line for the documentation. */
   readonly meaning: string;
 }
@@ -34,7 +39,17 @@ export const ARGUMENTS: Readonly<Record<string, Argument>> = {
   host: { sample: "req.fhdr(host)", sent: "always", meaning: "the Host header or :authority, as it came" },
   path: { sample: "path", sent: "always", meaning: "the path as it is forwarded, without query" },
   query: { sample: "query", sent: "where a policy reads it", meaning: "the query without `?`" },
+  body: {
+    sample: `var(${OWN.body})`,
+    sent: "where a policy reads it",
+    meaning: "the body, as much of it as fits into HAProxy's buffer; nothing where no policy looks into bodies",
+  },
   ...argumentsOfKinds(CREDENTIAL_KINDS),
+  trace: {
+    sample: "req.fhdr(traceparent)",
+    sent: "with `traces`",
+    meaning: "the trace that the request belongs to (W3C Trace Context)",
+  },
   contract: { sample: "str(...)", sent: "always", meaning: "what this HAProxy does with the answer" },
 };
 
@@ -56,16 +71,21 @@ export function headerArgument(header: string): `h_${string}` {
   return `h_${header}`;
 }
 
+function reads(name: string, { query, bodies = [] }: ArgumentUses): boolean {
+  return name === "body" ? bodies.length > 0 : query;
+}
+
 /** The arguments of one generated SPOE message, in the order of the table, with their sample expressions. */
 export function argumentsOf(uses: ArgumentUses, contract: Contract): readonly { name: string; sample: string }[] {
-  const { contract: _, ...others } = ARGUMENTS;
+  const { contract: _, trace, ...others } = ARGUMENTS;
   const credentials = argumentsOfKinds(sentKinds(uses));
   const fixed = Object.entries(others).filter(
     ([name, { sent }]) =>
-      sent === "always" || (sent === "where a policy reads it" ? uses.query : Object.hasOwn(credentials, name)),
+      sent === "always" || (sent === "where a policy reads it" ? reads(name, uses) : Object.hasOwn(credentials, name)),
   );
   return [
     ...Object.entries({ ...Object.fromEntries(fixed), ...credentials }).map(([name, { sample }]) => ({ name, sample })),
+    ...(uses.trace === true && trace !== undefined ? [{ name: "trace", sample: trace.sample }] : []),
     { name: "contract", sample: `str(${contractText(contract)})` },
     ...uses.requestHeaders.map((header) => ({ name: headerArgument(header), sample: `req.fhdr(${header})` })),
   ];

@@ -31,16 +31,24 @@ export interface Buffers {
  * A question must fit into a buffer, too, or HAProxy does not ask it. What it repeats of the request's head leaves
  * tune.maxrewrite free; so that has room for what is no part of that head.
  *
+ * A body that is looked into must be in it whole, beside as much head as HAProxy takes by default.
+ *
  * @param largestAck bytes
+ * @param largestBody bytes
  */
 export function buffersFor(
   largestAck: number,
-  uses: CredentialUses & { readonly identityHeaders: readonly { readonly name: string; readonly max: number }[] },
+  uses: CredentialUses & {
+    readonly identityHeaders: readonly { readonly name: string; readonly max: number }[];
+    readonly bodies?: readonly unknown[];
+  },
+  largestBody = 0,
 ): Buffers {
   const added = uses.identityHeaders.reduce((sum, { name, max }) => sum + name.length + max + HEADER_OVERHEAD, 0);
   const asked = sentKinds(uses).reduce((sum, { largest = 0 }) => sum + largest, 0);
   const maxrewrite = Math.ceil((DEFAULT_MAXREWRITE + Math.max(added, asked)) / 1024) * 1024;
+  const least = DEFAULT_BUFSIZE + (uses.bodies === undefined ? 0 : largestBody);
   let bufsize = DEFAULT_BUFSIZE;
-  while (bufsize <= FRAMES_IN_FLIGHT * largestAck || bufsize < 4 * maxrewrite) bufsize *= 2;
+  while (bufsize < least || bufsize <= FRAMES_IN_FLIGHT * largestAck || bufsize < 4 * maxrewrite) bufsize *= 2;
   return { bufsize, maxrewrite };
 }

@@ -1,3 +1,5 @@
+import { OWN } from "./variables.ts";
+
 /**
  * Headers that only speak for the client where a proxy in front of it wrote them, or that change what a backend takes
  * a request to be. A name ending in `*` is a prefix. docs/security.md has the same list, and why.
@@ -80,5 +82,7 @@ export function clientHeaders(identityPrefix: string, identityHeaders: readonly 
     "# A malformed traceparent ends the request in a Linkerd proxy that traces; a tracestate says nothing without one.",
     `http-request del-header traceparent unless ${TRACEPARENT}`,
     "http-request del-header tracestate unless { req.fhdr(traceparent) -m found }",
+    "# Without one a trace begins here, whose id is the request's.",
+    `http-request set-header traceparent 00-%[var(${OWN.id})]-%[uuid(),regsub(-,,g),bytes(0,16)]-01 unless { req.fhdr(traceparent) -m found }`,
   ];
 }

@@ -1,3 +1,4 @@
+import { chunks } from "./chunks.ts";
 import { inTransaction, OWN } from "./variables.ts";
 
 /** What pages of other origins may do at some hosts (the Fetch standard, "CORS protocol"). */
@@ -22,9 +23,6 @@ export interface HostCors {
   /** Undefined where nothing is said of pages, although the host is below one where something is. */
   readonly cors: Cors | undefined;
 }
-
-/** HAProxy takes 64 words a line. */
-const MOST_WORDS = 32;
 
 const HOST = "req.fhdr(host),host_only,lower";
 const ORIGIN = "req.fhdr(origin)";
@@ -104,10 +102,4 @@ function preflightRule({ methods, headers, maxAge }: Cors, at: number): string {
 
 function isOf(at: number): string {
   return `{ var(${OWN.cors}) -m str ${at} }`;
-}
-
-/** Words for several lines. */
-function chunks(words: readonly string[]): readonly string[] {
-  const lines = Math.ceil(words.length / MOST_WORDS);
-  return Array.from({ length: lines }, (_, n) => words.slice(n * MOST_WORDS, (n + 1) * MOST_WORDS).join(" "));
 }

@@ -19,7 +19,7 @@ export interface CredentialKind {
   /** One line for the documentation. */
   readonly meaning: string;
   /** Counts how often it came, where it can come more than once: two of one kind are a 400. */
-  readonly count?: string;
+  readonly count?: string | readonly string[];
   /** What keeps it from a backend, where it could come there. */
   readonly strip?: readonly Strip[];
   /** Request headers that it stands in, in lower case: no policy sets them, and no expression reads them. */

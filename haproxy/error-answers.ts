@@ -1,3 +1,4 @@
+import { LOGIN_PATH } from "./input.ts";
 import { inTransaction, OWN } from "./variables.ts";
 
 /** The statuses of a refusal and their names (RFC 9110, section 15). */
@@ -22,24 +23,27 @@ const REQUEST_ID = `%[var(${OWN.id})]`;
  *
  * `hdr` emits nothing for an absent variable, so a challenge is sent where the agent gave one (RFC 6750, section 3).
  * The same holds for the nonce of DPoP proofs (RFC 9449, section 8).
+ * Where a login would help, a body says where that is: by a link for a person, whose page may be in a frame.
  * A 503 always carries Retry-After: whatever the cause, asking again in a second is right.
  */
-export function errorAnswer(status: RefusalStatus, format: AnswerFormat, nonces = false): string {
+export function errorAnswer(status: RefusalStatus, format: AnswerFormat, nonces = false, login = false): string {
   const type = format === "html" ? '"text/html; charset=utf-8"' : "application/problem+json";
   const headers = ["hdr cache-control no-store"];
   if (status === 401 || status === 403) headers.push(`hdr www-authenticate %[var(${inTransaction("challenge")})]`);
   if (nonces && (status === 401 || status === 403)) headers.push(`hdr dpop-nonce %[var(${inTransaction("nonce")})]`);
   if (status === 503) headers.push("hdr retry-after 1");
-  const body = format === "html" ? htmlBody(status) : jsonBody(status);
+  const body = format === "html" ? htmlBody(status, login) : jsonBody(status, login);
   return `deny_status ${status} content-type ${type} ${headers.join(" ")} lf-string '${body}'`;
 }
 
 /** RFC 9457, section 3; `about:blank` says that the title is the status' own name (section 4.2.1). */
-function jsonBody(status: RefusalStatus): string {
-  return `{"type":"about:blank","title":"${TITLES[status]}","status":${status},"reason":"${REASON}","request_id":"${REQUEST_ID}"}`;
+function jsonBody(status: RefusalStatus, login: boolean): string {
+  const where = login ? `,"login":"${LOGIN_PATH}"` : "";
+  return `{"type":"about:blank","title":"${TITLES[status]}","status":${status},"reason":"${REASON}","request_id":"${REQUEST_ID}"${where}}`;
 }
 
-function htmlBody(status: RefusalStatus): string {
+function htmlBody(status: RefusalStatus, login: boolean): string {
+  const link = login ? `<p><a href="${LOGIN_PATH}" target="_top">Sign in</a></p>` : "";
   const title = `${status} ${TITLES[status]}`;
-  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${title}</title><h1>${title}</h1><p>Reason: ${REASON}</p><p>Request: ${REQUEST_ID}</p></html>`;
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${title}</title><h1>${title}</h1>${link}<p>Reason: ${REASON}</p><p>Request: ${REQUEST_ID}</p></html>`;
 }

@@ -1,11 +1,13 @@
 import { LOGGED_PATH, logFormat } from "./access-log.ts";
 import { MESSAGE } from "./arguments.ts";
+import { bodyRules } from "./bodies.ts";
 import { clientHeaders } from "./client-headers.ts";
 import { corsRules, preflightRules } from "./cors.ts";
 import { ALL_CREDENTIALS, type Strip, sentKinds } from "./credentials.ts";
 import { errorAnswer } from "./error-answers.ts";
-import { addedHeaders, loggedVariables, type RenderInput, WEB_BACKEND, WEB_PATH } from "./input.ts";
+import { addedHeaders, LOGIN_PATH, loggedVariables, type RenderInput, WEB_BACKEND, WEB_PATH } from "./input.ts";
 import { metadataRules } from "./metadata.ts";
+import { sessionCookies, sessionPart } from "./places.ts";
 import type { OwnReason } from "./reasons.ts";
 import { since } from "./since.ts";
 import { ENGINE } from "./spoe-file.ts";
@@ -49,6 +51,8 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
     ...connectionHeaders(),
     "",
     ...ownPages(input),
+    ...bodyRules(input.uses.bodies ?? []),
+    ...sessionParts(input),
     ...verdict(),
     "",
     ...refusals(input),
@@ -81,6 +85,7 @@ function preparation(input: RenderInput, spoeFile: string): readonly string[] {
     "http-response del-header l5d- -m beg",
     "http-response del-header l5d_ -m beg",
     ...handshake(input),
+    ...sessionSeen(input),
   ];
 }
 
@@ -180,6 +185,28 @@ function ownPages({ webAddress }: RenderInput): readonly string[] {
   ];
 }
 
+/** What stands beside the cookie of a session, for the agent to be told as one value with it. */
+function sessionParts({ uses }: RenderInput): readonly string[] {
+  const names = sessionCookies(sentKinds(uses).map(({ name }) => name));
+  return names.flatMap((name) =>
+    (["more", "seen"] as const).map((part) => `http-request set-var(${sessionPart(part)}) req.cook(${name}-${part})`),
+  );
+}
+
+/** Whoever is let in by a session is told that it was seen, now and then: by that the agent knows how long it was idle. */
+function sessionSeen({ uses }: RenderInput): readonly string[] {
+  const names = sessionCookies(sentKinds(uses).map(({ name }) => name));
+  const seen = inTransaction("seen");
+  const told = `if { var(${OWN.verdict}) -m str allow } { var(${seen}) -m found }`;
+  return names.flatMap((name) => [
+    `http-after-response add-header set-cookie "${name}-seen=%[var(${seen})]; ${COOKIE}" ${told}`,
+    `http-after-response add-header cache-control private ${told}`,
+  ]);
+}
+
+/** Of a cookie with `__Host-` (RFC 6265bis, section 4.1.3.2). `Lax`: a link in a mail leads to who has logged in. */
+const COOKIE = "Path=/; Secure; HttpOnly; SameSite=Lax";
+
 /** The gate: one variable that nobody but this rule sets, only ever to `allow`. */
 function verdict(): readonly string[] {
   return [
@@ -204,9 +231,35 @@ function refusals({ uses }: RenderInput): readonly string[] {
       `${REFUSED} !{ var(${ANSWERED_ID}) -m found } or ${REFUSED} { var(txn.${VARIABLE_PREFIX}.error) -m found }`,
     ),
     ...deny(400, `${REFUSED} { var(${STATUS}) -m int 400 } countersign_bound`),
+    ...login(uses, nonces),
     ...deny(401, `${REFUSED} { var(${STATUS}) -m int 401 } countersign_bound`, nonces),
     ...deny(403, `${REFUSED} { var(${STATUS}) -m int 403 } countersign_bound`, nonces),
     ...deny(503, REFUSED),
+  ];
+}
+
+/** Longest path with query that somebody is sent back to after a login, in characters. */
+const LONGEST_RETURN = 1024;
+
+/**
+ * A page that somebody's browser wants to show becomes a login; all else is told where that would be. A redirect loses
+ * the form of a POST, breaks a frame, and says nothing to a script.
+ */
+function login(uses: RenderInput["uses"], nonces: boolean): readonly string[] {
+  if (sessionCookies(sentKinds(uses).map(({ name }) => name)).length === 0) return [];
+  const offered = `${REFUSED} countersign_bound countersign_login`;
+  const shows = `${offered} { method GET HEAD } !{ var(${OWN.websocket}) -m bool } !{ req.fhdr(authorization) -m found } !{ req.fhdr(sec-purpose) -m found }`;
+  const told = "{ req.fhdr(sec-fetch-mode) -m str navigate } { req.fhdr(sec-fetch-dest) -m str document }";
+  const untold = `!{ req.fhdr(sec-fetch-mode) -m found } !{ req.fhdr(sec-fetch-dest) -m found } !{ req.fhdr(x-requested-with) -m found } { req.fhdr(accept) -m sub -i text/html }`;
+  const navigation = `${offered} { var(${OWN.navigation}) -m bool }`;
+  const redirect = (to: string) => `http-request return status 303 hdr location "${to}" hdr cache-control no-store`;
+  return [
+    "# A login would help: a browser that wants to show a page is sent there, and comes back to the same path.",
+    `acl countersign_login var(${VERDICT}) -m str login`,
+    ...[told, untold].map((how) => `http-request set-var(${OWN.navigation}) bool(true) if ${shows} ${how}`),
+    `${redirect(`${LOGIN_PATH}?rt=%[pathq,url_enc]`)} if ${navigation} { pathq,length le ${LONGEST_RETURN} }`,
+    `${redirect(LOGIN_PATH)} if ${navigation}`,
+    ...deny(401, offered, nonces, true),
   ];
 }
 
@@ -222,7 +275,6 @@ function passedOn({ scheme, uses, webAddress, backendVariables = [] }: RenderInp
     `http-request set-header x-request-id %[var(${OWN.id})]`,
     "http-request set-header x-forwarded-for %[src]",
     `http-request set-header x-forwarded-proto ${scheme}`,
-    `http-request set-header traceparent 00-%[var(${OWN.id})]-%[uuid(),regsub(-,,g),bytes(0,16)]-01 unless { req.fhdr(traceparent) -m found }`,
     ...own,
     ...headers,
     ...(takesDpop(uses) ? [NONCE_TOLD] : []),
@@ -254,9 +306,9 @@ function stripRule({ action, condition }: Strip, argument: string): string {
   return `http-request ${action} ${condition === undefined ? "unless " : `if ${condition} !`}${forwarded}`;
 }
 
-function deny(status: 400 | 401 | 403 | 503, condition: string, nonces = false): readonly string[] {
+function deny(status: 400 | 401 | 403 | 503, condition: string, nonces = false, login = false): readonly string[] {
   return [
-    `http-request deny ${errorAnswer(status, "html", nonces)} if ${condition} countersign_html`,
-    `http-request deny ${errorAnswer(status, "json", nonces)} if ${condition}`,
+    `http-request deny ${errorAnswer(status, "html", nonces, login)} if ${condition} countersign_html`,
+    `http-request deny ${errorAnswer(status, "json", nonces, login)} if ${condition}`,
   ];
 }

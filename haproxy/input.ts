@@ -1,3 +1,4 @@
+import type { BodyPlace } from "./bodies.ts";
 import { isHeaderName, MOST_HEADERS } from "./contract.ts";
 import type { HostCors } from "./cors.ts";
 import { type CredentialUses, credentialKind } from "./credentials.ts";
@@ -32,9 +33,14 @@ export interface RenderInput {
   /** What the policies read of a request and promise a backend. */
   readonly uses: CredentialUses & {
     readonly query: boolean;
+    readonly trace?: boolean;
     readonly requestHeaders: readonly string[];
     readonly identityHeaders: readonly { readonly name: string /** bytes */; readonly max: number }[];
+    /** Where the agent looks into bodies. Default: nowhere */
+    readonly bodies?: readonly BodyPlace[];
   };
+  /** Bytes of the largest body that it can look into. */
+  readonly largestBody?: number;
   /** What HAProxy itself tells OAuth clients of where to get a token. Default: nothing */
   readonly metadata?: Metadata | undefined;
   /** Networks of the hops whose word counts, by the request header that it stands in. Default: none */
@@ -122,12 +128,16 @@ export const AGENT_BACKEND = "countersign-agent";
 /** The backend of its own pages, and how their paths begin. */
 export const WEB_BACKEND = "countersign-web";
 export const WEB_PATH = "/.countersign/";
+/** Where people begin to log in. */
+export const LOGIN_PATH = `${WEB_PATH}login`;
 
 /** Free text that HAProxy reads as one line of plain words: ASCII without quotes, backslash or comment. */
 const WORDS = /^[ !$-&(-[\]-~]+$/;
 const ADDRESS = /^(?:unix@\/[A-Za-z0-9_./-]+|[A-Za-z0-9_.:[\]-]+:[0-9]{1,5})$/;
 const NAMED_HOST = /^([A-Za-z0-9._-]*[A-Za-z][A-Za-z0-9._-]*):[0-9]+$/;
 const HOST_NAME = /^[A-Za-z0-9._-]{1,253}$/;
+const JUDGED_HOST = /^(?:\*\.)?[A-Za-z0-9._:[\]-]{1,255}$/;
+const PLAIN_PATH = /^\/[A-Za-z0-9._~/-]{0,1023}$/;
 const ABSOLUTE_PATH = /^\/[A-Za-z0-9_./+@:=-]+$/;
 const BACKEND_NAME = /^[A-Za-z0-9_.:-]{1,64}$/;
 const HEADER_PREFIX = /^[a-z0-9-]{2,64}$/;
@@ -187,10 +197,19 @@ export function checkInput(input: RenderInput): void {
   );
   checkMetadata(input.metadata);
   checkHeaders(input.uses);
+  checkBodies(input);
   checkCredentials(input);
   for (const group of input.cors ?? []) checkCors(group);
   for (const backend of backends) checkBackend(backend);
   demand(areDistinct(backends), "backends", "a name twice");
+}
+
+function checkBodies({ uses: { bodies = [] }, largestBody = 1 }: RenderInput): void {
+  demand(isCount(largestBody), "largestBody", largestBody);
+  for (const { hosts, path } of bodies) {
+    demand(isList(hosts) && hosts.every((host) => JUDGED_HOST.test(host)), "uses.bodies", hosts);
+    demand(PLAIN_PATH.test(path), "uses.bodies", path);
+  }
 }
 
 function checkMetadata(metadata: Metadata | undefined): void {

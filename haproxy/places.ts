@@ -1,7 +1,7 @@
-import type { CredentialKind } from "./credentials.ts";
+import type { CredentialKind, Strip } from "./credentials.ts";
 
 /** Where the configuration can say that a credential stands. */
-export type PlaceName = "header" | "hop" | "subprotocol" | "cookie";
+export type PlaceName = "header" | "hop" | "subprotocol" | "cookie" | "session";
 
 /** A kind of credential but for its name, by what the place is called in it. */
 type Placed = Omit<CredentialKind, "name" | "rank" | "sent">;
@@ -66,7 +66,54 @@ const PLACES: Readonly<Record<PlaceName, { readonly named: RegExp; readonly kind
       headers: [],
     }),
   },
+  session: {
+    named: WORD,
+    kind: (name) => ({
+      argument: `session_${name}`,
+      // One value: the session, which may be in two cookies, and when it was last seen.
+      sample: `req.cook(${name}),concat(,${sessionPart("more")}),concat(~,${sessionPart("seen")})`,
+      meaning: "the session of somebody who has logged in by a browser",
+      count: [name, ...SESSION_PARTS.map((part) => `${name}-${part}`)].map((each) => `req.cook_cnt(${each})`),
+      strip: stripSession(name),
+      headers: [],
+    }),
+  },
 };
+
+/** What stands beside the session's own cookie, by the ends of their names: its second half, when it was last seen, and a login that is under way. */
+export const SESSION_PARTS = ["more", "seen", "login"] as const;
+
+/** HAProxy's variable with what a cookie beside the session's says. */
+export function sessionPart(part: (typeof SESSION_PARTS)[number]): string {
+  return `txn.countersign_session_${part}`;
+}
+
+/** What is left after that may be read by nobody. */
+function stripSession(name: string): readonly Strip[] {
+  const condition = `{ req.fhdr(cookie) -m sub ${name} }`;
+  return [
+    ...[name, ...SESSION_PARTS.map((part) => `${name}-${part}`)].map((each) => ({
+      action: `replace-header cookie '^(.*[;,][[:blank:]]*)?${each}[[:blank:]]*=[^;,]*[;,]?[[:blank:]]*(.*)$' '\\1\\2'`,
+      condition,
+    })),
+    { action: "del-header cookie", condition },
+    {
+      action: "replace-header cookie '^(.*[^;,[:blank:]])[;,[:blank:]]+$' '\\1'",
+      condition: "{ req.fhdr(cookie) -m reg '[;,]$' }",
+    },
+    { action: "del-header cookie", condition: "{ req.fhdr_cnt(cookie) 1 } { req.fhdr(cookie) -m len 0 }" },
+  ];
+}
+
+/** Of the names of kinds those of sessions' cookies. */
+export function sessionCookies(kinds: readonly string[]): readonly string[] {
+  return kinds.flatMap((kind) => (kind.startsWith("session:") ? [kind.slice("session:".length)] : []));
+}
+
+/** Whether a kind is that of sessions' cookies. */
+export function isSession(kind: string): boolean {
+  return kind.startsWith("session:");
+}
 
 function inHeader(name: string) {
   return {
@@ -82,7 +129,12 @@ export function placedKind(text: string): CredentialKind | undefined {
   const at = text.indexOf(":");
   const [place, name] = [text.slice(0, Math.max(at, 0)), text.slice(at + 1)];
   if (!isPlace(place) || !PLACES[place].named.test(name)) return undefined;
-  return { ...PLACES[place].kind(name), name: text, rank: place, sent: "where an issuer takes it" };
+  return { rank: rankOf(place), ...PLACES[place].kind(name), name: text, sent: "where an issuer takes it" };
+}
+
+/** A session is in a cookie as well, and stands for no more than another one. */
+function rankOf(place: PlaceName): CredentialKind["rank"] {
+  return place === "session" ? "cookie" : place;
 }
 
 function isPlace(text: string): text is PlaceName {
@@ -91,7 +143,7 @@ function isPlace(text: string): text is PlaceName {
 
 /** Whether an argument of a message carries a credential that the configuration places. */
 export function isPlacedArgument(argument: string): boolean {
-  return /^(?:header|hop|subprotocol|cookie)_/.test(argument);
+  return /^(?:header|hop|subprotocol|cookie|session)_/.test(argument);
 }
 
 /** What stands for a name of the configuration in the documentation's table of arguments. */

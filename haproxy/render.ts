@@ -27,7 +27,7 @@ export function renderHaproxy(input: RenderInput): HaproxyFiles {
   checkInput(input);
   const bare = input.backends.find(({ servers }) => servers.length === 0);
   if (bare !== undefined) throw new Error(`cannot render haproxy.cfg: backend "${bare.name}" has no server`);
-  const { bufsize, maxrewrite } = buffersFor(input.largestAck, addedUses(input));
+  const { bufsize, maxrewrite } = buffersFor(input.largestAck, addedUses(input), input.largestBody);
   const text = `# HAProxy with the Countersign agent. Rendered by "countersign generate haproxy": change countersign.yaml or the
 # policies and render it again. docs/haproxy.md explains every line.
 global
@@ -82,7 +82,7 @@ function ownBackends({ backends }: RenderInput): string {
 
 /** Only what differs from HAProxy's defaults: a larger value of the reader's own should stay. */
 function globals(input: RenderInput): string {
-  const { bufsize, maxrewrite } = buffersFor(input.largestAck, addedUses(input));
+  const { bufsize, maxrewrite } = buffersFor(input.largestAck, addedUses(input), input.largestBody);
   const lines: string[] = [];
   if (bufsize > DEFAULT_BUFSIZE) lines.push(`tune.bufsize ${bufsize}`);
   if (maxrewrite > DEFAULT_MAXREWRITE) lines.push(`tune.maxrewrite ${maxrewrite}`);

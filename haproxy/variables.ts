@@ -14,8 +14,14 @@ export const OWN = {
   cors: "txn.countersign_cors",
   /** The origin of the page that asks, where those rules take it. */
   origin: "txn.countersign_origin",
+  /** Set where bodies are looked into. */
+  reads: "txn.countersign_reads",
+  /** As much of the body as fits into a buffer; set only there. */
+  body: "txn.countersign_body",
   /** Set for one of the agent's own pages. */
   web: "txn.countersign_web",
+  /** Set for a request by which somebody's browser wants to show a page, where a login could help. */
+  navigation: "txn.countersign_navigation",
   /** `allow`, `none` for one of the agent's own pages and for what HAProxy answers by itself, or absent: by `allow` alone HAProxy remembers that a request may pass. */
   verdict: "txn.countersign_verdict",
 } as const;
@@ -44,6 +50,10 @@ export const VARIABLES = {
   status: { present: "when there is one", meaning: "400, 401, 403 or 503 of a refusal" },
   challenge: { present: "when there is one", meaning: "the whole WWW-Authenticate value of a refusal" },
   nonce: { present: "when there is one", meaning: "what the client is to use as `nonce` in DPoP proofs from now on" },
+  seen: {
+    present: "when there is one",
+    meaning: "what the browser is to keep from now on as when its session was last seen",
+  },
   forward: {
     present: "when there is one",
     meaning: "the argument of the credential that the backend gets too, or `all`",

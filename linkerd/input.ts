@@ -56,6 +56,8 @@ export interface RouteInput {
     readonly deny: readonly string[];
     readonly scopes: readonly string[];
     readonly when: string | undefined;
+    /** What may be sent to an MCP server; absent where nothing is said of that. */
+    readonly mcp?: string;
   };
 }
 

@@ -44,7 +44,7 @@ function ofServer(server: MeshServer, input: LinkerdInput, meshed: ReadonlySet<s
 }
 
 function ofRoute({ access, asks, patterns }: RouteInput, mesh: MeshInput): readonly string[] {
-  const { allow, deny, scopes, when } = asks;
+  const { allow, deny, scopes, when, mcp } = asks;
   const some = (what: string, names: readonly string[]) => (names.length > 0 ? [`${what} ${names.join(", ")}`] : []);
   const credential = access === "optional" ? "the credential, if there is one" : "the credential";
   const roles = allow.includes("authenticated") ? [] : some("the roles", allow);
@@ -54,6 +54,7 @@ function ofRoute({ access, asks, patterns }: RouteInput, mesh: MeshInput): reado
     ...some("the roles that are refused,", deny),
     ...some("the scopes", scopes),
     ...(when === undefined ? [] : [`the condition ${when}`]),
+    ...(mcp === undefined ? [] : [`what is said to the MCP server: ${mcp}`]),
     ...(segments.some(({ kind }) => kind !== "literal")
       ? ["whether escapes beyond ASCII in wildcards are well-formed and unambiguous"]
       : []),

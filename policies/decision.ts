@@ -17,6 +17,9 @@ export const REASONS = {
   "method-invalid": 400,
   duplicate: 400,
   "credential-in-query": 400,
+  "mcp-body-unread": 400,
+  "mcp-body-malformed": 400,
+  "mcp-header-mismatch": 400,
 
   // Who is this? The credential is missing or does not prove anything.
   "credential-missing": 401,
@@ -54,6 +57,8 @@ export const REASONS = {
   "token-bound": 401,
   "token-unbound": 401,
   "certificate-unsuitable": 401,
+  "session-invalid": 401,
+  "session-expired": 401,
   "authentication-weak": 401,
   "authentication-old": 401,
 
@@ -65,6 +70,8 @@ export const REASONS = {
   "role-missing": 403,
   "role-denied": 403,
   "scope-missing": 403,
+  "mcp-method-not-allowed": 403,
+  "mcp-tool-not-allowed": 403,
   "claim-unknown": 403,
   "condition-false": 403,
   "condition-error": 403,

@@ -19,6 +19,17 @@ export interface Uses {
   readonly credentials: readonly string[];
   /** Names of the proofs that are read beside them: those that issuers ask for, sorted. */
   readonly proofs: readonly string[];
+  /** Where bodies are read; absent where none are. */
+  readonly bodies?: readonly BodyPlace[];
+}
+
+/** Where HAProxy has to read bodies before it asks: more requests than are meant, never fewer of plain paths. */
+export interface BodyPlace {
+  /** As the policy writes them. */
+  readonly hosts: readonly string[];
+  /** The whole path, or what it begins with. */
+  readonly path: string;
+  readonly whole: boolean;
 }
 
 /** Routes that have their hosts, issuers and defaults in common: who may do what there. */
@@ -97,6 +108,8 @@ export interface Route {
     readonly deny: readonly string[];
     readonly scopes: readonly string[];
     readonly when: string | undefined;
+    /** What may be sent to an MCP server there; absent where nothing is said of that. */
+    readonly mcp?: string;
     readonly stepUp: StepUp | undefined;
   };
 }

@@ -1,3 +1,15 @@
+import type { Reason } from "./decision.ts";
+
+/** What a request says to an MCP server (Model Context Protocol). */
+export interface McpMessage {
+  /** The JSON-RPC method; undefined of what has none: a response, or a request without a body. */
+  readonly method: string | undefined;
+  /** Of `tools/call`. */
+  readonly tool: string | undefined;
+  /** What it was told by. */
+  readonly by: "body" | "headers";
+}
+
 /** What a policy may know of a request. Path and host are as judged, and as forwarded: nobody rewrites them in between. */
 export interface PolicyRequest {
   readonly method: string;
@@ -15,4 +27,6 @@ export interface PolicyRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** Milliseconds since the epoch. */
   readonly time: number;
+  /** What it says to an MCP server, or why that cannot be told. Only routes with `mcp` ask. */
+  readonly mcp?: McpMessage | Reason | undefined;
 }

@@ -26,6 +26,8 @@ export const DECISION_FIELDS = {
   shadow_verdict: { type: "text", optional: true },
   shadow_reason: { type: "text", optional: true },
   claim: { type: "text", max: 256, optional: true },
+  mcp_method: { type: "text", max: 128, optional: true },
+  mcp_tool: { type: "text", max: 128, optional: true },
   replay: { type: "mapping", optional: true },
 } as const satisfies Readonly<Record<string, Field>>;
 

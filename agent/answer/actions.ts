@@ -84,6 +84,7 @@ export function allowActions(
     const start = HEADER_STARTS[(request.channel.headerNumbers.get(name) ?? 0) - 1];
     if (start !== undefined && value !== undefined) WRITER.setString(start, value);
   }
+  if (request.seen !== undefined) WRITER.setString(START.seen, request.seen);
   const meshIdentity = snapshot.meshIdentities.get(match.route.backend);
   if (meshIdentity !== undefined) WRITER.setString(START.mesh_identity, meshIdentity);
   WRITER.setString(START.backend, match.route.backend);

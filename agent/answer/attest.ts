@@ -32,7 +32,7 @@ export function attest(
 ): Uint8Array | Reason {
   if (decision.verdict !== "allow") return refusalActions(decision, request, snapshot, match, principal);
   const { until = 0 } = decision;
-  if (request.time >= until || request.nonce !== undefined)
+  if (request.time >= until || request.nonce !== undefined || request.seen !== undefined)
     return allowActions(decision, request, snapshot, match, principal);
   const kept = KEPT.get(decision);
   if (kept?.channel === request.channel && kept.credential === request.credential) return kept.actions;

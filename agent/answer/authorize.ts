@@ -16,6 +16,7 @@ import type { Verification } from "../identity/identity.ts";
 import { ackSize, refusalActions } from "./actions.ts";
 import { attest } from "./attest.ts";
 import { type Credential, credentialOf, type Form } from "./credentials.ts";
+import { offeringLogin } from "./login.ts";
 import { isForeignPage } from "./page.ts";
 import { needsNoProof, prove } from "./prove.ts";
 import type { AuthorizeRequest } from "./request.ts";
@@ -107,7 +108,7 @@ function judge(
   const identified = snapshot.identity.verify(evidence, now, request);
   const proven = needsNoProof(identified, evidence.kind)
     ? identified
-    : prove(identified, { request, snapshot, credential: evidence, route: match.route, now });
+    : prove(identified, { request, snapshot, credential: evidence, route: match.route, host: match.host, now });
   if (!(proven instanceof Promise)) return conclude(request, snapshot, match, proven, now, asker);
   request.cold = true;
   return proven.then(
@@ -151,6 +152,7 @@ function conclude(
   asker: Asker,
 ): Answer | Promise<Conclusion> {
   request.nonce = proven.nonce;
+  request.seen = proven.seen;
   if (proven.principal !== undefined) return decide(request, snapshot, match, proven.principal, now, asker);
   const { reason, claim } = proven;
   return refuse(request, snapshot, asker, reason, { match, claim });
@@ -164,7 +166,8 @@ function decide(
   now: number,
   asker: Asker,
 ): Answer | Promise<Conclusion> {
-  const decision = snapshot.policies.decide(match, principal, request.judged(match.host, now));
+  const judged = snapshot.policies.decide(match, principal, request.judged(match.host, now));
+  const decision = judged.verdict === "allow" ? judged : offeringLogin(judged, request, snapshot, match);
   const actions = attest(decision, request, snapshot, match, principal);
   // Who was refused is still known: the access log names the subject.
   if (typeof actions === "string") return refuse(request, snapshot, asker, actions, { match, principal });
@@ -218,7 +221,7 @@ const NOTHING: Known = {};
 
 function refused(request: AuthorizeRequest, snapshot: Snapshot, reason: Reason, known: Known): Answer {
   const { match, principal, claim } = known;
-  const decision = refusal(reason, match?.route.rule ?? known.rule ?? "");
+  const decision = offeringLogin(refusal(reason, match?.route.rule ?? known.rule ?? ""), request, snapshot, match);
   const actions = refusalActions(decision, request, snapshot, match, principal);
   return { decision, request, snapshot, match, principal, actions, claim };
 }

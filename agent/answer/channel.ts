@@ -64,6 +64,7 @@ export class Channel {
       (!needs.query || this.#arguments.has("query")) &&
       needs.proofs.every((name) => this.proofs.has(name)) &&
       needs.requestHeaders.every((name) => this.#arguments.has(`h_${name}`)) &&
+      (needs.bodies === undefined || this.#arguments.has("body")) &&
       needs.identityHeaders.every(({ name }) => this.headerNumbers.has(name)) &&
       (!meshIdentities.has(route.backend) || this.contract.variables.includes("mesh_identity")) &&
       (assertions === undefined || route.access === "anyone" || this.contract.variables.includes("assertion"));

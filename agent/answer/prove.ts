@@ -1,8 +1,10 @@
 import { hash } from "node:crypto";
 import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Route } from "../../policies/policies.ts";
+import type { Principal } from "../../policies/principal.ts";
 import type { ProofName } from "../config/config.ts";
 import type { Identity, Verification } from "../identity/identity.ts";
+import type { SessionBinding } from "../identity/issuer/issuer.ts";
 import type { TokenBytes } from "../identity/jwt/token.ts";
 import type { Shown } from "../identity/proof/shown.ts";
 import { type Credential, read } from "./credentials.ts";
@@ -18,6 +20,8 @@ export interface Offer {
   readonly snapshot: Snapshot;
   readonly credential: Extract<Credential, TokenBytes>;
   readonly route: Route;
+  /** As the policies spell it. */
+  readonly host: string;
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
@@ -30,7 +34,9 @@ export interface Offer {
  */
 export function prove(verified: Verified, offer: Offer): Verification | Promise<Verification> {
   if (!(verified instanceof Promise)) {
-    return isBound(verified, offer.credential.kind) ? proven(verified, shownBy(offer), offer) : verified;
+    if (!isBound(verified, offer.credential.kind)) return verified;
+    const session = verified.confirmation?.session;
+    return session === undefined ? proven(verified, shownBy(offer), offer) : ofBrowser(verified, session, offer);
   }
   // What it has shown is read now: its bytes are let go of meanwhile.
   const shown = offer.route.needs.proofs.length > 0 ? shownBy(offer) : undefined;
@@ -44,7 +50,7 @@ export function needsNoProof(verified: Verified, kind: CredentialName): verified
 
 type Verified = ReturnType<Identity["verify"]>;
 
-type Bound = Extract<Verification, { readonly confirmation?: unknown }>;
+type Bound = Extract<Verification, { readonly principal: Principal }>;
 
 /** What comes as DPoP has to be bound, and is looked at all the same. */
 function isBound(verified: Verification, kind: CredentialName): verified is Bound {
@@ -52,10 +58,19 @@ function isBound(verified: Verification, kind: CredentialName): verified is Boun
 }
 
 function proven(verified: Bound, shown: Shown | undefined, offer: Offer): Verification | Promise<Verification> {
+  const session = verified.confirmation?.session;
+  if (session !== undefined) return ofBrowser(verified, session, offer);
   if (shown === undefined) return { principal: undefined, reason: "proof-missing" };
   const { request, snapshot, now } = offer;
   const proving = snapshot.identity.prove(verified.confirmation, shown, now, request);
   return proving instanceof Promise ? proving.then((late) => concluded(late, verified)) : concluded(proving, verified);
+}
+
+/** A session's cookie is good at the host that it was begun at, wherever else somebody may take it. */
+function ofBrowser(verified: Bound, session: SessionBinding, { host, now }: Offer): Verification {
+  if (session.host !== host) return { principal: undefined, reason: "session-invalid" };
+  const seen = session.renewal(now);
+  return seen === undefined ? verified : { principal: verified.principal, seen };
 }
 
 function concluded({ refusal, nonce }: Awaited<ReturnType<Identity["prove"]>>, { principal }: Bound): Verification {

@@ -2,7 +2,7 @@ import { MESSAGE } from "../../haproxy/arguments.ts";
 import { parseContract } from "../../haproxy/contract.ts";
 import type { CredentialName } from "../../haproxy/credentials.ts";
 import type { Reason } from "../../policies/decision.ts";
-import type { PolicyRequest } from "../../policies/request.ts";
+import type { McpMessage, PolicyRequest } from "../../policies/request.ts";
 import type { NotifyCursor } from "../../protocol/decode.ts";
 import { SpopError } from "../../protocol/errors.ts";
 import type { Frame } from "../../protocol/frame-decoder.ts";
@@ -10,10 +10,14 @@ import { BOOL_TRUE, VALUE_TYPE } from "../../protocol/spop.ts";
 import { addressText, contentStart } from "../../protocol/value.ts";
 import { Channel } from "./channel.ts";
 import { isCredentialArgument, NOTHING_OFFERED } from "./credentials.ts";
+import { mcpMessageOf } from "./mcp.ts";
 import { Texts } from "./texts.ts";
 
 /** Largest request id in bytes; HAProxy's unique-id as generated has 32. It bounds the ACK. */
 export const LARGEST_ID = 64;
+
+/** Bytes of a `traceparent` of version 00 (W3C Trace Context, section 3.2). */
+const TRACEPARENT_LENGTH = 55;
 
 /** What a channel cannot be learned from serves no route that needs anything. */
 const UNKNOWN_CHANNEL = new Channel({ version: 1, variables: [], headers: [] }, []);
@@ -45,6 +49,12 @@ export class AuthorizeRequest implements PolicyRequest {
   idEnd = 0;
   srcStart = 0;
   srcEnd = 0;
+  /** The body's content; undefined where HAProxy has read none. */
+  body: Buffer | undefined;
+  /** What it says to an MCP server, once somebody has asked. */
+  message: McpMessage | Reason | undefined;
+  traceStart = 0;
+  traceEnd = 0;
   /** Where the credentials lie that it offers, as credentials.ts reads them. */
   offered: readonly number[] = NOTHING_OFFERED;
   /** The kind of the one that was taken. */
@@ -53,6 +63,8 @@ export class AuthorizeRequest implements PolicyRequest {
   cold = false;
   /** What its client is to use as `nonce` in DPoP proofs from now on, where it has to be told. */
   nonce: string | undefined;
+  /** What its browser is to keep as when its session was last seen, where it has to be told. */
+  seen: string | undefined;
   /** Whether it can still be answered, for work that takes longer than this turn. */
   wanted: () => boolean = ALWAYS;
 
@@ -66,6 +78,17 @@ export class AuthorizeRequest implements PolicyRequest {
     return this.srcStart === this.srcEnd ? "" : addressText(this.bytes, this.srcStart, this.srcEnd);
   }
 
+  /** What it says to an MCP server, or why that cannot be told; read when it is first asked for. */
+  get mcp(): McpMessage | Reason {
+    this.message ??= mcpMessageOf(this);
+    return this.message;
+  }
+
+  /** The `traceparent` that it came with; empty where HAProxy sent none. */
+  get trace(): string {
+    return this.traceStart === this.traceEnd ? "" : this.bytes.toString("latin1", this.traceStart, this.traceEnd);
+  }
+
   /** The request as it is judged. @param host as normalized by the policies @param time ms since the epoch */
   judged(host: string, time: number): this {
     this.host = host;
@@ -73,13 +96,16 @@ export class AuthorizeRequest implements PolicyRequest {
     return this;
   }
 
-  /** Keeps nothing of the frame but id and address. */
+  /** Keeps nothing of the frame but id, address, trace and body. */
   detach(): void {
-    const { bytes, idStart, idEnd, srcStart, srcEnd } = this;
+    if (this.body !== undefined) this.body = Buffer.from(this.body);
+    const { bytes, idStart, idEnd, srcStart, srcEnd, traceStart, traceEnd } = this;
     const src = bytes.subarray(srcStart, srcEnd);
-    this.bytes = Buffer.concat([src, bytes.subarray(idStart, idEnd)]);
+    const trace = bytes.subarray(traceStart, traceEnd);
+    this.bytes = Buffer.concat([src, trace, bytes.subarray(idStart, idEnd)]);
     this.srcStart = 0;
-    this.srcEnd = this.idStart = src.length;
+    this.srcEnd = this.traceStart = src.length;
+    this.traceEnd = this.idStart = src.length + trace.length;
     this.idEnd = this.bytes.length;
     this.offered = NOTHING_OFFERED;
   }
@@ -197,6 +223,8 @@ const READERS: ReadonlyMap<string, ReadArgument> = new Map<string, ReadArgument>
   ["host", readHost],
   ["path", readPath],
   ["query", readQuery],
+  ["body", readBody],
+  ["trace", readTrace],
 ]);
 
 /** Arguments of other names are not ours, and skipped. @param index where it stands in the message */
@@ -239,6 +267,21 @@ function readPath(request: AuthorizeRequest, cursor: NotifyCursor): void {
 
 function readQuery(request: AuthorizeRequest, cursor: NotifyCursor): void {
   request.query = textOf(cursor);
+}
+
+/** In the frame's own bytes, until `detach` copies it. */
+function readBody(request: AuthorizeRequest, { bytes, valueStart, valueEnd }: NotifyCursor): void {
+  if (bytes[valueStart] !== VALUE_TYPE.binary) return;
+  request.body = bytes.subarray(contentStart(bytes, valueStart), valueEnd);
+}
+
+/** One that is longer is none, and is not kept. */
+function readTrace(request: AuthorizeRequest, { bytes, valueStart, valueEnd }: NotifyCursor): void {
+  if (bytes[valueStart] !== VALUE_TYPE.string) return;
+  const start = contentStart(bytes, valueStart);
+  if (valueEnd - start !== TRACEPARENT_LENGTH) return;
+  request.traceStart = start;
+  request.traceEnd = valueEnd;
 }
 
 function credentialReader(index: number): ReadArgument {

@@ -20,7 +20,7 @@ export function rotated(
 }
 
 /** A key that is published and does not sign yet. */
-export function upcomingKey(ring: readonly RingKey[], now: number): RingKey | undefined {
+export function upcomingKey<Key extends Pick<RingKey, "from">>(ring: readonly Key[], now: number): Key | undefined {
   return ring.findLast(({ from }, index) => index > 0 && from > now);
 }
 

@@ -6,7 +6,9 @@ import type { Kind } from "../../policies/principal.ts";
 import type { Address } from "../net/address.ts";
 import type { RingKey } from "./files/key-ring.ts";
 import type { Revocation } from "./files/revoked.ts";
+import type { SealingKey } from "./files/sealing-ring.ts";
 import type { AuditConfig } from "./sections/audit.ts";
+import type { TracesConfig } from "./sections/traces.ts";
 
 /** The agent's configuration, checked and with all defaults filled in. Durations are milliseconds, sizes bytes. */
 export interface Config {
@@ -30,6 +32,8 @@ export interface Config {
   readonly mesh: MeshConfig | undefined;
   /** What backends are told of an allowed request in a form that they can check; undefined where nothing says it. */
   readonly assertion: AssertionConfig | undefined;
+  /** What the sessions of people who log in by a browser have in common; undefined where nobody does. */
+  readonly sessions?: SessionsConfig | undefined;
   /** Time for the agent's own answer; HAProxy waits 100 ms longer. */
   readonly deadline: number;
   readonly cache: { readonly identities: number; readonly lifetime: number; readonly refusals: number };
@@ -40,6 +44,8 @@ export interface Config {
     readonly fetches: number;
   };
   readonly audit: AuditConfig | undefined;
+  /** Where requests are told of in their traces; undefined where nothing says it. */
+  readonly traces?: TracesConfig | undefined;
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error";
     readonly decisions: "all" | "refused" | "replayable";
@@ -78,6 +84,8 @@ export interface HaproxyConfig {
   readonly scheme: "http" | "https";
   /** What HAProxy's access log tells of a principal beside its subject. */
   readonly accessLog: readonly ("issuer" | "kind" | "client" | "actor")[];
+  /** Bytes of the largest body that it keeps to be looked into. */
+  readonly largestBody: number;
   /** The agents that it asks. */
   readonly agents: {
     /** The first address of each, as HAProxy writes it; undefined for those of `listen.spop`. */
@@ -109,6 +117,23 @@ export interface AssertionConfig {
   readonly keys: string;
   /** Its keys, the oldest first. Secret. */
   readonly ring: readonly RingKey[];
+}
+
+/** What the sessions of all issuers that people log in at have in common. */
+export interface SessionsConfig {
+  /** Where browsers find what HAProxy protects, such as `https://app.example.com`: nobody logs in elsewhere. */
+  readonly origins: readonly string[];
+  /** Name of the session's cookie; those beside it have longer ones. */
+  readonly cookie: string;
+  /** Absolute path of the key ring. */
+  readonly keys: string;
+  /** Its keys, the oldest first. Secret. */
+  readonly ring: readonly SealingKey[];
+  /** A session ends when it was not seen for so long, and in any case so long after its login. */
+  readonly idle: number;
+  readonly lifetime: number;
+  /** Characters of a whole cookie, with what stands beside it: what HAProxy tells of it must be within `limits.token`. */
+  readonly largest: number;
 }
 
 /** A claim's path, as a dotted text or a list of names. */

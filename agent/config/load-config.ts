@@ -9,7 +9,7 @@ import { readDocument } from "../../policies/source/document.ts";
 import type { Schema } from "../../policies/source/schema.ts";
 import { schemaFaults } from "../../policies/source/validate.ts";
 import PUBLISHED from "./config.schema.json" with { type: "json" };
-import type { Config, MeshConfig } from "./config.ts";
+import type { Config, IssuerConfig, MeshConfig } from "./config.ts";
 import { readText } from "./files/read-file.ts";
 import { readRevoked } from "./files/revoked.ts";
 import { type Environment, type Substituted, substitute } from "./files/substitute.ts";
@@ -23,6 +23,8 @@ import { readDpop } from "./sections/dpop.ts";
 import { checkCertificates, readHaproxy } from "./sections/haproxy.ts";
 import { type IssuerReaders, readIssuers } from "./sections/issuers.ts";
 import { readListen } from "./sections/listen.ts";
+import { readSessions } from "./sections/sessions.ts";
+import { readTraces } from "./sections/traces.ts";
 
 /** Where the configuration is looked for when nobody names it, in this order. */
 export const CONFIG_PLACES: readonly string[] = ["countersign.yaml", "/etc/countersign/countersign.yaml"];
@@ -127,6 +129,7 @@ function readConfig(file: string, root: Section, environment: Environment, reade
     dpop: readDpop(root, workers, issuers),
     mesh: readMesh(root),
     assertion: readAssertion(root, file),
+    ...sessionsOf(root, issuers),
     deadline: root.milliseconds("deadline"),
     cache: {
       identities: cache.number("identities"),
@@ -140,12 +143,28 @@ function readConfig(file: string, root: Section, environment: Environment, reade
       fetches: limits.number("fetches"),
     },
     audit: readAudit(root, file),
+    traces: readTraces(root, environment),
     log: {
       level: log.choice<Config["log"]["level"]>("level"),
       decisions: log.choice<Config["log"]["decisions"]>("decisions"),
       destination: log.choice<Config["log"]["destination"]>("destination"),
     },
   };
+}
+
+/** Sessions that nobody can begin are a mistake, and two credentials in one cookie would be one. */
+function sessionsOf(root: Section, issuers: readonly IssuerConfig[]): Pick<Config, "sessions"> {
+  const sessions = readSessions(root.reading);
+  if (sessions === undefined) return {};
+  const { cookie } = sessions;
+  const taken = issuers.flatMap(({ credentials }) => credentials);
+  if (!taken.some((kind) => kind.startsWith("session:"))) {
+    root.warn(["sessions"], "nobody can log in", "`login` of an issuer of the type `oidc`");
+  }
+  if (taken.some((kind) => kind.startsWith(`cookie:${cookie}`))) {
+    root.fault(["sessions", "cookie"], "a name of its own: the cookie of another credential begins so");
+  }
+  return { sessions };
 }
 
 function readMesh(root: Section): MeshConfig | undefined {

@@ -1,4 +1,6 @@
+import { X509Certificate } from "node:crypto";
 import { currentKeys, signingKey } from "../assertion/ring.ts";
+import { addressText } from "../net/address.ts";
 import { dayOf, type Finding } from "./finding.ts";
 import type { Sources } from "./sources.ts";
 
@@ -49,7 +51,25 @@ export function configFindings({ config, now }: Sources): readonly Finding[] {
       remedy: '`mode: "0660"` and HAProxy\'s `group`',
     });
   }
-  return [...found, ...ringFindings(config, now / 1000)];
+  return [...found, ...tlsFindings(config, now), ...ringFindings(config, now / 1000)];
+}
+
+/** The agent's own certificates. Some live for a day, and others for a year: what counts is what is left of them. */
+function tlsFindings({ file, listen }: Sources["config"], now: number): readonly Finding[] {
+  return listen.spop.flatMap((address) => {
+    if (!("tls" in address) || address.tls === undefined) return [];
+    const certificate = new X509Certificate(address.tls.cert);
+    const [from, until] = [certificate.validFromDate, certificate.validToDate].map((date) => date.getTime());
+    if (from === undefined || until === undefined || until - now > (until - from) / 10) return [];
+    return [
+      {
+        at: `${file}: ${addressText(address)}`,
+        found: now >= until ? "the agent's certificate has ended" : `the agent's certificate ends on ${dayOf(until)}`,
+        causes: "once it has ended HAProxy asks the agent nothing more, and refuses everything",
+        remedy: "renew the file in `tls.cert`; it is read at once",
+      },
+    ];
+  });
 }
 
 function ringFindings({ assertion }: Sources["config"], now: number): readonly Finding[] {

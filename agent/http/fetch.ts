@@ -27,7 +27,7 @@ export interface Bounds {
 /** What is asked for; `{}` is a GET. */
 export interface HttpRequest {
   /** Default: GET. */
-  readonly method?: "GET" | "POST";
+  readonly method?: "GET" | "POST" | "OPTIONS";
   /** By names in lower case. Beside them go `accept`, `accept-encoding` and `user-agent`, unless they are here. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;

@@ -20,11 +20,35 @@ const E = 0x65;
  * @returns integers that a double does not hold are bigints; undefined where it is not acceptable
  */
 export function parseObject(bytes: Buffer): Record<string, unknown> | undefined {
-  if (!isUtf8(bytes)) return undefined;
-  const text = bytes.toString(isAscii(bytes) ? "latin1" : "utf8");
+  const text = textOf(bytes);
+  if (text === undefined) return undefined;
   // To read numbers by what is written takes three times as long: only where doubles do not do.
   return objectOf(text, undefined) ?? objectOf(text, exactly as Reviver);
 }
+
+/**
+ * The same for what somebody else reads, too, and nothing is concluded of its numbers: a double holds each of them, more
+ * or less.
+ *
+ * @param deepest levels that it has at most
+ */
+export function parseMessage(bytes: Buffer, deepest: number): Record<string, unknown> | undefined {
+  const text = textOf(bytes);
+  return text === undefined ? undefined : objectOf(text, undefined, { deepest, largest: Number.MAX_VALUE });
+}
+
+function textOf(bytes: Buffer): string | undefined {
+  return isUtf8(bytes) ? bytes.toString(isAscii(bytes) ? "latin1" : "utf8") : undefined;
+}
+
+/** What a value may hold. */
+interface Limits {
+  readonly deepest: number;
+  /** Of numbers, without their sign. */
+  readonly largest: number;
+}
+
+const OF_CLAIMS: Limits = { deepest: DEEPEST, largest: Number.MAX_SAFE_INTEGER };
 
 type Reviver = Parameters<typeof JSON.parse>[1];
 
@@ -33,7 +57,7 @@ function exactly(_name: string, value: unknown, { source }: { readonly source?: 
   return typeof value === "number" ? (exactNumber(source ?? "") ?? Number.NaN) : value;
 }
 
-function objectOf(text: string, reviver: Reviver): Record<string, unknown> | undefined {
+function objectOf(text: string, reviver: Reviver, limits = OF_CLAIMS): Record<string, unknown> | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text, reviver);
@@ -43,8 +67,8 @@ function objectOf(text: string, reviver: Reviver): Record<string, unknown> | und
   if (hasEscapedName(text)) value = built(text, reviver !== undefined);
   if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
   // JSON.parse keeps one of two members with the same name, so the count tells.
-  const colons = colonsOf(text, reviver === undefined ? Number.NaN : 0);
-  return membersOf(value, 0) === colons ? (value as Record<string, unknown>) : undefined;
+  const colons = colonsOf(text, reviver === undefined && limits === OF_CLAIMS ? Number.NaN : 0);
+  return membersOf(value, 0, limits) === colons ? (value as Record<string, unknown>) : undefined;
 }
 
 /** Whether a member's name is written with an escape. */
@@ -146,19 +170,19 @@ function endOfString(text: string, start: number): number {
 }
 
 /** The members of a value and of all in it; NaN where something in it is not acceptable. */
-function membersOf(value: unknown, depth: number): number {
+function membersOf(value: unknown, depth: number, limits: Limits): number {
   if (typeof value === "string") return value.isWellFormed() ? 0 : Number.NaN;
-  if (typeof value === "number") return Math.abs(value) <= Number.MAX_SAFE_INTEGER ? 0 : Number.NaN;
+  if (typeof value === "number") return Math.abs(value) <= limits.largest ? 0 : Number.NaN;
   if (typeof value !== "object" || value === null) return 0;
-  if (depth === DEEPEST) return Number.NaN;
+  if (depth === limits.deepest) return Number.NaN;
   let members = 0;
   if (Array.isArray(value)) {
-    for (const element of value) members += membersOf(element, depth + 1);
+    for (const element of value) members += membersOf(element, depth + 1, limits);
   } else {
     const record = value as Record<string, unknown>;
     for (const name of Object.keys(record)) {
       const acceptable = name !== "__proto__" && name.isWellFormed();
-      members += (acceptable ? 1 : Number.NaN) + membersOf(record[name], depth + 1);
+      members += (acceptable ? 1 : Number.NaN) + membersOf(record[name], depth + 1, limits);
     }
   }
   return members;

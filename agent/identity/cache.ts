@@ -13,6 +13,8 @@ export type Verification =
 interface Told {
   /** What the client is to use as `nonce` in DPoP proofs from now on, where it has to be told. */
   readonly nonce?: string | undefined;
+  /** What the browser is to keep as when its session was last seen, where it has to be told. */
+  readonly seen?: string | undefined;
 }
 
 /** A principal with what it rests on. It is itself the answer to a warm request, for which nothing is allocated. */

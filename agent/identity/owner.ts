@@ -1,3 +1,4 @@
+import { isSession } from "../../haproxy/places.ts";
 import type { Evidence } from "./issuer/evidence.ts";
 import type { Issuer } from "./issuer/issuer.ts";
 import type { Refusal } from "./issuer/refusal.ts";
@@ -17,7 +18,7 @@ export function ownerOf(issuers: readonly Issuer[], evidence: Evidence): Issuer 
     if (other !== undefined) throw new Error("two issuers call one credential their own");
     if (owner !== undefined) return owner;
   }
-  return unowned(takers, evidence);
+  return isSession(evidence.kind) ? { reason: "session-invalid" } : unowned(takers, evidence);
 }
 
 /** Who is asked, and who after them where it is none of theirs. */

@@ -9,8 +9,9 @@ import type { LoadReport } from "../telemetry/events.ts";
 import { ServiceManager } from "../telemetry/service-manager.ts";
 import type { TapFilter } from "../telemetry/taps.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
-import { ownPages } from "../web/own-pages.ts";
-import { PageListener } from "../web/page-listener.ts";
+import { loginSetup } from "../web/login/setup.ts";
+import type { PageListener } from "../web/page-listener.ts";
+import { webListener } from "../web/web-listener.ts";
 import { Responder } from "./responder.ts";
 import { VERSION } from "./version.ts";
 
@@ -62,15 +63,13 @@ export class Agent implements Service {
     const sources = {
       state: () => this.#state(),
       metrics: () => this.#telemetry.metrics(),
+      openMetrics: () => this.#telemetry.openMetrics(),
       tap: (name: string, filter: TapFilter) => this.#telemetry.tap(name, filter),
     };
-    this.#admin = new AdminListener(sources, (error) =>
-      this.#telemetry.unexpected("answering the admin listener", error),
-    );
-    this.#web = new PageListener(
-      ownPages(() => this.#responder.snapshot.config, clock),
-      (error) => this.#telemetry.unexpected("answering the web listener", error),
-    );
+    this.#admin = new AdminListener(sources, {
+      failed: (error) => this.#telemetry.unexpected("answering the admin listener", error),
+    });
+    this.#web = webListener(() => this.#responder.snapshot.config, this.#telemetry, clock);
     this.#manager = new ServiceManager(surroundings.environment, (error) => this.#telemetry.untold(error));
     this.#reloads = new Reloads({
       file,
@@ -130,13 +129,15 @@ export class Agent implements Service {
   }
 
   async #listen(): Promise<void> {
-    const { admin, web, spop } = this.#responder.snapshot.config.listen;
-    await allOf([this.#admin.listen(admin), this.#web.listen(web), this.#responder.listen(spop)]);
+    const { config } = this.#responder.snapshot;
+    const { admin, web, spop } = config.listen;
+    await allOf([this.#admin.listen(admin), this.#web.listen(web, loginSetup(config)), this.#responder.listen(spop)]);
   }
 
   async #adopt(loaded: Loaded, begun: number): Promise<LoadReport> {
     const next = await this.#responder.prepare(loaded);
     this.#responder.swap(next);
+    this.#web.renew(loginSetup(next.config));
     return reportOf(loaded, { loadedAt: next.loadedAt, durationMs: this.#clock() - begun });
   }
 

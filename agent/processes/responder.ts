@@ -39,6 +39,7 @@ export class Responder {
       errorCodes: ERROR_CODES,
       gauges: {
         connections: () => this.#server.connections,
+        certificateUntil: () => this.#server.certificateUntil,
         inFlight: () => this.#server.inFlight,
         audit: () => this.telemetry.auditState(),
         cached: () => this.#snapshot.identity.caches().identities.entries,
@@ -52,6 +53,7 @@ export class Responder {
     this.#audited = loaded.config.audit;
     this.#process = worker ?? 0;
     this.#snapshot = this.#build(loaded, undefined);
+    this.telemetry.traceTo(loaded.config.traces);
     this.#server = new SpopServer({ snapshot: this.#snapshot, events: this.telemetry, clock, worker });
   }
 
@@ -93,6 +95,7 @@ export class Responder {
     this.#snapshot = next;
     this.#server.update(next);
     this.telemetry.inForce(next.inForce);
+    this.telemetry.traceTo(next.config.traces);
     previous.identity.close();
   }
 

@@ -44,6 +44,10 @@ export class Answered implements Observation {
     return this.answer.request.src;
   }
 
+  get trace() {
+    return this.answer.request.trace;
+  }
+
   get method() {
     return this.answer.request.method;
   }
@@ -54,6 +58,11 @@ export class Answered implements Observation {
 
   get path() {
     return this.answer.request.path;
+  }
+
+  get mcp() {
+    const { message } = this.answer.request;
+    return typeof message === "string" ? undefined : message;
   }
 
   get tls() {

@@ -1,6 +1,7 @@
 import { FRAMES_IN_FLIGHT } from "../../haproxy/buffers.ts";
 import type { Contract } from "../../haproxy/contract.ts";
 import { ALL_CREDENTIALS, sentKinds } from "../../haproxy/credentials.ts";
+import { isSession } from "../../haproxy/places.ts";
 import { backendHeader, type VariableName } from "../../haproxy/variables.ts";
 import type { Policies } from "../../policies/policies.ts";
 import { LARGEST_HEAD, largestSetVar } from "../../protocol/encode.ts";
@@ -9,6 +10,7 @@ import { largestChallenge } from "../answer/challenge.ts";
 import { LARGEST_ID } from "../answer/request.ts";
 import { LARGEST_VARIABLE } from "../answer/variables.ts";
 import { LARGEST_NONCE } from "../identity/proof/nonces.ts";
+import { LARGEST_SEEN } from "../identity/session/session.ts";
 
 /**
  * Whether a connection may be offered pipelining.
@@ -46,6 +48,7 @@ function largestAllow(policies: Policies, headers: readonly string[]): number {
   const identity = headers.reduce((sum, name) => sum + largestSetVar("header_00", max.get(name) ?? 0), 0);
   return (
     identity +
+    (policies.uses.credentials.some(isSession) ? largestSetVar("seen", LARGEST_SEEN) : 0) +
     largestSetVar("forward", longestForwarded(policies)) +
     largestSetVar("backend", longest(policies, "backend"))
   );

@@ -75,6 +75,11 @@ export class SpopServer {
     return this.#connections.size;
   }
 
+  /** Milliseconds since the epoch at which the first certificate ends that it shows; 0 where it shows none. */
+  get certificateUntil(): number {
+    return this.#doors.size === 0 ? 0 : Math.min(...this.#doors.values().map(({ until }) => until));
+  }
+
   /** Requests that wait for a verification. */
   get inFlight(): number {
     return this.#shared.waiting.count;
@@ -157,7 +162,8 @@ export class SpopServer {
     const obstacle = this.#connections.values().find((connection) => connection.obstacle !== undefined)?.obstacle;
     if (obstacle === undefined) return undefined;
     const { largestAck, maxFrameSize } = obstacle;
-    const { bufsize } = buffersFor(largestAck, this.#shared.snapshot.policies.uses);
+    const { policies, config } = this.#shared.snapshot;
+    const { bufsize } = buffersFor(largestAck, policies.uses, config.haproxy.largestBody);
     return `set tune.bufsize ${bufsize} in HAProxy: with ${maxFrameSize + LENGTH_PREFIX} and answers of up to ${largestAck} bytes it cannot pipeline`;
   }
 

@@ -1,4 +1,4 @@
-import { constants } from "node:crypto";
+import { constants, X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import { DerError } from "../identity/certificate/der.ts";
@@ -54,6 +54,11 @@ export class TlsDoor {
     });
     this.#server.on("secureConnection", (socket) => this.#secured(socket));
     this.#server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => this.#failed(error, socket));
+  }
+
+  /** Milliseconds since the epoch at which the certificate that it shows ends. */
+  get until(): number {
+    return new X509Certificate(this.#tls.cert).validToDate.getTime();
   }
 
   /** Shakes hands on a connection. Where too many do, the one that began first makes room: HAProxy's are quick. */

@@ -7,7 +7,7 @@ import { replayField } from "./replay-field.ts";
 import { jsonText } from "./safe-text.ts";
 import type { LineSink } from "./sink.ts";
 
-/** The bounds of records/decision.ts. The longest possible line has about 26 kB, nearly all of it escapes. */
+/** The bounds of records/decision.ts. The longest possible line has about 28 kB, nearly all of it escapes. */
 const {
   request_id: { max: ID },
   src: { max: ADDRESS },
@@ -21,6 +21,7 @@ const {
   rule: { max: RULE },
   revision: { max: REVISION },
   claim: { max: CLAIM },
+  mcp_tool: { max: TOOL },
 } = DECISION_FIELDS;
 
 /** What stands before the value of each field. */
@@ -92,11 +93,11 @@ export class DecisionLines {
   }
 
   #make(observation: Observation, now: number): string {
-    const { decision, principal, claim, durationUs } = observation;
+    const { decision, principal, claim, mcp, durationUs } = observation;
     const shadow = decision.shadow === undefined ? "" : shadowText(decision.shadow);
     const about = claim === undefined ? "" : `${BEFORE.claim}"${jsonText(claim, CLAIM)}"`;
     const duration = durationUs > 0 && durationUs < 1e12 ? Math.round(durationUs) : 0;
-    return `${this.#headAt(now)}${jsonText(observation.requestId, ID)}${SRC_IS}${jsonText(observation.src, ADDRESS)}${METHOD_IS}${jsonText(observation.method, METHOD)}${HOST_IS}${jsonText(observation.host, HOST)}${PATH_IS}${jsonText(withoutQuery(observation.path), PATH)}"${principal === undefined ? "" : principalText(principal)}${this.#tailOf(observation)}${duration}${shadow}${about}`;
+    return `${this.#headAt(now)}${jsonText(observation.requestId, ID)}${SRC_IS}${jsonText(observation.src, ADDRESS)}${METHOD_IS}${jsonText(observation.method, METHOD)}${HOST_IS}${jsonText(observation.host, HOST)}${PATH_IS}${jsonText(withoutQuery(observation.path), PATH)}"${principal === undefined ? "" : principalText(principal)}${this.#tailOf(observation)}${duration}${shadow}${about}${mcp === undefined ? "" : messageText(mcp)}`;
   }
 
   #headAt(now: number): string {
@@ -131,6 +132,12 @@ function principalText({ issuer, subject, kind, client, actor }: Principal): str
   const kindText = kind instanceof Unknown ? "unknown" : kind;
   const by = client === undefined ? "" : `${BEFORE.client}${partyText(client)}`;
   return `${BEFORE.issuer}"${jsonText(issuer, ISSUER)}"${BEFORE.subject}"${jsonText(subject, SUBJECT)}"${BEFORE.kind}"${kindText}"${by}${actorText(actor)}`;
+}
+
+/** A message without a method, such as a response, has an empty one: it was looked at. Arguments are never told. */
+function messageText({ method = "", tool }: NonNullable<Observation["mcp"]>): string {
+  const called = tool === undefined ? "" : `${BEFORE.mcp_tool}"${jsonText(tool, TOOL)}"`;
+  return `${BEFORE.mcp_method}"${jsonText(method, TOOL)}"${called}`;
 }
 
 function actorText(actor: Principal["actor"]): string {

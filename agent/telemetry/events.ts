@@ -2,12 +2,15 @@ import type { Decision } from "../../policies/decision.ts";
 import type { Fault } from "../../policies/fault.ts";
 import type { Policies } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
+import type { McpMessage } from "../../policies/request.ts";
 
 /** One decided request. The strings are as HAProxy sent them: telemetry bounds and escapes them itself. */
 export interface Observation {
   readonly requestId: string;
   /** Textual client address. */
   readonly src: string;
+  /** The `traceparent` that it came with; empty where HAProxy sends none. */
+  readonly trace: string;
   readonly method: string;
   readonly host: string;
   /** What stands after a `?` or `#` is never recorded. */
@@ -21,6 +24,8 @@ export interface Observation {
   readonly revision: string;
   /** Microseconds from reading the NOTIFY to handing over its ACK. */
   readonly durationUs: number;
+  /** What it has said to an MCP server, where a policy has asked for that and it could be told. */
+  readonly mcp?: Pick<McpMessage, "method" | "tool"> | undefined;
   /** Whether the client came over TLS. */
   readonly tls: boolean;
   /** The request headers that policies read. */
@@ -51,6 +56,16 @@ export interface ServerEvents extends DecisionSink {
   unpipelined(advice: string): void;
   /** A bug, or a state of the machine nobody foresaw. @param where a fixed text, never made from a request */
   unexpected(where: string, error: unknown): void;
+}
+
+/** What becomes of a login by a browser. Nothing in it is secret, or the browser's to say. */
+export interface LoginEvent {
+  /** The issuer's name. */
+  readonly issuer: string;
+  /** `refused`: it was no good; `failed`: nobody could tell; `ended`: a session, by its person. */
+  readonly outcome: "begun" | "completed" | "refused" | "failed" | "ended";
+  /** Why not. */
+  readonly why?: string;
 }
 
 /** What the load of a snapshot tells, at the start as after a change. */

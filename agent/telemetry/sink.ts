@@ -43,6 +43,7 @@ export class LineSink {
   #waitingSince: number | undefined;
   #failure: string | undefined;
   #closed = false;
+  #copy: ((lines: Buffer, count: number) => void) | undefined;
   readonly #fd: number;
   readonly #destination: Destination;
   readonly #clock: () => number;
@@ -89,8 +90,14 @@ export class LineSink {
   /** A line that is written at once; what pino calls. It is kept apart, as it often still fits where a batch does not. */
   write(line: string): void {
     this.flush();
-    this.add(line);
+    this.#lines = 1;
+    this.#hand(Buffer.from(line));
+  }
+
+  /** Who gets the same bytes, of all lines that may wait from now on; undefined for nobody. */
+  copyTo(copy: ((lines: Buffer, count: number) => void) | undefined): void {
     this.flush();
+    this.#copy = copy;
   }
 
   /** Lines that another process has gathered, the last one whole. */
@@ -103,8 +110,10 @@ export class LineSink {
   /** Hands what was gathered to the operating system's write, which happens on another thread. */
   flush(): void {
     if (this.#lines === 0) return;
-    this.#hand(Buffer.from(this.#batch));
+    const bytes = Buffer.from(this.#batch);
     this.#batch = "";
+    this.#copy?.(bytes, this.#lines);
+    this.#hand(bytes);
   }
 
   #hand(bytes: Buffer): void {

@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from "node:util";
 import { type Logger, pino } from "pino";
 import { type Fault, faultText } from "../../policies/fault.ts";
 import type { InForce } from "../../records/audit/lines.ts";
 import type { AuditConfig } from "../config/sections/audit.ts";
+import type { TracesConfig } from "../config/sections/traces.ts";
 import type { IdentityEvents } from "../identity/issuer/events.ts";
 import { AuditLog, type AuditState } from "./audit/audit-log.ts";
 import { DecisionLines, DecisionLog } from "./decision-log.ts";
@@ -9,16 +11,19 @@ import type {
   DecisionSink,
   LifecycleEvents,
   LoadReport,
+  LoginEvent,
   LogOptions,
   Observation,
   ReloadEvents,
   ServerEvents,
 } from "./events.ts";
 import { type Gauges, Metrics, type MetricValues } from "./metrics/metrics.ts";
+import { openMetricsText } from "./metrics/open-metrics.ts";
 import { plainText } from "./safe-text.ts";
 import { LineSink } from "./sink.ts";
 import { type TapFilter, type Tapped, Taps } from "./taps.ts";
 import { Throttle } from "./throttle.ts";
+import { type SpanCounts, Spans } from "./traces/spans.ts";
 
 export interface TelemetryOptions {
   /** Countersign's. */
@@ -62,6 +67,12 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   readonly #lines = new DecisionLines();
   #sinks: readonly DecisionSink[];
   readonly #taps: Taps;
+  #tapped = false;
+  readonly #version: string;
+  #spans: Spans | undefined;
+  #traces: TracesConfig | undefined;
+  /** Of collectors before. */
+  #pastSpans: SpanCounts = { exported: 0, dropped: 0 };
   #audit: AuditLog | undefined;
   readonly #metrics: Metrics;
   readonly #throttle = new Throttle(QUIET);
@@ -76,11 +87,16 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#sink = new LineSink(options.fd ?? (log.destination === "stdout" ? 1 : 2), clock, (n) => this.#recovered(n));
     this.#log = createLog(log.level, this.#sink, clock, options.worker);
     const { version, errorCodes, gauges } = options;
-    this.#metrics = new Metrics({ version, errorCodes, gauges, clock, linesDropped: () => this.#sink.dropped });
+    this.#version = version;
+    const linesDropped = () => this.#sink.dropped;
+    this.#metrics = new Metrics({ version, errorCodes, gauges, clock, linesDropped, spans: () => this.#spanCounts() });
     if (options.process) this.#metrics.addProcess();
     this.#decisions = new DecisionLog(log.decisions, this.#lines, this.#sink, clock);
     this.#sinks = [this.#metrics.decisions, this.#decisions];
-    this.#taps = new Taps(this.#lines, clock, (any) => this.#tapped(any));
+    this.#taps = new Taps(this.#lines, clock, (any) => {
+      this.#tapped = any;
+      this.#arrange();
+    });
   }
 
   decided(observation: Observation): void {
@@ -106,12 +122,13 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
       const why = error instanceof Error ? error.message : String(error);
       throw new Error(`the audit log cannot be written: ${why}; see \`countersign audit init\``, { cause: error });
     }
-    this.#sinks = [...this.#sinks, this.#audit];
+    this.#arrange();
     this.inForce(inForce);
   }
 
   /** What is judged by from now on, for the audit log. */
   inForce(inForce: InForce): void {
+    this.#sink.flush();
     this.#audit?.inForce(inForce);
   }
 
@@ -133,6 +150,20 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   /** What was decided since the same tap was read; undefined where there are too many others. */
   tap(name: string, filter: TapFilter): Tapped | undefined {
     return this.#taps.read(name, filter);
+  }
+
+  /** Where decisions are told of as spans from now on, if anywhere; another collector than before gets none of its. */
+  traceTo(traces: TracesConfig | undefined): void {
+    if (isDeepStrictEqual(traces, this.#traces)) return;
+    const before = this.#spans;
+    void before?.close().then(() => {
+      const { exported, dropped } = before.counts;
+      this.#pastSpans = { exported: this.#pastSpans.exported + exported, dropped: this.#pastSpans.dropped + dropped };
+    });
+    this.#traces = traces;
+    const events = { exporting: (problem: string | undefined) => this.#exporting(problem) };
+    this.#spans = traces && new Spans(traces, this.#version, this.#clock, events);
+    this.#arrange();
   }
 
   connected(): void {
@@ -174,6 +205,17 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
 
   cache(outcome: "hit" | "miss" | "refusal_hit"): void {
     this.#metrics.identity.cache(outcome);
+  }
+
+  login(event: LoginEvent): void {
+    this.#metrics.identity.login(event);
+    const { issuer, outcome, why = "" } = event;
+    if (outcome === "refused") this.#log.info({ issuer, why: plainText(why, LONGEST) }, "a login was refused");
+    if (outcome !== "failed") return;
+    const held = this.#throttle.pass(`login ${issuer}`, this.#clock());
+    if (held === undefined) return;
+    const message = "nobody can log in at the issuer now: whoever has a session keeps it";
+    this.#log.warn({ issuer, error: plainText(why, LONGEST), ...also(held) }, message);
   }
 
   fetched(...fetch: Parameters<IdentityEvents["fetched"]>): void {
@@ -243,7 +285,9 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   /** What a load changes beside the judging. Of several workers only the primary tells of the load itself. */
   configured({ log, issuers }: Pick<LoadReport, "log" | "issuers">): void {
     this.#metrics.identity.configured(issuers);
+    this.#sink.flush();
     this.#decisions.decisions = log.decisions;
+    this.#arrange();
     this.#log.level = log.level;
   }
 
@@ -321,6 +365,11 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     return this.#metrics.text();
   }
 
+  /** @returns OpenMetrics, with exemplars */
+  async openMetrics(): Promise<string> {
+    return openMetricsText(await this.#metrics.values());
+  }
+
   /** Hands gathered lines to the operating system. */
   flush(): void {
     this.#sink.flush();
@@ -330,7 +379,8 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   async close(): Promise<void> {
     this.#metrics.close();
     this.#taps.close();
-    await this.#audit?.close();
+    this.#sink.flush();
+    await Promise.all([this.#audit?.close(), this.#spans?.close()]);
     await this.#sink.close();
   }
 
@@ -340,10 +390,39 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.configured(loaded);
   }
 
-  /** A tap stands first: what it tells is then made once, for it and the log. */
-  #tapped(any: boolean): void {
-    const others = this.#sinks.filter((sink) => sink !== this.#taps);
-    this.#sinks = any ? [this.#taps, ...others] : others;
+  /**
+   * Who is told of decisions: who is not there costs nothing. A tap and the log stand together: their line is made once.
+   * So are an audit log's, where it has just what the log has: then it gets the log's bytes.
+   */
+  #arrange(): void {
+    const audit = this.#audit;
+    const shared = audit?.takesLines === true && this.#decisions.decisions === "all";
+    this.#sink.copyTo(shared ? (lines, count) => audit.take(lines, count) : undefined);
+    this.#sinks = [
+      this.#metrics.decisions,
+      ...(this.#tapped ? [this.#taps] : []),
+      this.#decisions,
+      ...(audit === undefined || shared ? [] : [audit]),
+      ...[this.#spans ?? []].flat(),
+    ];
+  }
+
+  #spanCounts(): SpanCounts {
+    const { exported, dropped } = this.#pastSpans;
+    const now = this.#spans?.counts ?? { exported: 0, dropped: 0 };
+    return { exported: exported + now.exported, dropped: dropped + now.dropped };
+  }
+
+  /** @param problem undefined once there is none */
+  #exporting(problem: string | undefined): void {
+    const kind = "spans";
+    if (problem === undefined) {
+      if (this.#throttle.forget(kind)) this.#log.info("spans are exported again");
+      return;
+    }
+    const held = this.#throttle.pass(kind, this.#clock());
+    if (held === undefined) return;
+    this.#log.warn({ error: plainText(problem, LONGEST), ...also(held) }, "spans cannot be exported");
   }
 
   #recovered(lines: number): void {

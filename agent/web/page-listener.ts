@@ -1,18 +1,40 @@
 import { Worker } from "node:worker_threads";
 import type { Address } from "../net/address.ts";
+import type { LoginEvent } from "../telemetry/events.ts";
 import { workerScript } from "../threads/worker-script.ts";
-import type { Begin, Page, Rendered, Told } from "./messages.ts";
+import type { LoginSetup } from "./login/logins.ts";
+import type { Begin, Page, Rendered, Renewed, Told } from "./messages.ts";
 
 const THREAD = workerScript("web/web-worker");
 /** Milliseconds for a whole connection. */
 const CONNECTION_LIMIT = 5_000;
+/** Bytes. */
+const LARGEST_HEAD = 8 << 10;
 /** Milliseconds until a thread that has ended is started again. */
 const PAUSE = 1_000;
 /** MiB. All that the thread makes is short-lived and small. */
 const MEMORY = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
 
-/** Pages by their paths; each is the same for all who ask. */
+/**
+ * Pages by their paths; each is the same for all who ask. `PATH TYPE` is for those who accept this media type, and has a
+ * page of its own at PATH for all others.
+ */
 export type Pages = Readonly<Record<string, () => Page | Promise<Page>>>;
+
+export interface PageOptions {
+  /** Told of an error while answering, which is a bug. */
+  readonly failed: (error: unknown) => void;
+  /** Told of logins. */
+  readonly told?: (event: LoginEvent) => void;
+  /** Milliseconds for a whole connection. */
+  readonly limit?: number;
+  /** Bytes of a request's head at most. */
+  readonly largestHead?: number;
+  /** What the thread runs. */
+  readonly script?: URL;
+  /** Default: none. */
+  readonly own?: OwnPages;
+}
 
 /** Pages that are each asker's own, by what stands behind their `?`. They are only for askers on this machine. */
 export type OwnPages = Readonly<Record<string, (query: string) => Page | Promise<Page>>>;
@@ -28,26 +50,21 @@ export class PageListener {
   readonly #failed: (error: unknown) => void;
   readonly #script: URL;
   readonly #limit: number;
+  readonly #largestHead: number;
+  readonly #told: (event: LoginEvent) => void;
+  #login: LoginSetup | undefined;
   readonly #own: OwnPages;
   #worker: Worker | undefined;
   #port: number | undefined;
   #closed = false;
 
-  /**
-   * @param failed told of an error while answering, which is a bug
-   * @param limit milliseconds for a whole connection
-   * @param script what the thread runs
-   */
-  constructor(
-    pages: Pages,
-    failed: (error: unknown) => void,
-    limit = CONNECTION_LIMIT,
-    script = THREAD,
-    own: OwnPages = {},
-  ) {
+  constructor(pages: Pages, options: PageOptions) {
+    const { failed, told = () => {}, limit = CONNECTION_LIMIT, script = THREAD, own = {} } = options;
+    this.#largestHead = options.largestHead ?? LARGEST_HEAD;
     this.#pages = pages;
     this.#own = own;
     this.#failed = failed;
+    this.#told = told;
     this.#limit = limit;
     this.#script = script;
   }
@@ -55,10 +72,18 @@ export class PageListener {
   /**
    * Listens, where there is an address.
    *
+   * @param login what people log in by; undefined where they do not
    * @throws Error that names the address and what to do, when it cannot be bound
    */
-  async listen(address: Address | undefined): Promise<void> {
+  async listen(address: Address | undefined, login?: LoginSetup): Promise<void> {
+    this.#login = login;
     if (address !== undefined) await this.#begin(address);
+  }
+
+  /** From now on people log in by this. */
+  renew(login: LoginSetup | undefined): void {
+    this.#login = login;
+    this.#worker?.postMessage({ login } satisfies Renewed);
   }
 
   #begin(address: Address): Promise<void> {
@@ -66,8 +91,10 @@ export class PageListener {
       workerData: {
         address,
         limit: this.#limit,
+        largestHead: this.#largestHead,
         paths: Object.keys(this.#pages),
         own: Object.keys(this.#own),
+        login: this.#login,
       } satisfies Begin,
       resourceLimits: MEMORY,
     });
@@ -75,6 +102,7 @@ export class PageListener {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     worker.on("message", (told: Told) => {
       if (told.kind === "asked") void this.#render(worker, told);
+      else if (told.kind === "login") this.#told(told.event);
       else if (told.kind === "failed") {
         reject(new Error(told.message));
         void worker.terminate();

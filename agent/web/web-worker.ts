@@ -2,11 +2,16 @@
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer, type Socket } from "node:net";
 import { parentPort, workerData } from "node:worker_threads";
+import { send as sendToProvider } from "../http/fetch.ts";
 import { listen } from "../net/listen.ts";
 import { standBack } from "../threads/stand-back.ts";
 import { Allowance } from "./allowance.ts";
 import { isFromHere } from "./from-here.ts";
-import type { Begin, Page, Rendered, Told } from "./messages.ts";
+import type { Answer } from "./login/answer.ts";
+import { cookiesIn } from "./login/cookies.ts";
+import { type LoginSetup, Logins } from "./login/logins.ts";
+import { wrongRequestPage } from "./login/pages.ts";
+import type { Begin, Page, Said, Told } from "./messages.ts";
 import { OneRequest } from "./one-request.ts";
 import { SharedPage } from "./shared-page.ts";
 
@@ -14,7 +19,6 @@ import { SharedPage } from "./shared-page.ts";
 const MOST_CONNECTIONS = 256;
 /** Milliseconds in which the agent has to answer; several workers report within 500. */
 const ANSWER_LIMIT = 2_000;
-const LARGEST_HEAD = 8 * 1024;
 const END_OF_HEAD = "\r\n\r\n";
 
 /** Own pages, of all who ask: so many at once, and a second. */
@@ -25,8 +29,8 @@ const NOT_HERE: Page = text(403, "only for askers on this machine, at its loopba
 const TOO_OFTEN: Page = text(429, "asked too often");
 const NOT_ALLOWED: Page = text(405, "GET or HEAD only");
 
-const { address, limit, paths, own } = workerData as Begin;
-const all = [...paths, ...own];
+const { address, limit, largestHead, paths, own, login } = workerData as Begin;
+const all = [...paths.filter((path) => !path.includes(" ")), ...own];
 const UNKNOWN: Page = text(404, `there ${all.length === 1 ? "is" : "are"} ${listed(all)}`);
 const ownAllowed = new Allowance(MOST_OWN, MOST_OWN, () => performance.now());
 /** By their numbers. */
@@ -41,6 +45,7 @@ const pages = new Map(
     ),
   ]),
 );
+let logins = loginsOf(login);
 /** The oldest first. */
 const connections = new Set<Socket>();
 
@@ -80,7 +85,7 @@ function accept(socket: Socket): void {
   const read = (chunk: Buffer) => {
     head = Buffer.concat([head, chunk]);
     const end = head.indexOf(END_OF_HEAD);
-    if (end < 0 && head.length <= LARGEST_HEAD) return;
+    if (end < 0 && head.length <= largestHead) return;
     socket.off("data", read).off("end", ended);
     http.emit("connection", new OneRequest(end < 0 ? head : head.subarray(0, end + END_OF_HEAD.length), socket));
   };
@@ -95,16 +100,52 @@ function makeRoom(): void {
   oldest.destroy();
 }
 
-const http = createHttpServer({ maxHeaderSize: LARGEST_HEAD }, (request, response) => {
-  void pageFor(request).then((page) => send(request, response, page));
+const http = createHttpServer({ maxHeaderSize: largestHead }, (request, response) => {
+  void answerFor(request).then((answer) => send(request, response, answer));
 });
+
+function loginsOf(setup: LoginSetup | undefined): Logins | undefined {
+  if (setup === undefined) return undefined;
+  return new Logins(setup, sendToProvider, Date.now, (event) => tell({ kind: "login", event }));
+}
+
+async function answerFor(request: IncomingMessage): Promise<Answer> {
+  return (await loginAnswer(request)) ?? answerOf(await pageFor(request));
+}
+
+/** What concerns logins; undefined where it is for another page. */
+async function loginAnswer({ method = "", url = "", headers }: IncomingMessage): Promise<Answer | undefined> {
+  const at = URL.parse(url, "http://agent.invalid");
+  if (logins === undefined || at === null) return undefined;
+  const origin = logins.originOf(headers.host);
+  const asked = { method, path: at.pathname, query: at.searchParams, headers, cookies: cookiesIn(headers.cookie) };
+  if (origin !== undefined) return await logins.answer({ ...asked, origin });
+  return Logins.has(at.pathname) ? wrongRequestPage(400) : undefined;
+}
+
+function answerOf({ status, type, body, cache = "no-store" }: Page): Answer {
+  const allow = status === NOT_ALLOWED.status ? { allow: "GET, HEAD" } : {};
+  return {
+    status,
+    headers: { "content-type": type, "cache-control": cache, "x-content-type-options": "nosniff", ...allow },
+    body,
+  };
+}
 
 async function pageFor(request: IncomingMessage): Promise<Page> {
   const { method, url = "" } = request;
   if (method !== "GET" && method !== "HEAD") return NOT_ALLOWED;
   const [path = ""] = url.split("?", 1);
   if (own.includes(path)) return await ownPage(request, path, url.slice(path.length + 1));
-  return (await pages.get(path)?.get()) ?? UNKNOWN;
+  return (await pageOf(path, request.headers.accept)?.get()) ?? UNKNOWN;
+}
+
+/** The one of a type that is accepted, where there is one, before that of the path alone. */
+function pageOf(path: string, accept = ""): SharedPage | undefined {
+  if (path.includes(" ")) return undefined;
+  const types = accept.split(",").map((range) => range.split(";", 1)[0]?.trim().toLowerCase());
+  const typed = types.flatMap((type) => pages.get(`${path} ${type}`) ?? [])[0];
+  return typed ?? pages.get(path);
 }
 
 async function ownPage(request: IncomingMessage, path: string, query: string): Promise<Page> {
@@ -112,14 +153,11 @@ async function ownPage(request: IncomingMessage, path: string, query: string): P
   return ownAllowed.take() ? await ask(path, query) : TOO_OFTEN;
 }
 
-function send(request: IncomingMessage, response: ServerResponse, { status, type, body, cache }: Page): void {
+function send(request: IncomingMessage, response: ServerResponse, { status, headers, body }: Answer): void {
   response.statusCode = status;
   response.shouldKeepAlive = false;
-  response.setHeader("content-type", type);
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.setHeader("content-length", Buffer.byteLength(body));
-  response.setHeader("cache-control", cache ?? "no-store");
-  response.setHeader("x-content-type-options", "nosniff");
-  if (status === NOT_ALLOWED.status) response.setHeader("allow", "GET, HEAD");
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
@@ -145,5 +183,8 @@ async function begin(): Promise<void> {
 }
 
 standBack();
-parentPort?.on("message", ({ id, page }: Rendered) => asked.get(id)?.(page));
+parentPort?.on("message", (said: Said) => {
+  if ("page" in said) asked.get(said.id)?.(said.page);
+  else logins = loginsOf(said.login);
+});
 await begin();

@@ -49,6 +49,15 @@ export const ALERTS: readonly Alert[] = [
     remedy: "the log and /status name file, line and column of every fault",
   },
   {
+    name: "CountersignCertificateEnds",
+    expression:
+      "countersign_spop_certificate_end_timestamp_seconds > 0 and countersign_spop_certificate_end_timestamp_seconds - time() < 3 * 86400",
+    after: "5m",
+    severity: "critical",
+    because: "once the agent's certificate has ended, HAProxy asks it nothing more, and refuses everything",
+    remedy: "renew the file in listen.spop[].tls.cert: it is read at once; see why it was not renewed",
+  },
+  {
     name: "CountersignKeysUnusable",
     expression: "countersign_issuer_keys_unusable > 0",
     after: "15m",

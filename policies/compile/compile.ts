@@ -189,7 +189,9 @@ function unionOf(services: readonly CompiledService[], roles: readonly Role[]): 
   const preflight = services.some(({ service }) => service.preflight)
     ? ["access-control-request-method", "origin"]
     : [];
+  const bodies = all.flatMap((uses) => uses.bodies ?? []);
   return {
+    ...(bodies.length > 0 && { bodies }),
     query: all.some(({ query }) => query),
     requestHeaders: [...new Set([...preflight, ...all.flatMap(({ requestHeaders }) => requestHeaders)])].sort(),
     claims: [...new Set([...all.flatMap(({ claims }) => claims), ...claimsOfRoles(roles)])].sort(),

@@ -95,6 +95,18 @@ export interface MeshEntry {
   readonly also?: readonly string[];
 }
 
+/** What may be sent to an MCP server. */
+export interface McpEntry {
+  /** Of JSON-RPC; `NAME/*` for all that begin so. Default: all */
+  readonly methods?: readonly string[];
+  /** By name; `*` for all others. Default: all */
+  readonly tools?: Readonly<Record<string, ToolEntry | null>>;
+  /** The backend refuses a body that is not what its headers say, from protocol version 2026-07-28 on. */
+  readonly headers?: "enforced";
+}
+
+export type ToolEntry = Pick<RuleEntry, "allow" | "scopes">;
+
 /** What OAuth clients are told of an API (RFC 9728). */
 export interface ResourceEntry {
   readonly url: string;
@@ -115,4 +127,5 @@ export interface RouteEntry extends RuleEntry {
   readonly headers?: HeaderEntries;
   readonly forward_credential?: boolean;
   readonly shadow?: RuleEntry;
+  readonly mcp?: McpEntry;
 }

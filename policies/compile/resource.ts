@@ -138,16 +138,17 @@ function isBelow({ segments }: Pattern, path: string): boolean {
   });
 }
 
-/** One URL has one document, and a challenge has room for so many scopes. */
+/** HAProxy finds one document by host and path, whatever the port; and a challenge has room for so many scopes. */
 export function checkResources(services: readonly CompiledService[], findings: Findings): void {
   const first = new Map<string, { readonly resource: Resource; readonly place: Place }>();
   for (const { resources } of services) {
     for (const { resource, place } of resources) {
-      const before = first.get(resource.url);
-      if (before === undefined) first.set(resource.url, { resource, place });
+      const where = resource.host + resource.path;
+      const before = first.get(where);
+      if (before === undefined) first.set(where, { resource, place });
       else if (documentOf(before.resource) !== documentOf(resource)) {
         const right = `the same of both; the first is at ${before.place.text}`;
-        findings.fault(place.at("url"), `another \`resource\` with the URL ${resource.url}`, right);
+        findings.fault(place.at("url"), `another \`resource\` at ${where}`, right);
       }
       warnOfScopes(resource, place, findings);
     }

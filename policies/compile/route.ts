@@ -1,10 +1,11 @@
 import { DEFAULT_MAX, type HeaderRule, headerNameFault } from "../judging/headers.ts";
 import { Rule, type Test } from "../judging/rule.ts";
 import { STEP_UP_CLAIMS } from "../judging/step-up.ts";
-import type { Service, Uses } from "../policies.ts";
+import type { BodyPlace, Service, Uses } from "../policies.ts";
 import type { Resource } from "../resource.ts";
 import { type Pattern, parsePattern } from "../routing/pattern.ts";
 import type { Place } from "./findings.ts";
+import { bodiesOf, compileMcp, MCP_HEADERS } from "./mcp.ts";
 import type { HeaderEntries, RouteEntry } from "./policy-file.ts";
 import { checkCaptures, compileTest, type Given, given, type TestContext, type TestParts, testParts } from "./test.ts";
 
@@ -74,25 +75,29 @@ export function compileRoute(
       ? undefined
       : compileTest(testParts(entry.shadow, place.at("shadow"), parts, false), whole);
   checkRoute(entry, place, { access, test, parts }, whole);
+  const mcp = entry.mcp && compileMcp(entry.mcp, place.at("mcp"), { access, patterns }, whole);
+  const read = patterns.map(({ pattern }) => pattern);
+  const bodies = mcp === undefined ? [] : bodiesOf(read, service.hosts);
   const evidence = access === "anyone" ? UNREAD : defaults.evidence;
   const rule = new Rule({
     name: entry.name,
     service,
-    patterns: patterns.map(({ pattern }) => pattern),
+    patterns: read,
     backend: backend?.value ?? "",
     access,
     forwardCredential: entry.forward_credential ?? defaults.forwardCredential,
-    needs: usesOf([test], headers, evidence, service),
+    needs: usesOf([test], headers, evidence, service, bodies),
     resource: access === "anyone" ? undefined : defaults.resource,
     test,
     shadow,
+    mcp,
     headers,
   });
   return {
     rule,
     patterns,
     backend,
-    uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers, evidence, service),
+    uses: shadow === undefined ? rule.needs : usesOf([test, shadow], headers, evidence, service, bodies),
   };
 }
 
@@ -180,7 +185,9 @@ function usesOf(
   headers: readonly HeaderRule[],
   { ambient, ...evidence }: Evidence,
   { cors }: Service,
+  bodies: readonly BodyPlace[],
 ): Uses {
+  const mirrored = bodies.length > 0 ? MCP_HEADERS : [];
   const read = [
     ...tests.flatMap(({ when }) => (when === undefined ? [] : [when.uses])),
     ...headers.map(({ expression }) => expression.uses),
@@ -188,10 +195,11 @@ function usesOf(
   const origin = ambient || cors !== undefined ? ["origin"] : [];
   return {
     query: read.some(({ query }) => query),
-    requestHeaders: [...new Set([...origin, ...read.flatMap((uses) => uses.headers)])].sort(),
+    requestHeaders: [...new Set([...origin, ...mirrored, ...read.flatMap((uses) => uses.headers)])].sort(),
     claims: [...new Set([...read.flatMap((uses) => uses.claims), ...claimsOfLogin(tests)])].sort(),
     identityHeaders: headers.map(({ name, max }) => ({ name, max })).sort((a, b) => (a.name < b.name ? -1 : 1)),
     ...evidence,
+    ...(bodies.length > 0 && { bodies }),
   };
 }
 

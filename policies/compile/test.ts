@@ -82,7 +82,8 @@ function compileStepUp({ acr = [], max_age }: NonNullable<RuleEntry["step_up"]>)
   return { acr: typeof acr === "string" ? [acr] : acr, maxAge };
 }
 
-function compileScopes({ value, place }: NonNullable<TestParts["scopes"]>, { findings }: TestContext): string[] {
+/** Compiles scopes, all of which are required. */
+export function compileScopes({ value, place }: NonNullable<TestParts["scopes"]>, { findings }: TestContext): string[] {
   return value.map((scope, index) => {
     if (typeof scope !== "string") return scope.equals;
     const found = signIn(scope);
@@ -110,8 +111,13 @@ function compileAllow(allow: Given<readonly string[]>, context: TestContext): Te
     }
     return word;
   }
+  return allowedRoles(allow, context);
+}
+
+/** Roles of which one is enough, each of which somebody who may come here can have. */
+export function allowedRoles(allow: Given<readonly string[]>, context: TestContext): Role[] {
   const roles = namedRoles(allow, context);
-  for (const [index, role] of roles.entries()) mustBePossible(role, place.at(index), context);
+  for (const [index, role] of roles.entries()) mustBePossible(role, allow.place.at(index), context);
   return roles;
 }
 

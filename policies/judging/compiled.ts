@@ -6,6 +6,7 @@ import type { PolicyRequest } from "../request.ts";
 import { normalizeHost } from "../routing/host.ts";
 import type { HostTable } from "../routing/hosts.ts";
 import { identityHeaders } from "./headers.ts";
+import { type Asked, NOTHING_MORE } from "./mcp.ts";
 import type { Roles } from "./roles.ts";
 import { conditionFault, judge, Rule, serviceFault } from "./rule.ts";
 import type { Site } from "./site.ts";
@@ -109,13 +110,14 @@ export class CompiledPolicies implements Policies {
     if (match.preflight) return decision(rule, "preflight", subject);
     const work = this.#work;
     work.renew();
-    const reason = reasonFor(rule, subject, match, request, work);
+    const asked = rule.mcp === undefined ? NOTHING_MORE : rule.mcp.asked(request);
+    const reason = reasonFor(rule, subject, match, request, work, asked);
     const headers =
       reason === "allowed" && subject !== undefined ? headersFor(rule, subject, match, request, work) : NO_HEADERS;
     // Last, so that what it takes is taken from nobody.
-    const shadow = shadowOf(rule, subject, match, request, work);
+    const shadow = shadowOf(rule, subject, match, request, work, asked);
     if (typeof headers === "string") return decision(rule, headers, subject, NO_HEADERS, shadow);
-    return decision(rule, reason, subject, headers, shadow);
+    return decision(rule, reason, subject, headers, shadow, asked);
   }
 }
 
@@ -129,12 +131,25 @@ function headersFor(rule: Rule, { principal, held }: Subject, { params }: Match,
   return identityHeaders(rule.headers, { request, params, principal, roles: held.names }, work);
 }
 
-function reasonFor(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest, work: Work): Reason {
-  if (rule.access === "anyone") return conditionFault(rule.test, undefined, match, request, work) ?? "anyone";
+function reasonFor(
+  rule: Rule,
+  subject: Subject | undefined,
+  match: Match,
+  request: PolicyRequest,
+  work: Work,
+  asked: Asked,
+): Reason {
   if (subject !== undefined)
-    return serviceFault(rule, subject.principal) ?? judge(rule.test, subject, match, request, work);
+    return serviceFault(rule, subject.principal) ?? judge(rule.test, subject, match, request, work, asked);
   if (rule.access === "required") return "credential-missing";
-  return conditionFault(rule.test, undefined, match, request, work) ?? "anonymous";
+  const passes = rule.access === "anyone" ? "anyone" : "anonymous";
+  return anonymousFault(asked) ?? conditionFault(rule.test, undefined, match, request, work) ?? passes;
+}
+
+/** Nobody has a role or a scope. */
+function anonymousFault(asked: Asked): Reason | undefined {
+  if (typeof asked === "string") return asked;
+  return asked.allow === undefined && asked.scopes.length === 0 ? undefined : "credential-missing";
 }
 
 /** What the candidate would say. Who is not a principal of the service is refused by both alike. */
@@ -144,10 +159,11 @@ function shadowOf(
   match: Match,
   request: PolicyRequest,
   work: Work,
+  asked: Asked,
 ): Decision["shadow"] {
   const { shadow } = rule;
   if (shadow === undefined) return undefined;
-  const reason = shadowReason(rule, subject, match, request, work);
+  const reason = shadowReason(rule, subject, match, request, work, asked);
   return { verdict: verdictOf(reason), reason };
 }
 
@@ -157,14 +173,17 @@ function shadowReason(
   match: Match,
   request: PolicyRequest,
   work: Work,
+  asked: Asked,
 ): Reason {
   const shadow = rule.shadow ?? rule.test;
-  if (shadow.allow === "anyone") return conditionFault(shadow, subject, match, request, work) ?? "anyone";
+  if (shadow.allow === "anyone") {
+    return anonymousFault(asked) ?? conditionFault(shadow, subject, match, request, work) ?? "anyone";
+  }
   if (subject === undefined)
     return rule.access === "optional"
-      ? (conditionFault(shadow, subject, match, request, work) ?? "anonymous")
+      ? (anonymousFault(asked) ?? conditionFault(shadow, subject, match, request, work) ?? "anonymous")
       : "credential-missing";
-  return serviceFault(rule, subject.principal) ?? judge(shadow, subject, match, request, work);
+  return serviceFault(rule, subject.principal) ?? judge(shadow, subject, match, request, work, asked);
 }
 
 const GOES_ON: ReadonlySet<Reason> = new Set(["allowed", "anyone", "anonymous", "preflight"]);
@@ -179,15 +198,22 @@ function decision(
   subject: Subject | undefined,
   headers: readonly IdentityHeader[] = NO_HEADERS,
   shadow?: Decision["shadow"],
+  asked: Asked = NOTHING_MORE,
 ): Decision {
   return {
     verdict: verdictOf(reason),
     reason,
     rule: rule.rule,
     roles: subject?.held.names ?? NOBODY,
-    scopes: reason === "scope-missing" ? rule.test.scopes : NOBODY,
+    scopes: reason === "scope-missing" ? scopesOf(rule, asked) : NOBODY,
     headers,
     shadow,
     until: 0,
   };
+}
+
+/** Of route and tool together: a client asks for what it is told of, and for nothing that it had. */
+function scopesOf({ test: { scopes } }: Rule, asked: Asked): readonly string[] {
+  if (typeof asked === "string" || asked.scopes.length === 0) return scopes;
+  return [...new Set([...scopes, ...asked.scopes])];
 }

@@ -5,6 +5,7 @@ import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
 import { Unknown, UnknownError, type UnknownReason } from "../unknown.ts";
 import type { HeaderRule } from "./headers.ts";
+import type { Asked, McpRule } from "./mcp.ts";
 import type { Role } from "./roles.ts";
 import { type StepUp, stepUpFault } from "./step-up.ts";
 import type { Subject } from "./subjects.ts";
@@ -36,6 +37,8 @@ export class Rule implements Route {
   readonly asks: Route["asks"];
   readonly test: Test;
   readonly shadow: Test | undefined;
+  /** What may be sent to the MCP server behind it; undefined where nothing is said of that. */
+  readonly mcp: McpRule | undefined;
   readonly headers: readonly HeaderRule[];
   /** Whether it asks nothing of the request, its time neither: then the same principal always gets the same decision. */
   readonly constant: boolean;
@@ -51,17 +54,20 @@ export class Rule implements Route {
     this.needs = parts.needs;
     this.resource = parts.resource;
     this.test = parts.test;
-    this.asks = asksOf(parts.test);
+    this.asks = asksOf(parts.test, parts.mcp);
     this.shadow = parts.shadow;
+    this.mcp = parts.mcp;
     this.headers = parts.headers;
     const expressions = [parts.test.when, parts.shadow?.when, ...parts.headers.map(({ expression }) => expression)];
     const ages = [parts.test.stepUp?.maxAge, parts.shadow?.stepUp?.maxAge];
     this.constant =
-      expressions.every((expression) => expression?.uses.request !== true) && ages.every((age) => age === undefined);
+      parts.mcp === undefined &&
+      expressions.every((expression) => expression?.uses.request !== true) &&
+      ages.every((age) => age === undefined);
   }
 }
 
-function asksOf({ allow, deny, scopes, when, stepUp }: Test): Route["asks"] {
+function asksOf({ allow, deny, scopes, when, stepUp }: Test, mcp: McpRule | undefined): Route["asks"] {
   const names = (roles: readonly Role[]) => roles.map(({ name }) => name);
   return {
     allow: typeof allow === "string" ? [allow] : names(allow),
@@ -69,23 +75,52 @@ function asksOf({ allow, deny, scopes, when, stepUp }: Test): Route["asks"] {
     scopes,
     when: when?.text,
     stepUp,
+    ...(mcp !== undefined && { mcp: mcp.text }),
   };
 }
 
-/** Why a principal of the service's issuers may or may not pass. */
-export function judge(test: Test, subject: Subject, match: Match, request: PolicyRequest, work: Work): Reason {
+/**
+ * Why a principal of the service's issuers may or may not pass.
+ *
+ * @param asked what its message to an MCP server asks besides
+ */
+export function judge(
+  test: Test,
+  subject: Subject,
+  match: Match,
+  request: PolicyRequest,
+  work: Work,
+  asked: Asked,
+): Reason {
   const { allow, deny, scopes } = test;
   const { roles, doubtful } = subject.held;
   for (const role of deny) if (roles.has(role)) return "role-denied";
   if (doubtful.size > 0 && deny.some((role) => doubtful.has(role))) return doubtOf(subject.principal);
-  if (typeof allow !== "string" && !allow.some((role) => roles.has(role))) {
-    return allow.some((role) => doubtful.has(role)) ? doubtOf(subject.principal) : "role-missing";
-  }
-  const condition = () => conditionFault(test, subject, match, request, work);
-  const curable = stepUpFault(test.stepUp, subject.principal, request.time) ?? scopeFault(scopes, subject.principal);
-  if (curable === undefined) return condition() ?? "allowed";
+  const fault = (typeof allow === "string" ? undefined : roleFault(allow, subject)) ?? messageFault(asked, subject);
+  if (fault !== undefined) return fault;
+  const curable = stepUpFault(test.stepUp, subject.principal, request.time) ?? consentFault(scopes, asked, subject);
+  if (curable === undefined) return conditionFault(test, subject, match, request, work) ?? "allowed";
   // A new login or consent does not help with a request that passes for nobody.
-  return (test.when?.uses.principal === false ? condition() : undefined) ?? curable;
+  if (test.when?.uses.principal !== false) return curable;
+  return conditionFault(test, subject, match, request, work) ?? curable;
+}
+
+function roleFault(allow: readonly Role[], { held, principal }: Subject): Reason | undefined {
+  const { roles, doubtful } = held;
+  if (allow.some((role) => roles.has(role))) return undefined;
+  return allow.some((role) => doubtful.has(role)) ? doubtOf(principal) : "role-missing";
+}
+
+/** Of what is said to an MCP server, and no consent helps with. */
+function messageFault(asked: Asked, subject: Subject): Reason | undefined {
+  if (typeof asked === "string") return asked;
+  return asked.allow === undefined ? undefined : roleFault(asked.allow, subject);
+}
+
+/** The scopes of the route, and of the tool that is called. */
+function consentFault(scopes: readonly string[], asked: Asked, { principal }: Subject): Reason | undefined {
+  const more = typeof asked === "string" ? undefined : scopeFault(asked.scopes, principal);
+  return scopeFault(scopes, principal) ?? more;
 }
 
 /** Why a role cannot be told: for want of groups, where those cannot be had now. */

@@ -16,6 +16,8 @@ export interface Access {
   readonly deny: readonly string[];
   readonly scopes: readonly string[];
   readonly when: string | undefined;
+  /** What may be sent to an MCP server, as the policy has it; absent where nothing is said of that. */
+  readonly mcp?: string;
   /** Without a credential, too. */
   readonly anonymous: boolean;
   readonly issuers: readonly string[];
@@ -132,6 +134,7 @@ function accessTo(rule: Rule, host: string, method: string, path: string): Acces
     deny: ways(deny),
     scopes: [...scopes].sort(),
     when: when?.text,
+    ...(rule.mcp !== undefined && { mcp: rule.mcp.text }),
     anonymous: rule.access === "optional",
     issuers: rule.access === "anyone" ? [] : [...issuers].sort(),
     audiences: [...audiences].sort(),
@@ -174,6 +177,7 @@ function changesOf(old: Access | undefined, now: Access | undefined): readonly C
       ? []
       : [{ change: now.anonymous ? "new" : "lost", what: "anonymous" } as const]),
     ...(old.when === now.when ? [] : [conditional(old.when, now.when)]),
+    ...(old.mcp === now.mcp ? [] : [messages(old.mcp, now.mcp)]),
   ];
 }
 
@@ -204,4 +208,10 @@ function conditional(old: string | undefined, now: string | undefined): Change {
   if (old === undefined) return { change: "lost", what: `those for whom this is false: ${now}` };
   if (now === undefined) return { change: "new", what: `those for whom this is false: ${old}` };
   return { change: "undecided", what: `the condition was: ${old}; is: ${now}` };
+}
+
+function messages(old: string | undefined, now: string | undefined): Change {
+  if (old === undefined) return { change: "lost", what: `messages to the MCP server, but these: ${now}` };
+  if (now === undefined) return { change: "new", what: `messages to the MCP server that were not among these: ${old}` };
+  return { change: "undecided", what: `messages to the MCP server were: ${old}; are: ${now}` };
 }

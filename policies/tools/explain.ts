@@ -2,6 +2,7 @@ import { conjunctsOf, Work } from "../cel/conditions.ts";
 import { type Decision, type Reason, refusal, statusOf } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
 import { identityHeaders } from "../judging/headers.ts";
+import type { McpRule } from "../judging/mcp.ts";
 import { isForeign, originOf } from "../judging/origin.ts";
 import type { Held, Role } from "../judging/roles.ts";
 import { conditionFault, Rule } from "../judging/rule.ts";
@@ -28,6 +29,7 @@ export interface Step {
     | "role"
     | "login"
     | "scope"
+    | "mcp"
     | "condition"
     | "header"
     | "backend"
@@ -77,6 +79,7 @@ export function explain(policies: CompiledPolicies, request: PolicyRequest, who:
   if (subject !== undefined) explainRoles(route, subject, request.time, steps);
   if (subject !== undefined) explainLogin(route, subject, request.time, steps);
   if (subject !== undefined) explainScopes(route, subject, steps);
+  if (route.mcp !== undefined) explainMessage(route.mcp, judged, subject, request.time, steps);
   explainCondition(route, subject, match, judged, steps);
   if (decision.reason in HEADER_FAULTS) explainHeaders(route, subject, match, judged, steps);
   return concluded(steps, decision, route);
@@ -266,6 +269,42 @@ function explainScopes({ test }: Rule, { principal: { scopes } }: Subject, steps
     const has = !(scopes instanceof Unknown) && scopes.includes(scope);
     const text = scopes instanceof Unknown ? `cannot be told to have ${scope}` : `${has ? "has" : "lacks"} ${scope}`;
     steps.push({ about: "scope", outcome: has ? "yes" : "no", text });
+  }
+}
+
+/** What is said to an MCP server, and what that asks besides. */
+function explainMessage(
+  mcp: McpRule,
+  request: PolicyRequest,
+  subject: Subject | undefined,
+  now: number,
+  steps: Step[],
+): void {
+  const push = (about: Step["about"], outcome: Step["outcome"], text: string) => steps.push({ about, outcome, text });
+  const asked = mcp.asked(request);
+  const { mcp: said } = request;
+  const told =
+    typeof said === "object"
+      ? `${said.method ?? "no method"}${said.tool === undefined ? "" : ` ${said.tool}`}`
+      : "a body that is not told";
+  push(
+    "mcp",
+    typeof asked === "string" ? "no" : "yes",
+    `${told}${typeof asked === "string" ? `: ${asked}` : ""}; the route takes ${mcp.text}`,
+  );
+  if (typeof asked === "string" || subject === undefined) return;
+  for (const role of asked.allow ?? []) {
+    const has = subject.held.roles.has(role);
+    push(
+      "role",
+      has ? "yes" : "no",
+      `the tool asks for ${role.name}: ${bindingsText(role, subject.principal, subject.held, now)}`,
+    );
+  }
+  const { scopes } = subject.principal;
+  for (const scope of asked.scopes) {
+    const has = !(scopes instanceof Unknown) && scopes.includes(scope);
+    push("scope", has ? "yes" : "no", `the tool asks for ${scope}, which the token ${has ? "has" : "lacks"}`);
   }
 }
 

@@ -124,7 +124,7 @@ function compared({ verdict, reason, rule }: Recorded, found: Found | Refusal): 
 
 function requestOf(recorded: Recorded["request"], missing: Set<string>): PolicyRequest {
   const request = { ...recorded, headers: new Proxy({ ...recorded.headers }, entriesOf("request.headers", missing)) };
-  for (const name of ["method", "host", "path", "query", "tls"] as const) {
+  for (const name of ["method", "host", "path", "query", "tls", "mcp"] as const) {
     if (recorded[name] === undefined) unrecorded(request, name, `request.${name}`, missing);
   }
   return request as PolicyRequest;

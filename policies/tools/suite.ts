@@ -7,6 +7,7 @@ import { isForeign, originOf } from "../judging/origin.ts";
 import type { Match, Policies } from "../policies.ts";
 import schema from "../policy-test.schema.json" with { type: "json" };
 import type { Kind, Principal } from "../principal.ts";
+import type { McpMessage } from "../request.ts";
 import { readDocument } from "../source/document.ts";
 import { nearest, schemaFaults } from "../source/validate.ts";
 import { Unknown } from "../unknown.ts";
@@ -18,6 +19,7 @@ interface CaseEntry {
   readonly request: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly src?: string;
+  readonly mcp?: { readonly method: string; readonly tool?: string };
   readonly time?: string;
   readonly principal?: PrincipalEntry;
   readonly expect: Expectation;
@@ -156,13 +158,20 @@ function decide(
   const principal =
     match.route.access === "anyone" || match.preflight ? undefined : principalOf(entry.principal, environment);
   const now = time === undefined ? environment.now : Date.parse(time);
-  const decision = policies.decide(match, principal, { ...written, host: match.host, headers, src, time: now });
+  const request = { ...written, host: match.host, headers, src, time: now, mcp: messageOf(entry, method) };
+  const decision = policies.decide(match, principal, request);
   return { decision, backend: decision.verdict === "allow" ? match.route.backend : undefined };
 }
 
 /** What a case shows is a principal: how it has proven itself is not asked, so what browsers add neither. */
 function isForeignCase({ route }: Match, origin: string | undefined, { tls, host }: WrittenRequest): boolean {
   return isForeign(origin, originOf(tls ? "https" : "http", host), route.service.cors, false);
+}
+
+/** What it says to an MCP server. A case that does not say it has a body that nobody can read, where it could have one. */
+function messageOf({ mcp }: CaseEntry, method: string): McpMessage | undefined {
+  if (mcp === undefined && method === "POST") return undefined;
+  return { method: mcp?.method, tool: mcp?.tool, by: "body" };
 }
 
 function principalOf(entry: PrincipalEntry | undefined, { issuers, now }: PolicyEnvironment): Principal | undefined {

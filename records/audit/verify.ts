@@ -49,16 +49,15 @@ export interface Summary {
 
 /** Milliseconds by which a clock may go back. */
 const CLOCK = 5_000;
-/** Findings of each severity that are kept. */
+/** Findings of each severity that are kept; the others are counted. */
 const MOST_FINDINGS = 1_000;
 /** Lines of one batch that are kept for telling what was changed. */
 const MOST_KEPT = 100_000;
 
 /** Reads the segments of one log in their order, a line at a time, and tells what is wrong. */
 export class Verifier {
-  /** Those that came first, of each severity; `told` counts all of them. */
-  readonly findings: Finding[] = [];
-  readonly #told = { tampered: 0, warning: 0 };
+  readonly #findings: Record<Finding["severity"], Finding[]> = { tampered: [], warning: [] };
+  #more = 0;
   readonly #trust: Trust;
   #file = "";
   #line = 0;
@@ -88,6 +87,16 @@ export class Verifier {
     this.#last = trust.key;
   }
 
+  /** The grave ones first: no number of others keeps them from being told. */
+  get findings(): readonly Finding[] {
+    return [...this.#findings.tampered, ...this.#findings.warning];
+  }
+
+  /** How many more there were. */
+  get more(): number {
+    return this.#more;
+  }
+
   get summary(): Summary {
     return {
       origin: this.#origin,
@@ -97,11 +106,6 @@ export class Verifier {
       lost: this.#lost,
       checkpoint: this.#checkpoint,
     };
-  }
-
-  /** How many findings there were. */
-  get told(): number {
-    return this.#told.tampered + this.#told.warning;
   }
 
   /** The lines that follow are of this segment. */
@@ -325,8 +329,9 @@ export class Verifier {
   }
 
   #say(severity: Finding["severity"], kind: Finding["kind"], text: string): void {
-    if (++this.#told[severity] > MOST_FINDINGS) return;
-    this.findings.push({ severity, kind, file: this.#file, line: this.#line, text });
+    const known = this.#findings[severity];
+    if (known.length < MOST_FINDINGS) known.push({ severity, kind, file: this.#file, line: this.#line, text });
+    else this.#more++;
   }
 }
 

@@ -80,6 +80,35 @@ test("through a real HAProxy: what was decided is in the log, verifies, and is e
   t.equal(manifest.allowed + manifest.denied, judged.length);
   t.equal(readFileSync(join(folder, "all.csv"), "utf8").split("\r\n").length, decisions.length + 2);
 
+  // What HAProxy refused while the agent was away is its own, and explained.
+  const away = await ask({});
+  t.equal(away.status, 503);
+  const own = () => log.filter((line) => line.includes('"agent-unavailable"')).length;
+  while (own() === 0) await new Promise((done) => setTimeout(done, 20));
+  writeFileSync(join(folder, "haproxy.log"), log.map((line) => `${line}\n`).join(""));
+  const reconcile = (...more: string[]) =>
+    command(["audit", "export", "--output", "all.json", "--haproxy", "haproxy.log", ...more], { cwd: folder });
+  const counted = await reconcile();
+  t.equal(counted.code, 0, counted.err);
+  const { haproxy } = JSON.parse(readFileSync(join(folder, "all.json.manifest.json"), "utf8"));
+  t.match(haproxy, { judged: decisions.length, unexplained: 0 });
+  t.equal(haproxy.own["agent-unavailable"], own());
+  t.equal(haproxy.requests, haproxy.judged + own());
+  // One that was decided, and whose answer came too late; and one that the log has not.
+  const lines = readFileSync(join(folder, "haproxy.log"), "utf8").split("\n");
+  const at = lines.findIndex((line) => line.includes(String(decisions[0]?.request_id)));
+  const late = { ...JSON.parse(lines[at] ?? ""), revision: "", reason: "agent-unavailable", verdict: "deny" };
+  writeFileSync(join(folder, "haproxy.log"), lines.with(at, JSON.stringify(late)).join("\n"));
+  t.equal((await reconcile()).code, 0);
+  t.match(JSON.parse(readFileSync(join(folder, "all.json.manifest.json"), "utf8")).haproxy, {
+    late: 1,
+    unexplained: 0,
+  });
+  writeFileSync(join(folder, "haproxy.log"), lines.toSpliced(at, 1).join("\n"));
+  const differs = await reconcile();
+  t.equal(differs.code, 1);
+  t.match(differs.err, /the counts differ: 1 decisions without a line of HAProxy's/);
+
   writeFileSync(join(folder, segment ?? ""), text.replace("/v1/none", "/v1/nine"));
   const altered = await verify();
   t.equal(altered.code, 1);

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ringText, rotated } from "../../agent/assertion/rotate.ts";
+import { rotatedSealing, sealingText } from "../../agent/config/files/sealing-ring.ts";
 import { type LoadedConfig, loadConfig } from "../../agent/config/load-config.ts";
 import { isOidc, type OidcIssuer } from "../../agent/identity/oidc/section.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
@@ -88,6 +89,7 @@ haproxy:
     from: x-forwarded-for
     trusted: [10.0.0.0/8, "fd00::/8"]
   scheme: https
+  largest_body: 64KiB
   access_log: [client, actor]
   agents:
     servers: [agent-1.example.com:9000, 10.0.0.6:9000]
@@ -134,6 +136,12 @@ audit:
   on_full: deny
   max_size: 1MiB
   pseudonyms: 0123456789abcdef0123456789abcdef
+traces:
+  endpoint: https://collector.example.com:4318/v1/traces
+  headers:
+    Authorization: Bearer abc
+  timeout: 3s
+  proxy: none
 log:
   level: debug
   decisions: refused
@@ -200,6 +208,7 @@ export class Files {
     this.write("agent.key", SERVER_KEY);
     this.write("clients.pem", AUTHORITY);
     this.write("assertion-keys.json", RING);
+    this.write("session-keys.json", sealingText(rotatedSealing([], 0, 0)));
     this.write("revoked.yaml", "revoked: []\n");
     this.write("token", "eyJ.eyJ.sig\n");
     this.write("keys.json", KEYS);

@@ -158,6 +158,7 @@ test("a configuration with every key is taken as it says", (t) => {
       client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "fd00::/8"] },
       scheme: "https",
       accessLog: ["client", "actor"],
+      largestBody: 65_536,
       agents: {
         servers: ["agent-1.example.com:9000", "10.0.0.6:9000"],
         tls: {
@@ -213,6 +214,13 @@ test("a configuration with every key is taken as it says", (t) => {
       onFull: "deny",
       maxSize: 1 << 20,
       pseudonyms: "0123456789abcdef0123456789abcdef",
+    },
+    traces: {
+      endpoint: "https://collector.example.com:4318/v1/traces",
+      headers: { authorization: "Bearer abc" },
+      timeout: 3_000,
+      ca: undefined,
+      proxy: undefined,
     },
     log: { level: "debug", decisions: "refused", destination: "stderr" },
   };
@@ -289,6 +297,7 @@ test("what a configuration does not say has the documented default", (t) => {
       client: { from: "connection", trusted: [] },
       scheme: "http",
       accessLog: [],
+      largestBody: 16_384,
       agents: { servers: undefined, tls: undefined },
       backends: {},
     },
@@ -308,6 +317,7 @@ test("what a configuration does not say has the documented default", (t) => {
     cache: { identities: 100_000, lifetime: 300_000, refusals: 10_000 },
     limits: { token: 8192, connections: 4096, inFlight: 10_000, fetches: 16 },
     audit: undefined,
+    traces: undefined,
     log: { level: "info", decisions: "all", destination: "stdout" },
   } satisfies OidcConfig);
   t.strictSame(loaded.warnings, []);

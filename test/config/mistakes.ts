@@ -222,7 +222,7 @@ const CHANGES: readonly Mistake[] = [
     '+0:3: the key "my okta"; a name of letters, digits, `_`, `.` and `-`, at most 64 characters',
   ],
   ["type: oidc", "type: saml", `+0:11: the text "saml"; ${TYPES}`],
-  ["type: oidc", "type: session", `+0:11: the text "session" is not in this version; ${TYPES}`],
+  ["type: oidc", "type: session", `+0:11: the text "session"; ${TYPES}`],
   [
     "type: oidc",
     "okta: true",
@@ -397,6 +397,7 @@ const CHANGES: readonly Mistake[] = [
     "id_tokens: yes",
     '+0:16: the text "yes"; `refuse` or `accept`: whether ID tokens, which are for clients, count as access tokens',
   ],
+  ["largest_body: 64KiB", "largest_body: 1MiB", '+0:17: the text "1MiB"; from 1KiB to 112KiB'],
   [
     "access_log: [client, actor]",
     "access_log: [client, subject]",
@@ -932,7 +933,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "log:\n",
     "LOG:\n",
-    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, revoked, haproxy, audit, mesh, assertion, deadline, cache, limits, log, dpop',
+    '+0:1: unknown key "LOG"; did you mean "log"? Known keys: listen, workers, policies, issuers, revoked, haproxy, audit, traces, mesh, assertion, sessions, deadline, cache, limits, log, dpop',
   ],
   [
     "- { subprotocol: bearer }",
@@ -1054,6 +1055,36 @@ const CHANGES: readonly Mistake[] = [
       ] as const,
   ),
   ["timeout: 50ms", "timeout: 1ms", '+0:14: the text "1ms"; from 10ms to 5s'],
+  ...(
+    [
+      ["collector.example.com:4318", "an address that is not http:// or https://"],
+      ["ftp://collector.example.com/v1/traces", "an address that is not http:// or https://"],
+      ["https://collector.example.com:4318", "an address without a path"],
+    ] as const
+  ).map(
+    ([url, found]) =>
+      [
+        "endpoint: https://collector.example.com:4318/v1/traces",
+        `endpoint: ${url}`,
+        `+0:13: ${found}; https://HOST:4318/v1/traces, or http:// in a network that is trusted`,
+      ] as const,
+  ),
+  [
+    "endpoint: https://collector.example.com:4318/v1/traces",
+    "endpoint: https://agent:secret@collector.example.com:4318/v1/traces",
+    "+0:13: an address with a user or password; a header `authorization` under `headers` instead",
+  ],
+  [
+    "endpoint: https://collector.example.com:4318/v1/traces",
+    "endpoint: http://collector.example.com:4318/v1/traces",
+    "+0:13: plain http to another machine; https, where `headers` are sent",
+  ],
+  [
+    "timeout: 3s\n  proxy: none",
+    "timeout: 3s\n  proxy: agent:secret",
+    "+1:10: an address that is not http://HOST:PORT; `environment`, `none`, or a proxy's address, such as http://proxy.example.com:3128",
+  ],
+  ["timeout: 3s", "timeout: 2m", '+0:12: the text "2m"; from 100ms to 1m'],
   [
     "name: ingress-1",
     "name: ingress 1",

@@ -34,7 +34,7 @@ const BEYOND = [
   /not http:\/\/HOST/,
   /no `server_name`, and|leave it out, or `verify: required`/,
   /an identity whose whole name has|the file of a key ring/,
-  /`proofs` beside it|a secret of \d+ characters|not redis:\/\//,
+  /`proofs` beside it|a secret of \d+ characters|not redis:\/\/|not http:\/\/ or|with a user or password|plain http to/,
   /a type of access tokens, such as/,
   /; one of `header`|no `from` here|`from: client`, or|in place of the mapping|reads this one itself|takes this one away/,
 ];

@@ -8,7 +8,7 @@ import { type BackendTls, type RenderInput, versionOf } from "../../haproxy/inpu
 import { renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
 import { checkConfig, type HaproxyBinary, haproxies, minorOf } from "../support/haproxy.ts";
-import { CORS, INPUT } from "../support/rendered.ts";
+import { BODIES, CORS, INPUT } from "../support/rendered.ts";
 
 const SPOE = "/etc/haproxy/countersign.spoe.conf";
 const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"];
@@ -87,6 +87,7 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
     },
   },
   "pages of other origins": { cors: CORS },
+  "bodies that are looked into": { uses: { ...INPUT.uses, bodies: BODIES }, largestBody: 100_000 },
   "pages of many origins, at many hosts": {
     cors: [
       {
@@ -186,6 +187,14 @@ const PLACES: Readonly<Record<string, readonly [good: string, input: (text: stri
   "cors.methods": ["GET", (text) => pages({ methods: [text] })],
   "cors.headers": ["x-tenant", (text) => pages({ headers: [text] })],
   " cors.headers": ["x-tenant", (text) => pages({ expose: [text] })],
+  "uses.bodies": [
+    "orders.example.com",
+    (host) => ({ uses: { ...INPUT.uses, bodies: [{ hosts: [host], path: "/mcp", whole: true }] } }),
+  ],
+  " uses.bodies": [
+    "/mcp",
+    (path) => ({ uses: { ...INPUT.uses, bodies: [{ hosts: ["a.example"], path, whole: false }] } }),
+  ],
   "uses.requestHeaders": ["x-tenant", (text) => ({ uses: { ...INPUT.uses, requestHeaders: [text] } })],
   "uses.identityHeaders": ["x-auth-id", (name) => ({ uses: { ...INPUT.uses, identityHeaders: [{ name, max: 9 }] } })],
 };

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { bearer, send } from "../../demo/ask.ts";
+import { STEPS } from "../../demo/mcp/walk.ts";
 import { REPOSITORY, readPlaces } from "../../demo/places.ts";
 import { takenPorts } from "../../demo/ports.ts";
 import { differences, type Outcome, ROWS, type Row } from "../../demo/rows.ts";
@@ -85,6 +86,10 @@ test("once: a person, a workload and an agent are allowed and refused as expecte
     "✓ billing +GET /v1/orders/42 +allowed +x-auth-subject: ?",
     "✓ billing +GET /v1/orders/42 +refused 401 +nothing",
     "✓ mallory +GET /v1/orders/42 +refused 401 +nothing",
+    "✓ copilot +POST /notes +refused 401 +nothing\\n  knows a URL, no more",
+    "✓ copilot +GET /.well-known/…/notes +allowed +nothing",
+    "✓ copilot +POST /notes +allowed +x-auth-subject: alice\\n  for alice +the tool read_notes",
+    "✓ copilot +POST /notes +refused 403 +nothing\\n  for alice +the tool delete_notes",
   ]) {
     t.match(demo.output, new RegExp(`^${row}$`, "m"));
   }
@@ -130,7 +135,7 @@ test("a policy that decides otherwise is shown, and ends with 1", async (t) => {
   t.equal(await demo.ended, 1, demo.output);
   t.match(demo.output, /^✗ assistant +POST .* allowed/m);
   t.match(demo.output, 'reason should be "role-denied", is "allowed"');
-  t.match(demo.output, `1 of ${ROWS.length} not as expected`);
+  t.match(demo.output, `1 of ${ROWS.length + STEPS.length} not as expected`);
 });
 
 test("a part that cannot start is named with the end of its log, and nothing is left running", async (t) => {

@@ -84,6 +84,8 @@ const WELL = {
   countersign_notifies_unanswered_total: "0x90",
   countersign_event_loop_active_seconds_total: "0+30x90",
   countersign_last_reload_successful: "1x90",
+  // Prometheus' tests begin in 1970: 30 days later it ends.
+  countersign_spop_certificate_end_timestamp_seconds: "2592000x90",
   'countersign_issuer_keys_unusable{issuer="okta"}': "0x90",
   'countersign_issuer_keys_last_success_timestamp_seconds{issuer="okta"}': "0+60x90",
   countersign_log_lines_dropped_total: "0x90",
@@ -96,6 +98,7 @@ const ILL: Readonly<Record<string, readonly [series: keyof typeof WELL, values: 
   CountersignRefusesForItself: ['countersign_decisions_total{verdict="deny",reason="agent-error"}', "0+1x90"],
   CountersignStarved: ["countersign_event_loop_active_seconds_total", "0+55x90"],
   CountersignReloadFailed: ["countersign_last_reload_successful", "0x90"],
+  CountersignCertificateEnds: ["countersign_spop_certificate_end_timestamp_seconds", "172800x90"],
   CountersignKeysUnusable: ['countersign_issuer_keys_unusable{issuer="okta"}', "1x90"],
   CountersignKeysOld: ['countersign_issuer_keys_last_success_timestamp_seconds{issuer="okta"}', "0x90"],
   CountersignLogLinesLost: ["countersign_log_lines_dropped_total", "0+1x90"],

@@ -8,6 +8,8 @@ const rows = [...page.matchAll(/^\| .*?`([A-Z_]+)` of ([\w/.-]+\.ts) \| ([^|]*) 
 
 /** Bounds on what one message or answer holds, and parts of others' that stand there. */
 const OTHERS = [
+  "MOST_AT_ONCE of agent/telemetry/audit/append.ts",
+  "MOST_WAITING of agent/telemetry/traces/spans.ts",
   "MOST_BATCHES of agent/threads/batch-thread.ts",
   "MOST_EXTENSIONS of agent/identity/certificate/x509.ts",
   "MOST_FAULTS of agent/telemetry/telemetry.ts",

@@ -95,6 +95,7 @@ const FORMS: readonly Partial<RenderInput>[] = [
   { backends: [{ name: "orders", servers: ["orders.shop:80"] }] },
   { cors: CORS },
   { uses: { ...INPUT.uses, credentials: ["bearer", "dpop"], proofs: ["dpop"] } },
+  { uses: { ...INPUT.uses, credentials: ["bearer", "session:__Host-countersign"] } },
 ];
 /** Directives whose name has two words. */
 const TWO_WORDS = ["option", "no", "timeout", "http-request", "http-response", "tcp-request"];

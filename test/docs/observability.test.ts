@@ -108,7 +108,8 @@ test("every field of a decision line is in the table of records and in the docs,
   const principal = { ...filled.principal, issuer: long, subject: long, client: long, actor } as NonNullable<
     typeof filled.principal
   >;
-  telemetry.decided({ ...filled, principal, claim: long, decision: decision({ rule: long, shadow }) });
+  const mcp = { method: long, tool: long };
+  telemetry.decided({ ...filled, principal, claim: long, mcp, decision: decision({ rule: long, shadow }) });
   const plain = recorded(t);
   plain.telemetry.decided(observation({ principal: undefined }));
   const [line = {}] = await lines();
@@ -171,6 +172,7 @@ test("every other line is in the docs with its level, and no other", async (t) =
   telemetry.protocolError("other");
   telemetry.dropped(1);
   for (const outcome of ["ok", "error", "ok"] as const) telemetry.fetched("okta", "jwks", outcome, 1);
+  for (const outcome of ["refused", "failed"] as const) telemetry.login({ issuer: "okta", outcome, why: "a" });
   for (const keys of [[{ kid: "k", why: "it is weak" }], []]) telemetry.unusable("okta", keys);
   telemetry.unexpected("somewhere", new Error("bug"));
   telemetry.workerEnded(2, "signal SIGKILL", 100);
@@ -188,6 +190,9 @@ test("every other line is in the docs with its level, and no other", async (t) =
   written.set("log lines were lost: whoever reads the log was too slow", "warn");
   // A disk that is full is tried in test/records.
   written.set("the audit log cannot be written: decisions are not kept", "error");
+  // So is a collector that is away, in test/telemetry/traces.test.ts.
+  written.set("spans cannot be exported", "warn");
+  written.set("spans are exported again", "info");
   written.set("the audit log can be written again: it says how many are missing", "warn");
   t.strictSame(documented.sort(byName), [...written].sort(byName));
 });

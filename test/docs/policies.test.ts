@@ -26,6 +26,7 @@ const TABLES: readonly (readonly [line: string, schema: object])[] = [
   ["`cors` has:", definitions.cors.properties],
   ["`paths` has:", definitions.service.properties.paths.properties],
   ["## A route", definitions.route.properties],
+  ["`mcp` has:", definitions.route.properties.mcp.properties],
 ];
 
 test("the page explains every key of a policy file, and no other", (t) => {

@@ -108,6 +108,8 @@ const remote = (...objects: object[]): Stage => ({ config: REMOTE, objects: (all
 
 /** What is looked at; what a test does not change is good. */
 interface Stage {
+  /** What the agent shows HAProxy. */
+  agent?: { pem: string; key: string };
   config?: string;
   ring?: string;
   /** Replaces what was generated in HAProxy's files. */
@@ -145,8 +147,8 @@ async function examine(t: Test, seeded: Stage = {}) {
     "site.pem": seeded.site ?? own.pem + MIDDLE.pem + own.key,
     "anchors.pem": seeded.anchors ?? MESH_ROOT.pem,
     "issuer.pem": seeded.meshIssuer ?? meshIssuer(),
-    "tls.crt": own.pem,
-    "tls.key": own.key,
+    "tls.crt": (seeded.agent ?? own).pem,
+    "tls.key": (seeded.agent ?? own).key,
     "ca.crt": ROOT.pem,
   });
   mkdirSync(join(cwd, "haproxy"));
@@ -300,6 +302,14 @@ const SEEDS: Readonly<Record<string, readonly [Stage, ...RegExp[]]>> = {
   "a HAProxy outside the mesh": [
     { objects: (all) => [...all, pod(), haproxyPod({})] },
     /HAProxy's pods are not injected/,
+  ],
+  "an agent whose certificate has ended": [
+    { ...remote(haproxyPod(), agentPods(OPAQUE), opaqueService), agent: site(before) },
+    /the agent's certificate has ended/,
+  ],
+  "an agent whose certificate is not renewed": [
+    { ...remote(haproxyPod(), agentPods(OPAQUE), opaqueService), agent: site({ from: IN(-90), until: IN(8) }) },
+    /the agent's certificate ends on/,
   ],
   "an agent whose pods look for HTTP": [
     remote(haproxyPod(), agentPods({ "config.linkerd.io/opaque-ports": "25,443" }), opaqueService),

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -245,7 +246,10 @@ for (const binary of haproxies()) {
     renew({ "agent.crt": next.pem, "agent.key": next.key });
     await agent.served.said("reloaded");
     t.not(await serial(), before, "what was renewed is shown");
-    t.match((await agent.served.page("/metrics")).text, "countersign_last_reload_successful 1");
+    const { validToDate } = new X509Certificate(next.pem);
+    const { text } = await agent.served.page("/metrics");
+    t.match(text, "countersign_last_reload_successful 1");
+    t.match(text, `countersign_spop_certificate_end_timestamp_seconds ${validToDate.getTime() / 1000}\n`);
     t.strictSame(refused, [], "no request was refused meanwhile");
 
     // An agent that lets HAProxy in no more is passed over; connections that it has go on.

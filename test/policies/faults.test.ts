@@ -91,7 +91,7 @@ const FAULTS: readonly Row[] = [
     "an unknown key in a route",
     route("{ name: r, match: [GET /], alow: [authenticated] }"),
     [
-      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, backend, allow, deny, scopes, when, step_up, optional, resource, headers, forward_credential, shadow',
+      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, backend, allow, deny, scopes, when, step_up, optional, resource, headers, forward_credential, mcp, shadow',
     ],
   ],
   [
@@ -199,6 +199,33 @@ const FAULTS: readonly Row[] = [
       "1:64: \"okta\", which is no URL; the `iss` that the token gives the actor, such as https://id.example.com: the configuration's issuers vouch for principals, and who acts is told by the principal's",
       "1:78: `prefix` beside `subject`, `issuer` or `kind`; `subject: { prefix: TEXT }` in its place",
       "1:123: `equals` beside another key; `equals` alone, or `prefix` and `suffix`",
+    ],
+  ],
+  [
+    "methods that MCP's transport does not have",
+    'services: { a: { issuers: [aws], hosts: [h.example], backend: b, allow: [authenticated], routes: [{ name: r, match: ["* /mcp", "POST|PUT /b"], mcp: { tools: { a: {} } } }] } }',
+    ["1:118: `* /mcp`", "1:128: `POST|PUT /b`"].map(
+      (found) =>
+        `${found}, on a route with \`mcp\`; POST, and where the server has them GET and DELETE: nothing else is looked into`,
+    ),
+  ],
+  [
+    "what a tool asks of nobody",
+    "services: { a: { issuers: [aws], hosts: [h.example], backend: b, allow: [anyone], routes: [{ name: r, match: [POST /mcp], mcp: { tools: { a: { scopes: [x] }, b: {} } } }] } }",
+    [
+      "1:142: what a tool asks of who calls it, on a route that allows `anyone`; no more than the name, or a route that allows roles or `authenticated`: no credential is read here",
+    ],
+  ],
+  [
+    "odd names of methods and tools",
+    'services: { a: { issuers: [aws], hosts: [h.example], backend: b, allow: [authenticated], routes: [{ name: r, match: [POST /mcp], mcp: { methods: ["tools*", "a b"], tools: { "a b": {}, a*: {}, "*b": {} } } }] } }',
+    [
+      '1:147: the text "tools*"; a JSON-RPC method such as `tools/call`, or `notifications/*` for all that begin so',
+      '1:157: the text "a b"; a JSON-RPC method such as `tools/call`, or `notifications/*` for all that begin so',
+      ...['174: the key "a b"', '185: the key "a*"', '193: the key "*b"'].map(
+        (found) =>
+          `1:${found}; the name of a tool: printable ASCII without blank and \`*\`, at most 128 characters; or \`*\` alone for all others`,
+      ),
     ],
   ],
   [
@@ -562,7 +589,7 @@ const RESOURCES: readonly Row[] = [
   [
     "two documents at one place",
     guarded(`{ url: "${MCP}" }`, "", `, { name: o, match: [GET /mcp/b], resource: { url: "${MCP}", name: b } }`),
-    [`7:95: another \`resource\` with the URL ${MCP}; the same of both; the first is at p.yaml:6:5`],
+    [`7:95: another \`resource\` at s.example.com/mcp; the same of both; the first is at p.yaml:6:5`],
   ],
   [
     "nothing that is read",
@@ -642,6 +669,11 @@ const WARNINGS: readonly Row[] = [
       '1:96: a text compared with the claim "iat", which is a number: it is never equal; a number to compare it with',
       '1:139: a boolean compared with the claim "sub", which is a text: it is never equal; a text to compare it with',
     ],
+  ],
+  [
+    "tools without the method that calls them",
+    "services: { a: { issuers: [aws], hosts: [h.example], backend: b, allow: [authenticated], routes: [{ name: r, match: [POST /mcp], mcp: { methods: [tools/list], tools: { a: {} } } }] } }",
+    ["1:167: tools that nobody can call; `tools/call` in `methods`, or no `tools`"],
   ],
   [
     "who might act, as if they did",

@@ -5,7 +5,7 @@ import type { CheckInput } from "../../haproxy/check/check.ts";
 import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { SPOE_FILE, spoeFile } from "../../haproxy/spoe-file.ts";
-import { CORS, INPUT } from "../support/rendered.ts";
+import { BODIES, CORS, INPUT } from "../support/rendered.ts";
 import { prove, told } from "./proving.ts";
 
 const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"];
@@ -46,6 +46,10 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
     backendVariables: ["mesh_identity", "assertion"],
     webAddress: "127.0.0.1:9902",
   },
+  "sessions of browsers": {
+    uses: { ...MUCH, credentials: ["bearer", "session:__Host-countersign"] },
+    webAddress: "127.0.0.1:9902",
+  },
   "metadata of resources": {
     webAddress: "127.0.0.1:9902",
     metadata: {
@@ -59,6 +63,7 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
     },
   },
   "pages of other origins, and the agent's own": { cors: CORS, uses: MUCH, webAddress: "127.0.0.1:9902" },
+  "bodies that are looked into": { uses: { ...MUCH, bodies: BODIES }, webAddress: "127.0.0.1:9902" },
   "a unix socket": { spopAddresses: ["unix@/run/countersign/spop.sock"] },
   "agents elsewhere": {
     spopAddresses: ["agent.example:9000", "10.0.0.7:9000"],

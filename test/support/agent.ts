@@ -42,6 +42,7 @@ export const CONFIG: Config = {
     client: { from: "connection", trusted: [] },
     scheme: "http",
     accessLog: [],
+    largestBody: 16384,
     agents: { servers: undefined, tls: undefined },
     backends: {},
   },

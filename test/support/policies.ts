@@ -5,6 +5,7 @@ import { faultText } from "../../policies/fault.ts";
 import type { CompiledPolicies } from "../../policies/judging/compiled.ts";
 import type { Policies } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
+import type { PolicyRequest } from "../../policies/request.ts";
 import { parseRequestLine } from "../../policies/tools/request-line.ts";
 
 /** An instant for tests, in milliseconds since the epoch. */
@@ -76,6 +77,7 @@ export interface Asked {
   readonly headers?: Readonly<Record<string, string>>;
   readonly time?: number;
   readonly src?: string;
+  readonly mcp?: PolicyRequest["mcp"];
 }
 
 /** What the policies decide of a written request. */
@@ -87,9 +89,9 @@ export function decide(
 ): Decision {
   const written = parseRequestLine(request);
   if ("offset" in written) throw new Error(`not a request: ${request}`);
-  const { headers = {}, time = NOON, src = "192.0.2.7" } = asked;
+  const { headers = {}, time = NOON, src = "192.0.2.7", mcp } = asked;
   const match = policies.match(written.host, written.method, written.path, headers);
   if ("reason" in match) return refusal(match.reason, match.rule);
   const who = match.route.access === "anyone" || match.preflight ? undefined : principal;
-  return policies.decide(match, who, { ...written, host: match.host, headers, src, time });
+  return policies.decide(match, who, { ...written, host: match.host, headers, src, time, mcp });
 }

@@ -25,6 +25,7 @@ export function recorded(
     errorCodes: ["frame-too-large", "invalid-frame"],
     gauges: {
       connections: () => 3,
+      certificateUntil: () => 0,
       inFlight: () => 2,
       audit: () => undefined,
       cached: () => 50,
@@ -59,6 +60,7 @@ export function withEveryMetric(t: Test): Telemetry {
     errorCodes: ["frame-too-large"],
     gauges: {
       connections: () => 0,
+      certificateUntil: () => 0,
       inFlight: () => 0,
       audit: () => undefined,
       cached: () => 0,
@@ -76,6 +78,7 @@ export function observation(changes: Partial<Observation> = {}): Observation {
   return {
     requestId: "0123456789abcdef0123456789abcdef",
     src: "192.0.2.7",
+    trace: "",
     method: "GET",
     host: "orders.example.com",
     path: "/v1/orders/42",

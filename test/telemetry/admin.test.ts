@@ -16,6 +16,7 @@ import { decision, loaded, NOON, observation, principal, recorded } from "../sup
 const unasked: Sources = {
   state: () => Promise.reject(new Error("nobody asks")),
   metrics: () => Promise.reject(new Error("nobody asks")),
+  openMetrics: () => Promise.reject(new Error("nobody asks")),
   tap: () => ({ lines: [], leftOut: 0, begun: true }),
 };
 const FAULT = { file: "orders.yaml", line: 3, column: 7, found: "unknown key `rols`", right: "did you mean `roles`?" };
@@ -78,10 +79,11 @@ async function admin(
   const sources: Sources = {
     state,
     metrics: () => telemetry.metrics(),
+    openMetrics: () => telemetry.openMetrics(),
     tap: (name, filter) => telemetry.tap(name, filter),
     ...other,
   };
-  const listener = new AdminListener(sources, (error) => errors.push(error), more.limit, more.script);
+  const listener = new AdminListener(sources, { failed: (error) => errors.push(error), ...more });
   await listener.listen(address ?? { host: "127.0.0.1", port: 0 });
   t.teardown(() => listener.close());
   const at = address === undefined ? { port: listener.port } : { socketPath: address.path };
@@ -321,7 +323,7 @@ test("a tap is for askers on this machine, and for no page in their browser", as
     .flat()
     .find((each) => each?.family === "IPv4" && !each.internal);
   if (other !== undefined) {
-    const all = new AdminListener(unasked, () => {});
+    const all = new AdminListener(unasked, { failed: () => {} });
     await all.listen({ host: "0.0.0.0", port: 0 });
     t.teardown(() => all.close());
     const from = async (host: string) =>

@@ -158,6 +158,7 @@ test("whatever a client or issuer says: one line, bounded, valid JSON, no charac
         }),
         decision: decision({ rule: value }),
         revision: value,
+        mcp: { method: value, tool: value },
       }),
     );
   }
@@ -166,11 +167,11 @@ test("whatever a client or issuer says: one line, bounded, valid JSON, no charac
   for (const [index, line] of written.entries()) {
     const parsed = JSON.parse(line);
     t.strictSame(
-      Object.keys(parsed).filter((key) => !key.startsWith("act")),
+      Object.keys(parsed).filter((key) => !/^(?:act|mcp_)/.test(key)),
       KEYS,
     );
     t.equal(parsed.verdict, "allow");
-    t.ok(line.length < 26_624, `line ${index} has ${line.length} characters`);
+    t.ok(line.length < 28_672, `line ${index} has ${line.length} characters`);
     t.ok(parsed.path.length <= 1024);
     t.notMatch(line, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u, "no control or format character");
     if ((nasty[index] ?? "").length <= 64) t.equal(parsed.subject, (nasty[index] ?? "").toWellFormed());

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
@@ -6,9 +7,11 @@ import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
+import { connect as connectTls } from "node:tls";
 import { type Test, test } from "tap";
 import { SpopClient } from "../../protocol/client.ts";
 import { messageOf } from "../support/agent.ts";
+import { Authority } from "../support/certificates.ts";
 import { parseExposition } from "../support/exposition.ts";
 import { freePort } from "../support/haproxy.ts";
 import { countersign, folderOf, MAIN, type Served, serve } from "../support/serve.ts";
@@ -226,6 +229,48 @@ test("a worker that is killed is started again with the set in force, and the ot
   const families = await metrics();
   t.equal(allowed(families), 9);
   t.equal(value(families, "countersign_worker_restarts_total", { worker: "2" }), 1);
+});
+
+test("a certificate that was renewed is shown by every worker, and by one that comes back", async (t) => {
+  const [agents, proxies] = [new Authority("Agents"), new Authority("Proxies")];
+  const [first, next] = [agents.issue({ names: ["dns:a.example"] }), agents.issue({ names: ["dns:a.example"] })];
+  const shown = proxies.issue();
+  const [spop, admin] = [await freePort(1), await freePort()];
+  const folder = folderOf(t, {
+    "policies/a.yaml": policy("one"),
+    "agent.crt": first.pem,
+    "agent.key": first.key,
+    "proxies.pem": proxies.pem,
+    "countersign.yaml": configuration("", admin)
+      .replace(
+        /\{ address: [^}]* \}/,
+        `{ address: "127.0.0.1:${spop}", tls: { cert: agent.crt, key: agent.key, client_ca: proxies.pem } }`,
+      )
+      .replace("backends: {}", "backends: {}, agents: { tls: { cert: /a.pem, server_name: a.example } }"),
+  });
+  const served = await serve(t, folder, { spop, admin });
+  const serial = async (worker: number) => {
+    const client = { ca: agents.pem, cert: shown.pem, key: shown.key, servername: "a.example" };
+    const socket = connectTls({ host: "127.0.0.1", port: spop + worker - 1, ...client });
+    await once(socket, "secureConnect");
+    const { serialNumber } = socket.getPeerCertificate();
+    socket.destroy();
+    return serialNumber;
+  };
+  const [before, after] = [first, next].map(({ pem }) => new X509Certificate(pem).serialNumber);
+  t.strictSame(await Promise.all([serial(1), serial(2)]), [before, before]);
+  writeFileSync(join(folder, "agent.crt"), next.pem);
+  writeFileSync(join(folder, "agent.key"), next.key);
+  // By the watch, which loads once: a second load would reach the worker that comes back.
+  await served.said("reloaded");
+  t.strictSame(await Promise.all([serial(1), serial(2)]), [after, after]);
+  const { workers: seats } = JSON.parse((await served.page("/status")).text) as Status;
+  process.kill(seats[0]?.pid ?? 0, "SIGKILL");
+  await served.said("the worker answers again");
+  t.equal(await serial(1), after);
+  const { text } = await served.page("/metrics");
+  const { validToDate } = new X509Certificate(next.pem);
+  t.match(text, `countersign_spop_certificate_end_timestamp_seconds ${validToDate.getTime() / 1000}\n`, "no sum");
 });
 
 test("a worker that comes back is asked once it can verify, and not while others can", async (t) => {

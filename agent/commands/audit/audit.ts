@@ -6,7 +6,7 @@ import { verify } from "./verify.ts";
 
 export const AUDIT: Command = {
   usage:
-    "audit init | verify [SEGMENT]... --key KEY [--from FILE] | export [SEGMENT]... [--from T] [--to T] [--format F] [--output FILE] | access",
+    "audit init | verify [SEGMENT]... --key KEY [--from FILE] | export [SEGMENT]... [--from T] [--to T] [--format F] [--haproxy LOG]... [--output FILE] | access",
   summary: "an audit log that can be believed: its keys, whether it was altered, what is in it",
   help: `
 init makes the key of each log, and says its public half: keep that, and now and then a checkpoint, where whoever runs the
@@ -21,6 +21,12 @@ access lists who may do what under the policies of the configuration.
     from: { type: "string", value: "FILE|T", help: "verify: a checkpoint that was kept; export: not before this time" },
     to: { type: "string", value: "T", help: "export: before this time" },
     format: { type: "string", value: "F", help: "export: json (default), csv, ocsf or cef" },
+    haproxy: {
+      type: "string",
+      value: "LOG",
+      multiple: true,
+      help: "export: HAProxy's log of the same time, whose count the manifest then explains",
+    },
     output: { type: "string", value: "FILE", help: "export: where to; its manifest goes beside it" },
     ...CONFIG_OPTION,
     ...JSON_OPTION,

@@ -6,6 +6,7 @@ import { EXIT } from "../../processes/exit.ts";
 import { VERSION } from "../../processes/version.ts";
 import { CommandError, type Context, jsonText, type Options, textOption, UsageError } from "../command.ts";
 import { FORMATS } from "./formats.ts";
+import { HaproxyLog, type Reconciliation } from "./reconcile.ts";
 import { logsOf, readLines } from "./segments.ts";
 
 /** What an export is: enough to do it again, and to hold it against HAProxy's own count. */
@@ -25,6 +26,8 @@ interface Manifest {
   readonly last: string | null;
   /** The last one in the segments, of each log. */
   readonly checkpoints: readonly string[];
+  /** HAProxy's count, where its log was given. */
+  readonly haproxy?: Reconciliation;
   /** Of the export's bytes. */
   readonly sha256: string;
 }
@@ -49,6 +52,9 @@ export async function exportDecisions(files: readonly string[], options: Options
   };
   const within = (time: string) =>
     (from === undefined || Date.parse(time) >= from) && (to === undefined || Date.parse(time) < to);
+  const named = [options.haproxy ?? []].flat().map(String);
+  const asked =
+    named.length === 0 ? undefined : await HaproxyLog.read(named, (at) => within(new Date(at).toISOString()));
   put(writer.head);
   for (const segment of logs.flat()) {
     await readLines(segment.file, (bytes) => {
@@ -62,9 +68,11 @@ export async function exportDecisions(files: readonly string[], options: Options
       const event = eventOf(line);
       if (event?.log !== "decisions" || !within(event.record.time)) return;
       count(event.record, counts, times);
+      asked?.decided(event.record.request_id);
       put(writer.row(event.record));
     });
   }
+  const haproxy = asked?.against(counts.decisions, counts.lost);
   const manifest: Manifest = {
     tool: `countersign ${VERSION}`,
     made: new Date(context.clock()).toISOString(),
@@ -75,11 +83,16 @@ export async function exportDecisions(files: readonly string[], options: Options
     ...counts,
     ...times,
     checkpoints: [...checkpoints.values()],
+    ...(haproxy === undefined ? {} : { haproxy }),
     sha256: hash.digest("hex"),
   };
   if (file === undefined) context.err(jsonText(manifest));
   else file.end(jsonText(manifest));
-  return EXIT.fine;
+  if (haproxy === undefined || haproxy.unexplained === 0) return EXIT.fine;
+  context.err(
+    `the counts differ: ${Math.abs(haproxy.unexplained)} ${haproxy.unexplained > 0 ? "decisions without a line of HAProxy's" : "lines of HAProxy's without a decision"}\n`,
+  );
+  return EXIT.bad;
 }
 
 function count(

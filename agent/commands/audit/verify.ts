@@ -46,13 +46,8 @@ async function verified(
     verifier.close(torn, log[index + 1]?.first);
   }
   verifier.end();
-  const graded = Object.groupBy(verifier.findings, ({ severity }) => severity);
-  return {
-    ...verifier.summary,
-    // The grave ones first: no number of others keeps them from being told.
-    findings: [...(graded.tampered ?? []), ...(graded.warning ?? [])].slice(0, MOST),
-    more: Math.max(0, verifier.told - MOST),
-  };
+  const { summary, findings, more } = verifier;
+  return { ...summary, findings: findings.slice(0, MOST), more: more + Math.max(0, findings.length - MOST) };
 }
 
 function text({

@@ -4,6 +4,7 @@ import { findingsText, summaryText as haproxyText, sarifOf } from "../../../hapr
 import { addedUses } from "../../../haproxy/input.ts";
 import type { Fault } from "../../../policies/fault.ts";
 import { configFile } from "../../config/load-config.ts";
+import { send } from "../../http/fetch.ts";
 import { type Loaded, load } from "../../loading/load.ts";
 import { EXIT } from "../../processes/exit.ts";
 import { VERSION } from "../../processes/version.ts";
@@ -19,9 +20,11 @@ import {
 } from "../command.ts";
 import { renderInputOf } from "../generate/render-input.ts";
 import { HAPROXY_OPTIONS, haproxyFiles, proveHaproxy } from "./check-haproxy.ts";
+import { isFaulty, RESOURCE_OPTION, resourceUrls, tellResource } from "./check-resource.ts";
+import { checkResource, type ResourceReport } from "./resource/resource.ts";
 
 export const CHECK: Command = {
-  usage: "check [--config FILE] [--haproxy FILE...] [--json]",
+  usage: "check [--config FILE] [--haproxy FILE...] [--resource URL...] [--json]",
   summary: "check configuration and policies without starting anything, and prove HAProxy's files",
   help: `
 Every fault is told at once, as file:line:column: what was found; what would be right. Exit code 1 where there is one.
@@ -30,9 +33,12 @@ Warnings are about what is allowed but hardly meant.
 With --haproxy it is proven that no request reaches a protected backend without a verdict for it, and each line that
 breaks that is told, with a request that gets through. Exit code 2 where nothing is wrong but something is not proven.
 Without a configuration only HAProxy's files are looked at.
+
+With --resource a running API is asked as an OAuth client asks that knows only this URL, such as one of MCP: what would
+keep it from finding out where to get a token is told. Nobody is registered, and no token is shown.
 `,
   example: "countersign check --config countersign.yaml --haproxy /etc/haproxy/haproxy.cfg",
-  options: { ...CONFIG_OPTION, ...HAPROXY_OPTIONS, ...JSON_OPTION },
+  options: { ...CONFIG_OPTION, ...HAPROXY_OPTIONS, ...RESOURCE_OPTION, ...JSON_OPTION },
   positionals: [0, 100],
   run: check,
 };
@@ -46,13 +52,20 @@ interface Checked {
 
 async function check(positionals: readonly string[], options: Options, context: Context): Promise<number> {
   const paths = haproxyFiles(options, positionals);
-  const file = paths !== undefined && isBare(options, context) ? undefined : configOf(options, context);
+  const urls = resourceUrls(options);
+  const alone = (paths !== undefined || urls.length > 0) && isBare(options, context);
+  const file = alone ? undefined : configOf(options, context);
   const checked = await checkedConfig(file, context);
   const report = paths === undefined ? undefined : proveHaproxy(paths, options, checked.loaded);
+  const resources: ResourceReport[] = [];
+  for (const url of urls) resources.push(await checkResource(send, url, checked.loaded));
   if (options.sarif === true && report !== undefined) context.out(jsonText(sarifOf(report, VERSION)));
-  else if (options.json === true) context.out(jsonText(asJson(checked, report)));
-  else tell(file, checked, report, context);
-  return exitCode(checked, report);
+  else if (options.json === true) context.out(jsonText(asJson(checked, report, resources)));
+  else {
+    tell(file, checked, report, context);
+    for (const resource of resources) tellResource(resource, context);
+  }
+  return exitCode(checked, report, resources);
 }
 
 /** Whether nobody names a configuration, and there is none. */
@@ -67,9 +80,13 @@ async function checkedConfig(file: string | undefined, context: Context): Promis
   return { faults: [], warnings: outcome.loaded.warnings, loaded: outcome.loaded };
 }
 
-function asJson({ faults, warnings, loaded }: Checked, report: CheckReport | undefined): unknown {
+function asJson(
+  { faults, warnings, loaded }: Checked,
+  report: CheckReport | undefined,
+  resources: readonly ResourceReport[],
+): unknown {
   const summary = loaded === undefined ? undefined : summaryOf(loaded);
-  return { faults: faults.map(bare), warnings: warnings.map(bare), ...summary, haproxy: report ?? null };
+  return { faults: faults.map(bare), warnings: warnings.map(bare), ...summary, haproxy: report ?? null, resources };
 }
 
 function tell(
@@ -82,14 +99,15 @@ function tell(
   context.err(warnings.map((warning) => `warning: ${faultsText([warning])}`).join(""));
   if (file !== undefined && loaded !== undefined) context.out(summaryText(file, summaryOf(loaded)));
   context.err(findingsText(report?.findings ?? []));
-  context.out(report === undefined ? NOT_LOOKED : haproxyText(report));
+  if (report !== undefined) context.out(haproxyText(report));
+  else if (file !== undefined) context.out(NOT_LOOKED);
 }
 
 const NOT_LOOKED = "HAProxy's own files were not looked at; --haproxy /etc/haproxy/haproxy.cfg proves them.\n";
 
-function exitCode({ faults }: Checked, report: CheckReport | undefined): number {
+function exitCode({ faults }: Checked, report: CheckReport | undefined, resources: readonly ResourceReport[]): number {
   const findings = report?.findings ?? [];
-  if (faults.length > 0 || findings.some(({ level }) => level === "fault")) return EXIT.bad;
+  if (resources.some(isFaulty) || faults.length > 0 || findings.some(({ level }) => level === "fault")) return EXIT.bad;
   return findings.some(({ level }) => level === "unproven") ? EXIT.unproven : EXIT.fine;
 }
 
@@ -116,7 +134,7 @@ function summaryOf({ config, policies }: Loaded): Summary {
     services: policies.services.length,
     routes: policies.services.reduce((sum, { routes }) => sum + routes.length, 0),
     issuers: config.issuers.length,
-    bufsize: buffersFor(input.largestAck, addedUses(input)).bufsize,
+    bufsize: buffersFor(input.largestAck, addedUses(input), input.largestBody).bufsize,
     external_backends: input.backends.filter(({ servers }) => servers.length === 0).map(({ name }) => name),
   };
 }

@@ -1,5 +1,6 @@
 import { type Explanation, explain, type Step } from "../../../policies/tools/explain.ts";
 import { parseRequestLine } from "../../../policies/tools/request-line.ts";
+import { mcpMessageOf } from "../../answer/mcp.ts";
 import { EXIT } from "../../processes/exit.ts";
 import {
   CONFIG_OPTION,
@@ -13,11 +14,11 @@ import {
   UsageError,
 } from "../command.ts";
 import { explainConfig } from "./explain-config.ts";
-import { whoOf } from "./who.ts";
+import { read, whoOf } from "./who.ts";
 
 export const EXPLAIN: Command = {
   usage:
-    'explain ["METHOD URL"] [--token-file F | --certificate-file F | --claims F --issuer NAME] [--header "NAME: VALUE"]... [--config FILE] [--json]',
+    'explain ["METHOD URL"] [--token-file F | --certificate-file F | --claims F --issuer NAME] [--header "NAME: VALUE"]... [--body F] [--config FILE] [--json]',
   summary: "every step to the decision on one request, or every value of the configuration",
   help: `
 Without a request it tells each value of the configuration that is in force, and where it comes from: a line of the
@@ -43,6 +44,7 @@ trying out a policy. Nothing is sent to a running agent.
       value: '"NAME: VALUE"',
       help: "a request header that the policies read; several times",
     },
+    body: { type: "string", value: "F", help: "a file with the body, for a route with `mcp`" },
     src: { type: "string", value: "ADDRESS", help: "the client's address; default: 192.0.2.1" },
     ...CONFIG_OPTION,
     ...JSON_OPTION,
@@ -53,7 +55,7 @@ trying out a policy. Nothing is sent to a running agent.
 
 async function explainEither([text]: readonly string[], options: Options, context: Context): Promise<number> {
   if (text !== undefined) return await explainRequest(text, options, context);
-  const of = ["token-file", "certificate-file", "claims", "issuer", "header", "src"].find(
+  const of = ["token-file", "certificate-file", "claims", "issuer", "header", "body", "src"].find(
     (name) => options[name] !== undefined,
   );
   if (of !== undefined) throw new UsageError(`--${of} is about a request: "GET https://HOST/PATH" is missing`);
@@ -67,13 +69,26 @@ async function explainRequest(text: string, options: Options, context: Context):
   const { config, policies } = await loadOrFail(options, context);
   const who = await whoOf(options, config, context);
   const time = context.clock();
+  const src = textOption(options, "src") ?? "192.0.2.1";
   const explanation = explain(
     policies,
-    { ...written, headers, src: textOption(options, "src") ?? "192.0.2.1", time },
+    { ...written, headers, src, time, mcp: messageOf(options, written, headers) },
     who,
   );
   context.out(options.json === true ? jsonText(explanation) : textOf(explanation, context.colours));
   return EXIT.fine;
+}
+
+/** What the body says to an MCP server, with the headers that each client sends, unless others are given. */
+function messageOf(
+  options: Options,
+  { method }: { readonly method: string },
+  headers: Readonly<Record<string, string>>,
+) {
+  const file = textOption(options, "body");
+  const body = Buffer.from(file === undefined ? "" : read(file));
+  const told = { "content-type": "application/json", "content-length": String(body.length), ...headers };
+  return file === undefined && method === "POST" ? undefined : mcpMessageOf({ method, headers: told, body });
 }
 
 function headersOf(options: Options): Readonly<Record<string, string>> {

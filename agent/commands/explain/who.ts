@@ -110,7 +110,8 @@ function parsed(file: string): Record<string, unknown> {
   );
 }
 
-function read(file: string): string {
+/** @throws CommandError where it cannot be read */
+export function read(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {

@@ -32,8 +32,9 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
     backends: [...names]
       .sort()
       .map((name) => ({ servers: [], ...(Object.hasOwn(backends, name) ? backends[name] : {}), name })),
-    uses: policies.uses,
+    uses: { ...policies.uses, trace: config.traces !== undefined },
     cors: pageRules(policies),
+    largestBody: config.haproxy.largestBody,
     hops: Object.assign({}, ...config.issuers.map(({ hops }) => hops)),
     logged,
     backendVariables,

@@ -12,14 +12,15 @@ const ACTIONS: Readonly<Record<string, (id: string | undefined, options: Options
 export const KEYS: Command = {
   usage:
     "keys api create --subject S --kind K --expires T [--group G]... [--scope S]... [--audience A]... | list | revoke ID  [--issuer NAME] [--config FILE]; keys rotate FILE [--after T] [--algorithm A] [--json]",
-  summary: "make, list and take back API keys; rotate the keys of the signed assertion",
+  summary: "make, list and take back API keys; rotate the keys of the signed assertion and of sessions",
   help: `
 It changes the file that the issuer of the type api-key names; a running agent sees the change within two seconds. A new
 key is written to standard output, alone and once: the file has only its digest.
 
 keys rotate adds a key to the key ring that assertion.keys names, or makes the ring. The new key is published at once,
 and signs only when all who check assertions have had time to fetch it; the one before is published until its last
-assertion has ended. While a new key waits for its time nothing is changed: a job may run this as often as it likes.
+assertion has ended. With --algorithm A256GCM it is the ring that sessions.keys names: a new key seals when all agents
+have it, and the one before opens for 30 days more, which is longer than any session lasts. While a new key waits for its time nothing is changed: a job may run this as often as it likes.
 `,
   example: `countersign keys api create --subject billing-batch --kind workload --group Batch --expires 90d > billing.key
 countersign keys api revoke Kx3fQ9aZ`,
@@ -40,7 +41,7 @@ countersign keys api revoke Kx3fQ9aZ`,
     algorithm: {
       type: "string",
       value: "A",
-      help: "of rotate: ES256 or EdDSA; default: that of the newest key, else ES256",
+      help: "of rotate: ES256 or EdDSA, or A256GCM for sessions; default: that of the newest key, else ES256",
     },
     ...CONFIG_OPTION,
     ...JSON_OPTION,

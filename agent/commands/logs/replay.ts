@@ -1,6 +1,8 @@
 import { resolve } from "node:path";
+import type { Reason } from "../../../policies/decision.ts";
 import type { CompiledPolicies } from "../../../policies/judging/compiled.ts";
 import type { Kind } from "../../../policies/principal.ts";
+import type { McpMessage } from "../../../policies/request.ts";
 import { type Difference, differencesOf } from "../../../policies/tools/access.ts";
 import { judgeAgain, type Outcome, type Recorded } from "../../../policies/tools/replay.ts";
 import { DECISION_FIELDS, type DecisionRecord } from "../../../records/decision.ts";
@@ -121,7 +123,7 @@ function recordedOf(record: DecisionRecord, at: number): Recorded {
     verdict,
     reason,
     rule,
-    request: given({ method, host, path, src, time: at, tls, headers }),
+    request: given({ method, host, path, src, time: at, tls, headers, mcp: messageOf(record) }),
     principal:
       issuer === undefined || record.subject === undefined
         ? undefined
@@ -136,6 +138,12 @@ function recordedOf(record: DecisionRecord, at: number): Recorded {
             expiresAt,
           }),
   };
+}
+
+/** What was said to an MCP server, where that was looked at. */
+function messageOf({ reason, mcp_method: method, mcp_tool: tool }: DecisionRecord): McpMessage | Reason | undefined {
+  if (method !== undefined) return { method: method === "" ? undefined : method, tool, by: "body" };
+  return reason.startsWith("mcp-") ? (reason as Reason) : undefined;
 }
 
 /** A text of a record; what stands for one that was cut, and so fits nothing that policies have. */

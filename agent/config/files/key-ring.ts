@@ -26,13 +26,26 @@ export interface RingKey {
  * @returns what is wrong with it, in words that hold nothing of a key
  */
 export function parseRing(text: string): readonly RingKey[] | { readonly problem: string } {
+  return readRing(text, readKey);
+}
+
+/**
+ * A JWK set of 1 to 16 keys, each with a `kid` of its own, the oldest first.
+ *
+ * @param read a key, or what is wrong with it
+ * @returns what is wrong with the set, in words that hold nothing of a key
+ */
+export function readRing<Key extends { readonly kid: string; readonly from: number }>(
+  text: string,
+  read: (written: Readonly<Record<string, unknown>>, kid: string, from: number) => Key | string,
+): readonly Key[] | { readonly problem: string } {
   const written = keysOf(text);
   if (written === undefined) return { problem: 'it is no JWK set, `{"keys": [...]}`' };
   if (written.length === 0 || written.length > MOST_KEYS)
     return { problem: `it has ${written.length} keys, not 1 to 16` };
-  const ring: RingKey[] = [];
+  const ring: Key[] = [];
   for (const [index, jwk] of written.entries()) {
-    const key = readKey(jwk);
+    const key = keyOf(jwk, read);
     if (typeof key === "string") return { problem: `its key ${index + 1} ${key}` };
     if (ring.some(({ kid }) => kid === key.kid)) return { problem: `its key ${index + 1} has the \`kid\` of another` };
     ring.push(key);
@@ -49,22 +62,29 @@ function keysOf(text: string): readonly unknown[] | undefined {
   }
 }
 
-/** @returns what is wrong with it */
-function readKey(written: unknown): RingKey | string {
+function keyOf<Key>(
+  written: unknown,
+  read: (written: Readonly<Record<string, unknown>>, kid: string, from: number) => Key | string,
+): Key | string {
   if (typeof written !== "object" || written === null) return "is no object";
-  const { kid, alg, crv, nbf = 0, d, ...rest } = written as Record<string, unknown>;
+  const { kid, nbf = 0 } = written as Record<string, unknown>;
   if (typeof kid !== "string" || !/^[A-Za-z0-9_-]{1,64}$/.test(kid)) {
     return "has no `kid` of letters, digits, `-` and `_`";
   }
+  if (typeof nbf !== "number" || !Number.isSafeInteger(nbf) || nbf < 0)
+    return "has an `nbf` that is no time in seconds";
+  return read(written as Record<string, unknown>, kid, nbf);
+}
+
+/** @returns what is wrong with it */
+function readKey(written: Readonly<Record<string, unknown>>, kid: string, from: number): RingKey | string {
+  const { alg, crv, d, kty, x, y } = written;
   if (alg !== "ES256" && alg !== "EdDSA") return "has not the `alg` ES256 or EdDSA";
   if (crv !== CURVES[alg]) return `has not the \`crv\` ${CURVES[alg]}, which goes with ${alg}`;
   if (typeof d !== "string") return "has no private part, `d`";
-  if (typeof nbf !== "number" || !Number.isSafeInteger(nbf) || nbf < 0)
-    return "has an `nbf` that is no time in seconds";
-  const { kty, x, y } = rest;
   const jwk = { kty, crv, x, ...(y === undefined ? {} : { y }), d } as JsonWebKey;
   return isPair(jwk, alg)
-    ? { kid, algorithm: alg, from: nbf, jwk }
+    ? { kid, algorithm: alg, from, jwk }
     : "is no key pair: it cannot be read, or its halves do not fit";
 }
 

@@ -36,6 +36,7 @@ export function readHaproxy(section: Section, credentials: readonly string[]): O
     client: { from: client.choice<HaproxyConfig["client"]["from"]>("from"), trusted: client.texts("trusted") },
     scheme: section.choice<HaproxyConfig["scheme"]>("scheme"),
     accessLog: section.texts("access_log") as HaproxyConfig["accessLog"],
+    largestBody: section.bytes("largest_body"),
     backends: readBackends(section.section("backends")),
   };
 }

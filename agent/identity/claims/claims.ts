@@ -79,7 +79,8 @@ function audienceFault(claims: Claims, { audience, audiences }: Expectations): R
   return fits ? undefined : { reason: "audience-not-accepted", claim: nameOf(audience) };
 }
 
-function requirementFault(claims: Claims, required: readonly ClaimTest[]): Refusal | undefined {
+/** Why the claims that an issuer's configuration asks for refuse a credential; undefined where they do not. */
+export function requirementFault(claims: Claims, required: readonly ClaimTest[]): Refusal | undefined {
   for (const test of required) {
     const holds = test.holds(claims);
     if (holds === true) continue;

@@ -24,6 +24,16 @@ export interface Confirmation {
   readonly jkt?: string;
   /** RFC 8705, section 3.1: thumbprint of the certificate that the client has shown. */
   readonly x5tS256?: string;
+  /** It is a browser's, and good where it was begun. */
+  readonly session?: SessionBinding;
+}
+
+/** What a session's cookie is held to with every request. */
+export interface SessionBinding {
+  /** The only host that it counts at, in lower case and without port. */
+  readonly host: string;
+  /** What the browser is to keep from now on as when it was last seen; undefined where that can wait. @param now milliseconds since the epoch */
+  renewal(now: number): string | undefined;
 }
 
 /** Who a credential proves its sender to be. */

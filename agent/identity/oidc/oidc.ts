@@ -11,6 +11,7 @@ import type { Key } from "../jwt/key.ts";
 import { purposeFault } from "../jwt/purpose.ts";
 import { typeOf } from "../jwt/token.ts";
 import { withOkta } from "../okta/okta.ts";
+import { withSessions } from "../session/sessions.ts";
 import { KeySet, type Wanted } from "./keys.ts";
 import { isTrustDomain } from "./names.ts";
 import { type OidcIssuer, readOidc } from "./section.ts";
@@ -19,7 +20,7 @@ import { type OidcIssuer, readOidc } from "./section.ts";
 export const OIDC: IssuerType<OidcIssuer> = {
   revocable: ["token_id", "key_id"],
   read: readOidc,
-  create: (config, world) => withOkta(new OidcVerifier(config, world), config, world),
+  create: (config, world) => withSessions(withOkta(new OidcVerifier(config, world), config, world), config),
 };
 
 /** Signature checks of one issuer under way at a time; a thousand take some 50 to 200 ms. */

@@ -1,3 +1,4 @@
+import type { Kind } from "../../../policies/principal.ts";
 import type { ClaimsIssuer, WantedClaim } from "../../config/config.ts";
 import type { Environment } from "../../config/files/substitute.ts";
 import { readAudiences, readClaim } from "../../config/names.ts";
@@ -9,6 +10,7 @@ import { readCa, readProxy } from "../../config/sections/provider.ts";
 import { neverAccess } from "../jwt/purpose.ts";
 import { typeOf } from "../jwt/token.ts";
 import { checkServer, type OktaConfig, readOkta } from "../okta/section.ts";
+import { type LoginConfig, readLogin, sessionKind } from "../session/section.ts";
 import { isTrustDomain } from "./names.ts";
 import { type KeySource, readBearer, readSource } from "./source.ts";
 
@@ -34,17 +36,22 @@ export interface OidcIssuer extends ClaimsIssuer {
   readonly ca: string | undefined;
   /** Where it is an authorization server of Okta's. */
   readonly okta?: OktaConfig;
+  /** Where people may log in there by a browser. */
+  readonly login?: LoginConfig;
   /** What it is asked through; undefined for no proxy. */
   readonly proxy: { readonly url: string; readonly except: readonly string[] } | undefined;
 }
 
 /** An issuer that has keys, whatever it signs with them. */
-export type KeyIssuer = Omit<OidcIssuer, "type" | "tokenTypes" | "idTokens">;
+export type KeyIssuer = Omit<OidcIssuer, "type" | "tokenTypes" | "idTokens" | "login">;
 
 /** Whether an issuer's configuration is that of an OpenID Connect provider. */
 export function isOidc(issuer: { readonly type: string }): issuer is OidcIssuer {
   return issuer.type === "oidc";
 }
+
+/** Who has logged in by a browser. */
+const PERSON: Kind = "person";
 
 /** In a token, and where Okta is asked about one. */
 const OKTA_CLIENT = { first: ["cid", "client_id"] };
@@ -57,24 +64,29 @@ export function readOidc(name: string, section: Section, environment: Environmen
   const okta = readOkta(section);
   if (section.text("type") === "oidc") checkServer(section);
   const kindClaim = readClaim(claims, "kind");
-  const kinds = [...new Set([kind.kind, ...kind.kindRules.map((rule) => rule.kind)])];
+  const paths = {
+    subject: readClaim(claims, "subject") ?? "",
+    groups: readClaim(claims, "groups") ?? "",
+    scopes: readClaim(claims, "scopes") ?? "",
+    kind: kindClaim,
+    client: readClaim(claims, "client") ?? (okta === undefined ? undefined : OKTA_CLIENT),
+    audience: readClaim(claims, "audience") ?? "",
+  };
+  const login = section.text("type") === "oidc" ? readLogin(section, paths) : undefined;
+  const told = [kind.kind, ...kind.kindRules.map((rule) => rule.kind), ...(login === undefined ? [] : [PERSON])];
+  const kinds = [...new Set(told)];
+  const bound = readBinding(section, readCredentials(section));
   return {
     name,
     type: "oidc",
     issuer,
     ...(aliases.length > 0 && { aliases }),
-    ...readBinding(section, readCredentials(section)),
+    ...bound,
+    credentials: [...bound.credentials, ...(login === undefined ? [] : [sessionKind(login.sessions)])],
     audiences: readAudiences(section),
     kinds: kindClaim === undefined ? kinds : undefined,
     algorithms: section.texts("algorithms"),
-    claims: {
-      subject: readClaim(claims, "subject") ?? "",
-      groups: readClaim(claims, "groups") ?? "",
-      scopes: readClaim(claims, "scopes") ?? "",
-      kind: kindClaim,
-      client: readClaim(claims, "client") ?? (okta === undefined ? undefined : OKTA_CLIENT),
-      audience: readClaim(claims, "audience") ?? "",
-    },
+    claims: paths,
     require: [...readRequire(section), ...domainOf([issuer, ...aliases])],
     ...kind,
     tokenTypes: readTokenTypes(section),
@@ -82,6 +94,7 @@ export function readOidc(name: string, section: Section, environment: Environmen
     clockTolerance: section.milliseconds("clock_tolerance"),
     keys: { source: readSource(section), ...readKeys(section.section("keys")) },
     ...(okta !== undefined && { okta }),
+    ...(login !== undefined && { login }),
     ca: readCa(section),
     proxy: readProxy(section, environment),
   };

@@ -10,11 +10,13 @@ import { allOf } from "../../net/listen.ts";
 import { ERROR_CODES } from "../../server/error-codes.ts";
 import type { LoadReport } from "../../telemetry/events.ts";
 import type { MetricValues } from "../../telemetry/metrics/metrics.ts";
+import { openMetricsText, withExemplars } from "../../telemetry/metrics/open-metrics.ts";
 import { ServiceManager } from "../../telemetry/service-manager.ts";
 import { mergedTaps, type TapFilter, type Tapped } from "../../telemetry/taps.ts";
 import { createTelemetry, type Telemetry } from "../../telemetry/telemetry.ts";
-import { ownPages } from "../../web/own-pages.ts";
-import { PageListener } from "../../web/page-listener.ts";
+import { loginSetup } from "../../web/login/setup.ts";
+import type { PageListener } from "../../web/page-listener.ts";
+import { webListener } from "../../web/web-listener.ts";
 import { DRAIN_LIMIT, type Service } from "../agent.ts";
 import { VERSION } from "../version.ts";
 import { added, addedText, labelled, lasting, mergedState, workerMetrics } from "./merge.ts";
@@ -61,6 +63,7 @@ export class Primary implements Service {
       errorCodes: ERROR_CODES,
       gauges: {
         connections: () => 0,
+        certificateUntil: () => 0,
         inFlight: () => 0,
         audit: () => undefined,
         cached: () => 0,
@@ -72,16 +75,14 @@ export class Primary implements Service {
     });
     const sources = {
       state: () => this.#state(),
-      metrics: () => this.#metrics(),
+      metrics: async () => addedText(await this.#metrics()),
+      openMetrics: async () => openMetricsText(await this.#openMetrics()),
       tap: (name: string, filter: TapFilter) => this.#tap(name, filter),
     };
-    this.#admin = new AdminListener(sources, (error) =>
-      this.#telemetry.unexpected("answering the admin listener", error),
-    );
-    this.#web = new PageListener(
-      ownPages(() => this.#set.config, clock),
-      (error) => this.#telemetry.unexpected("answering the web listener", error),
-    );
+    this.#admin = new AdminListener(sources, {
+      failed: (error) => this.#telemetry.unexpected("answering the admin listener", error),
+    });
+    this.#web = webListener(() => this.#set.config, this.#telemetry, clock);
     this.#manager = new ServiceManager(surroundings.environment, (error) => this.#telemetry.untold(error));
     this.#reloads = new Reloads({
       file,
@@ -101,7 +102,7 @@ export class Primary implements Service {
 
   async start(read: readonly string[]): Promise<void> {
     const { admin, web } = this.#set.config.listen;
-    this.#listening = allOf([this.#admin.listen(admin), this.#web.listen(web)]);
+    this.#listening = allOf([this.#admin.listen(admin), this.#web.listen(web, loginSetup(this.#set.config))]);
     try {
       await allOf([this.#listening, ...this.#seats.map((seat) => this.#begin(seat))]);
       this.#telemetry.started(this.#report);
@@ -197,6 +198,7 @@ export class Primary implements Service {
     }
     if (prepared.length === 0) return [this.#refused("no worker could prepare it")];
     this.#set = set;
+    this.#web.renew(loginSetup(set.config));
     await Promise.all(prepared.map((seat) => seat.commit(set)));
     for (;;) {
       const behind = this.#seats.filter((seat) => seat.isBehind(set));
@@ -237,11 +239,17 @@ export class Primary implements Service {
     return this.#seats.map((seat) => seat.state(asked));
   }
 
-  async #metrics(): Promise<string> {
+  /** Of all processes. */
+  async #metrics(): Promise<readonly (readonly MetricValues[])[]> {
     const reports = await this.#reports();
     const own = labelled(await this.#telemetry.metricValues(), "primary");
     const each = reports.map(({ seat, report }) => labelled(report?.metrics ?? [], String(seat.worker)));
-    return await addedText([own, ...each, await this.#retired, workerMetrics(this.#workers())]);
+    return [own, ...each, await this.#retired, workerMetrics(this.#workers())];
+  }
+
+  async #openMetrics(): Promise<readonly MetricValues[]> {
+    const processes = await this.#metrics();
+    return withExemplars(await added(processes), processes);
   }
 
   /** This process decides nothing: its own tap only counts how many there are. */

@@ -1,7 +1,9 @@
-import { close, fdatasync, write } from "node:fs";
+import { close, fdatasync, writev } from "node:fs";
 
 /** Milliseconds between two attempts after an error. */
 const PAUSE = 1_000;
+/** Buffers that are written at once. */
+const MOST_AT_ONCE = 64;
 
 /**
  * Appends to a file, in order and beside the event loop, and then to the next one. What cannot be written waits, and is
@@ -38,6 +40,7 @@ export class Append {
   }
 
   add(bytes: Buffer): void {
+    if (this.#ended) return;
     this.#queue.push(bytes);
     this.#waiting += bytes.length;
     this.#next();
@@ -77,7 +80,15 @@ export class Append {
     if (this.#busy || this.#ended || first === undefined) return;
     this.#busy = true;
     if (typeof first === "function") void this.#open(first);
-    else write(this.#fd, first, 0, first.length, null, (error, written) => this.#wrote(first, error, written));
+    else this.#write();
+  }
+
+  /** All that is for this file, in one call. */
+  #write(): void {
+    const turn = this.#queue.findIndex((entry) => typeof entry === "function");
+    const count = Math.min(turn < 0 ? this.#queue.length : turn, MOST_AT_ONCE);
+    const buffers = this.#queue.slice(0, count) as Buffer[];
+    writev(this.#fd, buffers, (error, written) => this.#wrote(error, written));
   }
 
   async #open(open: () => number): Promise<void> {
@@ -93,14 +104,20 @@ export class Append {
     }
   }
 
-  #wrote(bytes: Buffer, error: NodeJS.ErrnoException | null, written: number): void {
-    if (error === null) {
-      this.#waiting -= written;
-      if (written === bytes.length) this.#queue.shift();
-      else this.#queue[0] = bytes.subarray(written);
-    }
+  #wrote(error: NodeJS.ErrnoException | null, written: number): void {
+    if (error === null) this.#take(written);
     this.#done(error);
     if (this.#waiting === 0) for (const done of this.#idle.splice(0)) done();
+  }
+
+  #take(written: number): void {
+    this.#waiting -= written;
+    for (let rest = written; rest > 0; ) {
+      const first = this.#queue[0] as Buffer;
+      if (first.length > rest) this.#queue[0] = first.subarray(rest);
+      else this.#queue.shift();
+      rest -= Math.min(rest, first.length);
+    }
   }
 
   #done(error: NodeJS.ErrnoException | null): void {

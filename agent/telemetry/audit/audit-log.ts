@@ -7,11 +7,14 @@ import type { AuditConfig } from "../../config/sections/audit.ts";
 import type { DecisionLines } from "../decision-log.ts";
 import type { DecisionSink, Observation } from "../events.ts";
 import { Append } from "./append.ts";
+import { Ownership } from "./owner.ts";
 import { beginSegment, positionOf, readText, replaceFile, segmentFile } from "./segments.ts";
 
 /** Characters that are gathered into one batch, and milliseconds that a record waits for others. */
 const BATCH = 64 * 1024;
 const DELAY = 100;
+/** Bytes of lines that come together; fewer have waited for others already. */
+const FULL = 16 * 1024;
 /** Bytes that wait for the disk; past them the log is full. */
 const LARGEST_BACKLOG = 4 * 1024 * 1024;
 /** Milliseconds for what waits at the end. */
@@ -71,12 +74,17 @@ export class AuditLog implements DecisionSink {
   readonly #epoch: number;
   readonly #pseudonym: ((subject: string) => string) | undefined;
   readonly #checkpoints: NodeJS.Timeout;
+  readonly #ownership: Ownership;
+  #isAnothers = false;
   #segment: number;
   readonly #append: Append;
   #written = 0;
   #batch: Batch;
   #head: Head;
   #signed = 0;
+  /** What is to be the next batch: bytes, and behind them text. */
+  #parts: Buffer[] = [];
+  #size = 0;
   #text = "";
   #timer: NodeJS.Timeout | undefined;
   #lost = 0;
@@ -104,7 +112,7 @@ export class AuditLog implements DecisionSink {
         : (subject) => `p:${createHmac("sha256", pseudonyms).update(subject).digest("base64url").slice(0, 22)}`;
     const keyFile = keyFileOf(config, process);
     const last = privateKeyOf(readText(keyFile));
-    const position = positionOf(this.#file);
+    const position = positionOf(this.#file, this.#origin);
     this.#epoch = position.epoch + 1;
     const { key, word } = succession(this.#origin, this.#epoch, last);
     this.#key = key;
@@ -112,14 +120,21 @@ export class AuditLog implements DecisionSink {
     this.#segment = position.segment;
     this.#head = position.head;
     this.#batch = new Batch(this.#head);
-    this.#append = new Append(this.#begin(position.reason)());
-    // Only once the word for the next key is on the disk may the last one go.
-    this.#keep(keyFile);
+    this.#ownership = new Ownership(this.#file, () => this.#takenOver());
+    try {
+      this.#append = new Append(this.#begin(position.reason)());
+      // Only once the word for the next key is on the disk may the last one go.
+      this.#keep(keyFile);
+    } catch (error) {
+      this.#ownership.release();
+      throw error;
+    }
     this.#checkpoints = setInterval(() => this.#checkpoint(), config.checkpoint).unref();
   }
 
   /** Why no more can be kept; undefined while it can. Once some were lost, there is room when half is written. */
   get full(): string | undefined {
+    if (this.#isAnothers) return "another agent writes it";
     const most = this.#lost > 0 ? LARGEST_BACKLOG / 2 : LARGEST_BACKLOG;
     return this.#append.waiting > most ? (this.#append.failure ?? "slow") : undefined;
   }
@@ -141,6 +156,28 @@ export class AuditLog implements DecisionSink {
     this.#add(`${this.#lines.line(this.#pseudonymous(observation), this.#clock())}}\n`);
   }
 
+  /** Whether a line here is just what it is in the decision log. */
+  get takesLines(): boolean {
+    return this.#pseudonym === undefined;
+  }
+
+  /** Decisions as the decision log has them: lines, each with its line feed, which are written twice and made once. */
+  take(lines: Buffer, count: number): void {
+    this.#gap();
+    const { full } = this;
+    const kept = full === undefined ? lines : this.#mustBeKept(lines);
+    const lost = full === undefined ? 0 : count - linesIn(kept);
+    if (full !== undefined && lost > 0 && this.#lost === 0) this.#events.full(full);
+    this.#lost += lost;
+    this.#allLost += lost;
+    if (this.#closed || kept.length === 0) return;
+    this.#asPart();
+    this.#parts.push(kept);
+    this.#size += kept.length;
+    if (this.#size >= BATCH || lines.length < FULL) this.#flush();
+    else this.#timer ??= setTimeout(() => this.#flush(), DELAY).unref();
+  }
+
   /** A record of what is in force from now on. */
   inForce({ revision, configuration, files }: InForce): void {
     this.#add(line({ audit: "revision", revision, previous: this.#revision, configuration, files, time: this.#now() }));
@@ -156,12 +193,23 @@ export class AuditLog implements DecisionSink {
     this.#gap();
     this.#end("stop");
     await this.#append.end(LONGEST_CLOSE);
+    this.#ownership.release();
     if (this.#append.waiting > 0) this.#events.full(this.#append.failure ?? "slow");
   }
 
   /** What was let through while there was room is kept: no more than what was being asked when there was none any more. */
   #mustKeep({ decision }: Observation): boolean {
-    return this.#config.onFull === "deny" && decision.verdict === "allow";
+    return this.#config.onFull === "deny" && decision.verdict === "allow" && !this.#isAnothers;
+  }
+
+  /** The same of lines; what a client has sent has its quotes escaped there. */
+  #mustBeKept(lines: Buffer): Buffer {
+    if (this.#config.onFull !== "deny" || this.#isAnothers) return lines.subarray(0, 0);
+    const kept = lines
+      .toString()
+      .split(/(?<=\n)/)
+      .filter((line) => line.includes('"verdict":"allow"'));
+    return Buffer.from(kept.join(""));
   }
 
   #pseudonymous(observation: Observation): Observation {
@@ -184,14 +232,25 @@ export class AuditLog implements DecisionSink {
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#text === "") return;
-    const bytes = Buffer.from(this.#text);
-    this.#text = "";
-    this.#batch.addAll(bytes);
-    this.#write(bytes);
+    this.#asPart();
+    if (this.#parts.length === 0) return;
+    for (const bytes of this.#parts) {
+      this.#batch.addAll(bytes);
+      this.#write(bytes);
+    }
+    this.#parts = [];
+    this.#size = 0;
     this.#head = this.#batch.end();
     this.#write(Buffer.from(batchLine(this.#head, this.#batch.sum)));
     this.#batch = new Batch(this.#head);
+  }
+
+  #asPart(): void {
+    if (this.#text === "") return;
+    const bytes = Buffer.from(this.#text);
+    this.#text = "";
+    this.#parts.push(bytes);
+    this.#size += bytes.length;
   }
 
   #write(bytes: Buffer): void {
@@ -199,7 +258,15 @@ export class AuditLog implements DecisionSink {
     this.#append.add(bytes);
   }
 
+  /** What would be written from now on would be a second history: nothing is, and what `on_full` says counts. */
+  #takenOver(): void {
+    this.#isAnothers = true;
+    void this.#append.end(0);
+    this.#events.full("another agent writes it");
+  }
+
   #checkpoint(): void {
+    if (this.#isAnothers) return;
     this.#gap();
     this.#flush();
     if (this.#head.size > this.#signed) {
@@ -215,9 +282,9 @@ export class AuditLog implements DecisionSink {
     if (this.#written > this.#config.maxSize || this.#isMoved()) this.#rotate();
   }
 
-  /** Says how many were lost, once there is room for that again. */
+  /** Says how many were lost, once there is room for that again, or at the end. */
   #gap(): void {
-    if (this.#lost === 0 || this.full !== undefined) return;
+    if (this.#lost === 0 || (this.full !== undefined && !this.#closed)) return;
     const lost = this.#lost;
     this.#lost = 0;
     this.#text += line({ audit: "gap", lost, time: this.#now() });
@@ -281,4 +348,10 @@ export class AuditLog implements DecisionSink {
   #now(): string {
     return new Date(this.#clock()).toISOString();
   }
+}
+
+function linesIn(bytes: Buffer): number {
+  let count = 0;
+  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++;
+  return count;
 }

@@ -46,19 +46,22 @@ export function segmentsOf(file: string): readonly number[] {
 /**
  * Where a log goes on. A last segment without one whole line never began, and is removed.
  *
- * @throws Error where the last segment cannot be read as one
+ * @param origin whose log it is to be
+ * @throws Error where the last segment cannot be read as one, or is another's
  */
-export function positionOf(file: string): Position {
+export function positionOf(file: string, origin: string): Position {
   const last = segmentsOf(file).at(-1);
   if (last === undefined) return { segment: 0, epoch: 0, head: BEGINNING, reason: "first" };
   const path = segmentFile(file, last);
   const lines = wholeLinesOf(path);
   if (lines.length === 0 && statSync(path).size < LONGEST_FIRST) {
     rmSync(path);
-    return positionOf(file);
+    return positionOf(file, origin);
   }
   const begun = firstLineOf(path);
   if (begun === undefined) throw new Error(`${path} does not begin as a segment of an audit log`);
+  if (begun.origin !== origin)
+    throw new Error(`${path} is the log of ${begun.origin}, and not of ${origin}: \`audit.name\` says whose it is`);
   const at = lines.findLastIndex((line) => line.startsWith('{"audit":"batch"'));
   const batch = at < 0 ? undefined : (JSON.parse(lines[at] ?? "") as { size: number; hash: string });
   const { size, hash } = batch ?? begun;

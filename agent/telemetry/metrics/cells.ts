@@ -1,4 +1,5 @@
 import { Counter, type Histogram, type Registry } from "prom-client";
+import type { Exemplar } from "./open-metrics.ts";
 
 /** One number of a counter. It is incremented on the way of a request and becomes a time series only when scraped. */
 export interface Cell {
@@ -47,6 +48,8 @@ export class Durations {
   readonly counts: Float64Array;
   /** Seconds. */
   sum = 0;
+  /** The newest of each bucket that is told in a trace. */
+  readonly exemplars: (Exemplar | undefined)[] = [];
   readonly #bounds: readonly number[];
 
   /** @param bounds seconds, rising */
@@ -56,11 +59,21 @@ export class Durations {
   }
 
   observe(seconds: number): void {
+    const index = this.#bucketOf(seconds);
+    this.counts[index] = (this.counts[index] as number) + 1;
+    this.sum += seconds;
+  }
+
+  /** Of what was observed: the trace that tells more. */
+  exemplify(exemplar: Exemplar): void {
+    this.exemplars[this.#bucketOf(exemplar.value)] = exemplar;
+  }
+
+  #bucketOf(seconds: number): number {
     const bounds = this.#bounds;
     let index = 0;
     while (index < bounds.length && seconds > (bounds[index] as number)) index++;
-    this.counts[index] = (this.counts[index] as number) + 1;
-    this.sum += seconds;
+    return index;
   }
 }
 
@@ -68,6 +81,7 @@ interface Value {
   readonly metricName: string;
   readonly labels: Readonly<Record<string, string | number>>;
   readonly value: number;
+  readonly exemplar?: Exemplar;
 }
 
 /** A histogram for prom-client's registry that reads `Durations` when it is scraped. */
@@ -101,12 +115,14 @@ export class DurationHistogram<Label extends string> {
     return { name: this.name, help: this.help, type: this.type, aggregator: this.aggregator, values };
   }
 
-  #values(labels: Record<Label, string>, { counts, sum }: Durations): Value[] {
+  #values(labels: Record<Label, string>, { counts, sum, exemplars }: Durations): Value[] {
     let count = 0;
     const values: Value[] = Array.from(counts, (inBucket, index) => {
       count += inBucket;
       const le = this.#bounds[index] ?? "+Inf";
-      return { metricName: `${this.name}_bucket`, labels: { ...labels, le }, value: count };
+      const exemplar = exemplars[index];
+      const value = { metricName: `${this.name}_bucket`, labels: { ...labels, le }, value: count };
+      return exemplar === undefined ? value : { ...value, exemplar };
     });
     values.push({ metricName: `${this.name}_sum`, labels, value: sum });
     values.push({ metricName: `${this.name}_count`, labels, value: count });

@@ -1,6 +1,7 @@
 import type { Registry } from "prom-client";
 import { REASONS, type Reason, type Verdict } from "../../../policies/decision.ts";
 import type { DecisionSink, Observation } from "../events.ts";
+import { parentOf } from "../traces/traceparent.ts";
 import { type Cell, DurationHistogram, type Durations, Tally } from "./cells.ts";
 
 /** HAProxy answers with these itself; the agent never decides them, so a zero here would tell nothing. */
@@ -25,7 +26,10 @@ export class DecisionMetrics implements DecisionSink {
   readonly #stricter: Cell;
   readonly #laxer: Cell;
 
-  constructor(registry: Registry) {
+  readonly #clock: () => number;
+
+  constructor(registry: Registry, clock: () => number) {
+    this.#clock = clock;
     this.#decisions = decisionCells(
       new Tally(registry, "countersign_decisions_total", "Decided requests.", ["verdict", "reason"]),
     );
@@ -41,12 +45,20 @@ export class DecisionMetrics implements DecisionSink {
     this.#laxer = shadow.cell({ outcome: "laxer" });
   }
 
-  decided({ decision, durationUs, cached }: Observation): void {
+  decided({ decision, durationUs, cached, trace }: Observation): void {
     const { verdict, reason, shadow } = decision;
     const cell = this.#decisions[verdict].get(reason);
     if (cell !== undefined) cell.count++;
-    (cached ? this.#warm : this.#cold).observe(durationUs > 0 ? durationUs / 1e6 : 0);
+    const durations = cached ? this.#warm : this.#cold;
+    const seconds = durationUs > 0 ? durationUs / 1e6 : 0;
+    durations.observe(seconds);
+    if (trace !== "") this.#exemplify(durations, seconds, trace);
     if (shadow !== undefined) this.#shadowed(verdict, shadow.verdict).count++;
+  }
+
+  #exemplify(durations: Durations, value: number, trace: string): void {
+    const parent = parentOf(trace);
+    if (parent !== undefined) durations.exemplify({ traceId: parent.traceId, value, at: this.#clock() });
   }
 
   #shadowed(verdict: Verdict, shadow: Verdict): Cell {

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { IdentityEvents } from "../../identity/issuer/events.ts";
+import type { LoginEvent } from "../events.ts";
 import { type Cell, Tally } from "./cells.ts";
 
 const BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -7,6 +8,7 @@ const DOCUMENTS = ["discovery", "jwks"] as const;
 /** What not every issuer is asked for: its series begin with the first time. */
 const OTHERS = ["introspection", "groups", "sts"] as const;
 const OUTCOMES = ["ok", "error"] as const;
+const LOGINS = ["begun", "completed", "refused", "failed", "ended"] as const satisfies LoginEvent["outcome"][];
 // Issuers come from the configuration; the number only makes certain that the series are bounded.
 const MOST_ISSUERS = 1000;
 
@@ -17,6 +19,7 @@ export class IdentityMetrics {
   readonly #durations;
   readonly #succeeded;
   readonly #unusable;
+  readonly #logins;
   readonly #clock: () => number;
   readonly #issuers = new Set<string>();
 
@@ -59,6 +62,16 @@ export class IdentityMetrics {
       labelNames: ["issuer"] as const,
       registers,
     });
+    this.#logins = new Counter({
+      name: "countersign_logins_total",
+      help: "Logins by browsers.",
+      labelNames: ["issuer", "outcome"] as const,
+      registers,
+    });
+  }
+
+  login({ issuer, outcome }: LoginEvent): void {
+    if (this.#known(issuer)) this.#logins.inc({ issuer, outcome });
   }
 
   cache(outcome: Parameters<IdentityEvents["cache"]>[0]): void {
@@ -88,6 +101,7 @@ export class IdentityMetrics {
     if (this.#issuers.size >= MOST_ISSUERS) return false;
     this.#issuers.add(issuer);
     this.#unusable.set({ issuer }, 0);
+    for (const outcome of LOGINS) this.#logins.inc({ issuer, outcome }, 0);
     for (const what of DOCUMENTS) for (const outcome of OUTCOMES) this.#fetches.inc({ issuer, what, outcome }, 0);
     return true;
   }
@@ -96,6 +110,7 @@ export class IdentityMetrics {
     this.#issuers.delete(issuer);
     this.#succeeded.remove({ issuer });
     this.#unusable.remove({ issuer });
+    for (const outcome of LOGINS) this.#logins.remove({ issuer, outcome });
     for (const what of [...DOCUMENTS, ...OTHERS]) {
       this.#durations.remove({ issuer, what });
       for (const outcome of OUTCOMES) this.#fetches.remove({ issuer, what, outcome });

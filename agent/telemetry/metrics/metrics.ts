@@ -1,16 +1,20 @@
 import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { AuditState } from "../audit/audit-log.ts";
+import type { SpanCounts } from "../traces/spans.ts";
 import { DecisionMetrics } from "./decisions.ts";
 import { EventLoopMetrics } from "./event-loop.ts";
 import { IdentityMetrics } from "./identity.ts";
 import { lastUses } from "./last-uses.ts";
 import { LoadMetrics } from "./loads.ts";
+import type { Exemplar } from "./open-metrics.ts";
 import { askedCounter, askedGauge } from "./registered.ts";
 import { ServerMetrics } from "./server.ts";
 
 /** Numbers that somebody else keeps; they are asked for at each scrape. */
 export interface Gauges {
   connections(): number;
+  /** Milliseconds since the epoch at which the certificate ends that HAProxy is shown; 0 where it is shown none. */
+  certificateUntil(): number;
   /** NOTIFYs that have no ACK yet. */
   inFlight(): number;
   /** Identities in the caches of all issuers. */
@@ -35,6 +39,7 @@ export interface MetricValues {
     readonly labels: Readonly<Record<string, string | number>>;
     /** Of a histogram's parts. */
     readonly metricName?: string;
+    readonly exemplar?: Exemplar;
   }[];
 }
 
@@ -46,6 +51,7 @@ export interface MetricsOptions {
   readonly gauges: Gauges;
   /** Log lines lost since the start. */
   readonly linesDropped: () => number;
+  readonly spans: () => SpanCounts;
   readonly clock: () => number;
 }
 
@@ -62,9 +68,9 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #eventLoop: EventLoopMetrics;
 
-  constructor({ version, errorCodes, gauges, linesDropped, clock }: MetricsOptions) {
+  constructor({ version, errorCodes, gauges, linesDropped, spans, clock }: MetricsOptions) {
     const registry = this.#registry;
-    this.decisions = new DecisionMetrics(registry);
+    this.decisions = new DecisionMetrics(registry, clock);
     this.identity = new IdentityMetrics(registry, clock);
     this.server = new ServerMetrics(registry, errorCodes);
     this.loads = new LoadMetrics(registry);
@@ -72,6 +78,8 @@ export class Metrics {
     askedGauge(registry, "countersign_cached_identities", "Identities in the cache.", () => gauges.cached());
     askedGauge(registry, "countersign_remembered_proofs", "DPoP proofs in memory.", () => gauges.remembered());
     askedGauge(registry, "countersign_connections", "Open SPOP connections.", () => gauges.connections());
+    const [ends, about] = ["countersign_spop_certificate_end_timestamp_seconds", "End of the certificate of SPOP."];
+    askedGauge(registry, ends, about, () => gauges.certificateUntil() / 1000, "max");
     askedGauge(registry, "countersign_requests_in_flight", "NOTIFYs without an ACK yet.", () => gauges.inFlight());
     askedGauge(registry, "countersign_audit_records", "Records of the audit log.", () => gauges.audit()?.records ?? 0);
     askedGauge(registry, "countersign_audit_checkpoint_size", "Records of the audit log that are signed.", () => {
@@ -81,6 +89,8 @@ export class Metrics {
       return gauges.audit()?.lost ?? 0;
     });
     askedCounter(registry, "countersign_log_lines_dropped_total", "Log lines that nobody read in time.", linesDropped);
+    askedCounter(registry, "countersign_spans_exported_total", "Spans that the collector has.", () => spans().exported);
+    askedCounter(registry, "countersign_spans_dropped_total", "Spans that it has not.", () => spans().dropped);
     lastUses(registry, () => gauges.lastUses());
     const build = new Gauge({
       name: "countersign_build_info",

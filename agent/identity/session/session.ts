@@ -1,0 +1,107 @@
+import { isMapping } from "../../../policies/claim-path.ts";
+import type { SessionsConfig } from "../../config/config.ts";
+import { parseObject } from "../../http/json.ts";
+import type { Claims } from "../claims/claims.ts";
+import { SEAL_OVERHEAD, Sealer } from "./sealer.ts";
+
+/** What somebody's browser holds of a login. Times are milliseconds since the epoch. */
+export interface Session {
+  /** New at every login. */
+  readonly id: string;
+  /** The host that it was begun at, as in `sessions.origins`; it counts nowhere else. */
+  readonly host: string;
+  readonly begunAt: number;
+  /** When it ends, whatever happens. */
+  readonly endsAt: number;
+  /** Of the ID token, without those that were for the login alone. */
+  readonly claims: Claims;
+  /** The scopes that the provider granted. */
+  readonly scopes: readonly string[];
+}
+
+/** A session as it is sealed; what is of another version is none. */
+const VERSION = 1;
+
+/** What stands between a session and when it was last seen, in what HAProxy tells. */
+const SEEN = "~";
+
+/** Characters of when a session was last seen, sealed: seconds since the epoch have at most 12. It bounds the ACK. */
+export const LARGEST_SEEN = SEAL_OVERHEAD + 16;
+
+/** The name of an issuer has no such sign. */
+const END_OF_NAME = "~";
+
+/**
+ * Turns sessions of one configuration into what browsers keep, and back. A cookie says in the clear whose session it
+ * is, and opens for that issuer, that cookie's name and that host alone.
+ */
+export class SessionCookies {
+  readonly #config: SessionsConfig;
+  readonly #sealer: Sealer;
+
+  constructor(config: SessionsConfig) {
+    this.#config = config;
+    this.#sealer = new Sealer(config.ring);
+  }
+
+  /** @param issuer the name of the issuer that it is of @param now milliseconds since the epoch */
+  seal(session: Session, issuer: string, now: number): string {
+    const { id, host, begunAt, endsAt, claims, scopes } = session;
+    const text = JSON.stringify([VERSION, id, host, begunAt, endsAt, claims, scopes], exactly);
+    return `${issuer}${END_OF_NAME}${this.#sealer.seal(text, this.#context("session", issuer), now)}`;
+  }
+
+  /** The session that a cookie holds; undefined where it holds none of this issuer's. */
+  open(cookie: string, issuer: string): Session | undefined {
+    if (issuerOf(cookie) !== issuer) return undefined;
+    const text = this.#sealer.open(cookie.slice(issuer.length + 1), this.#context("session", issuer));
+    return text === undefined ? undefined : readSession(text);
+  }
+
+  /** That a session was seen now, for a cookie beside the session's. */
+  sealSeen({ id }: Session, now: number): string {
+    return this.#sealer.seal(String(Math.floor(now / 1000)), this.#context("seen", id), now);
+  }
+
+  /** When the session was last seen, in milliseconds since the epoch; since its beginning where nothing says it. */
+  openSeen(seen: string, { id, begunAt }: Session): number {
+    const text = seen === "" ? undefined : this.#sealer.open(seen, this.#context("seen", id));
+    return text === undefined || !/^\d{1,12}$/.test(text) ? begunAt : Math.max(begunAt, Number(text) * 1000);
+  }
+
+  #context(what: "session" | "seen", whose: string): string {
+    return `${what}\n${this.#config.cookie}\n${whose}`;
+  }
+}
+
+/** Whose session a cookie says to be: the name of an issuer, or nothing that is one. */
+export function issuerOf(cookie: string): string {
+  return cookie.slice(0, Math.max(cookie.indexOf(END_OF_NAME), 0));
+}
+
+/** The two cookies that HAProxy tells as one value: the session, and when it was last seen, empty for never. */
+export function partsOf(told: string): readonly [session: string, seen: string] {
+  const at = told.indexOf(SEEN, told.indexOf(END_OF_NAME) + 1);
+  return at < 0 ? [told, ""] : [told.slice(0, at), told.slice(at + 1)];
+}
+
+/** As V8 has it (ECMAScript proposal "JSON.parse source text access"). */
+const RAW = JSON as unknown as { rawJSON(text: string): unknown };
+
+/** A claim that is an integer which no double holds stays itself. */
+function exactly(_name: string, value: unknown): unknown {
+  return typeof value === "bigint" ? RAW.rawJSON(String(value)) : value;
+}
+
+function readSession(text: string): Session | undefined {
+  const list = parseObject(Buffer.from(`{"s":${text}}`))?.s;
+  if (!Array.isArray(list) || list[0] !== VERSION) return undefined;
+  const [, id, host, begunAt, endsAt, claims, scopes] = list;
+  const sound =
+    [id, host].every((each) => typeof each === "string") &&
+    [begunAt, endsAt].every((each) => Number.isSafeInteger(each)) &&
+    isMapping(claims) &&
+    Array.isArray(scopes) &&
+    scopes.every((scope) => typeof scope === "string");
+  return sound ? { id, host, begunAt, endsAt, claims, scopes } : undefined;
+}

@@ -1,0 +1,38 @@
+/** What the agent answers a browser. */
+export interface Answer {
+  readonly status: number;
+  /** By names in lower case; several lines of one name are a list. */
+  readonly headers: Readonly<Record<string, string | readonly string[]>>;
+  readonly body: string;
+}
+
+/** A request of a browser, as far as anything here looks at it. */
+export interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  /** One of the configuration's, by the Host header. */
+  readonly origin: URL;
+  readonly cookies: ReadonlyMap<string, string>;
+  /** By names in lower case. */
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+}
+
+/** Nothing is kept by anybody, nothing is run, nobody frames it, and nobody is told where it led. */
+const GUARDED = {
+  "cache-control": "no-store",
+  "content-security-policy":
+    "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+};
+
+/** The browser asks there next, by GET. @param cookies Set-Cookie lines */
+export function redirect(location: string, cookies: readonly string[] = []): Answer {
+  return { status: 303, headers: { ...GUARDED, location, "set-cookie": cookies }, body: "" };
+}
+
+/** A page. @param body HTML, in which nothing is unescaped that was not written here */
+export function html(status: number, body: string, headers: Answer["headers"] = {}): Answer {
+  return { status, headers: { ...GUARDED, "content-type": "text/html; charset=utf-8", ...headers }, body };
+}

@@ -1,0 +1,31 @@
+import { AuthorizationResponseError, ClientError, ResponseBodyError } from "openid-client";
+import { FetchError } from "../../http/fetch-error.ts";
+
+/** Why a login came to nothing. */
+export interface Failure {
+  /** `refused`: it is no good; `failed`: nobody could tell. */
+  readonly outcome: "refused" | "failed";
+  /** A code, or a text of ours: it may be shown and logged. */
+  readonly why: string;
+}
+
+/** A code of OAuth 2.0 (RFC 6749, section 4.1.2.1); what is longer, or has other signs, is not shown. */
+const CODE = /^[A-Za-z0-9_-]{1,64}$/;
+/** With these the provider says that it cannot, or does not know this agent; not that somebody may not. */
+const UNAVAILABLE: ReadonlySet<string> = new Set([
+  ...["temporarily_unavailable", "server_error", "invalid_client", "unauthorized_client"],
+]);
+
+/** What an error of the provider's, or of what is asked of it, comes to. Its text is never shown: it may hold a token. */
+export function failureOf(error: unknown): Failure {
+  const cause = error instanceof ClientError && error.cause instanceof Error ? error.cause : error;
+  if (error instanceof FetchError || cause instanceof FetchError) {
+    return { outcome: "failed", why: (cause instanceof FetchError ? cause : (error as FetchError)).message };
+  }
+  if (error instanceof AuthorizationResponseError || error instanceof ResponseBodyError) {
+    const code = CODE.test(error.error) ? error.error : "provider-error";
+    return { outcome: UNAVAILABLE.has(code) ? "failed" : "refused", why: code };
+  }
+  if (error instanceof ClientError && error.code !== undefined) return { outcome: "refused", why: error.code };
+  return { outcome: "failed", why: "unexpected" };
+}

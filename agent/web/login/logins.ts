@@ -1,0 +1,217 @@
+import { randomBytes } from "node:crypto";
+import { LRUCache } from "lru-cache";
+import { LOGIN_PATH, WEB_PATH } from "../../../haproxy/input.ts";
+import type { SessionsConfig } from "../../config/config.ts";
+import type { Send } from "../../http/fetch.ts";
+import { Sealer } from "../../identity/session/sealer.ts";
+import { issuerOf, type Session, SessionCookies } from "../../identity/session/session.ts";
+import { SessionClaims } from "../../identity/session/sessions.ts";
+import type { LoginEvent } from "../../telemetry/events.ts";
+import { type Answer, type Asked, redirect } from "./answer.ts";
+import { noSession, sessionIn, sessionLines } from "./cookies.ts";
+import { type Failure, failureOf } from "./failure.ts";
+import {
+  chooserPage,
+  loopPage,
+  noCookiesPage,
+  refusedPage,
+  signedOutPage,
+  unavailablePage,
+  unknownPage,
+  wrongRequestPage,
+} from "./pages.ts";
+import { isLoop, type Pending, PendingLogins } from "./pending.ts";
+import { type LoggedIn, type LoginIssuer, LoginProvider } from "./provider.ts";
+import { returnTo } from "./return-to.ts";
+
+/** What people log in by. Plain data, which goes to the thread of the web listener. */
+export interface LoginSetup {
+  readonly sessions: SessionsConfig;
+  readonly issuers: readonly LoginIssuer[];
+}
+
+export const CALLBACK_PATH = `${WEB_PATH}callback`;
+export const LOGOUT_PATH = `${WEB_PATH}logout`;
+export const SIGNED_OUT_PATH = `${WEB_PATH}signed-out`;
+
+/** Bytes of state, nonce, verifier and session ids: nobody guesses one. */
+const RANDOM = 32;
+/** What a provider adds to the redirect URI; each of them once. */
+const PARAMETERS = ["state", "code", "iss", "error", "response"];
+/** Logins that have just ended, and milliseconds for which a repetition of one is answered alike. */
+const MOST_ENDED = 1000;
+const REPEATED = 30_000;
+
+/** Lets people log in by their browsers. Of one configuration; whatever a browser has to keep, it keeps sealed. */
+export class Logins {
+  readonly #sessions: SessionsConfig;
+  readonly #providers: ReadonlyMap<string, LoginProvider>;
+  readonly #sealer: Sealer;
+  readonly #cookies: SessionCookies;
+  readonly #clock: () => number;
+  readonly #tell: (event: LoginEvent) => void;
+  /** By their states. A browser that reloads the callback while it is answered would else use the code a second time, at which a provider takes back the tokens of the first. */
+  readonly #ended = new LRUCache<string, Promise<Answer>>({ max: MOST_ENDED, ttl: REPEATED });
+
+  constructor({ sessions, issuers }: LoginSetup, send: Send, clock: () => number, tell: (event: LoginEvent) => void) {
+    this.#sessions = sessions;
+    this.#providers = new Map(issuers.map((issuer) => [issuer.name, new LoginProvider(issuer, send, clock)]));
+    this.#sealer = new Sealer(sessions.ring);
+    this.#cookies = new SessionCookies(sessions);
+    this.#clock = clock;
+    this.#tell = tell;
+  }
+
+  /** Whether a path is one of these pages'. */
+  static has(path: string): boolean {
+    return [LOGIN_PATH, CALLBACK_PATH, LOGOUT_PATH, SIGNED_OUT_PATH].includes(path);
+  }
+
+  /** The origin of the configuration that a Host header names; undefined where it names none. */
+  originOf(host: string | undefined): URL | undefined {
+    if (host === undefined || !/^[A-Za-z0-9.:[\]-]{1,300}$/.test(host)) return undefined;
+    const named = this.#sessions.origins.map((origin) => new URL(origin));
+    return named.find(({ protocol, origin }) => URL.parse(`${protocol}//${host}`)?.origin === origin);
+  }
+
+  /** The answer to a request for one of these pages; undefined where it is for another one. Never rejects. */
+  async answer(asked: Asked): Promise<Answer | undefined> {
+    const { path, method } = asked;
+    if (path === LOGOUT_PATH) return method === "POST" ? this.#logout(asked) : wrongRequestPage(405);
+    const page = {
+      [LOGIN_PATH]: () => this.#login(asked),
+      [CALLBACK_PATH]: () => this.#callback(asked),
+      [SIGNED_OUT_PATH]: signedOutPage,
+    }[path];
+    if (page === undefined) return undefined;
+    return method === "GET" || method === "HEAD" ? await page() : wrongRequestPage(405);
+  }
+
+  async #login(asked: Asked): Promise<Answer> {
+    const { query, cookies, origin } = asked;
+    const now = this.#clock();
+    const pendings = this.#pendings(origin);
+    const before = pendings.read(cookies, now);
+    if (isLoop(before, now)) return this.#session(asked) === undefined ? noCookiesPage() : loopPage();
+    const to = returnTo(query.get("rt") ?? undefined);
+    const provider = this.#chosen(query.getAll("provider"));
+    if (provider === undefined) return this.#choice(to);
+    const pending = {
+      ...{ state: random(), nonce: random(), verifier: random() },
+      ...{ issuer: provider.issuer.name, returnTo: to, begunAt: now, doneAt: 0 },
+    };
+    try {
+      const location = await provider.begin(pending, `${origin.origin}${CALLBACK_PATH}`);
+      this.#tell({ issuer: provider.issuer.name, outcome: "begun" });
+      return redirect(location.href, [pendings.write([...before, pending], now)]);
+    } catch (error) {
+      return this.#failed(provider.issuer.name, failureOf(error));
+    }
+  }
+
+  async #callback(asked: Asked): Promise<Answer> {
+    const { query, cookies, origin } = asked;
+    if (PARAMETERS.some((name) => query.getAll(name).length > 1)) return wrongRequestPage(400);
+    const now = this.#clock();
+    const pendings = this.#pendings(origin);
+    const before = pendings.read(cookies, now);
+    const pending = before.find(({ state }) => state === query.get("state"));
+    const session = this.#session(asked);
+    // Another tab was first, or the page is reloaded.
+    const isOver = pending === undefined || pending.doneAt > 0 || (session?.begunAt ?? 0) > pending.begunAt;
+    if (session !== undefined && isOver) return redirect(pending?.returnTo ?? "/");
+    if (pending === undefined) return pendings.isKept(cookies) ? unknownPage() : noCookiesPage();
+    const provider = this.#providers.get(pending.issuer);
+    if (provider === undefined || pending.doneAt > 0) return unknownPage();
+    const url = new URL(`${origin.origin}${CALLBACK_PATH}?${query}`);
+    const others = before.filter((each) => each !== pending);
+    const known = this.#ended.get(pending.state);
+    if (known !== undefined) return known;
+    const ended = this.#complete(provider, pending, url, (doneAt) =>
+      pendings.write([...others, { ...pending, doneAt }], doneAt),
+    );
+    this.#ended.set(pending.state, ended);
+    const answer = await ended;
+    // What has failed by itself may be tried again.
+    if (answer.status === 503) this.#ended.delete(pending.state);
+    return answer;
+  }
+
+  /** @param done the Set-Cookie line by which the login counts as ended at that instant */
+  async #complete(provider: LoginProvider, pending: Pending, url: URL, done: (at: number) => string): Promise<Answer> {
+    const { issuer } = provider;
+    try {
+      const loggedIn = await provider.complete(pending, url);
+      const now = this.#clock();
+      const session = this.#begun(loggedIn, url.hostname, now);
+      const principal = new SessionClaims(issuer, issuer.login).principalOf(session, session.endsAt);
+      if ("reason" in principal) return this.#failed(issuer.name, { outcome: "refused", why: principal.reason });
+      const sealed = this.#cookies.seal(session, issuer.name, now);
+      const lines = sessionLines(this.#sessions.cookie, sealed, this.#sessions.largest);
+      if (lines === undefined) return this.#failed(issuer.name, { outcome: "refused", why: "session-too-large" });
+      this.#tell({ issuer: issuer.name, outcome: "completed" });
+      return redirect(pending.returnTo, [...lines, done(now)]);
+    } catch (error) {
+      return this.#failed(issuer.name, failureOf(error));
+    }
+  }
+
+  /** Never the one that a browser has shown: whoever has put that there must not have a part in it. */
+  #begun({ claims, scopes }: LoggedIn, host: string, now: number): Session {
+    return { id: random(), host, begunAt: now, endsAt: now + this.#sessions.lifetime, claims, scopes };
+  }
+
+  #failed(issuer: string, { outcome, why }: Failure): Answer {
+    this.#tell({ issuer, outcome, why });
+    if (outcome === "failed") return unavailablePage();
+    return why === "invalid_grant" ? unknownPage() : refusedPage(why);
+  }
+
+  /** A page of another origin cannot sign anybody out: it may send the form, but not as this origin. */
+  #logout(asked: Asked): Answer {
+    if (!isOwn(asked)) return wrongRequestPage(400);
+    const { cookie } = this.#sessions;
+    const issuer = issuerOf(asked.cookies.get(cookie) ?? "");
+    if (this.#providers.has(issuer)) this.#tell({ issuer, outcome: "ended" });
+    return redirect(SIGNED_OUT_PATH, noSession(cookie));
+  }
+
+  /** The provider that is asked for, or the only one. */
+  #chosen([name, ...others]: readonly string[]): LoginProvider | undefined {
+    const [only, ...more] = this.#providers.values();
+    if (name === undefined) return more.length === 0 ? only : undefined;
+    return others.length === 0 ? this.#providers.get(name) : undefined;
+  }
+
+  #choice(to: string): Answer {
+    const links = [...this.#providers.values()].map(({ issuer }) => ({
+      href: `${LOGIN_PATH}?${new URLSearchParams({ provider: issuer.name, rt: to })}`,
+      text: issuer.login.title,
+    }));
+    return chooserPage(links);
+  }
+
+  /** The session that a browser has here, as far as its cookie tells. */
+  #session({ cookies, origin }: Asked): Session | undefined {
+    const sealed = sessionIn(cookies, this.#sessions.cookie);
+    const issuer = issuerOf(sealed);
+    const session = this.#providers.has(issuer) ? this.#cookies.open(sealed, issuer) : undefined;
+    const lasts = session !== undefined && session.host === origin.hostname && this.#clock() < session.endsAt;
+    return lasts ? session : undefined;
+  }
+
+  #pendings(origin: URL): PendingLogins {
+    return new PendingLogins(this.#sealer, this.#sessions.cookie, origin.hostname);
+  }
+}
+
+/** Whether a browser says that a page of this origin, or the person, has sent it; only browsers have cookies. */
+function isOwn({ headers, origin }: Asked): boolean {
+  const site = headers["sec-fetch-site"];
+  if (site !== undefined) return site === "same-origin" || site === "none";
+  return headers.origin === undefined || headers.origin === origin.origin;
+}
+
+function random(): string {
+  return randomBytes(RANDOM).toString("base64url");
+}

@@ -1,0 +1,150 @@
+import {
+  allowInsecureRequests,
+  authorizationCodeGrant,
+  buildAuthorizationUrl,
+  buildAuthorizationUrlWithPAR,
+  Configuration,
+  calculatePKCECodeChallenge,
+  clockTolerance,
+  customFetch,
+  enableNonRepudiationChecks,
+  type ServerMetadata,
+} from "openid-client";
+import { permitted } from "../../http/document.ts";
+import type { Send } from "../../http/fetch.ts";
+import { failed } from "../../http/fetch-error.ts";
+import type { Claims } from "../../identity/claims/claims.ts";
+import { objectOf } from "../../identity/jwt/token.ts";
+import { authenticationOf } from "../../identity/oauth/authentication.ts";
+import { type ClientFetch, fetchBy } from "../../identity/oauth/fetch.ts";
+import { discover } from "../../identity/oidc/discovery.ts";
+import type { OidcIssuer } from "../../identity/oidc/section.ts";
+import type { LoginConfig } from "../../identity/session/section.ts";
+import type { Pending } from "./pending.ts";
+
+/** Milliseconds for one answer of a provider. */
+const ANSWER_LIMIT = 5_000;
+/** Statuses that OAuth 2.0 and OpenID Connect say something with. */
+const READS = [200, 201, 400, 401];
+
+/** Claims of an ID token that are about the login itself. */
+const OF_THE_LOGIN: ReadonlySet<string> = new Set([
+  ...["aud", "azp", "exp", "nbf", "nonce", "at_hash", "c_hash", "s_hash", "rat", "jti"],
+]);
+
+/** An issuer that people log in at. */
+export type LoginIssuer = OidcIssuer & { readonly login: LoginConfig };
+
+/** What came of a login at a provider. */
+export interface LoggedIn {
+  readonly claims: Claims;
+  readonly scopes: readonly string[];
+}
+
+/** One OpenID provider, as a relying party talks to it. What goes wrong is thrown. */
+export class LoginProvider {
+  readonly issuer: LoginIssuer;
+  readonly #send: Send;
+  readonly #clock: () => number;
+  #known: { readonly until: number; readonly configuration: Promise<Configuration> } | undefined;
+
+  constructor(issuer: LoginIssuer, send: Send, clock: () => number) {
+    this.issuer = issuer;
+    this.#send = send;
+    this.#clock = clock;
+  }
+
+  /**
+   * Where a browser is sent to log in (OpenID Connect Core 1.0, section 3.1.2.1). Nothing of it is the browser's to say;
+   * where the provider takes it beforehand (RFC 9126), nothing of it is the browser's to see.
+   *
+   * @param redirectUri from the configuration
+   */
+  async begin(pending: Pending, redirectUri: string): Promise<URL> {
+    const { scopes, parameters } = this.issuer.login;
+    const configuration = await this.#configuration();
+    const asked = {
+      ...parameters,
+      redirect_uri: redirectUri,
+      scope: scopes.join(" "),
+      state: pending.state,
+      nonce: pending.nonce,
+      code_challenge: await calculatePKCECodeChallenge(pending.verifier),
+      code_challenge_method: "S256",
+    };
+    return configuration.serverMetadata().pushed_authorization_request_endpoint === undefined
+      ? buildAuthorizationUrl(configuration, asked)
+      : await buildAuthorizationUrlWithPAR(configuration, asked);
+  }
+
+  /**
+   * Who has logged in: state, `iss` (RFC 9207), code, PKCE, nonce, and the ID token with its signature are checked.
+   *
+   * @param url the redirect URI with what the provider has added
+   */
+  async complete(pending: Pending, url: URL): Promise<LoggedIn> {
+    const configuration = await this.#configuration();
+    const tokens = await authorizationCodeGrant(configuration, url, {
+      pkceCodeVerifier: pending.verifier,
+      expectedState: pending.state,
+      expectedNonce: pending.nonce,
+      idTokenExpected: true,
+    });
+    const claims = objectOf(tokens.id_token?.split(".")[1] ?? "");
+    if (claims === undefined) throw new Error("the ID token can be read in two ways");
+    return {
+      claims: Object.fromEntries(Object.entries(claims).filter(([name]) => !OF_THE_LOGIN.has(name))),
+      scopes: tokens.scope?.split(" ").filter((scope) => scope !== "") ?? this.issuer.login.scopes,
+    };
+  }
+
+  /** Looked for once for all who log in, and again where that has failed, or is long ago. */
+  #configuration(): Promise<Configuration> {
+    if (this.#known !== undefined && this.#clock() < this.#known.until) return this.#known.configuration;
+    const known = { until: this.#clock() + this.issuer.keys.refresh, configuration: this.#discovered() };
+    this.#known = known;
+    known.configuration.catch(() => {
+      if (this.#known === known) this.#known = undefined;
+    });
+    return known.configuration;
+  }
+
+  async #discovered(): Promise<Configuration> {
+    const { issuer, aliases = [], keys, login, algorithms } = this.issuer;
+    const at = new URL("discovery" in keys.source ? keys.source.discovery : issuer);
+    const { document } = await discover(this.#send, at, [issuer, ...aliases], this.#bounds());
+    const server = document as ServerMetadata;
+    for (const name of ["authorization_endpoint", "token_endpoint", "jwks_uri"] as const)
+      checkEndpoint(server[name], at);
+    const published = server.id_token_signing_alg_values_supported ?? ["RS256"];
+    const configuration = new Configuration(
+      { ...server, id_token_signing_alg_values_supported: published.filter((each) => algorithms.includes(each)) },
+      login.client.id,
+      { [clockTolerance]: Math.ceil(this.issuer.clockTolerance / 1000) },
+      authenticationOf(login.client.authentication),
+    );
+    configuration[customFetch] = (url, options) => this.#fetch(url, options as never);
+    if (at.protocol === "http:") allowInsecureRequests(configuration);
+    enableNonRepudiationChecks(configuration);
+    return configuration;
+  }
+
+  async #fetch(url: string, request: Parameters<ClientFetch>[1]): Promise<Response> {
+    const response = await fetchBy(this.#send, this.#bounds(), READS)(url, request);
+    if (!READS.includes(response.status)) throw failed(new URL(url), `status ${response.status} instead of 200`);
+    return response;
+  }
+
+  #bounds() {
+    const { ca, proxy, keys, login } = this.issuer;
+    const client = login.client.certificate;
+    return { signal: AbortSignal.timeout(ANSWER_LIMIT), ca, proxy, maxSize: keys.maxSize, client };
+  }
+}
+
+/** Nobody is sent from an https provider to plain http. */
+function checkEndpoint(written: unknown, at: URL): void {
+  const url = typeof written === "string" ? URL.parse(written) : null;
+  if (url === null || !permitted(url, at))
+    throw new Error("the provider's document lacks an endpoint, or names one that may not be asked");
+}

@@ -1,0 +1,70 @@
+import "../quiet.ts";
+import { generateKeyPair as generate } from "node:crypto";
+import { promisify } from "node:util";
+import { type Context, errors, Provider } from "oidc-provider";
+import { type Front, startFront } from "../front.ts";
+
+const generateKeyPair = promisify(generate);
+
+/** Seconds, of all that it gives. */
+const LASTS = 600;
+
+/** An authorization server at which clients register themselves, and people log in with a browser. */
+export interface Login {
+  /** The issuer, byte for byte as in its tokens. */
+  readonly issuer: string;
+  readonly front: Front;
+  close(): Promise<void>;
+}
+
+export interface LoginOptions {
+  /** Default: a free one. */
+  readonly port?: number;
+  /** The resources that tokens are for, by the scopes of each; a token's `aud` is one of them (RFC 8707). */
+  readonly resources: Readonly<Record<string, readonly string[]>>;
+  /** Clients that it knows beforehand. Default: none */
+  readonly clients?: readonly Readonly<Record<string, unknown>>[];
+}
+
+/** Starts oidc-provider on 127.0.0.1. Anybody is let in, by whatever password. */
+export async function startLogin({ port = 0, resources, clients = [] }: LoginOptions): Promise<Login> {
+  const { privateKey } = await generateKeyPair("rsa", { modulusLength: 2048 });
+  let handler = (_request: unknown, _response: unknown) => {};
+  const front = await startFront((request, response) => handler(request, response), { port });
+  const key = { ...privateKey.export({ format: "jwk" }), kid: "login", use: "sig", alg: "RS256" };
+  const provider = new Provider(front.url, {
+    jwks: { keys: [key] },
+    clients,
+    cookies: { keys: ["demo"] },
+    scopes: ["openid", "offline_access", ...new Set(Object.values(resources).flat())],
+    features: {
+      devInteractions: { enabled: true },
+      registration: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => undefined,
+        useGrantedResource: () => true,
+        getResourceServerInfo: (_context: Context, resource: string) => serverOf(resource, resources),
+      },
+    },
+    ttl: { AccessToken: LASTS, Grant: LASTS, Interaction: LASTS, RefreshToken: LASTS, Session: LASTS },
+    pkce: { required: () => true },
+    issueRefreshToken: (_context: Context, client: { grantTypeAllowed(type: string): boolean }) =>
+      Promise.resolve(client.grantTypeAllowed("refresh_token")),
+    findAccount: (_context: Context, id: string) => ({ accountId: id, claims: () => ({ sub: id }) }),
+  });
+  handler = provider.callback() as typeof handler;
+  return { issuer: front.url, front, close: () => front.close() };
+}
+
+function serverOf(resource: string, resources: LoginOptions["resources"]) {
+  const scopes = Object.hasOwn(resources, resource) ? resources[resource] : undefined;
+  if (scopes === undefined) throw new errors.InvalidTarget();
+  return {
+    scope: scopes.join(" "),
+    audience: resource,
+    accessTokenTTL: LASTS,
+    accessTokenFormat: "jwt",
+    jwt: { sign: { alg: "RS256" } },
+  };
+}

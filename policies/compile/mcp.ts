@@ -1,0 +1,88 @@
+import { CALL, McpRule, type ToolRule } from "../judging/mcp.ts";
+import type { Rule } from "../judging/rule.ts";
+import type { BodyPlace } from "../policies.ts";
+import type { Pattern } from "../routing/pattern.ts";
+import type { Place } from "./findings.ts";
+import type { McpEntry, ToolEntry } from "./policy-file.ts";
+import type { CompiledRoute } from "./route.ts";
+import { allowedRoles, compileScopes, given, type TestContext } from "./test.ts";
+
+/** The request headers that mirror a message, or say how it is to be read. */
+export const MCP_HEADERS = [
+  "content-encoding",
+  "content-length",
+  "content-type",
+  "mcp-method",
+  "mcp-name",
+  "mcp-protocol-version",
+];
+
+/** All methods of HTTP that MCP's transport has. */
+const TRANSPORT = ["POST", "GET", "HEAD", "DELETE"];
+
+/** Compiles what may be sent to an MCP server. @param place of the route's `mcp` */
+export function compileMcp(
+  entry: McpEntry,
+  place: Place,
+  { access, patterns }: Pick<CompiledRoute, "patterns"> & Pick<Rule, "access">,
+  context: TestContext,
+): McpRule {
+  const { findings } = context;
+  const { methods, tools } = entry;
+  for (const { pattern, place: at } of patterns) {
+    if (pattern.methods?.every((method) => TRANSPORT.includes(method))) continue;
+    const right = "POST, and where the server has them GET and DELETE: nothing else is looked into";
+    findings.fault(at, `\`${pattern.text}\`, on a route with \`mcp\``, right);
+  }
+  if (tools !== undefined && methods !== undefined && !methods.some((each) => [CALL, "tools/*"].includes(each))) {
+    const right = `\`${CALL}\` in \`methods\`, or no \`tools\``;
+    findings.warn(place.at("tools"), "tools that nobody can call", right);
+  }
+  return new McpRule({
+    methods,
+    tools: tools === undefined ? undefined : compileTools(tools, place.at("tools"), access, context),
+    headers: entry.headers !== undefined,
+    text: JSON.stringify(entry),
+  });
+}
+
+function compileTools(
+  tools: NonNullable<McpEntry["tools"]>,
+  place: Place,
+  access: Rule["access"],
+  context: TestContext,
+): ReadonlyMap<string, ToolRule> {
+  return new Map(
+    Object.entries(tools).map(([name, entry]) => [name, compileTool(entry ?? {}, place.at(name), access, context)]),
+  );
+}
+
+function compileTool(entry: ToolEntry, place: Place, access: Rule["access"], context: TestContext): ToolRule {
+  if (access === "anyone" && Object.keys(entry).length > 0) {
+    const right = "no more than the name, or a route that allows roles or `authenticated`: no credential is read here";
+    context.findings.fault(place, "what a tool asks of who calls it, on a route that allows `anyone`", right);
+  }
+  const [allow, scopes] = [given(entry, "allow", place), given(entry, "scopes", place)];
+  return {
+    allow: allow === undefined ? undefined : allowedRoles(allow, context),
+    scopes: scopes === undefined ? [] : compileScopes(scopes, context),
+  };
+}
+
+/** Literals that have one form in a path. */
+const PLAIN = /^[A-Za-z0-9._~-]*$/;
+
+/** Where bodies are looked into: at least the requests that these patterns take. */
+export function bodiesOf(patterns: readonly Pattern[], hosts: readonly string[]): readonly BodyPlace[] {
+  return patterns.map((pattern) => ({ hosts, ...pathOf(pattern) }));
+}
+
+function pathOf({ segments }: Pattern): Pick<BodyPlace, "path" | "whole"> {
+  let path = "";
+  for (const segment of segments) {
+    if (segment.kind === "rest") return { path: path === "" ? "/" : path, whole: false };
+    if (segment.kind === "one" || !PLAIN.test(segment.value)) return { path: `${path}/`, whole: false };
+    path += `/${segment.value}`;
+  }
+  return { path, whole: true };
+}

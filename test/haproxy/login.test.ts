@@ -1,0 +1,252 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Test, test } from "tap";
+import { parseSealingRing, type SealingKey } from "../../agent/config/files/sealing-ring.ts";
+import { type Session, SessionCookies } from "../../agent/identity/session/session.ts";
+import { sessionLines } from "../../agent/web/login/cookies.ts";
+import { startBackend } from "../support/backend.ts";
+import { Browser, NAVIGATION } from "../support/browser.ts";
+import { freePort, haproxies, startHaproxy } from "../support/haproxy.ts";
+import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
+import { command, configuration, folderOf, serve } from "../support/serve.ts";
+import { generated } from "../support/stage.ts";
+
+const HOST = "orders.example.com";
+const ORIGIN = `https://${HOST}`;
+const OTHER = "files.example.com";
+const CALLBACK = "/.countersign/callback";
+const LOGIN = "/.countersign/login";
+const COOKIE = "__Host-countersign";
+const POLICY = `
+roles:
+  readers: [{ issuer: idp, group: readers }]
+services:
+  orders:
+    hosts: [${HOST}, ${OTHER}]
+    backend: orders
+    headers: { x-auth-subject: principal.subject }
+    routes:
+      - { name: orders, match: ["GET|POST /v1/{path...}"], allow: [readers] }
+`;
+const ACCOUNTS = { alice: { groups: ["readers"] }, mallory: { groups: [] } };
+const SOCKET = {
+  upgrade: "websocket",
+  connection: "upgrade",
+  "sec-websocket-version": "13",
+  "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+};
+const XHR = {
+  accept: "application/json",
+  "sec-fetch-mode": "cors",
+  "sec-fetch-dest": "empty",
+  "sec-fetch-site": "same-origin",
+};
+
+/** One provider, one agent and one backend, and HAProxys of all versions with the same files. */
+async function stage(t: Test) {
+  const provider = await startLoginProvider(t, ACCOUNTS, [`${ORIGIN}${CALLBACK}`]);
+  const backend = await startBackend(t);
+  const [web, front] = [await freePort(), await freePort(haproxies().length)];
+  const { text, ...ports } = await configuration(
+    `
+issuers:
+  idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://orders], login: { client: { id: ${CLIENT.id}, secret: "\${file:secret}" }, scopes: [openid] } }
+sessions: { origins: ["${ORIGIN}", "https://${OTHER}"], keys: sessions.json }
+haproxy: { version: "2.6", bind: ["127.0.0.1:${front}"], scheme: https, backends: { orders: ["127.0.0.1:${backend.port}"] } }
+`,
+    `, web: 127.0.0.1:${web}`,
+  );
+  const folder = folderOf(t, { "countersign.yaml": text, "policies/orders.yaml": POLICY, secret: CLIENT.secret });
+  const ring = join(folder, "sessions.json");
+  await command(["keys", "rotate", ring, "--algorithm", "A256GCM"]);
+  const served = await serve(t, folder, ports);
+  const files = await generated(folder);
+  const fronts = await Promise.all(
+    haproxies().map(async (binary, index) => {
+      const own = {
+        ...files,
+        "haproxy.cfg": (files["haproxy.cfg"] ?? "").replace(`:${front}\n`, `:${front + index}\n`),
+      };
+      await startHaproxy(t, binary, own, front + index);
+      return { version: binary.version, port: front + index };
+    }),
+  );
+  const browser = (port = front) => new Browser({ [HOST]: port, [OTHER]: port });
+  const keys = () => parseSealingRing(readFileSync(ring, "utf8")) as readonly SealingKey[];
+  return { provider, backend, served, folder, ring, keys, fronts, browser };
+}
+
+/** A session as the agent would seal it. */
+function sealed(ring: readonly SealingKey[], changes: Partial<Session> = {}): string {
+  const config = { origins: [], cookie: COOKIE, keys: "", ring, idle: 0, lifetime: 0, largest: 0 };
+  const session = {
+    ...{ id: "id", host: HOST, begunAt: Date.now() - 1000, endsAt: Date.now() + 3_600_000 },
+    ...{ claims: { sub: "alice", groups: ["readers"] }, scopes: [], ...changes },
+  };
+  return new SessionCookies(config).seal(session, "idp", Date.now());
+}
+
+test("people log in by their browsers, and every request is then judged as theirs", async (t) => {
+  const { provider, backend, served, ring, keys, fronts, browser } = await stage(t);
+  for (const { version, port } of fronts) {
+    const there = (path: string) => `${ORIGIN}${path}`;
+    const holding = (value: string, more: Readonly<Record<string, string>> = {}, host = HOST) => {
+      const own = browser(port);
+      for (const [name, each] of Object.entries({ [COOKIE]: value, ...more })) own.cookies(host).set(name, each);
+      return own;
+    };
+
+    await t.test(`HAProxy ${version}: there and back again`, async (t) => {
+      provider.who = "alice";
+      const alice = browser(port);
+      alice.cookies(HOST).set("theme", "dark");
+      const page = await alice.show(there("/v1/orders?a=1&b=%2F&c=d%26e"));
+      t.equal(page.status, 200, page.body);
+      t.equal(page.url.href, there("/v1/orders?a=1&b=%2F&c=d%26e"));
+      t.strictSame(backend.last("x-auth-subject"), ["alice"]);
+      t.strictSame(backend.last("cookie"), ["theme=dark"], "the backend gets its own cookie, and none of ours");
+      t.equal((await alice.ask(there("/v1/orders"), XHR)).status, 200);
+      t.strictSame([...alice.cookies(HOST).keys()].sort(), [COOKIE, `${COOKIE}-login`, "theme"]);
+    });
+
+    await t.test(`HAProxy ${version}: a page is redirected, and nothing else is`, async (t) => {
+      const nobody = browser(port);
+      const received = backend.received.length;
+      const { "sec-fetch-mode": _mode, "sec-fetch-dest": _dest, "sec-fetch-site": _site, ...old } = NAVIGATION;
+      for (const [headers, method] of [
+        [NAVIGATION, "GET"],
+        [NAVIGATION, "HEAD"],
+        [old, "GET"],
+      ] as const) {
+        const answer = await nobody.ask(there("/v1/a?b=c&d=%2F%25"), headers, method);
+        t.equal(answer.status, 303);
+        t.equal(answer.headers.location, `${LOGIN}?rt=%2Fv1%2Fa%3Fb%3Dc%26d%3D%252F%2525`);
+        t.match(answer.headers["cache-control"], /no-store/);
+        t.equal(answer.body, "");
+      }
+      const long = await nobody.ask(there(`/v1/${"a".repeat(2000)}`));
+      t.match([long.status, long.headers.location], [303, LOGIN], "a path that is too long is not come back to");
+      const other = (headers: object) => ({ ...NAVIGATION, ...headers }) as Readonly<Record<string, string>>;
+      for (const [headers, method] of [
+        [XHR, "GET"],
+        [{ accept: "*/*" }, "GET"],
+        [{ ...old, "x-requested-with": "XMLHttpRequest" }, "GET"],
+        [other({ "sec-fetch-dest": "iframe" }), "GET"],
+        [other({ "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image" }), "GET"],
+        [other({ "sec-purpose": "prefetch" }), "GET"],
+        [other({ authorization: "Bearer x.y.z" }), "GET"],
+        [other({ authorization: "Basic eDp5" }), "GET"],
+        [{ ...old, ...SOCKET }, "GET"],
+        [NAVIGATION, "POST"],
+      ] as const) {
+        const answer = await nobody.ask(there("/v1/a"), headers, method);
+        t.equal(answer.status, 401, JSON.stringify(headers));
+        t.match(answer.headers["www-authenticate"], /^Bearer realm=/);
+        t.equal(answer.headers.location, undefined);
+      }
+      t.match(JSON.parse((await nobody.ask(there("/v1/a"), XHR)).body), { reason: "credential-missing", login: LOGIN });
+      const frame = await nobody.ask(there("/v1/a"), other({ "sec-fetch-dest": "iframe" }));
+      t.match(frame.body, `<a href="${LOGIN}" target="_top">`);
+      t.equal(backend.received.length, received, "nothing arrived");
+    });
+
+    await t.test(`HAProxy ${version}: who is known and may not is not sent to log in`, async (t) => {
+      provider.who = "mallory";
+      const mallory = browser(port);
+      const page = await mallory.show(there("/v1/orders"));
+      t.match([page.status, page.body], [403, /role-missing/]);
+      t.equal(mallory.visited.filter((at) => at.includes(LOGIN)).length, 1);
+    });
+
+    await t.test(`HAProxy ${version}: cookies that are no session`, async (t) => {
+      const good = sealed(keys());
+      t.equal((await holding(good).ask(there("/v1/a"), XHR)).status, 200);
+      const [, kid, body] = /^idp~(.+)\.(.+)$/.exec(good) ?? [];
+      for (const bad of [
+        ...["x", "~", "idp", "idp~", "idp~.", `idp~${kid}.`, `idp~${kid}.AAAA`, `other~${kid}.${body}`, `${good}A`],
+        ...[
+          `idp~x.${body}`,
+          good.slice(1),
+          `${good}~${good}`.slice(0, -1),
+          "a".repeat(7000),
+          `idp~${kid}.${"A".repeat(3000)}`,
+        ],
+        ...Array.from({ length: 24 }, (_, size) => Buffer.alloc(size, size * 7).toString("base64url")),
+      ]) {
+        if (bad === `${good}~${good}`.slice(0, -1)) continue;
+        const answer = await holding(bad).ask(there("/v1/a"), XHR);
+        t.equal(answer.status, 401, bad.slice(0, 40));
+      }
+      t.match(JSON.parse((await holding(`idp~${kid}.AAAA`).ask(there("/v1/a"), XHR)).body), {
+        ...{ reason: "session-invalid", login: LOGIN },
+      });
+      t.equal((await holding("x").ask(there("/v1/a"))).status, 303, "a browser begins anew");
+      const elsewhere = await holding(good, {}, OTHER).ask(`https://${OTHER}/v1/a`, XHR);
+      t.match(JSON.parse(elsewhere.body), { reason: "session-invalid" }, "another host's");
+      const over = sealed(keys(), { begunAt: Date.now() - 2000, endsAt: Date.now() - 1000 });
+      t.match(JSON.parse((await holding(over).ask(there("/v1/a"), XHR)).body), { reason: "session-expired" });
+      const idle = sealed(keys(), { begunAt: Date.now() - 3_700_000 });
+      t.match(JSON.parse((await holding(idle).ask(there("/v1/a"), XHR)).body), { reason: "session-expired" });
+      const twice = await browser(port).ask(there("/v1/a"), { ...XHR, cookie: `${COOKIE}=${good}; ${COOKIE}=${good}` });
+      t.match(JSON.parse(twice.body), { status: 400, reason: "duplicate" });
+      t.equal((await browser(port).ask(there("/v1/a"), { ...XHR, cookie: `${COOKIE}="${good}"` })).status, 401);
+    });
+
+    await t.test(`HAProxy ${version}: a session that is too large for one cookie is in two`, async (t) => {
+      const groups = ["readers", ...Array.from({ length: 150 }, (_, n) => `a-group-with-a-name-of-its-own-${n}`)];
+      const large = sealed(keys(), { claims: { sub: "alice", groups } });
+      t.ok(large.length > 4096, String(large.length));
+      const lines = sessionLines(COOKIE, large, 8192) ?? [];
+      const cookies = Object.fromEntries(lines.map((line) => /^([^=]+)=([^;]*)/.exec(line)?.slice(1) ?? []));
+      t.ok(lines.every((line) => line.length <= 4096));
+      const whole = holding(cookies[COOKIE] ?? "", { [`${COOKIE}-more`]: cookies[`${COOKIE}-more`] ?? "", b: "c" });
+      t.equal((await whole.ask(there("/v1/a"), XHR)).status, 200);
+      t.strictSame(backend.last("cookie"), ["b=c"]);
+      t.equal((await holding(cookies[COOKIE] ?? "").ask(there("/v1/a"), XHR)).status, 401, "half of it is none");
+      t.equal(sessionLines(COOKIE, "a".repeat(8001), 16_384), undefined, "and more than two is none");
+    });
+
+    await t.test(`HAProxy ${version}: a session that is used goes on`, async (t) => {
+      const own = holding(sealed(keys(), { begunAt: Date.now() - 3_000_000 }));
+      const answer = await own.ask(there("/v1/a"), XHR);
+      t.match([answer.status, answer.headers["cache-control"]], [200, /private/]);
+      t.match([answer.headers["set-cookie"]].flat(), [
+        new RegExp(`^${COOKIE}-seen=[\\w.-]+; Path=/; Secure; HttpOnly; SameSite=Lax$`),
+      ]);
+      const seen = own.cookies(HOST).get(`${COOKIE}-seen`) ?? "";
+      const again = await own.ask(there("/v1/a"), XHR);
+      t.match([again.status, again.headers["set-cookie"]], [200, undefined], "it was told");
+      t.strictSame(backend.last("cookie"), []);
+      const late = sealed(keys(), { begunAt: Date.now() - 4_000_000 });
+      t.equal((await holding(late, { [`${COOKIE}-seen`]: seen }).ask(there("/v1/a"), XHR)).status, 200);
+      const others = sealed(keys(), { begunAt: Date.now() - 4_000_000, id: "another" });
+      t.equal((await holding(others, { [`${COOKIE}-seen`]: seen }).ask(there("/v1/a"), XHR)).status, 401, "of another");
+    });
+
+    await t.test(`HAProxy ${version}: a page of another origin does nothing in somebody's name`, async (t) => {
+      const own = holding(sealed(keys()));
+      for (const [origin, status] of [
+        [ORIGIN, 200],
+        ["https://evil.example", 403],
+        [`https://${OTHER}`, 403],
+        ["null", 403],
+      ] as const) {
+        t.equal((await own.ask(there("/v1/a"), { ...XHR, origin }, "POST")).status, status, origin);
+      }
+      const socket = { ...SOCKET, origin: "https://evil.example" };
+      t.equal((await own.ask(there("/v1/a"), socket)).status, 403, "a WebSocket neither");
+    });
+  }
+
+  await t.test("keys are rotated without a sign-out, and what is gone from the ring signs out", async (t) => {
+    const own = browser();
+    own.cookies(HOST).set(COOKIE, sealed(keys()));
+    await command(["keys", "rotate", ring, "--algorithm", "A256GCM", "--after", "0s"]);
+    await served.said("reloaded");
+    t.equal(keys().length, 2);
+    t.equal((await own.ask(`${ORIGIN}/v1/a`, XHR)).status, 200);
+    writeFileSync(ring, JSON.stringify({ keys: JSON.parse(readFileSync(ring, "utf8")).keys.slice(1) }));
+    await served.said("reloaded", 2);
+    t.equal((await own.ask(`${ORIGIN}/v1/a`, XHR)).status, 401);
+  });
+});

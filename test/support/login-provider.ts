@@ -1,0 +1,94 @@
+import "../../demo/quiet.ts";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { Provider } from "oidc-provider";
+import type { Test } from "tap";
+import { type Front, startFront } from "../../demo/front.ts";
+
+/** An OpenID provider that people log in at by a browser. */
+export interface LoginProvider {
+  readonly issuer: string;
+  readonly front: Front;
+  /** Who logs in next; undefined for somebody who gives it up. */
+  who: string | undefined;
+  /** How often the token endpoint was asked. */
+  readonly tokenCalls: number;
+}
+
+/** Of its one client. */
+export const CLIENT = { id: "countersign", secret: randomBytes(24).toString("hex") };
+
+/** What each account's ID token says beside `sub`. */
+type Accounts = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+/** Starts it on 127.0.0.1. It ends with the test. @param redirects of its client */
+export async function startLoginProvider(
+  t: Test,
+  accounts: Accounts,
+  redirects: readonly string[],
+  options: { readonly par?: boolean } = {},
+): Promise<LoginProvider> {
+  let handler = (_request: unknown, _response: unknown) => {};
+  const front = await startFront((request, response) => handler(request, response));
+  t.teardown(() => front.close());
+  const running = {
+    issuer: front.url,
+    front,
+    who: Object.keys(accounts)[0] as string | undefined,
+    get tokenCalls() {
+      return front.requests.filter((path) => path === "/token").length;
+    },
+  };
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const provider = new Provider(front.url, {
+    clients: [
+      {
+        ...{ client_id: CLIENT.id, client_secret: CLIENT.secret, redirect_uris: redirects },
+        ...{ grant_types: ["authorization_code", "refresh_token"], response_types: ["code"] },
+      },
+    ],
+    jwks: { keys: [{ ...privateKey.export({ format: "jwk" }), kid: "login", alg: "RS256", use: "sig" }] },
+    cookies: { keys: ["test"] },
+    scopes: ["openid", "email", "groups", "offline_access"],
+    claims: { openid: ["sub", ...new Set(Object.values(accounts).flatMap(Object.keys))] },
+    conformIdTokenClaims: false,
+    features: {
+      devInteractions: { enabled: false },
+      pushedAuthorizationRequests: { enabled: options.par ?? true },
+    },
+    pkce: { required: () => true },
+    interactions: { url: (_context: unknown, { uid }: { uid: string }) => `/interaction/${uid}` },
+    findAccount: (_context: unknown, sub: string) => ({ accountId: sub, claims: () => ({ sub, ...accounts[sub] }) }),
+    async loadExistingGrant({ oidc }: GrantContext) {
+      const known = oidc.session.grantIdFor(oidc.client.clientId);
+      if (known !== undefined) return oidc.provider.Grant.find(known);
+      const grant = new oidc.provider.Grant({ clientId: oidc.client.clientId, accountId: oidc.session.accountId });
+      grant.addOIDCScope(oidc.params.scope);
+      await grant.save();
+      return grant;
+    },
+  });
+  const inner = provider.callback();
+  handler = ((request: { url?: string }, response: never) => {
+    if (!request.url?.startsWith("/interaction/")) return inner(request as never, response);
+    const { who } = running;
+    const result = who === undefined ? { error: "access_denied" } : { login: { accountId: who } };
+    return provider.interactionFinished(request as never, response, result, { mergeWithLastSubmission: false });
+  }) as unknown as typeof handler;
+  return running;
+}
+
+interface GrantContext {
+  readonly oidc: {
+    readonly provider: {
+      readonly Grant: (new (options: object) => Grant) & { find(id: string): Promise<Grant | undefined> };
+    };
+    readonly client: { readonly clientId: string };
+    readonly session: { readonly accountId: string; grantIdFor(client: string): string | undefined };
+    readonly params: { readonly scope: string };
+  };
+}
+
+interface Grant {
+  addOIDCScope(scope: string): void;
+  save(): Promise<string>;
+}

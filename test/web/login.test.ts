@@ -1,0 +1,349 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Test, test } from "tap";
+import { rotatedSealing, type SealingKey } from "../../agent/config/files/sealing-ring.ts";
+import { send } from "../../agent/http/fetch.ts";
+import { issuerOf, SessionCookies } from "../../agent/identity/session/session.ts";
+import type { LoginEvent } from "../../agent/telemetry/events.ts";
+import type { Answer } from "../../agent/web/login/answer.ts";
+import { cookiesIn, sessionIn } from "../../agent/web/login/cookies.ts";
+import { Logins } from "../../agent/web/login/logins.ts";
+import { returnTo } from "../../agent/web/login/return-to.ts";
+import { Browser } from "../support/browser.ts";
+import { oidcIssuer } from "../support/identity.ts";
+import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
+
+const ORIGIN = new URL("https://app.example.com");
+const LOGIN = "/.countersign/login";
+const CALLBACK = "/.countersign/callback";
+const COOKIE = "__Host-countersign";
+const RING: readonly SealingKey[] = rotatedSealing([], 0, 0);
+
+/** What browsers make of a text after one decoding: whether it is gone to, the text, and where that is. */
+const INPUTS = readFileSync(join(import.meta.dirname, "return-to.txt"), "utf8")
+  .split("\n")
+  .filter((line) => line !== "" && !line.startsWith("#"))
+  .map((line) => line.split("\t"))
+  .map(([verdict, text = '""', , kind = ""]) => ({ verdict, text: JSON.parse(text) as string, kind }));
+
+/** Logins of an agent, and browsers that talk to it without HAProxy between. */
+async function stage(t: Test, { par = true, providers = 1 } = {}) {
+  const provider = await startLoginProvider(t, { alice: { groups: ["readers"] } }, [`${ORIGIN.origin}${CALLBACK}`], {
+    par,
+  });
+  const sessions = {
+    ...{ origins: [ORIGIN.origin], cookie: COOKIE, keys: "", ring: RING },
+    ...{ idle: 3_600_000, lifetime: 28_800_000, largest: 8192 },
+  };
+  const login = {
+    client: {
+      id: CLIENT.id,
+      authentication: { method: "client_secret_basic", secret: CLIENT.secret },
+      certificate: undefined,
+    },
+    ...{ scopes: ["openid", "email"], parameters: { ui_locales: "de" }, title: "<b>Idp", sessions },
+    claims: { subject: "sub", groups: "groups" },
+  } as const;
+  const time = { now: Date.now() };
+  const events: LoginEvent[] = [];
+  const issuers = Array.from({ length: providers }, (_, n) => ({
+    ...oidcIssuer(provider.issuer, { name: `idp${n === 0 ? "" : n}` }),
+    login,
+  }));
+  const logins = new Logins(
+    { sessions, issuers },
+    send,
+    () => time.now,
+    (event) => events.push(event),
+  );
+  return { provider, logins, time, events, sessions };
+}
+
+/** A browser of somebody: our pages by this agent, the provider's by the network. */
+class Person {
+  readonly cookies = new Map<string, string>();
+  readonly #logins: Logins;
+  readonly #elsewhere = new Browser({});
+
+  constructor(logins: Logins) {
+    this.#logins = logins;
+  }
+
+  async ask(
+    path: string,
+    { method = "GET", headers = {} }: { method?: string; headers?: Readonly<Record<string, string>> } = {},
+  ): Promise<Answer & { readonly location: string }> {
+    const url = new URL(path, ORIGIN);
+    const cookies = cookiesIn([...this.cookies].map(([name, value]) => `${name}=${value}`).join("; "));
+    const asked = { method, path: url.pathname, query: url.searchParams, origin: ORIGIN, cookies, headers };
+    const answer = await this.#logins.answer(asked);
+    if (answer === undefined) throw new Error(`no page ${path}`);
+    for (const line of [answer.headers["set-cookie"] ?? []].flat()) {
+      const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
+      if (line.endsWith("Max-Age=0")) this.cookies.delete(name);
+      else this.cookies.set(name, value);
+    }
+    return { ...answer, location: String(answer.headers.location ?? "") };
+  }
+
+  /** Begins a login and lets the provider send the browser back: the path and query of the callback. */
+  async until(login = LOGIN): Promise<string> {
+    const { location, status, body } = await this.ask(login);
+    if (status !== 303) throw new Error(body);
+    const back = await this.#elsewhere.upTo(location, CALLBACK);
+    return `${back.pathname}${back.search}`;
+  }
+
+  get session(): string {
+    return sessionIn(this.cookies, COOKIE);
+  }
+}
+
+test("whoever is logged in is sent to a path of this origin, whatever the login was begun with", async (t) => {
+  const { logins } = await stage(t);
+  const absolute = (text: string) => /^https:/.test(text);
+  let count = 0;
+  for (const { verdict, text, kind } of INPUTS) {
+    count++;
+    // Paths alone: the origin is the configuration's, even where another text names the same.
+    const path = text.replace(/[^\u0021-\u007e]+/g, (each) => encodeURIComponent(each.toWellFormed()));
+    const expected = verdict === "accept" && !absolute(text) ? path : "/";
+    const person = new Person(logins);
+    const { location } = await person.ask(await person.until(`${LOGIN}?rt=${encodeURIComponent(text.toWellFormed())}`));
+    t.equal(location, text.isWellFormed() ? expected : returnTo(text.toWellFormed()), `${count}: ${kind}`);
+    t.equal(new URL(location, ORIGIN).origin, ORIGIN.origin);
+  }
+  t.equal(count, 132);
+});
+
+test("a callback counts in the browser that has begun it, once, with all that the provider says", async (t) => {
+  const { logins, time, events, provider } = await stage(t);
+  const [alice, mallory] = [new Person(logins), new Person(logins)];
+  const hers = await alice.until(`${LOGIN}?rt=/a`);
+
+  const forced = await new Person(logins).ask(hers);
+  t.match([forced.status, forced.body], [400, /does not keep our cookie/], "a browser without any login");
+  await mallory.until();
+  t.match([(await mallory.ask(hers)).status, mallory.session], [400, ""], "login CSRF: another's state");
+  const changed = (change: (query: URLSearchParams) => void) => {
+    const url = new URL(hers, ORIGIN);
+    change(url.searchParams);
+    return `${url.pathname}${url.search}`;
+  };
+  for (const name of ["state", "code", "iss"]) {
+    const value = new URL(hers, ORIGIN).searchParams.get(name) ?? "";
+    t.equal((await alice.ask(changed((query) => query.append(name, value)))).status, 400, `${name} twice`);
+  }
+  for (const state of ["", "a", "x".repeat(5000)]) {
+    t.equal((await alice.ask(changed((query) => query.set("state", state)))).status, 400, "another state");
+  }
+  t.equal((await alice.ask(changed((query) => query.delete("state")))).status, 400, "no state");
+  t.equal(provider.tokenCalls, 0, "of none of these the provider was asked");
+
+  for (const change of [
+    (query: URLSearchParams) => query.delete("iss"),
+    (query: URLSearchParams) => query.set("iss", "https://evil.example"),
+  ]) {
+    const person = new Person(logins);
+    const url = new URL(await person.until(), ORIGIN);
+    change(url.searchParams);
+    t.match([(await person.ask(`${url.pathname}${url.search}`)).status, person.session], [403, ""], "another issuer's");
+  }
+
+  const landed = await alice.ask(hers);
+  t.match([landed.status, landed.location], [303, "/a"]);
+  t.equal(issuerOf(alice.session), "idp");
+  const first = alice.session;
+  const calls = provider.tokenCalls;
+  t.match(await alice.ask(hers), { status: 303, location: "/a" }, "reloaded");
+  t.match(await alice.ask(`${CALLBACK}?state=unknown`), { status: 303, location: "/" }, "the back button");
+  t.equal(provider.tokenCalls, calls, "a code is used once");
+  t.match(events.at(-1), { outcome: "completed" });
+
+  await alice.ask(await alice.until());
+  t.not(alice.session, first, "a session is new with every login");
+
+  const late = new Person(logins);
+  const old = await late.until();
+  time.now += 15 * 60_000 + 1;
+  t.match([(await late.ask(old)).status, late.session], [400, ""], "too late");
+});
+
+test("a callback that is answered twice at a time uses its code once", async (t) => {
+  const { logins, provider } = await stage(t);
+  const alice = new Person(logins);
+  const path = await alice.until(`${LOGIN}?rt=/a`);
+  const answers = await Promise.all([alice.ask(path), alice.ask(path), alice.ask(path)]);
+  t.strictSame(
+    answers.map(({ location }) => location),
+    ["/a", "/a", "/a"],
+  );
+  t.equal(provider.tokenCalls, 1);
+});
+
+test("a session's cookie has what it needs, and nothing of the provider's secrets", async (t) => {
+  const { logins, sessions, time } = await stage(t);
+  const alice = new Person(logins);
+  alice.cookies.set(COOKIE, "idp~planted");
+  alice.cookies.set(`${COOKIE}-more`, "left over");
+  const begun = await alice.ask(LOGIN);
+  const landed = await alice.ask(await alice.until());
+  for (const answer of [begun, landed]) {
+    t.match(answer.headers["cache-control"], "no-store");
+    for (const line of [answer.headers["set-cookie"] ?? []].flat()) {
+      t.match(line, /^__Host-countersign[a-z-]*=[\w.~-]*; Path=\/; Secure; HttpOnly; SameSite=Lax(; Max-Age=\d+)?$/);
+      t.ok(line.length <= 4096);
+    }
+  }
+  t.notOk(alice.cookies.has(`${COOKIE}-more`));
+  const session = new SessionCookies(sessions).open(alice.session, "idp");
+  t.match(session, {
+    host: "app.example.com",
+    claims: { sub: "alice", groups: ["readers"] },
+    scopes: ["openid", "email"],
+  });
+  t.strictSame([session?.begunAt, session?.endsAt], [time.now, time.now + 28_800_000]);
+  t.notMatch(Object.keys(session?.claims ?? {}), ["nonce"]);
+  t.equal(new SessionCookies(sessions).open(alice.session.replace(/^idp/, "other"), "other"), undefined);
+  const others = new SessionCookies({ ...sessions, cookie: "__Host-other" });
+  t.equal(others.open(alice.session, "idp"), undefined, "for this name of a cookie");
+});
+
+test("several tabs log in side by side, and no more than five are remembered", async (t) => {
+  const { logins, time } = await stage(t);
+  const alice = new Person(logins);
+  const tabs = [];
+  for (const path of ["/a", "/b", "/c"]) tabs.push(await alice.until(`${LOGIN}?rt=${path}`));
+  time.now += 1;
+  t.strictSame(
+    [await alice.ask(tabs[2] ?? ""), await alice.ask(tabs[0] ?? ""), await alice.ask(tabs[1] ?? "")].map(
+      (each) => each.location,
+    ),
+    ["/c", "/a", "/b"],
+  );
+  time.now += 61_000;
+  const bob = new Person(logins);
+  const many = [];
+  for (let n = 0; n < 8; n++) many.push(await bob.until(`${LOGIN}?rt=/${"x".repeat(1000)}`));
+  t.ok((bob.cookies.get(`${COOKIE}-login`)?.length ?? 0) < 4096);
+  t.equal((await bob.ask(many[0] ?? "")).status, 400, "the oldest is forgotten");
+  t.equal((await bob.ask(many[7] ?? "")).status, 303);
+});
+
+test("nobody is sent round and round", async (t) => {
+  const { logins, time } = await stage(t);
+  const forgetful = new Person(logins);
+  for (let n = 0; n < 3; n++) {
+    await forgetful.ask(await forgetful.until());
+    forgetful.cookies.delete(COOKIE);
+  }
+  t.match(await forgetful.ask(LOGIN), { status: 400, body: /does not keep our cookie/ });
+  time.now += 60_001;
+  await forgetful.ask(await forgetful.until());
+  t.not(forgetful.session, "", "and a minute later it is tried again");
+  const refused = new Person(logins);
+  for (let n = 0; n < 3; n++) {
+    time.now += 1;
+    await refused.ask(await refused.until());
+  }
+  t.match(await refused.ask(LOGIN), { status: 403, body: /does not help/ });
+});
+
+test("a provider that refuses, or is away", async (t) => {
+  const { logins, provider, events } = await stage(t);
+  const alice = new Person(logins);
+  provider.who = undefined;
+  t.match(await alice.ask(await alice.until()), { status: 403, body: /access_denied/ });
+  t.match(events.at(-1), { outcome: "refused", why: "access_denied" });
+  provider.who = "alice";
+  const path = await alice.until();
+  for (const behaviour of ["reset", "error"] as const) {
+    provider.front.behave(behaviour, "/token");
+    const away = await alice.ask(path);
+    t.match([away.status, away.headers["retry-after"], alice.session], [503, "5", ""], behaviour);
+  }
+  t.match(events.at(-1), { outcome: "failed" });
+  provider.front.behave("up", "/token");
+  t.equal((await alice.ask(path)).status, 303, "the same login goes on when it is back");
+  provider.front.behave("reset");
+  const fresh = await stage(t);
+  fresh.provider.front.behave("reset");
+  t.match(await new Person(fresh.logins).ask(LOGIN), { status: 503 });
+  fresh.provider.front.behave("up");
+  t.equal((await new Person(fresh.logins).ask(LOGIN)).status, 303);
+});
+
+test("what the provider is asked for is the configuration's to say", async (t) => {
+  const { logins } = await stage(t, { par: false });
+  const query =
+    "&scope=admin&redirect_uri=https://evil.example&prompt=none&login_hint=eve&client_id=x&iss=https://evil.example";
+  const { location } = await new Person(logins).ask(`${LOGIN}?rt=/${query}`);
+  const asked = new URL(location).searchParams;
+  t.match(Object.fromEntries(asked), {
+    ...{ client_id: CLIENT.id, scope: "openid email", redirect_uri: `${ORIGIN.origin}${CALLBACK}`, ui_locales: "de" },
+    ...{ response_type: "code", code_challenge_method: "S256" },
+  });
+  t.strictSame([asked.get("prompt"), asked.get("login_hint")], [null, null]);
+  const par = await stage(t);
+  const pushed = new URL((await new Person(par.logins).ask(LOGIN)).location);
+  t.strictSame(
+    [...pushed.searchParams.keys()].sort(),
+    ["client_id", "request_uri"],
+    "nothing is to be seen (RFC 9126)",
+  );
+});
+
+test("of several providers somebody chooses one", async (t) => {
+  const { logins } = await stage(t, { providers: 2 });
+  const person = new Person(logins);
+  const page = await person.ask(`${LOGIN}?rt=${encodeURIComponent('/"><script>alert(1)</script>')}`);
+  t.equal(page.status, 200);
+  t.notMatch(page.body, /<script|<b>/);
+  t.match(page.headers["content-security-policy"], /default-src 'none'/);
+  const [, link = ""] = /href="([^"]*provider=idp1[^"]*)"/.exec(page.body) ?? [];
+  await person.ask(await person.until(link.replaceAll("&amp;", "&")));
+  t.equal(issuerOf(person.session), "idp1");
+  t.equal((await person.ask(`${LOGIN}?provider=evil`)).status, 200, "an unknown one is asked for again");
+});
+
+test("signing out takes a form of this origin", async (t) => {
+  const { logins } = await stage(t);
+  const alice = new Person(logins);
+  await alice.ask(await alice.until());
+  const out = (headers: Readonly<Record<string, string>>, method = "POST") =>
+    alice.ask("/.countersign/logout", { method, headers });
+  t.equal((await out({}, "GET")).status, 405);
+  for (const headers of [
+    { "sec-fetch-site": "cross-site" },
+    { "sec-fetch-site": "same-site" },
+    { origin: "https://evil.example" },
+    { origin: "null" },
+  ]) {
+    t.equal((await out(headers as Readonly<Record<string, string>>)).status, 400, JSON.stringify(headers));
+  }
+  t.not(alice.session, "");
+  t.match(await out({ "sec-fetch-site": "same-origin", origin: ORIGIN.origin }), {
+    status: 303,
+    location: "/.countersign/signed-out",
+  });
+  t.equal(alice.session, "");
+  t.match(await alice.ask("/.countersign/signed-out"), { status: 200, body: /signed out/ });
+});
+
+test("only an origin of the configuration is served", async (t) => {
+  const { logins } = await stage(t);
+  t.equal(logins.originOf("app.example.com")?.origin, ORIGIN.origin);
+  t.equal(logins.originOf("APP.example.com:443")?.origin, ORIGIN.origin);
+  for (const host of [
+    undefined,
+    "",
+    "evil.example",
+    "app.example.com:8443",
+    "app.example.com.evil.example",
+    "a@app.example.com",
+    "app.example.com/",
+    "[::1",
+  ]) {
+    t.equal(logins.originOf(host), undefined, String(host));
+  }
+});
