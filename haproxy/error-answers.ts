@@ -16,6 +16,8 @@ export type AnswerFormat = "html" | "json";
 
 // Reason codes are [a-z-] only and the id is HAProxy's own: nothing that a client sent gets into a body.
 const REASON = `%[var(${inTransaction("reason")})]`;
+/** Where a login would help; what was sealed has letters, digits, `-`, `_` and dots. */
+const LOGIN = `${LOGIN_PATH}%[var(${OWN.step})]`;
 const REQUEST_ID = `%[var(${OWN.id})]`;
 
 /**
@@ -38,12 +40,12 @@ export function errorAnswer(status: RefusalStatus, format: AnswerFormat, nonces 
 
 /** RFC 9457, section 3; `about:blank` says that the title is the status' own name (section 4.2.1). */
 function jsonBody(status: RefusalStatus, login: boolean): string {
-  const where = login ? `,"login":"${LOGIN_PATH}"` : "";
+  const where = login ? `,"login":"${LOGIN}"` : "";
   return `{"type":"about:blank","title":"${TITLES[status]}","status":${status},"reason":"${REASON}","request_id":"${REQUEST_ID}"${where}}`;
 }
 
 function htmlBody(status: RefusalStatus, login: boolean): string {
-  const link = login ? `<p><a href="${LOGIN_PATH}" target="_top">Sign in</a></p>` : "";
+  const link = login ? `<p><a href="${LOGIN}" target="_top">Sign in</a></p>` : "";
   const title = `${status} ${TITLES[status]}`;
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${title}</title><h1>${title}</h1>${link}<p>Reason: ${REASON}</p><p>Request: ${REQUEST_ID}</p></html>`;
 }

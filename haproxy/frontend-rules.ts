@@ -252,13 +252,16 @@ function login(uses: RenderInput["uses"], nonces: boolean): readonly string[] {
   const told = "{ req.fhdr(sec-fetch-mode) -m str navigate } { req.fhdr(sec-fetch-dest) -m str document }";
   const untold = `!{ req.fhdr(sec-fetch-mode) -m found } !{ req.fhdr(sec-fetch-dest) -m found } !{ req.fhdr(x-requested-with) -m found } { req.fhdr(accept) -m sub -i text/html }`;
   const navigation = `${offered} { var(${OWN.navigation}) -m bool }`;
+  const step = inTransaction("step");
   const redirect = (to: string) => `http-request return status 303 hdr location "${to}" hdr cache-control no-store`;
   return [
     "# A login would help: a browser that wants to show a page is sent there, and comes back to the same path.",
     `acl countersign_login var(${VERDICT}) -m str login`,
     ...[told, untold].map((how) => `http-request set-var(${OWN.navigation}) bool(true) if ${shows} ${how}`),
+    `http-request set-var(${OWN.step}) str(?step=),concat(,${step}) if ${offered} { var(${step}) -m found }`,
+    `${redirect(`${LOGIN_PATH}?rt=%[pathq,url_enc]&step=%[var(${step})]`)} if ${navigation} { pathq,length le ${LONGEST_RETURN} } { var(${step}) -m found }`,
     `${redirect(`${LOGIN_PATH}?rt=%[pathq,url_enc]`)} if ${navigation} { pathq,length le ${LONGEST_RETURN} }`,
-    `${redirect(LOGIN_PATH)} if ${navigation}`,
+    `${redirect(`${LOGIN_PATH}%[var(${OWN.step})]`)} if ${navigation}`,
     ...deny(401, offered, nonces, true),
   ];
 }

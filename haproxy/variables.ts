@@ -22,6 +22,8 @@ export const OWN = {
   web: "txn.countersign_web",
   /** Set for a request by which somebody's browser wants to show a page, where a login could help. */
   navigation: "txn.countersign_navigation",
+  /** What stands behind the login's path for a login that is asked for anew; absent for any other. */
+  step: "txn.countersign_step",
   /** `allow`, `none` for one of the agent's own pages and for what HAProxy answers by itself, or absent: by `allow` alone HAProxy remembers that a request may pass. */
   verdict: "txn.countersign_verdict",
 } as const;
@@ -54,6 +56,7 @@ export const VARIABLES = {
     present: "when there is one",
     meaning: "what the browser is to keep from now on as when its session was last seen",
   },
+  step: { present: "when there is one", meaning: "how somebody has to log in anew, sealed for the agent's own pages" },
   forward: {
     present: "when there is one",
     meaning: "the argument of the credential that the backend gets too, or `all`",

@@ -115,6 +115,7 @@ export function refusalActions(
   WRITER.append(STATUS[statusOf(decision.reason)]);
   const challenge = challengeOf(decision, match, snapshot.config);
   if (challenge !== undefined && request.fault === undefined) WRITER.setString(START.challenge, challenge);
+  if (decision.verdict === "login" && request.step !== undefined) WRITER.setString(START.step, request.step);
   return end(decision);
 }
 

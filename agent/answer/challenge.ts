@@ -99,7 +99,8 @@ function errorOf(reason: Reason): string {
   return `error="${isOfLogin(reason) ? LOGIN : (PROOF_ERRORS[reason] ?? "invalid_token")}"`;
 }
 
-function isOfLogin(reason: Reason): boolean {
+/** Whether another login would do, where this one does not (RFC 9470, section 3). */
+export function isOfLogin(reason: Reason): boolean {
   return reason === "authentication-weak" || reason === "authentication-old";
 }
 

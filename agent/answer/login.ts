@@ -1,14 +1,14 @@
 import { isSession } from "../../haproxy/places.ts";
-import { type Decision, type Reason, statusOf } from "../../policies/decision.ts";
+import { type Decision, statusOf } from "../../policies/decision.ts";
 import type { Match } from "../../policies/policies.ts";
+import type { SessionsConfig } from "../config/config.ts";
+import { Steps } from "../identity/session/step.ts";
+import { isOfLogin } from "./challenge.ts";
 import type { AuthorizeRequest } from "./request.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** Hosts that people log in at, by the origins of a configuration. */
 const HOSTS = new WeakMap<readonly string[], ReadonlySet<string>>();
-
-/** What the same login again would not cure: these are told by a challenge. */
-const ASKED_OTHERWISE: ReadonlySet<Reason> = new Set(["authentication-weak", "authentication-old"]);
 
 /**
  * A refusal as it is; or with the verdict `login`, where it is for want of a good credential and a browser could get one
@@ -17,14 +17,29 @@ const ASKED_OTHERWISE: ReadonlySet<Reason> = new Set(["authentication-weak", "au
  */
 export function offeringLogin(
   decision: Decision,
-  { credential }: AuthorizeRequest,
+  request: AuthorizeRequest,
   { config }: Snapshot,
   match: Match | undefined,
 ): Decision {
   if (config.sessions === undefined || match === undefined || statusOf(decision.reason) !== 401) return decision;
-  if ((credential !== undefined && !isSession(credential)) || ASKED_OTHERWISE.has(decision.reason)) return decision;
+  if (request.credential !== undefined && !isSession(request.credential)) return decision;
   const offered = match.route.needs.credentials.some(isSession) && hostsOf(config.sessions.origins).has(match.host);
-  return offered ? { ...decision, verdict: "login" } : decision;
+  if (!offered) return decision;
+  if (!isOfLogin(decision.reason)) return { ...decision, verdict: "login" };
+  // The same login again would change nothing: the provider is asked for another.
+  request.step = stepFor(config.sessions, match, request.time);
+  return request.step === undefined ? decision : { ...decision, verdict: "login" };
+}
+
+const STEPS = new WeakMap<SessionsConfig, Steps>();
+
+function stepFor(sessions: SessionsConfig, { route }: Match, now: number): string | undefined {
+  const { stepUp } = route.asks;
+  if (stepUp === undefined) return undefined;
+  const steps = STEPS.get(sessions) ?? new Steps(sessions);
+  STEPS.set(sessions, steps);
+  const { acr, maxAge } = stepUp;
+  return steps.seal({ acr, maxAge: maxAge === undefined ? undefined : Math.floor(maxAge / 1000) }, now);
 }
 
 function hostsOf(origins: readonly string[]): ReadonlySet<string> {

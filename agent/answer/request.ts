@@ -65,6 +65,8 @@ export class AuthorizeRequest implements PolicyRequest {
   nonce: string | undefined;
   /** What its browser is to keep as when its session was last seen, where it has to be told. */
   seen: string | undefined;
+  /** How its person has to log in anew, sealed, where another login would do. */
+  step: string | undefined;
   /** Whether it can still be answered, for work that takes longer than this turn. */
   wanted: () => boolean = ALWAYS;
 

@@ -11,6 +11,7 @@ import { LARGEST_ID } from "../answer/request.ts";
 import { LARGEST_VARIABLE } from "../answer/variables.ts";
 import { LARGEST_NONCE } from "../identity/proof/nonces.ts";
 import { LARGEST_SEEN } from "../identity/session/session.ts";
+import { LARGEST_STEP } from "../identity/session/step.ts";
 
 /**
  * Whether a connection may be offered pipelining.
@@ -35,8 +36,15 @@ export function largestAck(policies: Policies, contract: Pick<Contract, "variabl
     largestSetVar("rule", longest(policies, "rule")) +
     (policies.uses.credentials.includes("dpop") ? largestSetVar("nonce", LARGEST_NONCE) : 0);
   const both = common + largestSetVar("revision", policies.revision.length) + largestSetVar("verdict", 5) + named;
-  const deny = largestSetVar("challenge", longestChallenge(policies)) + largestSetVar("status", 9);
+  const deny =
+    largestSetVar("challenge", longestChallenge(policies)) +
+    largestSetVar("status", 9) +
+    (policies.uses.credentials.some(isSession) && asksForSteps(policies) ? largestSetVar("step", LARGEST_STEP) : 0);
   return both + Math.max(deny, largestAllow(policies, contract.headers));
+}
+
+function asksForSteps({ services }: Policies): boolean {
+  return services.some(({ routes }) => routes.some(({ asks }) => asks.stepUp !== undefined));
 }
 
 function largestValue(name: VariableName): number {

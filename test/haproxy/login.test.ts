@@ -27,6 +27,7 @@ services:
     headers: { x-auth-subject: principal.subject }
     routes:
       - { name: orders, match: ["GET|POST /v1/{path...}"], allow: [readers] }
+      - { name: pay, match: [GET /pay], allow: [readers], step_up: { acr: [mfa], max_age: 5m } }
 `;
 const ACCOUNTS = { alice: { groups: ["readers"] }, mallory: { groups: [] } };
 const SOCKET = {
@@ -67,8 +68,8 @@ haproxy: { version: "2.6", bind: ["127.0.0.1:${front}"], scheme: https, backends
         ...files,
         "haproxy.cfg": (files["haproxy.cfg"] ?? "").replace(`:${front}\n`, `:${front + index}\n`),
       };
-      await startHaproxy(t, binary, own, front + index);
-      return { version: binary.version, port: front + index };
+      const log = await startHaproxy(t, binary, own, front + index);
+      return { version: binary.version, port: front + index, log };
     }),
   );
   const browser = (port = front) => new Browser({ [HOST]: port, [OTHER]: port });
@@ -88,6 +89,7 @@ function sealed(ring: readonly SealingKey[], changes: Partial<Session> = {}): st
 
 test("people log in by their browsers, and every request is then judged as theirs", async (t) => {
   const { provider, backend, served, ring, keys, fronts, browser } = await stage(t);
+  const secrets: string[] = [CLIENT.secret];
   for (const { version, port } of fronts) {
     const there = (path: string) => `${ORIGIN}${path}`;
     const holding = (value: string, more: Readonly<Record<string, string>> = {}, host = HOST) => {
@@ -107,6 +109,11 @@ test("people log in by their browsers, and every request is then judged as their
       t.strictSame(backend.last("cookie"), ["theme=dark"], "the backend gets its own cookie, and none of ours");
       t.equal((await alice.ask(there("/v1/orders"), XHR)).status, 200);
       t.strictSame([...alice.cookies(HOST).keys()].sort(), [COOKIE, `${COOKIE}-login`, "theme"]);
+      const queries = alice.visited.flatMap((at) => [...new URL(at).searchParams]);
+      secrets.push(...[...alice.cookies(HOST).values()].filter((value) => value !== "dark"));
+      secrets.push(
+        ...queries.flatMap(([name, value]) => (["code", "state", "request_uri"].includes(name) ? [value] : [])),
+      );
     });
 
     await t.test(`HAProxy ${version}: a page is redirected, and nothing else is`, async (t) => {
@@ -223,6 +230,34 @@ test("people log in by their browsers, and every request is then judged as their
       t.equal((await holding(others, { [`${COOKIE}-seen`]: seen }).ask(there("/v1/a"), XHR)).status, 401, "of another");
     });
 
+    await t.test(
+      `HAProxy ${version}: who has to log in better or anew is sent to, and asked for just that`,
+      async (t) => {
+        provider.who = "alice";
+        provider.acr = "mfa";
+        const old = { sub: "alice", groups: ["readers"], acr: "mfa", auth_time: Math.floor(Date.now() / 1000) - 3600 };
+        const claims = { "authentication-weak": { ...old, acr: "pwd" }, "authentication-old": old };
+        for (const [reason, each] of Object.entries(claims)) {
+          const alice = holding(sealed(keys(), { claims: each }));
+          const told = JSON.parse((await alice.ask(there("/pay"), XHR)).body);
+          t.match(told, { status: 401, reason, login: /^\/\.countersign\/login\?step=[\w.-]+$/ });
+          const { location } = (await alice.ask(there("/pay?a=b"))).headers;
+          t.match(location, /^\/\.countersign\/login\?rt=%2Fpay%3Fa%3Db&step=[\w.-]+$/);
+          const page = await alice.show(there("/pay?a=b"));
+          t.match([page.status, page.url.href], [200, there("/pay?a=b")]);
+        }
+        provider.acr = "pwd";
+        const weak = await holding(sealed(keys(), { claims: old })).show(there("/pay"));
+        t.match([weak.status, weak.body], [403, /authentication-weak/], "the provider has not done it");
+        const fake = holding(sealed(keys(), { claims: old }));
+        t.equal(
+          (await fake.show(there(`${LOGIN}?rt=/v1/a&step=x.${"A".repeat(80)}`))).status,
+          200,
+          "a step of their own is none",
+        );
+      },
+    );
+
     await t.test(`HAProxy ${version}: a page of another origin does nothing in somebody's name`, async (t) => {
       const own = holding(sealed(keys()));
       for (const [origin, status] of [
@@ -248,5 +283,16 @@ test("people log in by their browsers, and every request is then judged as their
     writeFileSync(ring, JSON.stringify({ keys: JSON.parse(readFileSync(ring, "utf8")).keys.slice(1) }));
     await served.said("reloaded", 2);
     t.equal((await own.ask(`${ORIGIN}/v1/a`, XHR)).status, 401);
+  });
+
+  await t.test("nothing that is secret is logged", async (t) => {
+    t.ok(secrets.length >= 1 + 4 * fronts.length, `${secrets.length} secrets`);
+    const logged = [
+      ...served.lines.map((line) => JSON.stringify(line)),
+      served.errors(),
+      ...fronts.flatMap(({ log }) => log),
+    ].join("\n");
+    t.match(logged, /session-invalid/);
+    for (const secret of secrets) t.notOk(logged.includes(secret) || logged.includes(encodeURIComponent(secret)));
   });
 });

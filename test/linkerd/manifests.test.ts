@@ -86,7 +86,7 @@ function examples(): Case {
     return { file, text: file in meshes ? text.replace(backend, (line) => `${line}\n${mesh}`) : text };
   });
   const issuers = [
-    ...["idp", "partner", "machines"].map((name) => ({
+    ...["idp", "partner", "machines", "login"].map((name) => ({
       name,
       audiences: ["api://orders"],
       credentials: ["bearer"],

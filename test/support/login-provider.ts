@@ -10,6 +10,8 @@ export interface LoginProvider {
   readonly front: Front;
   /** Who logs in next; undefined for somebody who gives it up. */
   who: string | undefined;
+  /** How they log in, of `pwd` and `mfa`. */
+  acr: string;
   /** How often the token endpoint was asked. */
   readonly tokenCalls: number;
 }
@@ -34,6 +36,7 @@ export async function startLoginProvider(
     issuer: front.url,
     front,
     who: Object.keys(accounts)[0] as string | undefined,
+    acr: "pwd",
     get tokenCalls() {
       return front.requests.filter((path) => path === "/token").length;
     },
@@ -50,6 +53,7 @@ export async function startLoginProvider(
     cookies: { keys: ["test"] },
     scopes: ["openid", "email", "groups", "offline_access"],
     claims: { openid: ["sub", ...new Set(Object.values(accounts).flatMap(Object.keys))] },
+    acrValues: ["pwd", "mfa"],
     conformIdTokenClaims: false,
     features: {
       devInteractions: { enabled: false },
@@ -70,8 +74,8 @@ export async function startLoginProvider(
   const inner = provider.callback();
   handler = ((request: { url?: string }, response: never) => {
     if (!request.url?.startsWith("/interaction/")) return inner(request as never, response);
-    const { who } = running;
-    const result = who === undefined ? { error: "access_denied" } : { login: { accountId: who } };
+    const { who, acr } = running;
+    const result = who === undefined ? { error: "access_denied" } : { login: { accountId: who, acr } };
     return provider.interactionFinished(request as never, response, result, { mergeWithLastSubmission: false });
   }) as unknown as typeof handler;
   return running;

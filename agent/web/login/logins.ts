@@ -6,6 +6,7 @@ import type { Send } from "../../http/fetch.ts";
 import { Sealer } from "../../identity/session/sealer.ts";
 import { issuerOf, type Session, SessionCookies } from "../../identity/session/session.ts";
 import { SessionClaims } from "../../identity/session/sessions.ts";
+import { Steps } from "../../identity/session/step.ts";
 import type { LoginEvent } from "../../telemetry/events.ts";
 import { type Answer, type Asked, redirect } from "./answer.ts";
 import { noSession, sessionIn, sessionLines } from "./cookies.ts";
@@ -48,6 +49,7 @@ export class Logins {
   readonly #providers: ReadonlyMap<string, LoginProvider>;
   readonly #sealer: Sealer;
   readonly #cookies: SessionCookies;
+  readonly #steps: Steps;
   readonly #clock: () => number;
   readonly #tell: (event: LoginEvent) => void;
   /** By their states. A browser that reloads the callback while it is answered would else use the code a second time, at which a provider takes back the tokens of the first. */
@@ -58,6 +60,7 @@ export class Logins {
     this.#providers = new Map(issuers.map((issuer) => [issuer.name, new LoginProvider(issuer, send, clock)]));
     this.#sealer = new Sealer(sessions.ring);
     this.#cookies = new SessionCookies(sessions);
+    this.#steps = new Steps(sessions);
     this.#clock = clock;
     this.#tell = tell;
   }
@@ -95,10 +98,11 @@ export class Logins {
     if (isLoop(before, now)) return this.#session(asked) === undefined ? noCookiesPage() : loopPage();
     const to = returnTo(query.get("rt") ?? undefined);
     const provider = this.#chosen(query.getAll("provider"));
-    if (provider === undefined) return this.#choice(to);
+    if (provider === undefined) return this.#choice(to, query.get("step") ?? "");
     const pending = {
       ...{ state: random(), nonce: random(), verifier: random() },
       ...{ issuer: provider.issuer.name, returnTo: to, begunAt: now, doneAt: 0 },
+      ...this.#stepOf(query),
     };
     try {
       const location = await provider.begin(pending, `${origin.origin}${CALLBACK_PATH}`);
@@ -118,7 +122,8 @@ export class Logins {
     const pending = before.find(({ state }) => state === query.get("state"));
     const session = this.#session(asked);
     // Another tab was first, or the page is reloaded.
-    const isOver = pending === undefined || pending.doneAt > 0 || (session?.begunAt ?? 0) > pending.begunAt;
+    const isOther = pending?.acr === undefined && (session?.begunAt ?? 0) > (pending?.begunAt ?? 0);
+    const isOver = pending === undefined || pending.doneAt > 0 || isOther;
     if (session !== undefined && isOver) return redirect(pending?.returnTo ?? "/");
     if (pending === undefined) return pendings.isKept(cookies) ? unknownPage() : noCookiesPage();
     const provider = this.#providers.get(pending.issuer);
@@ -145,6 +150,10 @@ export class Logins {
       const now = this.#clock();
       const session = this.#begun(loggedIn, url.hostname, now);
       const principal = new SessionClaims(issuer, issuer.login).principalOf(session, session.endsAt);
+      const { acr } = session.claims;
+      if (pending.acr !== undefined && pending.acr.length > 0 && !pending.acr.some((each) => each === acr)) {
+        return this.#failed(issuer.name, { outcome: "refused", why: "authentication-weak" });
+      }
       if ("reason" in principal) return this.#failed(issuer.name, { outcome: "refused", why: principal.reason });
       const sealed = this.#cookies.seal(session, issuer.name, now);
       const lines = sessionLines(this.#sessions.cookie, sealed, this.#sessions.largest);
@@ -183,9 +192,17 @@ export class Logins {
     return others.length === 0 ? this.#providers.get(name) : undefined;
   }
 
-  #choice(to: string): Answer {
+  /** How the agent, and not the browser, says that it has to be. */
+  #stepOf(query: URLSearchParams): Pick<Pending, "acr" | "maxAge"> {
+    const step = this.#steps.open(query.get("step") ?? "");
+    if (step === undefined) return {};
+    return { acr: step.acr, ...(step.maxAge === undefined ? {} : { maxAge: step.maxAge }) };
+  }
+
+  #choice(to: string, step: string): Answer {
+    const more = step === "" ? {} : { step };
     const links = [...this.#providers.values()].map(({ issuer }) => ({
-      href: `${LOGIN_PATH}?${new URLSearchParams({ provider: issuer.name, rt: to })}`,
+      href: `${LOGIN_PATH}?${new URLSearchParams({ provider: issuer.name, rt: to, ...more })}`,
       text: issuer.login.title,
     }));
     return chooserPage(links);

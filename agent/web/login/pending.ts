@@ -13,6 +13,9 @@ export interface Pending {
   readonly issuer: string;
   readonly returnTo: string;
   readonly begunAt: number;
+  /** Where it was asked for anew: authentication contexts of which it has to be one, and seconds since it at most. */
+  readonly acr?: readonly string[];
+  readonly maxAge?: number;
   /** When it came to a session; 0 where it has not. */
   readonly doneAt: number;
 }
@@ -73,9 +76,11 @@ export function isLoop(pending: readonly Pending[], now: number): boolean {
 
 function isPending(value: unknown): value is Pending {
   if (!isMapping(value)) return false;
-  const { state, nonce, verifier, issuer, returnTo, begunAt, doneAt } = value;
+  const { state, nonce, verifier, issuer, returnTo, begunAt, doneAt, acr = [], maxAge = 0 } = value;
   return (
+    Array.isArray(acr) &&
+    acr.every((each) => typeof each === "string") &&
     [state, nonce, verifier, issuer, returnTo].every((each) => typeof each === "string") &&
-    [begunAt, doneAt].every((each) => typeof each === "number")
+    [begunAt, doneAt, maxAge].every((each) => typeof each === "number")
   );
 }

@@ -63,8 +63,11 @@ export class LoginProvider {
   async begin(pending: Pending, redirectUri: string): Promise<URL> {
     const { scopes, parameters } = this.issuer.login;
     const configuration = await this.#configuration();
+    const { acr, maxAge } = pending;
     const asked = {
       ...parameters,
+      ...(acr === undefined || acr.length === 0 ? {} : { acr_values: acr.join(" ") }),
+      ...(maxAge === undefined ? {} : { max_age: String(maxAge) }),
       redirect_uri: redirectUri,
       scope: scopes.join(" "),
       state: pending.state,
@@ -89,6 +92,7 @@ export class LoginProvider {
       expectedState: pending.state,
       expectedNonce: pending.nonce,
       idTokenExpected: true,
+      ...(pending.maxAge === undefined ? {} : { maxAge: pending.maxAge }),
     });
     const claims = objectOf(tokens.id_token?.split(".")[1] ?? "");
     if (claims === undefined) throw new Error("the ID token can be read in two ways");
