@@ -54,10 +54,10 @@ export class Running {
   /**
    * Waits until something answers.
    *
-   * @throws Error with what the program said, when it ends first or 30 s have passed
+   * @throws Error with what the program said, when it ends first or two minutes have passed
    */
   async until(answers: () => Promise<boolean>): Promise<void> {
-    const deadline = performance.now() + 30_000;
+    const deadline = performance.now() + 120_000;
     while (!(await answers())) {
       const over = this.#child.exitCode !== null || this.#child.signalCode !== null;
       if (over || performance.now() > deadline) throw new Error(`${this.#line} is not ready:\n${this.#errors}`);

@@ -60,10 +60,13 @@ function argumentsOfKinds(kinds: readonly CredentialKind[]): Readonly<Record<str
   return byName;
 }
 
-/** A kind's argument, and those of its conditions. */
+/** A kind's argument, and those of its parts and conditions. */
 function partsOf(kind: CredentialKind): readonly (Argument & { readonly argument: string })[] {
-  const { sent, conditions = [] } = kind;
-  return [kind, ...conditions.map(({ argument, sample, meaning }) => ({ argument, sample, meaning, sent }))];
+  const { sent, parts = [], conditions = [] } = kind;
+  return [
+    kind,
+    ...[...parts, ...conditions].map(({ argument, sample, meaning }) => ({ argument, sample, meaning, sent })),
+  ];
 }
 
 /** Name of the argument that carries a request header, `h_x-tenant`. */
@@ -78,10 +81,13 @@ function reads(name: string, { query, bodies = [] }: ArgumentUses): boolean {
 /** The arguments of one generated SPOE message, in the order of the table, with their sample expressions. */
 export function argumentsOf(uses: ArgumentUses, contract: Contract): readonly { name: string; sample: string }[] {
   const { contract: _, trace, ...others } = ARGUMENTS;
-  const credentials = argumentsOfKinds(sentKinds(uses));
+  const kinds = sentKinds(uses);
+  const credentials = argumentsOfKinds(kinds);
+  const query = uses.query || kinds.some(({ signs = [] }) => signs.includes("query"));
   const fixed = Object.entries(others).filter(
     ([name, { sent }]) =>
-      sent === "always" || (sent === "where a policy reads it" ? reads(name, uses) : Object.hasOwn(credentials, name)),
+      sent === "always" ||
+      (sent === "where a policy reads it" ? reads(name, { ...uses, query }) : Object.hasOwn(credentials, name)),
   );
   return [
     ...Object.entries({ ...Object.fromEntries(fixed), ...credentials }).map(([name, { sample }]) => ({ name, sample })),

@@ -16,6 +16,10 @@ export interface CredentialKind {
   readonly conditions?: readonly Condition[];
   /** `always`, or when an issuer of the policies takes it. The same holds for the rules about it. */
   readonly sent: "always" | "where an issuer takes it";
+  /** Of its value, arguments that belong to it; any of them may be absent. */
+  readonly parts?: readonly Part[];
+  /** Names of arguments that are always sent with it: it may be a signature of what they hold. */
+  readonly signs?: readonly "query"[];
   /** One line for the documentation. */
   readonly meaning: string;
   /** Counts how often it came, where it can come more than once: two of one kind are a 400. */
@@ -53,6 +57,13 @@ export interface Condition {
   readonly otherwise: "none" | "malformed";
 }
 
+/** An argument beside a credential's that holds a part of it. */
+export interface Part {
+  readonly argument: string;
+  readonly sample: string;
+  readonly meaning: string;
+}
+
 /** An action of HAProxy's on an allowed request, and when it is done; default: always. */
 export interface Strip {
   readonly action: string;
@@ -74,10 +85,10 @@ export const LARGEST_CERTIFICATE = 4096;
  * connection adds to all of them. Of two ranks the first is taken, and the other one is not looked at; two kinds of one
  * rank leave open who is meant, and are a 400.
  */
-export const RANKS = ["authorization", "header", "subprotocol", "hop", "cookie", "certificate"] as const;
+export const RANKS = ["authorization", "header", "signature", "subprotocol", "hop", "cookie", "certificate"] as const;
 
 /** What a program of its own puts into a request. All others a browser adds, or lets any page's script add. */
-const EXPLICIT: readonly string[] = ["authorization", "header"];
+const EXPLICIT: readonly string[] = ["authorization", "header", "signature"];
 
 /** Whether a browser may send such a credential for a page of any origin. */
 export function isAmbient(name: string): boolean {
@@ -123,6 +134,34 @@ const ROWS = [
     count: "req.fhdr_cnt(dpop)",
     strip: [{ action: "del-header dpop" }],
     headers: ["dpop"],
+  },
+  {
+    name: "signature",
+    rank: "signature",
+    argument: "signature",
+    sample: "req.fhdr(signature)",
+    parts: [
+      {
+        argument: "signature_input",
+        sample: "req.fhdr(signature-input)",
+        meaning: "the Signature-Input header: what the signatures are of",
+      },
+      {
+        argument: "signature_agent",
+        sample: "req.fhdr(signature-agent)",
+        meaning: "the Signature-Agent header: where the keys of who has signed are",
+      },
+    ],
+    signs: ["query"],
+    sent: "where an issuer takes it",
+    meaning: "the Signature header: signatures of the request (RFC 9421)",
+    count: ["req.fhdr_cnt(signature)", "req.fhdr_cnt(signature-input)", "req.fhdr_cnt(signature-agent)"],
+    strip: [
+      { action: "del-header signature" },
+      { action: "del-header signature-input" },
+      { action: "del-header signature-agent" },
+    ],
+    headers: ["signature", "signature-input", "signature-agent"],
   },
   {
     name: "client-certificate",

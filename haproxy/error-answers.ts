@@ -1,4 +1,4 @@
-import { LOGIN_PATH } from "./input.ts";
+import { LOGIN_PATH, STYLE_PATH } from "./input.ts";
 import { inTransaction, OWN } from "./variables.ts";
 
 /** The statuses of a refusal and their names (RFC 9110, section 15). */
@@ -47,5 +47,6 @@ function jsonBody(status: RefusalStatus, login: boolean): string {
 function htmlBody(status: RefusalStatus, login: boolean): string {
   const link = login ? `<p><a href="${LOGIN}" target="_top">Sign in</a></p>` : "";
   const title = `${status} ${TITLES[status]}`;
-  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${title}</title><h1>${title}</h1>${link}<p>Reason: ${REASON}</p><p>Request: ${REQUEST_ID}</p></html>`;
+  const style = login ? `<link rel="stylesheet" href="${STYLE_PATH}">` : "";
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${title}</title>${style}<h1>${title}</h1>${link}<p>Reason: ${REASON}</p><p>Request: ${REQUEST_ID}</p></html>`;
 }

@@ -9,7 +9,7 @@ import { addedHeaders, LOGIN_PATH, loggedVariables, type RenderInput, WEB_BACKEN
 import { metadataRules } from "./metadata.ts";
 import { sessionCookies, sessionPart } from "./places.ts";
 import type { OwnReason } from "./reasons.ts";
-import { since } from "./since.ts";
+import { before, since } from "./since.ts";
 import { ENGINE } from "./spoe-file.ts";
 import { backendHeader, headerVariable, inTransaction, OWN, VARIABLE_PREFIX } from "./variables.ts";
 
@@ -53,7 +53,7 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
     ...ownPages(input),
     ...bodyRules(input.uses.bodies ?? []),
     ...sessionParts(input),
-    ...verdict(),
+    ...verdict(input),
     "",
     ...refusals(input),
     "",
@@ -208,13 +208,16 @@ function sessionSeen({ uses }: RenderInput): readonly string[] {
 const COOKIE = "Path=/; Secure; HttpOnly; SameSite=Lax";
 
 /** The gate: one variable that nobody but this rule sets, only ever to `allow`. */
-function verdict(): readonly string[] {
+function verdict({ version }: RenderInput): readonly string[] {
   return [
     "# Who is this, and may they? A request passes on the one word `allow`, said for this very request (its id came",
     "# back), without an error, towards a backend that is there. Everything else is refused.",
     `http-request send-spoe-group ${ENGINE} ${MESSAGE}`,
     `acl countersign_bound var(${OWN.id}),strcmp(${ANSWERED_ID}) eq 0`,
-    `http-request set-var(${OWN.verdict}) str(allow) if countersign_bound { var(${VERDICT}) -m str allow } !{ var(txn.${VARIABLE_PREFIX}.error) -m found } { var(${BACKEND}),nbsrv gt 0 }`,
+    `acl countersign_there var(${BACKEND}),nbsrv gt 0`,
+    // A HAProxy that is stopping, as the old one of a reload, then counts no servers, and has them.
+    ...before(version, 3, 0, "acl countersign_there stopping"),
+    `http-request set-var(${OWN.verdict}) str(allow) if countersign_bound { var(${VERDICT}) -m str allow } !{ var(txn.${VARIABLE_PREFIX}.error) -m found } countersign_there`,
     `acl countersign_allowed var(${OWN.verdict}) -m str allow`,
   ];
 }

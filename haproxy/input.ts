@@ -131,6 +131,9 @@ export const WEB_PATH = "/.countersign/";
 /** Where people begin to log in. */
 export const LOGIN_PATH = `${WEB_PATH}login`;
 
+/** How the pages for people look. */
+export const STYLE_PATH = `${WEB_PATH}style.css`;
+
 /** Free text that HAProxy reads as one line of plain words: ASCII without quotes, backslash or comment. */
 const WORDS = /^[ !$-&(-[\]-~]+$/;
 const ADDRESS = /^(?:unix@\/[A-Za-z0-9_./-]+|[A-Za-z0-9_.:[\]-]+:[0-9]{1,5})$/;

@@ -36,6 +36,7 @@ export const REASONS = {
   "token-inactive": 401,
   "algorithm-refused": 401,
   "signature-invalid": 401,
+  "signature-incomplete": 401,
   "key-unknown": 401,
   "key-weak": 401,
   "issuer-unknown": 401,

@@ -122,7 +122,7 @@ const UNREAD: Credential = { kind: "none" };
 /** The one credential; where the route asks nobody who they are, none is read. */
 function evidenceOf(request: AuthorizeRequest, snapshot: Snapshot, match: Match, taken: readonly Form[]): Credential {
   if (match.route.access === "anyone" || match.preflight) return UNREAD;
-  return credentialOf(request, taken, snapshot.config.limits.token);
+  return credentialOf(request, taken, snapshot.config.limits.token, snapshot.config.haproxy.scheme);
 }
 
 /** Where nothing is to be signed, it is said in one go when it is sent: by then others have left less room for it. */

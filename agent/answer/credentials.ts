@@ -25,8 +25,8 @@ const TWO: Credential = { kind: "invalid", reason: "duplicate" };
 
 /** Whether an argument carries a credential, or says something of one. */
 export function isCredentialArgument(name: string): boolean {
-  const isOf = ({ argument, conditions = [] }: CredentialKind) =>
-    argument === name || conditions.some((each) => each.argument === name);
+  const isOf = ({ argument, parts = [], conditions = [] }: CredentialKind) =>
+    argument === name || [...parts, ...conditions].some((each) => each.argument === name);
   return isPlacedArgument(name) || CREDENTIAL_KINDS.some(isOf);
 }
 
@@ -49,6 +49,8 @@ export interface Form {
   /** With what its typed value begins. */
   readonly type: number;
   readonly conditions: readonly (Condition & { readonly at: number })[];
+  /** Where its parts are; undefined where its one value is all of it. */
+  readonly parts: readonly number[] | undefined;
   /** Bytes of its value at most, whatever the limit of tokens. */
   readonly largest: number;
   /** The scheme in lower and in upper case: both are it (RFC 9110, section 11.1). Empty where there is none. */
@@ -79,8 +81,11 @@ export function proofForms(positions: ReadonlyMap<string, number>): ReadonlyMap<
  */
 export function formsOf(kinds: readonly string[], positions: ReadonlyMap<string, number>): readonly Form[] | undefined {
   if (kinds.some((name) => credentialKind(name) === undefined)) return undefined;
+  if (kindsOf(kinds).some(({ signs = [] }) => signs.some((name) => !positions.has(name)))) return undefined;
   const forms = kindsOf(kinds).map((kind) => formOf(kind, positions));
-  return forms.some(({ at, conditions }) => at < 0 || conditions.some((each) => each.at < 0)) ? undefined : forms;
+  const isSent = ({ at, conditions, parts = [] }: Form) =>
+    at >= 0 && conditions.every((each) => each.at >= 0) && parts.every((each) => each >= 0);
+  return forms.every(isSent) ? forms : undefined;
 }
 
 function formOf(kind: CredentialKind, positions: ReadonlyMap<string, number> = new Map()): Form {
@@ -92,6 +97,7 @@ function formOf(kind: CredentialKind, positions: ReadonlyMap<string, number> = n
     at: positions.get(argument) ?? -1,
     type: VALUE_TYPE[type],
     conditions: conditions.map((each) => ({ ...each, at: positions.get(each.argument) ?? -1 })),
+    parts: kind.parts?.map((part) => positions.get(part.argument) ?? -1),
     largest,
     lower: Buffer.from(scheme.toLowerCase()),
     upper: Buffer.from(scheme.toUpperCase()),
@@ -115,15 +121,56 @@ const INTEGERS: readonly number[] = [VALUE_TYPE.int32, VALUE_TYPE.uint32, VALUE_
  *
  * @param forms of the kinds that are taken here
  * @param limit largest token in bytes
+ * @param scheme of the request's URL, as clients see it
  */
-export function credentialOf(request: Offered, forms: readonly Form[], limit: number): Credential {
+export function credentialOf(request: Signable, forms: readonly Form[], limit: number, scheme: Scheme): Credential {
   for (let i = 0; i < forms.length; i++) {
     const form = forms[i] as Form;
     const credential = read(form, request, limit);
     if (credential === NONE) continue;
-    return hasAnother(forms, i, request, limit) ? TWO : credential;
+    if (hasAnother(forms, i, request, limit)) return TWO;
+    return form.parts === undefined ? credential : whole(form, form.parts, credential, request, limit, scheme);
   }
   return NONE;
+}
+
+type Scheme = "http" | "https";
+
+/** A request as what may be signed of it. */
+export interface Signable extends Offered {
+  readonly method: string;
+  /** As the client sent it. */
+  readonly host: string;
+  readonly path: string;
+  readonly query: string;
+}
+
+/**
+ * A credential of several parts, which is a signature of the request: with all that it may be of, so that it is another
+ * one with another request.
+ */
+function whole(
+  { kind }: Form,
+  parts: readonly number[],
+  credential: Credential,
+  request: Signable,
+  limit: number,
+  scheme: Scheme,
+): Credential {
+  if (!("bytes" in credential)) return credential;
+  const { method, host, path, query } = request;
+  const first = credential.bytes.toString("latin1", credential.start, credential.end);
+  const signed = [first, ...parts.map((at) => textAt(at, request)), method, scheme, host, path, query];
+  const bytes = Buffer.from(Buffer.from(JSON.stringify(signed)).toString("base64url"));
+  return bytes.length > limit ? TOO_LARGE : { kind, bytes, start: 0, end: bytes.length };
+}
+
+/** The text of an argument; empty where it is absent. */
+function textAt(at: number, { bytes, offered }: Offered): string {
+  const found = placeOf(at, offered);
+  const start = offered[found] as number;
+  if (found < 0 || bytes[start] !== VALUE_TYPE.string) return "";
+  return bytes.toString("latin1", contentStart(bytes, start), offered[found + 1] as number);
 }
 
 /** Whether another kind of the same rank is offered: then two say who it is, neither of them more than the other. */

@@ -60,7 +60,6 @@ function isBound(verified: Verification, kind: CredentialName): verified is Boun
 function proven(verified: Bound, shown: Shown | undefined, offer: Offer): Verification | Promise<Verification> {
   const session = verified.confirmation?.session;
   if (session !== undefined) return ofBrowser(verified, session, offer);
-  if (shown === undefined) return { principal: undefined, reason: "proof-missing" };
   const { request, snapshot, now } = offer;
   const proving = snapshot.identity.prove(verified.confirmation, shown, now, request);
   return proving instanceof Promise ? proving.then((late) => concluded(late, verified)) : concluded(proving, verified);

@@ -132,6 +132,8 @@ export interface SessionsConfig {
   /** A session ends when it was not seen for so long, and in any case so long after its login. */
   readonly idle: number;
   readonly lifetime: number;
+  /** How the pages for people look; undefined for the agent's own style. */
+  readonly style?: string | undefined;
   /** Characters of a whole cookie, with what stands beside it: what HAProxy tells of it must be within `limits.token`. */
   readonly largest: number;
 }
@@ -175,6 +177,8 @@ export interface IssuerConfig {
    * one. Empty text: it has whatever is neither a JWT nor another's. Undefined where `owns` alone tells them.
    */
   readonly prefixes?: readonly string[];
+  /** Milliseconds for which a credential of its that has come could come again, where each counts but once. */
+  readonly countsOnceFor?: number;
   /** Trust domains of the SPIFFE ids that it proves. Default: none. */
   readonly trustDomains?: readonly string[];
   /** What tells its credentials from all others', where that is not `issuer`, by the key of its section that says it. */

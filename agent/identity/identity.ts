@@ -51,8 +51,14 @@ export interface Identity {
    * answered at once.
    *
    * @param confirmation what the credential is bound to, as `verify` has told it
+   * @param shown undefined where the route's issuers ask for nothing
    */
-  prove(confirmation: Confirmation | undefined, shown: Shown, now: number, waiter: Waiter): Proving | Promise<Proving>;
+  prove(
+    confirmation: Confirmation | undefined,
+    shown: Shown | undefined,
+    now: number,
+    waiter: Waiter,
+  ): Proving | Promise<Proving>;
   /** Settles when every issuer is ready, and after the most that one may take at the latest. */
   ready(): Promise<void>;
   status(): readonly IssuerStatus[];
@@ -132,7 +138,9 @@ class Issuers implements Identity {
     const world = { send, clock, schedule, slots: this.#slots, signatures: this.#signatures, events, deadline };
     this.#held = issuers.map((config) => heldFor(config, before?.held ?? [], types, world));
     this.#issuers = this.#held.map(({ value }) => value);
-    this.#proofs = options.dpop === undefined ? undefined : new SharedProofs(options.dpop, world, before?.proofs);
+    const longest = Math.max(0, ...issuers.map(({ countsOnceFor = 0 }) => countsOnceFor));
+    const { dpop } = options;
+    this.#proofs = dpop === undefined ? undefined : new SharedProofs(dpop, world, longest, before?.proofs);
     const members = new Set(this.#issuers);
     const names = new Map(issuers.flatMap((issuer) => spellingsOf(issuer).map((iss) => [iss, issuer.name] as const)));
     this.#revocations = Revocations.of(options.revoked ?? [], names, before?.revocations);

@@ -1,6 +1,7 @@
 import { API_KEY } from "./api-key/api-key.ts";
 import { AWS_IAM } from "./aws-iam/aws-iam.ts";
 import { CLIENT_CERTIFICATE } from "./certificate/certificate.ts";
+import { HTTP_SIGNATURE } from "./http-signature/http-signature.ts";
 import { INTROSPECTION } from "./introspection/introspection.ts";
 import type { IssuerTypes } from "./issuer/issuer.ts";
 import { OIDC } from "./oidc/oidc.ts";
@@ -12,4 +13,5 @@ export const ISSUER_TYPES: IssuerTypes = {
   "aws-iam": AWS_IAM,
   "api-key": API_KEY,
   "client-certificate": CLIENT_CERTIFICATE,
+  "http-signature": HTTP_SIGNATURE,
 };

@@ -120,7 +120,7 @@ async function loginAnswer({ method = "", url = "", headers }: IncomingMessage):
   const origin = logins.originOf(headers.host);
   const asked = { method, path: at.pathname, query: at.searchParams, headers, cookies: cookiesIn(headers.cookie) };
   if (origin !== undefined) return await logins.answer({ ...asked, origin });
-  return Logins.has(at.pathname) ? wrongRequestPage(400) : undefined;
+  return Logins.has(at.pathname) ? wrongRequestPage({ headers }, 400) : undefined;
 }
 
 function answerOf({ status, type, body, cache = "no-store" }: Page): Answer {

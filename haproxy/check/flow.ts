@@ -9,7 +9,17 @@ import { type HeaderRule, headerMatches, headerRuleOf } from "./header-rules.ts"
 import type { ProxySection, Rule } from "./proxies.ts";
 import { isScripted, isVariable, type Sample, sampleOf, samplesIn, writtenBy } from "./samples.ts";
 import type { Engine } from "./spoe.ts";
-import { type Case, type Change, casesOf, type Hazard, type State, touched, UNSET, written } from "./state.ts";
+import {
+  type Case,
+  type Change,
+  casesOf,
+  type Dirt,
+  type Hazard,
+  type State,
+  touched,
+  UNSET,
+  written,
+} from "./state.ts";
 import { type Statement, texts } from "./where.ts";
 
 /** What the rules are followed in. */
@@ -254,9 +264,13 @@ export class Flow {
     const rule = headerRuleOf(own);
     let current = rule.exact ? touched(state, `header ${rule.name}`) : touched(state, "headers");
     const clients = rule.values.some((value) => this.#isClients(value, state));
+    const added: readonly Dirt[] = [
+      ...(clients && !rule.deletes ? [{ when: fires, cause: statement, empty: false }] : []),
+      ...(rule.deletes ? [] : [{ when: this.#unfilled(rule, fires, state), cause: statement, empty: true }]),
+    ];
     const headers = new Map(current.headers);
     for (const [name, dirt] of headers) {
-      const changed = this.#dirt(name, dirt, rule, fires, clients ? statement : undefined);
+      const changed = this.#dirt(name, dirt, rule, fires, added);
       if (changed !== dirt) headers.set(name, changed);
     }
     current = { ...current, headers };
@@ -273,19 +287,19 @@ export class Flow {
     return current;
   }
 
-  #dirt(
-    name: string,
-    dirt: State["headers"] extends ReadonlyMap<string, infer T> ? T : never,
-    rule: HeaderRule,
-    fires: Formula,
-    cause: Statement | undefined,
-  ) {
+  #dirt(name: string, dirt: readonly Dirt[], rule: HeaderRule, fires: Formula, added: readonly Dirt[]) {
     const { formulas } = this.#evaluator;
     if (!headerMatches(rule, name)) return dirt;
-    const kept = rule.replaces
-      ? dirt.map((one) => ({ ...one, when: formulas.without(one.when, fires) })).filter(({ when }) => when !== FALSE)
-      : dirt;
-    return cause === undefined || rule.deletes ? kept : [...kept, { when: fires, cause }];
+    const kept = rule.replaces ? dirt.map((one) => ({ ...one, when: formulas.without(one.when, fires) })) : dirt;
+    return [...kept, ...added].filter(({ when }) => when !== FALSE);
+  }
+
+  /** When it writes nothing but a variable that nobody has set. */
+  #unfilled({ values }: HeaderRule, fires: Formula, state: State): Formula {
+    const [, name] = (values.length === 1 && /^%\[var\(([^,()]+)\)\]$/.exec(values[0] ?? "")) || [];
+    if (name === undefined) return FALSE;
+    const unset = casesOf(state, name).filter(({ value }) => value.kind === "unset");
+    return this.#evaluator.formulas.and(fires, this.#evaluator.formulas.any(unset.map(({ when }) => when)));
   }
 
   /** Whether a client has a say in the text. */

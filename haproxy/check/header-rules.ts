@@ -42,3 +42,8 @@ export function headerMatches(rule: HeaderRule, header: string): boolean {
     return false;
   }
 }
+
+/** Whether the header is one of these names, of which some end in `*`. */
+export function isAmong(header: string, names: Iterable<string>): boolean {
+  return [...names].some((name) => (name.endsWith("*") ? header.startsWith(name.slice(0, -1)) : header === name));
+}

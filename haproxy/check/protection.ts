@@ -110,17 +110,18 @@ class Places {
 }
 
 /**
- * Whether nobody but this HAProxy can come in here: a unix socket that one of its servers dials and that nobody else
- * may write to.
+ * Whether nobody comes in here but past a gate: a unix socket that nobody else may write to, and that servers of
+ * protected proxies dial and no others.
  */
-export function isInner(bind: Bind, model: Model): boolean {
+export function isInner(bind: Bind, { proxies }: Model, { possible }: Guarded): boolean {
   const words = texts(bind.statement);
   const mode = words[words.indexOf("mode") + 1] ?? "";
   const open = words.includes("mode") && /[2367]$/.test(mode);
-  const dialled = model.proxies.some(({ servers }) =>
-    servers.some(({ address }) => address !== undefined && bind.addresses.some((one) => reaches(address, one))),
-  );
-  return !open && dialled && bind.addresses.every(({ kind }) => kind === "path");
+  const dials = ({ servers }: ProxySection) =>
+    servers.some(({ address }) => address !== undefined && bind.addresses.some((one) => reaches(address, one)));
+  const diallers = proxies.filter(dials);
+  const behind = diallers.length > 0 && diallers.every((proxy) => possible.has(proxy));
+  return !open && behind && bind.addresses.every(({ kind }) => kind === "path");
 }
 
 /** Frontends that a protected server line of this HAProxy dials, past a gate. */

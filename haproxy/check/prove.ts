@@ -3,6 +3,7 @@ import { type Blame, blameOf } from "./blame.ts";
 import type { Evaluator } from "./evaluate.ts";
 import { exampleOf } from "./example.ts";
 import { type Finding, finding, type Level, type Note, noteOn } from "./finding.ts";
+import { isAmong } from "./header-rules.ts";
 import type { Bind, ProxySection } from "./proxies.ts";
 import type { Dropped } from "./reader.ts";
 import { type Route, unjudgedChoice } from "./routes.ts";
@@ -24,6 +25,8 @@ export interface Way {
   readonly engine: Engine | undefined;
   /** Whether several backends are protected, so that it matters which one it is. */
   readonly several: boolean;
+  /** Names of the headers that policies say who it is by; some end in `*`. */
+  readonly identity: ReadonlySet<string>;
 }
 
 /** What does not hold of: whoever gets here has been allowed, for this request, as it is forwarded. */
@@ -153,9 +156,10 @@ function identity(way: Way, judged: Formula, evaluator: Evaluator): readonly Fin
   const { formulas } = evaluator;
   return [...way.state.headers].flatMap(([header, dirt]) => {
     if (WARNED_HEADERS.includes(header)) return [];
-    return dirt.flatMap(({ when, cause }) => {
+    return dirt.flatMap(({ when, cause, empty }) => {
       const bad = formulas.and(judged, when);
       if (bad === FALSE) return [];
+      if (empty) return cause === undefined ? [] : unfilled(way, header, cause);
       const statement =
         cause ?? remover(way.state, header, bad, evaluator) ?? writerOf(way.state, header) ?? way.route.statement;
       const found =
@@ -173,6 +177,15 @@ function identity(way: Way, judged: Formula, evaluator: Evaluator): readonly Fin
       ];
     });
   });
+}
+
+/** A backend may take a header that is there for somebody. Those that only tell something are nobody's identity. */
+function unfilled(way: Way, header: string, cause: Statement): readonly Finding[] {
+  if (!isAmong(header, way.identity)) return [];
+  const value = cause.words.find(({ text }) => text.startsWith("%["))?.text ?? "";
+  const found = `"${lineText(cause)}" writes ${header} where the agent said nothing: an empty one, of nobody`;
+  const right = `… if { ${value.slice(2, -1)} -m found }`;
+  return [finding("fault", "identity", cause, found, right, { also: wayNotes(way) })];
 }
 
 /** A conditional line that deletes the header, and does not here. */

@@ -3,6 +3,7 @@ import { blameOf } from "./blame.ts";
 import type { Evaluator } from "./evaluate.ts";
 import { exampleOf } from "./example.ts";
 import { type Finding, finding, noteOn } from "./finding.ts";
+import { isAmong } from "./header-rules.ts";
 import type { Model } from "./model.ts";
 import type { Way } from "./prove.ts";
 import { lastOf, modeOf, optionOf } from "./proxies.ts";
@@ -103,7 +104,7 @@ function headerWriters({ frontend, route }: Way, identity: ReadonlySet<string>):
   ];
   return lines.flatMap(([statement, header]) => {
     const name = header?.toLowerCase();
-    if (statement === undefined || name === undefined || !(name === "host" || isOne(name, identity))) return [];
+    if (statement === undefined || name === undefined || !(name === "host" || isAmong(name, identity))) return [];
     const what = name === "host" ? "the Host that was judged" : "who the backend believes it is";
     return [
       finding(
@@ -125,10 +126,6 @@ function named(statement: Statement | undefined): readonly [Statement | undefine
 
 function second(statement: Statement | undefined): readonly [Statement | undefined, string | undefined] {
   return [statement, statement?.words[1]?.text];
-}
-
-function isOne(name: string, identity: ReadonlySet<string>): boolean {
-  return [...identity].some((one) => (one.endsWith("*") ? name.startsWith(one.slice(0, -1)) : one === name));
 }
 
 /** A server that the client picks may be another service's. */

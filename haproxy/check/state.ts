@@ -43,11 +43,13 @@ export interface Change {
   readonly what: string;
 }
 
-/** When a header that the client sent, or made, can still be there. */
+/** When a header that the client sent, or made, or nobody has filled, can be there. */
 export interface Dirt {
   readonly when: Formula;
-  /** The line that wrote what a client says; undefined for the client's own header. */
+  /** The line that wrote what a client says, or nothing; undefined for the client's own header. */
   readonly cause: Statement | undefined;
+  /** It is there, and empty: the line writes what the agent did not say. */
+  readonly empty: boolean;
 }
 
 /** Something that no condition can be trusted beside, where it happens. */
@@ -102,7 +104,7 @@ export function fresh(headers: Iterable<string>): State {
     versions: new Map(),
     asks: [],
     changes: [],
-    headers: new Map([...headers].map((name) => [name, [{ when: TRUE, cause: undefined }]])),
+    headers: new Map([...headers].map((name) => [name, [{ when: TRUE, cause: undefined, empty: false }]])),
     hazards: [],
     switched: FALSE,
     steps: [],

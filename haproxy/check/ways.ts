@@ -70,7 +70,7 @@ export class Proof {
   }
 
   #frontend(frontend: ProxySection, followed: Followed, guarded: Guarded): readonly Finding[] {
-    const bind = frontend.binds.find((one) => !isInner(one, this.#model));
+    const bind = frontend.binds.find((one) => !isInner(one, this.#model, guarded));
     return bind === undefined ? [] : this.#ways(frontend, followed, guarded, { bind, judged: false });
   }
 
@@ -111,7 +111,7 @@ export class Proof {
       const stays = raw.routes.includes(route);
       const { target } = route;
       if (!guarded.possible.has(target) || (isTcp && stays !== (modeOf(target).mode === "tcp"))) return [];
-      const way = { frontend, route, engine, several, ...how };
+      const way = { frontend, route, engine, several, identity: this.#named(), ...how };
       const found = stays ? this.#raw({ ...way, state: this.#taken(tcp, route) }) : this.#judged(way, http);
       return [guarded.certain.has(target) ? found : found.flatMap(doubtful(target.name))];
     });
@@ -195,8 +195,13 @@ export class Proof {
         return reads && /^(?:set|add)-header$/.test(action) ? [name.toLowerCase()] : [];
       }),
     );
+    return new Set([...this.#named(), ...filled]);
+  }
+
+  /** Those that policies say who it is by. */
+  #named(): ReadonlySet<string> {
     const { identityPrefix, identityHeaders } = this.#knowledge;
-    return new Set([...(identityPrefix === undefined ? [] : [`${identityPrefix}*`]), ...identityHeaders, ...filled]);
+    return new Set([...(identityPrefix === undefined ? [] : [`${identityPrefix}*`]), ...identityHeaders]);
   }
 }
 

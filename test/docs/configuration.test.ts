@@ -30,6 +30,7 @@ const FORMS: Readonly<Record<string, object>> = {
     ...{ type: "introspection", issuer: "https://example.com", audiences: ["orders"] },
     client: { id: "a", secret: "b" },
   },
+  httpSignature: { type: "http-signature", agents: ["https://example.com/keys"] },
 };
 
 test("every key of the schema is on the page, and no other", (t) => {

@@ -1,3 +1,4 @@
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createServer as createHttp } from "node:http";
 import {
@@ -9,7 +10,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import { createServer as createHttps } from "node:https";
-import type { AddressInfo, Server } from "node:net";
+import net, { type AddressInfo, type Server } from "node:net";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
@@ -101,13 +102,20 @@ ${Object.entries(backends)
   .join("")}`);
   const all = folderOf(t, { "countersign.yaml": text, "policies/all.yaml": policy(Object.keys(backends)) });
   await serve(t, all, ports);
-  await startHaproxy(t, binary, await generated(all), front);
+  const haproxy: { child?: ChildProcess } = {};
+  const log = await startHaproxy(t, binary, await generated(all), front, (child) => {
+    haproxy.child = child;
+  });
   const client = await RawClient.open(front);
   t.teardown(() => client.close());
   const session = connect(`http://127.0.0.1:${h2}`);
   t.teardown(() => session.destroy());
   const get = (path: string) => client.request(`GET ${path} HTTP/1.1`, [`host: ${HOST}`]);
-  return { arrived, get, call: (path: string) => call(session, path) };
+  const stop = async () => {
+    haproxy.child?.kill("SIGUSR1");
+    await until(async () => log.some((line) => line.includes("Proxy countersign stopped")), Boolean);
+  };
+  return { arrived, get, call: (path: string) => call(session, path), front, stop };
 }
 
 /** The message and the trailer that come back, or the status of a refusal. */
@@ -147,7 +155,7 @@ const isReason = (reason: string) => (answer: HttpAnswer) =>
 
 for (const binary of haproxies()) {
   test(`HAProxy ${binary.version}: one host leads to backends of every sort`, async (t) => {
-    const { arrived, get, call } = await stage(t, binary);
+    const { arrived, get, call, front, stop } = await stage(t, binary);
     const ok = ({ status }: HttpAnswer) => status === 200;
     await until(() => get("/plain/x"), ok);
     t.equal((await get("/plain/x")).body, "plain");
@@ -180,5 +188,17 @@ for (const binary of haproxies()) {
       );
     }
     t.ok(isReason("route-unknown")(await get("/nowhere")));
+
+    // As in a reload: what has been begun when HAProxy is told to end is judged and forwarded as before.
+    const begun = net.connect(front, "127.0.0.1").setEncoding("latin1");
+    await once(begun, "connect");
+    begun.write(`GET /plain/late HTTP/1.1\r\nhost: ${HOST}\r\n`);
+    // Answered by the same HAProxy, and so after it has read that.
+    await get("/plain/x");
+    await stop();
+    begun.write("\r\n");
+    const [answer] = await once(begun, "data");
+    t.match(answer, /^HTTP\/1.1 200 /, "a HAProxy that is stopping lets in whom the agent allows");
+    begun.destroy();
   });
 }

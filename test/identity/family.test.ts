@@ -20,8 +20,9 @@ import { startBackend } from "../support/backend.ts";
 import { Authority, base64 } from "../support/certificates.ts";
 import { freePort, haproxies, minorOf, startHaproxy } from "../support/haproxy.ts";
 import { RawClient } from "../support/http.ts";
-import { certificateIssuer, oidcIssuer, startIdentity, Told } from "../support/identity.ts";
+import { certificateIssuer, oidcIssuer, signatureIssuer, startIdentity, Told } from "../support/identity.ts";
 import { folderOf } from "../support/serve.ts";
+import { agentKey, signedCredential } from "../support/signatures.ts";
 import { mallory } from "./forge.ts";
 import { behavesAsIssuer, LIFETIME, outlivesItsProvider, type Subject } from "./suite.ts";
 import { SCHEMA_WITH_TOY, type ToyIssuer } from "./toy/section.ts";
@@ -118,6 +119,45 @@ async function certificateSubject(_t: Test, time: { readonly now: number }): Pro
   };
 }
 
+/** Requests signed by an agent whose directory is a test's. */
+async function signatureSubject(t: Test, time: { readonly now: number }): Promise<Subject> {
+  const [alice, mallory] = [agentKey(), agentKey()];
+  const front = await startFront(reply({ keys: [alice.jwk] }));
+  t.teardown(() => front.close());
+  const directory = `${front.url}/alice/keys`;
+  const created = Math.floor(time.now / 1000);
+  const signing = { key: alice, directory, created, expires: created + LIFETIME / 1000 };
+  return {
+    issuer: signatureIssuer([directory], { maxAge: 2 * LIFETIME, clockTolerance: 0 }),
+    good: async (twin = 0) => signedCredential({ ...signing, nonce: `${twin}` }),
+    foreign: async () => signedCredential({ ...signing, directory: `${front.url}/bob/keys` }),
+    forged: async () => signedCredential({ ...signing, key: { ...mallory, thumbprint: alice.thumbprint } }),
+    provider: {
+      front,
+      path: "/alice/keys",
+      lies: [reply({ keys: [] }), reply({ keys: "none" }), reply({ keys: [{ kty: "oct", k: "c2VjcmV0" }] })],
+      async again(started) {
+        const fetched = started.told.next("jwks ok");
+        started.time.advance(1_000);
+        await fetched;
+      },
+    },
+    async revoke(started) {
+      front.behave(reply({ keys: [mallory.jwk] }));
+      const fetched = started.told.next("jwks ok");
+      started.time.advance(300_000);
+      await fetched;
+      return undefined;
+    },
+  };
+}
+
+behavesAsIssuer("http-signature", signatureSubject, {
+  forged: "signature-invalid",
+  revoked: "key-unknown",
+  foreign: "issuer-unknown",
+});
+outlivesItsProvider("http-signature", signatureSubject);
 behavesAsIssuer("client-certificate", certificateSubject, {
   forged: "signature-invalid",
   revoked: "credential-revoked",

@@ -5,7 +5,7 @@ import { type Test, test } from "tap";
 import type { DpopConfig } from "../../agent/config/config.ts";
 import type { Confirmation } from "../../agent/identity/issuer/issuer.ts";
 import { Signatures } from "../../agent/identity/jwt/signatures.ts";
-import { ProofMemory, Proofs } from "../../agent/identity/proof/proofs.ts";
+import { keptFor, ProofMemory, Proofs } from "../../agent/identity/proof/proofs.ts";
 import type { Replays } from "../../agent/identity/proof/replays.ts";
 import type { Shown } from "../../agent/identity/proof/shown.ts";
 import { isTarget } from "../../agent/identity/proof/target.ts";
@@ -37,7 +37,8 @@ function shownWith(dpop: string | undefined, changes: Partial<Shown> = {}): Show
 
 /** Judges proofs at an instant, by the reason or `proven`; with a memory of its own unless it is given one. */
 function judging(changes: Partial<DpopConfig> = {}, memory = new ProofMemory(NOW - 600_000), store?: Replays) {
-  const proofs = new Proofs({ ...DPOP, maxAge: 300_000, ...changes }, memory, SIGNATURES, store);
+  const config = { ...DPOP, maxAge: 300_000, ...changes };
+  const proofs = new Proofs(config, memory, SIGNATURES, keptFor(config, 0), store);
   const prove = async (confirmation: Confirmation | undefined, shown: Shown, now = NOW) =>
     proofs.prove(confirmation, shown, now, () => true);
   return {

@@ -223,6 +223,28 @@ backend real
   "a redirect that may be left out": gate(
     "http-request redirect location %[var(txn.none)] ignore-empty unless bound allowed",
   ),
+  "a chain over a socket that nothing judged dials": besides(
+    "listen outer",
+    "mode tcp",
+    "bind :1",
+    "server a unix@/run/outer.sock",
+    "#frontend behind",
+    "bind unix@/run/outer.sock",
+    "default_backend app",
+  ),
+  "a judged frontend behind one that tells names apart": `${edited(
+    "bind 127.0.0.1:47080",
+    "bind unix@/run/inner.sock accept-proxy ssl crt /x",
+    above("http-request allow if { path_beg /public }"),
+  )}frontend tls
+    mode tcp
+    bind :443
+    tcp-request inspect-delay 5s
+    use_backend to-inner if { req.ssl_sni -i app.example }
+backend to-inner
+    mode tcp
+    server inner unix@/run/inner.sock send-proxy-v2
+`,
   "no gate": gate("# none"),
   "a Lua action": above("http-request lua.open"),
   "an unknown action": above("http-request frobnicate"),
@@ -322,6 +344,15 @@ const WHOLE: Readonly<Record<string, string>> = {
 
 test("edits after which every request is still judged are not called a fault", (t) => {
   for (const [name, text] of Object.entries(WHOLE)) t.strictSame(told(prove({ "x.cfg": text })), [], name);
+  t.end();
+});
+
+test("a header that says who it is, and is written where the agent said nothing, is found", (t) => {
+  const line = "http-request set-header x-auth-subject %[var(txn.cs.subject)]";
+  const open = edited(`${line} if { var(txn.cs.subject) -m found }`, line);
+  const named = { identityPrefix: "x-auth-", identityHeaders: ["x-auth-subject"] };
+  t.strictSame(told(prove({ "x.cfg": open }, named)), ["fault identity 19"]);
+  t.strictSame(told(prove({ "x.cfg": below("http-request set-header x-rule %[var(txn.cs.rule)]") }, named)), []);
   t.end();
 });
 

@@ -1,14 +1,29 @@
-/** The files of one HAProxy: haproxy.cfg and its SPOE file. */
-export type Files = Readonly<Record<string, string>>;
+import type { Files } from "./merged.ts";
+
+/** What is done to a line, a rule or a file. */
+export type Kind =
+  | "line deleted"
+  | "rules swapped"
+  | "condition changed"
+  | "word replaced"
+  | "rule added"
+  | "rule moved"
+  | "way led elsewhere"
+  | "entrance added"
+  | "question changed";
 
 /** One weakening of a configuration. */
 export interface Mutant {
+  readonly kind: Kind;
   readonly name: string;
   readonly files: Files;
 }
 
-const CFG = "haproxy.cfg";
 const SPOE = "countersign.spoe.conf";
+
+/** Where mutants have another entrance, and the judged server that it leads to. */
+export const OTHER = 17_777;
+const SERVER = 21_001;
 
 /** Where a hostile client can make a condition true, and where it can make it false. */
 const CONDITIONS = [
@@ -21,43 +36,53 @@ const CONDITIONS = [
 ];
 
 /**
- * Single weakenings of generated files: lines deleted and swapped, conditions widened and turned round, scopes changed,
- * rules added that end, rewrite or forge, other ways in, and another question.
- *
- * @param ports free ones for other ways in; the backend's
+ * Single weakenings of haproxy.cfg and its SPOE file: lines deleted and swapped, conditions widened and turned round,
+ * scopes changed, rules added that end, rewrite or forge, the user's own moved below the question, other ways in, other
+ * ways on, and another question.
  */
-export function mutantsOf(
-  files: Files,
-  ports: { readonly other: number; readonly backend: number },
-): readonly Mutant[] {
-  const cfg = files[CFG] ?? "";
-  const spoe = files[SPOE] ?? "";
-  const inCfg = (name: string, text: string): Mutant => ({ name, files: { ...files, [CFG]: text } });
-  const inSpoe = (name: string, text: string): Mutant => ({ name: `spoe: ${name}`, files: { ...files, [SPOE]: text } });
+export function mutantsOf(files: Files): readonly Mutant[] {
+  const configurations = Object.keys(files).filter((name) => name.endsWith(".cfg"));
   const made = [
-    ...deletions(cfg).map(([name, text]) => inCfg(name, text)),
-    ...deletions(spoe).map(([name, text]) => inSpoe(name, text)),
-    ...swaps(cfg).map(([name, text]) => inCfg(name, text)),
-    ...conditions(cfg).map(([name, text]) => inCfg(name, text)),
-    ...replacements(cfg).map(([name, text]) => inCfg(name, text)),
-    ...insertions(cfg).map(([name, text]) => inCfg(name, text)),
-    ...entrances(cfg, ports).map(([name, text]) => inCfg(name, text)),
-    ...questions(spoe).map(([name, text]) => inSpoe(name, text)),
+    ...configurations.flatMap((file) => mutated(files, file, "line deleted", deletions)),
+    ...mutated(files, SPOE, "line deleted", deletions),
+    ...configurations.flatMap((file) => mutated(files, file, "rules swapped", swaps)),
+    ...configurations.flatMap((file) => mutated(files, file, "condition changed", conditions)),
+    ...configurations.flatMap((file) => mutated(files, file, "word replaced", replacements)),
+    ...configurations.flatMap((file) => mutated(files, file, "rule added", insertions)),
+    ...configurations.flatMap((file) => mutated(files, file, "rule moved", moves)),
+    ...configurations.flatMap((file) => mutated(files, file, "way led elsewhere", ways)),
+    ...configurations.slice(-1).flatMap((file) => mutated(files, file, "entrance added", entrances)),
+    ...mutated(files, SPOE, "question changed", questions),
   ];
-  const original = `${cfg}${spoe}`;
-  const seen = new Set<string>([original]);
-  return made.filter(({ files: mutated }) => {
-    const text = `${mutated[CFG]}${mutated[SPOE]}`;
+  const seen = new Set([textOf(files)]);
+  return made.filter(({ files: others }) => {
+    const text = textOf(others);
     if (seen.has(text)) return false;
     seen.add(text);
     return true;
   });
 }
 
+function textOf(files: Files): string {
+  return Object.values(files).join("\0");
+}
+
+function mutated(files: Files, file: string, kind: Kind, edit: (text: string) => readonly Edit[]): readonly Mutant[] {
+  return edit(files[file] ?? "").map(([name, text]) => ({
+    kind,
+    name: `${file}: ${name}`,
+    files: { ...files, [file]: text },
+  }));
+}
+
 type Edit = readonly [name: string, text: string];
 
-const isSaying = (line: string) =>
-  /^ {4}[a-z]/.test(line) && !/^ {4}(?:timeout|log|balance|server agent|bind)/.test(line);
+/** Headers of clients of which nobody here has a say: the contract deletes some sixty. */
+const BESIDE = /^ {4}http-request del-header (?!x-auth|l5d|authorization|upgrade|connection)/;
+/** Lines that say nothing of the way of a request. */
+const SILENT = /^ {4}(?:timeout|log|balance|server agent|bind|user|group|chroot|maxconn|tune|stats|errorfile|daemon)/;
+
+const isSaying = (line: string) => /^ {4}[a-z]/.test(line) && !SILENT.test(line) && !BESIDE.test(line);
 
 function edited(lines: readonly string[], index: number, ...instead: readonly string[]): string {
   return [...lines.slice(0, index), ...instead, ...lines.slice(index + 1)].join("\n");
@@ -72,7 +97,7 @@ function deletions(text: string): readonly Edit[] {
 
 function swaps(text: string): readonly Edit[] {
   const lines = text.split("\n");
-  const rules = lines.flatMap((line, index) => (/^ {4}http-request/.test(line) ? [index] : []));
+  const rules = lines.flatMap((line, index) => (/^ {4}http-request/.test(line) && !BESIDE.test(line) ? [index] : []));
   return rules.slice(1).map((index, n) => {
     const above = rules[n] ?? 0;
     const swapped = lines.map((line, at) =>
@@ -87,7 +112,7 @@ function conditions(text: string): readonly Edit[] {
   const lines = text.split("\n");
   return lines.flatMap((line, index) => {
     const match = /^( {4}(?:http-request|use_backend).*) (if|unless) (.*)$/.exec(line);
-    if (match === null) return [];
+    if (match === null || BESIDE.test(line)) return [];
     const [, head = "", word = "", condition = ""] = match;
     const other = word === "if" ? "unless" : "if";
     const terms = condition.match(/!?\{[^}]*\}|\S+/g) ?? [];
@@ -148,6 +173,8 @@ function insertions(text: string): readonly Edit[] {
     gated: find("http-request set-header x-request-id"),
     last: find("    use_backend"),
     backend: lines.findIndex((line) => /^backend orders/.test(line)) + 1,
+    frontend: lines.findIndex((line) => /^frontend (?:api|partners|office)/.test(line)) + 1,
+    defaults: lines.findLastIndex((line) => /^defaults (?:web-defaults|sites|countersign-defaults)/.test(line)) + 1,
   };
   const rules = [
     ...CONDITIONS.map((condition) => `http-request allow if ${condition}`),
@@ -180,26 +207,80 @@ function insertions(text: string): readonly Edit[] {
   );
 }
 
+/** Rules of the user's own above the question, moved below it and below the gate; and the other way round. */
+function moves(text: string): readonly Edit[] {
+  const lines = text.split("\n");
+  const begin = lines.findIndex((line) => line.includes("rules begin"));
+  const asked = lines.findIndex((line) => line.includes("send-spoe-group"));
+  const end = lines.findIndex((line, index) => index > asked && /^ {4}use_backend/.test(line));
+  if (begin < 0 || asked < 0 || end < 0) return [];
+  const head = lines.findLastIndex((line, index) => index < begin && /^\S/.test(line));
+  const rules = lines.flatMap((line, index) =>
+    index > head && index < end && /^ {4}(?:http-request|use_backend)/.test(line) && !BESIDE.test(line) ? [index] : [],
+  );
+  const to = (index: number, place: number) =>
+    lines.flatMap((line, at) => (at === index ? [] : at === place ? [lines[index] ?? "", line] : [line])).join("\n");
+  const edits = (what: string, some: readonly number[], place: number) =>
+    some.map((index) => [`${what}: ${lines[index]?.trim()}`, to(index, place)] as const);
+  const own = rules.filter((index) => index < begin);
+  return [
+    ...edits("to below the question", own, asked + 1),
+    ...edits("to the end", own, end),
+    ...edits(
+      "to the beginning",
+      rules.filter((index) => index > begin),
+      begin,
+    ),
+    ...edits(
+      "to the end",
+      rules.filter((index) => index > begin && index <= asked),
+      end,
+    ),
+  ];
+}
+
+/** Lines of the user's own that lead to a judged server instead. */
+function ways(text: string): readonly Edit[] {
+  const lines = text.split("\n");
+  const pairs: readonly (readonly [RegExp, string])[] = [
+    [/^( {4}use_backend )[a-z]\S*/, "$1orders"],
+    [/^( {4}default_backend )\S+/, "$1orders"],
+    [/^( {4}server \S+ )127\.0\.0\.1:22\d+(?: .*)?/, `$1127.0.0.1:${SERVER}`],
+    [/^( {4}server \S+ )127\.0\.0\.1:22\d+(?: .*)?/, `$1localhost:${SERVER}`],
+    [/^( {4}use_backend )[a-z]\S*( .*)?$/, "$1%[req.hdr(x-user),map_str(/etc/haproxy/campaigns.map,orders)]$2"],
+    [/^( {4}default_backend )\S+/, "$1%[str(orders)]"],
+  ];
+  return lines.flatMap((line, index) =>
+    pairs.flatMap(([from, to]) =>
+      from.test(line)
+        ? [[`${line.trim()} to ${to.trim()}`, edited(lines, index, line.replace(from, to))] as const]
+        : [],
+    ),
+  );
+}
+
 /** Other ways to the same server. */
-function entrances(
-  text: string,
-  { other, backend }: { readonly other: number; readonly backend: number },
-): readonly Edit[] {
-  const bind = `    bind 127.0.0.1:${other}\n`;
+function entrances(text: string): readonly Edit[] {
+  const bind = `    bind 127.0.0.1:${OTHER}\n`;
   const section = (kind: string, body: string) => `\n${kind} second from countersign-defaults\n${bind}${body}\n`;
-  const ways: Readonly<Record<string, string>> = {
+  const added: Readonly<Record<string, string>> = {
     "a frontend": section("frontend", "    default_backend orders"),
-    "a listen": section("listen", `    server a 127.0.0.1:${backend}`),
-    "a listen by another spelling": section("listen", `    server a 127.1:${backend}`),
-    "a TCP listen": section("listen", `    mode tcp\n    server a localhost:${backend}`),
+    "a listen": section("listen", `    server a 127.0.0.1:${SERVER}`),
+    "a listen by another spelling": section("listen", `    server a 127.1:${SERVER}`),
+    "a TCP listen": section("listen", `    mode tcp\n    server a localhost:${SERVER}`),
     "the client's destination": section(
       "listen",
-      `    http-request set-dst str(127.0.0.1)\n    http-request set-dst-port int(${backend})\n    server a 0.0.0.0:0`,
+      `    http-request set-dst str(127.0.0.1)\n    http-request set-dst-port int(${SERVER})\n    server a 0.0.0.0:0`,
     ),
+    "a chain over a socket": `${section("listen", "    mode tcp\n    server a unix@/etc/haproxy/inner.sock")}
+frontend inner from countersign-defaults
+    bind unix@/etc/haproxy/inner.sock
+    default_backend orders
+`,
   };
   return [
-    ...Object.entries(ways).map(([name, more]) => [`another way in: ${name}`, text + more] as const),
-    ["a default_backend", text.replace(/^( {4}use_backend .*)$/m, "$1\n    default_backend orders")],
+    ...Object.entries(added).map(([name, more]) => [`another way in: ${name}`, text + more] as const),
+    ["a default_backend", text.replace(/^( {4}use_backend %.*)$/m, "$1\n    default_backend orders")],
     ["a bind more", text.replace(/^( {4}bind .*)$/m, `$1\n${bind}`)],
   ];
 }

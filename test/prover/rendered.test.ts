@@ -1,11 +1,10 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "tap";
 import type { CheckInput } from "../../haproxy/check/check.ts";
 import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { SPOE_FILE, spoeFile } from "../../haproxy/spoe-file.ts";
 import { BODIES, CORS, INPUT } from "../support/rendered.ts";
+import { knownOf, MERGED, mergedFiles, moved } from "./merged.ts";
 import { prove, told } from "./proving.ts";
 
 const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"];
@@ -133,17 +132,7 @@ test("an agent off this machine is asked by TLS that proves who it is, or that i
   t.end();
 });
 
-const BEGIN = "    # ---- countersign rules begin ----\n";
-const END = "    # ---- countersign rules end ----\n";
 const SPOE = "/etc/haproxy/countersign.spoe.conf";
-
-/** What the head of the fragment tells the reader to do with a frontend of its own. */
-function moved(user: string, fragment: string): string {
-  const rules = fragment.slice(fragment.indexOf(BEGIN), fragment.indexOf(END) + END.length);
-  const rest = fragment.replace(rules, "").replace(/^frontend countersign .*\n(?: .*\n|\n)*/m, "");
-  return user.replaceAll("    # rules\n", () => rules) + rest;
-}
-
 const USER = `global
     log /dev/log local0
 defaults
@@ -182,20 +171,24 @@ test("the fragment is proven as the documentation merges it", (t) => {
   t.end();
 });
 
-const LARGE = (name: string) => readFileSync(join(import.meta.dirname, "large", name), "utf8");
-const SHOP = {
-  backends: ["orders", "invoices"],
-  identityPrefix: "x-auth-",
-  identityHeaders: ["x-auth-subject", "x-auth-roles"],
-};
+test("configurations of others are proven when the fragment is merged into them", (t) => {
+  for (const one of MERGED)
+    for (const version of ["2.6", "3.0", "3.2", "3.5"]) {
+      const files = mergedFiles(one, { version });
+      const { findings, unread, guarded } = prove(files, { ...knownOf(one), version });
+      t.strictSame([findings, unread, guarded], [[], 0, one.backends.toSorted()], `${one.name}, ${version}`);
+    }
+  t.end();
+});
 
-test("a large configuration with public and judged frontends is proven, and each of three holes in it is found", (t) => {
-  const config = LARGE("haproxy.cfg");
-  const spoe = { [SPOE_FILE]: LARGE("countersign.spoe.conf") };
-  const whole = prove({ "haproxy.cfg": config, ...spoe }, SHOP);
-  t.strictSame([whole.findings, whole.unread, whole.guarded], [[], 0, ["invoices", "orders"]]);
-  t.ok(whole.lines > 300);
-  const unknown = prove({ "haproxy.cfg": config, ...spoe }).findings;
+test("in a large configuration with public and judged frontends each of three holes is found", (t) => {
+  const [shop] = MERGED;
+  if (shop === undefined) throw new Error("no configuration");
+  const files = mergedFiles(shop, { version: "3.2" });
+  const config = files["haproxy.cfg"] ?? "";
+  const known = knownOf(shop);
+  t.ok(prove(files, known).lines > 300);
+  const unknown = prove(files).findings;
   t.strictSame(
     new Set(unknown.map(({ level }) => level)),
     new Set(["unproven"]),
@@ -220,9 +213,9 @@ test("a large configuration with public and judged frontends is proven, and each
     return `${found} ${planted.split("\n").indexOf(first) + 1}`;
   });
   const inOrder = lines.toSorted((a, b) => Number(a.split(" ").at(-1)) - Number(b.split(" ").at(-1)));
-  t.strictSame(told(prove({ "haproxy.cfg": planted, ...spoe }, SHOP)), inOrder);
+  t.strictSame(told(prove({ ...files, "haproxy.cfg": planted }, known)), inOrder);
   for (const [index, [from, to]] of holes.entries()) {
-    const one = told(prove({ "haproxy.cfg": config.replace(from, () => to), ...spoe }, SHOP));
+    const one = told(prove({ ...files, "haproxy.cfg": config.replace(from, () => to) }, known));
     t.strictSame(
       one.map((text) => text.replace(/ \d+$/, "")),
       [holes[index]?.[2]],

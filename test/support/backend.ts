@@ -19,6 +19,8 @@ export interface Backend {
   readonly received: readonly Received[];
   /** All values of a header in the last request. */
   last(name: string): readonly string[];
+  /** Forgets what it received. */
+  forget(): void;
 }
 
 const ANSWER =
@@ -52,6 +54,9 @@ export async function startBackend(t: Test): Promise<Backend> {
     last: (name) => {
       const request = received.at(-1);
       return request === undefined ? [] : valuesOf(request, name);
+    },
+    forget: () => {
+      received.length = 0;
     },
   };
 }

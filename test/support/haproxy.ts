@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type ListenOptions, type Server } from "node:net";
 import { tmpdir } from "node:os";
@@ -129,6 +129,7 @@ export function checkConfig(binary: HaproxyBinary, files: Readonly<Record<string
  * Starts HAProxy on rendered files, which must pass its own check first, and waits until it accepts on the port.
  * It ends with the test.
  *
+ * @param started is given the process
  * @returns the lines of its log so far, growing
  */
 export async function startHaproxy(
@@ -136,12 +137,14 @@ export async function startHaproxy(
   binary: HaproxyBinary,
   files: Readonly<Record<string, string>>,
   port: number,
+  started: (child: ChildProcess) => void = () => {},
 ): Promise<readonly string[]> {
   const check = checkConfig(binary, files);
   if (check.status !== 0) throw new Error(`HAProxy ${binary.version} refuses the files:\n${check.lines.join("\n")}`);
   const folder = write(files);
   const args = [...binary.prefix, ...configurations(folder, files), "-db"];
   const child = spawn(binary.command, args, { cwd: "/", stdio: ["ignore", "pipe", "pipe"] });
+  started(child);
   const lines: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
     createInterface(stream).on("line", (line) => lines.push(line));
@@ -158,9 +161,11 @@ export async function startHaproxy(
   return lines;
 }
 
+/** Files that name one another below /etc/haproxy find each other in the folder that they are written to. */
 function write(files: Readonly<Record<string, string>>): string {
   const folder = mkdtempSync(join(tmpdir(), "countersign-haproxy-"));
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  const here = (text: string) => text.replaceAll(/(?<=[\s@(])\/etc\/haproxy\//g, `${folder}/`);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), here(text));
   return folder;
 }
 

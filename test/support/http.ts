@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 
 export interface HttpAnswer {
   readonly status: number;
@@ -22,9 +23,12 @@ export class RawClient {
     socket.on("close", () => socket.emit("more"));
   }
 
-  static async open(port: number): Promise<RawClient> {
-    const socket = connect(port, "127.0.0.1");
-    await once(socket, "connect");
+  /** @param servername asks for this name over TLS, whatever the certificate */
+  static async open(port: number, servername?: string): Promise<RawClient> {
+    const at = { port, host: "127.0.0.1" };
+    const secure = servername !== undefined;
+    const socket = secure ? connectTls({ ...at, servername, rejectUnauthorized: false }) : connect(at);
+    await once(socket, secure ? "secureConnect" : "connect");
     return new RawClient(socket);
   }
 

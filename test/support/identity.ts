@@ -3,6 +3,7 @@ import type { DpopConfig, IssuerConfig } from "../../agent/config/config.ts";
 import type { Revocation } from "../../agent/config/files/revoked.ts";
 import { type Send, send } from "../../agent/http/fetch.ts";
 import type { CertificateIssuer } from "../../agent/identity/certificate/section.ts";
+import type { SignatureIssuer } from "../../agent/identity/http-signature/section.ts";
 import { createIdentity, type Identity, type IdentityEvents, type Offered } from "../../agent/identity/identity.ts";
 import type { IssuerTypes } from "../../agent/identity/issuer/issuer.ts";
 import { discoveryUrl } from "../../agent/identity/oidc/discovery.ts";
@@ -70,6 +71,26 @@ export function certificateIssuer(changes: Partial<CertificateIssuer> = {}): Cer
     ca: [],
     crl: undefined,
     kind: "workload",
+    ...changes,
+  };
+}
+
+/** A configured issuer of agents that sign their requests, by their directories. */
+export function signatureIssuer(agents: readonly string[], changes: Partial<SignatureIssuer> = {}): SignatureIssuer {
+  return {
+    name: "bots",
+    type: "http-signature",
+    issuer: "http-signature",
+    credentials: ["signature"],
+    audiences: ["api://orders"],
+    kinds: ["agent"],
+    agents,
+    maxAge: 300_000,
+    clockTolerance: 30_000,
+    reuse: "refuse",
+    keys: { refresh: 300_000, cooldown: 1_000, maxStale: 86_400_000, maxSize: 1 << 20, timeout: 5_000 },
+    ca: undefined,
+    proxy: undefined,
     ...changes,
   };
 }

@@ -30,10 +30,13 @@ export async function startRogue(
   answer: (asked: Asked, socket: Socket) => void,
   greet: Greet = greetWell,
 ): Promise<number> {
-  return listen(t, (socket) => {
-    const decoder = new FrameDecoder(65536);
-    socket.on("data", (chunk: Buffer) => decoder.push(chunk, (frame) => reply(frame, socket, answer, greet)));
-  });
+  return listen(t, (socket) => talk(socket, answer, greet));
+}
+
+/** The agent's side of one connection. */
+export function talk(socket: Socket, answer: (asked: Asked, socket: Socket) => void, greet: Greet = greetWell): void {
+  const decoder = new FrameDecoder(65536);
+  socket.on("data", (chunk: Buffer) => decoder.push(chunk, (frame) => reply(frame, socket, answer, greet)));
 }
 
 function reply(frame: Frame, socket: Socket, answer: (asked: Asked, socket: Socket) => void, greet: Greet): void {

@@ -27,13 +27,16 @@ const INPUTS = readFileSync(join(import.meta.dirname, "return-to.txt"), "utf8")
   .map(([verdict, text = '""', , kind = ""]) => ({ verdict, text: JSON.parse(text) as string, kind }));
 
 /** Logins of an agent, and browsers that talk to it without HAProxy between. */
-async function stage(t: Test, { par = true, providers = 1 } = {}) {
+async function stage(
+  t: Test,
+  { par = true, providers = 1, style }: { par?: boolean; providers?: number; style?: string } = {},
+) {
   const provider = await startLoginProvider(t, { alice: { groups: ["readers"] } }, [`${ORIGIN.origin}${CALLBACK}`], {
     par,
   });
   const sessions = {
     ...{ origins: [ORIGIN.origin], cookie: COOKIE, keys: "", ring: RING },
-    ...{ idle: 3_600_000, lifetime: 28_800_000, largest: 8192 },
+    ...{ idle: 3_600_000, lifetime: 28_800_000, largest: 8192, style },
   };
   const login = {
     client: {
@@ -87,8 +90,13 @@ class Person {
   }
 
   /** Begins a login and lets the provider send the browser back: the path and query of the callback. */
-  async until(login = LOGIN): Promise<string> {
-    const { location, status, body } = await this.ask(login);
+  until(login = LOGIN): Promise<string> {
+    return this.goesOn(login);
+  }
+
+  /** Asks for a page of ours that sends the browser to the provider, which sends it back. */
+  async goesOn(path: string): Promise<string> {
+    const { location, status, body } = await this.ask(path);
     if (status !== 303) throw new Error(body);
     const back = await this.#elsewhere.upTo(location, CALLBACK);
     return `${back.pathname}${back.search}`;
@@ -124,7 +132,12 @@ test("a callback counts in the browser that has begun it, once, with all that th
   const forced = await new Person(logins).ask(hers);
   t.match([forced.status, forced.body], [400, /does not keep our cookie/], "a browser without any login");
   await mallory.until();
-  t.match([(await mallory.ask(hers)).status, mallory.session], [400, ""], "login CSRF: another's state");
+  const begun = await mallory.ask(hers);
+  t.match([begun.status, mallory.session], [303, ""], "login CSRF: another's state");
+  t.ok(
+    begun.location.startsWith(`${provider.issuer}/auth?`),
+    "who is sent to another's callback is asked who they are",
+  );
   const changed = (change: (query: URLSearchParams) => void) => {
     const url = new URL(hers, ORIGIN);
     change(url.searchParams);
@@ -226,8 +239,37 @@ test("several tabs log in side by side, and no more than five are remembered", a
   const many = [];
   for (let n = 0; n < 8; n++) many.push(await bob.until(`${LOGIN}?rt=/${"x".repeat(1000)}`));
   t.ok((bob.cookies.get(`${COOKIE}-login`)?.length ?? 0) < 4096);
-  t.equal((await bob.ask(many[0] ?? "")).status, 400, "the oldest is forgotten");
+  t.match((await bob.ask(many[0] ?? "")).location, /\/auth\?/, "the oldest is forgotten, and begun anew");
   t.equal((await bob.ask(many[7] ?? "")).status, 303);
+});
+
+test("of tabs that begin at once the browser keeps the last one's login; the others are begun anew", async (t) => {
+  const { logins, time } = await stage(t);
+  const alice = new Person(logins);
+  const tabs = [];
+  for (const path of ["/a", "/b", "/c"]) {
+    const fresh = new Person(logins);
+    tabs.push(await fresh.until(`${LOGIN}?rt=${path}`));
+    for (const [name, value] of fresh.cookies) alice.cookies.set(name, value);
+  }
+  t.equal((await alice.ask(tabs[2] ?? "")).location, "/c");
+  time.now += 1;
+  t.equal((await alice.ask(tabs[0] ?? "")).location, "/a", "whoever is signed in by then is simply sent on");
+  alice.cookies.delete(COOKIE);
+  t.equal((await alice.ask(await alice.goesOn(tabs[1] ?? ""))).location, "/b");
+
+  const bob = new Person(logins);
+  let lost = await bob.until(`${LOGIN}?rt=/d`);
+  for (let n = 0; n < 4; n++) {
+    bob.cookies.set(`${COOKIE}-login`, "x");
+    lost = await bob.goesOn(lost);
+  }
+  bob.cookies.set(`${COOKIE}-login`, "x");
+  t.match(await bob.ask(lost), { status: 400, body: /This sign-in is over/ }, "but nobody is sent round and round");
+  const late = await bob.until(`${LOGIN}?rt=/e`);
+  bob.cookies.set(`${COOKIE}-login`, "x");
+  time.now += 900_001;
+  t.equal((await bob.ask(late)).status, 400, "nor after a quarter of an hour");
 });
 
 test("nobody is sent round and round", async (t) => {
@@ -306,13 +348,63 @@ test("of several providers somebody chooses one", async (t) => {
   t.equal((await person.ask(`${LOGIN}?provider=evil`)).status, 200, "an unknown one is asked for again");
 });
 
+test("pages speak the language that a browser likes best, and hold what people need", async (t) => {
+  const { logins } = await stage(t);
+  const person = new Person(logins);
+  const said = async (language: string | undefined, path = "/.countersign/signed-out") => {
+    const headers = { "x-request-id": "4f", ...(language === undefined ? {} : { "accept-language": language }) };
+    const { body, headers: answered } = await person.ask(path, { headers });
+    t.match(body, `<html lang="${answered["content-language"]}">`);
+    t.match(body, /<title>([^<]+)<\/title>.*<h1>\1<\/h1>/, "the title says what has happened");
+    t.match(answered, { vary: "accept-language", "cache-control": "no-store" });
+    return answered["content-language"];
+  };
+  for (const [language, expected] of [
+    [undefined, "en"],
+    ["", "en"],
+    ["fr, es;q=0.5", "en"],
+    ["de-CH, de;q=0.9, en;q=0.8", "de"],
+    ["DE", "de"],
+    ["en-GB,en;q=0.9,de;q=0.8", "en"],
+    ["fr, de;q=0.1", "de"],
+    ["de;q=0, *", "en"],
+    ["en;q=0, *;q=0.5", "de"],
+    ["de;q=0.8, en;q=0.80", "en"],
+    [`de;q=${"9".repeat(5000)}`, "de"],
+    [`${"x,".repeat(50_000)}de`, "en"],
+    [';;q=,"\u0000"', "en"],
+  ] as const) {
+    t.equal(await said(language), expected, String(language).slice(0, 40));
+  }
+  await said("de", "/.countersign/logout");
+  const over = await person.ask(`${CALLBACK}?state=x&code=y`, {
+    headers: { "x-request-id": "4f-a", "accept-language": "de" },
+  });
+  t.match(over.body, /Ihr Browser behält unser Cookie nicht.*Anfrage: 4f-a/);
+  t.notMatch((await person.ask(CALLBACK, { headers: { "x-request-id": "<b>" } })).body, /<b>/);
+});
+
+test("all pages share one stylesheet, which a brand can replace", async (t) => {
+  const own = await stage(t);
+  const style = await new Person(own.logins).ask("/.countersign/style.css");
+  t.match(style, { status: 200, headers: { "content-type": /^text\/css/, "x-content-type-options": "nosniff" } });
+  t.match(style.body, "prefers-color-scheme: dark");
+  const branded = await stage(t, { style: "h1 { color: green }" });
+  t.equal((await new Person(branded.logins).ask("/.countersign/style.css")).body, "h1 { color: green }");
+});
+
 test("signing out takes a form of this origin", async (t) => {
   const { logins } = await stage(t);
   const alice = new Person(logins);
   await alice.ask(await alice.until());
   const out = (headers: Readonly<Record<string, string>>, method = "POST") =>
     alice.ask("/.countersign/logout", { method, headers });
-  t.equal((await out({}, "GET")).status, 405);
+  t.match(await out({}, "GET"), {
+    status: 200,
+    body: /<form method="post" action="\/.countersign\/logout"><button>Sign out<\/button><\/form>/,
+  });
+  t.not(alice.session, "", "which asks, and signs nobody out");
+  t.equal((await out({}, "PUT")).status, 405);
   for (const headers of [
     { "sec-fetch-site": "cross-site" },
     { "sec-fetch-site": "same-site" },

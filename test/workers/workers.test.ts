@@ -273,6 +273,44 @@ test("a certificate that was renewed is shown by every worker, and by one that c
   t.match(text, `countersign_spop_certificate_end_timestamp_seconds ${validToDate.getTime() / 1000}\n`, "no sum");
 });
 
+test("each worker's audit log is sound, however often one is killed while it writes", async (t) => {
+  const admin = await freePort();
+  const folder = folderOf(t, { "policies/a.yaml": policy("one") });
+  const audit = "audit: { name: ingress, file: audit.log, key: audit.key, checkpoint: 100ms, max_size: 64KiB }\n";
+  writeFileSync(join(folder, "countersign.yaml"), `${configuration(folder, admin)}${audit}`);
+  const made = await countersign(["audit", "init"], { cwd: folder });
+  writeFileSync(join(folder, "keys"), made.out);
+  const served = await serve(t, folder, { spop: 0, admin });
+  let over = false;
+  let answered = 0;
+  const asking = ["spop.sock", "spop.sock.2"].map(async (name) => {
+    while (!over) {
+      try {
+        const client = await SpopClient.open({ path: join(folder, name) });
+        for (; !over; answered++) await client.notify(NOTIFY);
+        client.socket.destroy();
+      } catch {
+        await new Promise((done) => setTimeout(done, 20));
+      }
+    }
+  });
+  for (let kill = 1; kill <= 4; kill++) {
+    for (const before = answered; answered < before + 50 * kill; ) await new Promise((done) => setTimeout(done, 1));
+    const { workers: each } = JSON.parse((await served.page("/status")).text) as Status;
+    process.kill(each[kill % 2]?.pid ?? 0, "SIGKILL");
+    await served.said("the worker answers again", kill);
+  }
+  over = true;
+  await Promise.all(asking);
+  served.child.kill("SIGTERM");
+  await served.said("countersign stopped");
+  const { code, out } = await countersign(["audit", "verify", "--key", "keys", "--json"], { cwd: folder });
+  const { altered, logs } = JSON.parse(out);
+  t.strictSame([code, altered], [0, false], out);
+  t.match(logs, [{ origin: "ingress/1" }, { origin: "ingress/2" }]);
+  for (const log of logs) t.ok(log.segments >= 3 && log.decisions.allowed > 0, log.origin);
+});
+
 test("a worker that comes back is asked once it can verify, and not while others can", async (t) => {
   const { gate, issuers } = await holding(t);
   const { served, client, status, path } = await workers(t, {}, issuers);

@@ -18,7 +18,9 @@ export function readDpop(root: Section, workers: number, issuers: readonly Issue
     remembered: dpop.number("remembered"),
     store: store.keys().length === 0 ? undefined : { url: readUrl(store), timeout: store.milliseconds("timeout") },
   };
-  const taken = issuers.some(({ credentials }) => credentials.includes("dpop"));
+  const taken = issuers.some(
+    ({ credentials, countsOnceFor }) => credentials.includes("dpop") || countsOnceFor !== undefined,
+  );
   if (taken && workers > 1) checkShared(root, dpop, config);
   return config;
 }

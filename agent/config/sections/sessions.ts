@@ -27,6 +27,7 @@ export function readSessions(reading: Reading): SessionsConfig | undefined {
     ring: section.text("keys") === "" ? [] : readRing(keys, section),
     idle: Math.min(idle, lifetime),
     lifetime,
+    style: readStyle(section),
     largest: root.section("limits").bytes("token"),
   };
 }
@@ -40,6 +41,20 @@ function readOrigins(section: Section): readonly string[] {
     if (url === null || url.origin !== text || !secure) section.fault(["origins", index], ORIGIN);
   }
   return origins;
+}
+
+/** Bytes of a stylesheet at most: it goes to every browser. */
+const LARGEST_STYLE = 65_536;
+
+function readStyle(section: Section): string | undefined {
+  const written = section.optionalText("stylesheet");
+  if (written === undefined) return undefined;
+  const file = resolve(dirname(section.reading.document.file), written);
+  section.reading.files.push(file);
+  const read = readText(file, LARGEST_STYLE);
+  if ("text" in read) return read.text;
+  section.fault(["stylesheet"], "a CSS file", `${section.found(["stylesheet"])}: it cannot be read: ${read.problem}`);
+  return undefined;
 }
 
 function readRing(file: string, section: Section): readonly SealingKey[] {

@@ -24,6 +24,8 @@ export interface Confirmation {
   readonly jkt?: string;
   /** RFC 8705, section 3.1: thumbprint of the certificate that the client has shown. */
   readonly x5tS256?: string;
+  /** The credential counts once: what tells it from all others, and when it was made (ms since the epoch). */
+  readonly once?: { readonly digest: string; readonly madeAt: number };
   /** It is a browser's, and good where it was begun. */
   readonly session?: SessionBinding;
 }

@@ -6,7 +6,7 @@ import type { World } from "../issuer/world.ts";
 import { bearerFrom } from "./bearer.ts";
 import { discover, endpointOf } from "./discovery.ts";
 import { type Jwks, readJwks } from "./jwks.ts";
-import type { KeyIssuer } from "./section.ts";
+import type { KeyOwner } from "./section.ts";
 
 /** A JWKS, and where it was found. */
 export interface Found {
@@ -14,17 +14,28 @@ export interface Found {
   readonly jwks: Jwks;
 }
 
+/** A document that keys stand in. */
+export interface KeyDocument {
+  readonly read: typeof readJwks;
+  /** Its media type, where it has one of its own: it is then where it was looked for, and nowhere else. */
+  readonly accept?: string;
+}
+
+export const JWKS: KeyDocument = { read: readJwks };
+
 const DISCOVERY_LIFETIME = 3_600_000;
 
 /** Fetches the keys of one issuer: asks where they are, if need be, and then for them. */
 export class JwksFetch {
-  readonly #issuer: KeyIssuer;
+  readonly #issuer: KeyOwner;
   readonly #world: World;
   readonly #names: readonly string[];
+  readonly #form: KeyDocument;
   #discovered: URL | undefined;
   #discoveredAt = 0;
 
-  constructor(issuer: KeyIssuer, world: World) {
+  constructor(issuer: KeyOwner, world: World, form: KeyDocument) {
+    this.#form = form;
     this.#issuer = issuer;
     this.#world = world;
     this.#names = spellingsOf(issuer);
@@ -67,8 +78,10 @@ export class JwksFetch {
   }
 
   async #jwks(url: URL, bounds: Bounds): Promise<Jwks> {
-    const document = await getObject(this.#world.send, url, bounds, this.#headers(url));
-    const jwks = readJwks(document, this.#issuer.algorithms);
+    const { accept, read } = this.#form;
+    const headers = { ...this.#headers(url), ...(accept !== undefined && { accept }) };
+    const document = await getObject(this.#world.send, url, bounds, headers);
+    const jwks = read(document, this.#issuer.algorithms);
     if (typeof jwks === "string") throw failed(url, jwks);
     return jwks;
   }

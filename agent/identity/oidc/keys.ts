@@ -4,8 +4,8 @@ import { parseObject } from "../../http/json.ts";
 import type { World } from "../issuer/world.ts";
 import type { Key, Unused } from "../jwt/key.ts";
 import { type Jwks, readJwks, unusable } from "./jwks.ts";
-import { type Found, JwksFetch } from "./jwks-fetch.ts";
-import type { KeyIssuer } from "./section.ts";
+import { type Found, JWKS, JwksFetch, type KeyDocument } from "./jwks-fetch.ts";
+import type { KeyOwner } from "./section.ts";
 
 /** What of a token tells which key it needs. */
 export interface Wanted {
@@ -35,7 +35,7 @@ const MOST_CANDIDATES = 4;
  * `keys.maxStale` after the last success. A key that is gone at the provider is gone here.
  */
 export class KeySet {
-  readonly #issuer: KeyIssuer;
+  readonly #issuer: KeyOwner;
   readonly #world: World;
   /** Undefined where the keys are a file's: they are what they are. */
   readonly #fetch: JwksFetch | undefined;
@@ -62,11 +62,12 @@ export class KeySet {
   /** When the attempt began by which the keys are what they are: whatever is issued later may be of another key. */
   #asOf = Number.NEGATIVE_INFINITY;
 
-  constructor(issuer: KeyIssuer, world: World) {
+  /** @param form of the document that its keys stand in */
+  constructor(issuer: KeyOwner, world: World, form: KeyDocument = JWKS) {
     this.#issuer = issuer;
     this.#world = world;
     const { source } = issuer.keys;
-    this.#fetch = "document" in source ? undefined : new JwksFetch(issuer, world);
+    this.#fetch = "document" in source ? undefined : new JwksFetch(issuer, world, form);
     if ("document" in source) this.#keep(source.document);
   }
 

@@ -45,6 +45,12 @@ export interface OidcIssuer extends ClaimsIssuer {
 /** An issuer that has keys, whatever it signs with them. */
 export type KeyIssuer = Omit<OidcIssuer, "type" | "tokenTypes" | "idTokens" | "login">;
 
+/** What is to be known of an issuer to fetch its keys. */
+export type KeyOwner = Pick<
+  KeyIssuer,
+  "name" | "issuer" | "aliases" | "algorithms" | "clockTolerance" | "keys" | "ca" | "proxy"
+>;
+
 /** Whether an issuer's configuration is that of an OpenID Connect provider. */
 export function isOidc(issuer: { readonly type: string }): issuer is OidcIssuer {
   return issuer.type === "oidc";

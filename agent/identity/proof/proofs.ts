@@ -51,13 +51,15 @@ export class Proofs {
   readonly #signatures: SignatureChecks;
   readonly #nonces: Nonces;
 
-  /** @param store what agents share; default: this process's memory */
-  constructor(config: DpopConfig, memory: ProofMemory, signatures: SignatureChecks, store?: Replays) {
+  /**
+   * @param kept milliseconds for which what has come is remembered
+   * @param store what agents share; default: this process's memory
+   */
+  constructor(config: DpopConfig, memory: ProofMemory, signatures: SignatureChecks, kept: number, store?: Replays) {
     this.#config = config;
     this.#memory = memory;
     this.#signatures = signatures;
     this.#nonces = new Nonces(config.secret ?? memory.secret, config.maxAge);
-    const kept = keptFor(config);
     this.#replays = store ?? { note: (...proof) => memory.replays.note(...proof, kept, config.remembered) };
   }
 
@@ -70,11 +72,13 @@ export class Proofs {
    */
   prove(
     confirmation: Confirmation | undefined,
-    shown: Shown,
+    shown: Shown | undefined,
     now: number,
     wanted: () => boolean,
   ): Proving | Promise<Proving> {
-    const { jkt, x5tS256 } = confirmation ?? {};
+    const { jkt, x5tS256, once } = confirmation ?? {};
+    if (once !== undefined) return this.#once(once, now);
+    if (shown === undefined) return { refusal: { reason: "proof-missing" } };
     if (x5tS256 !== undefined && shown.certificate !== x5tS256) {
       return refused(shown.certificate === undefined ? "proof-missing" : "binding-mismatch", "x5t#S256");
     }
@@ -82,6 +86,12 @@ export class Proofs {
     if (shown.kind !== "dpop") return jkt === undefined ? PROVEN : refused("token-bound", "jkt");
     if (jkt === undefined) return refused("token-unbound", "jkt");
     return this.#dpop(jkt, shown, now, wanted);
+  }
+
+  /** A credential that is a proof itself, made for one request. */
+  #once({ digest, madeAt }: NonNullable<Confirmation["once"]>, now: number): Proving | Promise<Proving> {
+    const seen = this.#replays.note(digest, madeAt, now);
+    return seen instanceof Promise ? seen.then(provingOf) : provingOf(seen);
   }
 
   #dpop(jkt: string, shown: Shown, now: number, wanted: () => boolean): Proving | Promise<Proving> {
@@ -140,15 +150,23 @@ export class Proofs {
   }
 }
 
+function provingOf(seen: Seen): Proving {
+  return seen === "new" ? PROVEN : { refusal: { reason: REFUSALS[seen]?.reason ?? "agent-error" } };
+}
+
 const REFUSALS: Readonly<Record<Exclude<Seen, "new">, Refusal>> = {
   before: { reason: "proof-replayed", claim: "jti" },
   "too-old": { reason: "proof-stale", claim: "iat" },
   unavailable: { reason: "proof-unavailable" },
 };
 
-/** Milliseconds for which a proof that has come could come again: one from the future can for longest. */
-export function keptFor({ maxAge, clockTolerance }: DpopConfig): number {
-  return maxAge + clockTolerance + 1_000;
+/**
+ * Milliseconds for which a proof that has come could come again: one from the future can for longest.
+ *
+ * @param longest the same of credentials that count once
+ */
+export function keptFor({ maxAge, clockTolerance }: DpopConfig, longest: number): number {
+  return Math.max(maxAge + clockTolerance, longest) + 1_000;
 }
 
 function refused(reason: Refusal["reason"], claim: string): Proving {

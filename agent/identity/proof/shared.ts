@@ -13,13 +13,15 @@ export class SharedProofs {
   readonly #store: HeldStore | undefined;
   readonly #most: number;
 
-  constructor(config: DpopConfig, { clock, signatures, events }: World, before?: SharedProofs) {
+  /** @param longest milliseconds for which a credential that counts once could come again */
+  constructor(config: DpopConfig, { clock, signatures, events }: World, longest: number, before?: SharedProofs) {
+    const kept = keptFor(config, longest);
     const { memory = new ProofMemory(clock()), store } = before === undefined ? {} : before.#inheritance();
     this.#memory = memory;
     this.#most = config.remembered;
-    this.#store = storeFor(config, store, events);
+    this.#store = storeFor(config, kept, store, events);
     this.#store?.held.retain();
-    this.proofs = new Proofs(config, this.#memory, signatures, this.#store?.held.value);
+    this.proofs = new Proofs(config, this.#memory, signatures, kept, this.#store?.held.value);
   }
 
   /** How full the memory is; undefined where a store remembers. */
@@ -45,12 +47,14 @@ interface HeldStore {
 }
 
 /** That of before, where it is the same in every detail. */
-function storeFor(config: DpopConfig, before: HeldStore | undefined, events: World["events"]): HeldStore | undefined {
-  if (config.store === undefined) return undefined;
-  const made = [config.store, keptFor(config)];
+function storeFor(
+  { store }: DpopConfig,
+  kept: number,
+  before: HeldStore | undefined,
+  events: World["events"],
+): HeldStore | undefined {
+  if (store === undefined) return undefined;
+  const made = [store, kept];
   if (before !== undefined && !before.held.ended && isDeepStrictEqual(before.made, made)) return before;
-  return {
-    held: new Held(new ReplayStore(config.store, keptFor(config), (problem) => events.proofStore(problem))),
-    made,
-  };
+  return { held: new Held(new ReplayStore(store, kept, (problem) => events.proofStore(problem))), made };
 }

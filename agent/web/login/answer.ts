@@ -32,6 +32,12 @@ export function redirect(location: string, cookies: readonly string[] = []): Ans
   return { status: 303, headers: { ...GUARDED, location, "set-cookie": cookies }, body: "" };
 }
 
+/** How pages look: nobody's secret, and the same for all. */
+export function css(body: string): Answer {
+  const headers = { ...GUARDED, "content-type": "text/css; charset=utf-8", "cache-control": "public, max-age=300" };
+  return { status: 200, headers, body };
+}
+
 /** A page. @param body HTML, in which nothing is unescaped that was not written here */
 export function html(status: number, body: string, headers: Answer["headers"] = {}): Answer {
   return { status, headers: { ...GUARDED, "content-type": "text/html; charset=utf-8", ...headers }, body };

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { LRUCache } from "lru-cache";
-import { LOGIN_PATH, WEB_PATH } from "../../../haproxy/input.ts";
+import { LOGIN_PATH, STYLE_PATH, WEB_PATH } from "../../../haproxy/input.ts";
 import type { SessionsConfig } from "../../config/config.ts";
 import type { Send } from "../../http/fetch.ts";
 import { Sealer } from "../../identity/session/sealer.ts";
@@ -8,22 +8,25 @@ import { issuerOf, type Session, SessionCookies } from "../../identity/session/s
 import { SessionClaims } from "../../identity/session/sessions.ts";
 import { Steps } from "../../identity/session/step.ts";
 import type { LoginEvent } from "../../telemetry/events.ts";
-import { type Answer, type Asked, redirect } from "./answer.ts";
+import { type Answer, type Asked, css, redirect } from "./answer.ts";
 import { noSession, sessionIn, sessionLines } from "./cookies.ts";
 import { type Failure, failureOf } from "./failure.ts";
 import {
   chooserPage,
   loopPage,
   noCookiesPage,
+  type Reader,
   refusedPage,
   signedOutPage,
+  signOutPage,
   unavailablePage,
   unknownPage,
   wrongRequestPage,
 } from "./pages.ts";
-import { isLoop, type Pending, PendingLogins } from "./pending.ts";
+import { type Begun, isLoop, type Pending, PendingLogins } from "./pending.ts";
 import { type LoggedIn, type LoginIssuer, LoginProvider } from "./provider.ts";
 import { returnTo } from "./return-to.ts";
+import { STYLE } from "./style.ts";
 
 /** What people log in by. Plain data, which goes to the thread of the web listener. */
 export interface LoginSetup {
@@ -39,6 +42,8 @@ export const SIGNED_OUT_PATH = `${WEB_PATH}signed-out`;
 const RANDOM = 32;
 /** What a provider adds to the redirect URI; each of them once. */
 const PARAMETERS = ["state", "code", "iss", "error", "response"];
+/** How often a login is begun anew that a browser has lost: of tabs that begin at once, one is through each time. */
+const MOST_LOST = 4;
 /** Logins that have just ended, and milliseconds for which a repetition of one is answered alike. */
 const MOST_ENDED = 1000;
 const REPEATED = 30_000;
@@ -67,7 +72,7 @@ export class Logins {
 
   /** Whether a path is one of these pages'. */
   static has(path: string): boolean {
-    return [LOGIN_PATH, CALLBACK_PATH, LOGOUT_PATH, SIGNED_OUT_PATH].includes(path);
+    return [LOGIN_PATH, CALLBACK_PATH, LOGOUT_PATH, SIGNED_OUT_PATH, STYLE_PATH].includes(path);
   }
 
   /** The origin of the configuration that a Host header names; undefined where it names none. */
@@ -80,14 +85,16 @@ export class Logins {
   /** The answer to a request for one of these pages; undefined where it is for another one. Never rejects. */
   async answer(asked: Asked): Promise<Answer | undefined> {
     const { path, method } = asked;
-    if (path === LOGOUT_PATH) return method === "POST" ? this.#logout(asked) : wrongRequestPage(405);
+    if (path === LOGOUT_PATH && method === "POST") return this.#logout(asked);
     const page = {
       [LOGIN_PATH]: () => this.#login(asked),
       [CALLBACK_PATH]: () => this.#callback(asked),
-      [SIGNED_OUT_PATH]: signedOutPage,
+      [LOGOUT_PATH]: () => signOutPage(asked, LOGOUT_PATH),
+      [SIGNED_OUT_PATH]: () => signedOutPage(asked),
+      [STYLE_PATH]: () => css(this.#sessions.style ?? STYLE),
     }[path];
     if (page === undefined) return undefined;
-    return method === "GET" || method === "HEAD" ? await page() : wrongRequestPage(405);
+    return method === "GET" || method === "HEAD" ? await page() : wrongRequestPage(asked, 405);
   }
 
   async #login(asked: Asked): Promise<Answer> {
@@ -95,44 +102,49 @@ export class Logins {
     const now = this.#clock();
     const pendings = this.#pendings(origin);
     const before = pendings.read(cookies, now);
-    if (isLoop(before, now)) return this.#session(asked) === undefined ? noCookiesPage() : loopPage();
+    if (isLoop(before, now)) return this.#session(asked) === undefined ? noCookiesPage(asked) : loopPage(asked);
     const to = returnTo(query.get("rt") ?? undefined);
     const provider = this.#chosen(query.getAll("provider"));
-    if (provider === undefined) return this.#choice(to, query.get("step") ?? "");
-    const pending = {
-      ...{ state: random(), nonce: random(), verifier: random() },
-      ...{ issuer: provider.issuer.name, returnTo: to, begunAt: now, doneAt: 0 },
-      ...this.#stepOf(query),
-    };
+    if (provider === undefined) return this.#choice(asked, to, query.get("step") ?? "");
+    const begun = { issuer: provider.issuer.name, returnTo: to, begunAt: now, lost: 0, ...this.#stepOf(query) };
+    return this.#begin(asked, provider, begun);
+  }
+
+  async #begin(asked: Asked, provider: LoginProvider, begun: Begun): Promise<Answer> {
+    const { lost: _, ...wanted } = begun;
+    const { issuer, begunAt } = begun;
+    const pendings = this.#pendings(asked.origin);
+    const secrets = { state: pendings.newState(begun), nonce: random(), verifier: random() };
+    const pending = { ...secrets, ...wanted, doneAt: 0 };
     try {
-      const location = await provider.begin(pending, `${origin.origin}${CALLBACK_PATH}`);
-      this.#tell({ issuer: provider.issuer.name, outcome: "begun" });
-      return redirect(location.href, [pendings.write([...before, pending], now)]);
+      const location = await provider.begin(pending, `${asked.origin.origin}${CALLBACK_PATH}`);
+      this.#tell({ issuer, outcome: "begun" });
+      return redirect(location.href, [pendings.write([...pendings.read(asked.cookies, begunAt), pending], begunAt)]);
     } catch (error) {
-      return this.#failed(provider.issuer.name, failureOf(error));
+      return this.#failed(asked, issuer, failureOf(error));
     }
   }
 
   async #callback(asked: Asked): Promise<Answer> {
     const { query, cookies, origin } = asked;
-    if (PARAMETERS.some((name) => query.getAll(name).length > 1)) return wrongRequestPage(400);
+    if (PARAMETERS.some((name) => query.getAll(name).length > 1)) return wrongRequestPage(asked, 400);
     const now = this.#clock();
     const pendings = this.#pendings(origin);
     const before = pendings.read(cookies, now);
-    const pending = before.find(({ state }) => state === query.get("state"));
+    const state = query.get("state") ?? "";
+    const pending = before.find((each) => each.state === state);
     const session = this.#session(asked);
     // Another tab was first, or the page is reloaded.
     const isOther = pending?.acr === undefined && (session?.begunAt ?? 0) > (pending?.begunAt ?? 0);
     const isOver = pending === undefined || pending.doneAt > 0 || isOther;
-    if (session !== undefined && isOver) return redirect(pending?.returnTo ?? "/");
-    if (pending === undefined) return pendings.isKept(cookies) ? unknownPage() : noCookiesPage();
+    if (session !== undefined && isOver) return redirect(pendings.begunBy(state, now)?.returnTo ?? "/");
+    if (pending === undefined) return this.#lost(asked, state, now);
     const provider = this.#providers.get(pending.issuer);
-    if (provider === undefined || pending.doneAt > 0) return unknownPage();
-    const url = new URL(`${origin.origin}${CALLBACK_PATH}?${query}`);
+    if (provider === undefined || pending.doneAt > 0) return unknownPage(asked);
     const others = before.filter((each) => each !== pending);
     const known = this.#ended.get(pending.state);
     if (known !== undefined) return known;
-    const ended = this.#complete(provider, pending, url, (doneAt) =>
+    const ended = this.#complete(asked, provider, pending, (doneAt) =>
       pendings.write([...others, { ...pending, doneAt }], doneAt),
     );
     this.#ended.set(pending.state, ended);
@@ -142,8 +154,28 @@ export class Logins {
     return answer;
   }
 
+  /**
+   * A login of which this browser knows nothing. Tabs that begin one at the same time keep only the last, since each
+   * writes the cookie without the others: it is begun anew, and whoever was brought here by another is asked who
+   * they are themselves.
+   */
+  async #lost(asked: Asked, state: string, now: number): Promise<Answer> {
+    const pendings = this.#pendings(asked.origin);
+    if (!pendings.isKept(asked.cookies)) return noCookiesPage(asked);
+    const begun = pendings.begunBy(state, now);
+    const provider = begun === undefined ? undefined : this.#providers.get(begun.issuer);
+    if (begun === undefined || provider === undefined || begun.lost === MOST_LOST) return unknownPage(asked);
+    return this.#begin(asked, provider, { ...begun, begunAt: now, lost: begun.lost + 1 });
+  }
+
   /** @param done the Set-Cookie line by which the login counts as ended at that instant */
-  async #complete(provider: LoginProvider, pending: Pending, url: URL, done: (at: number) => string): Promise<Answer> {
+  async #complete(
+    asked: Asked,
+    provider: LoginProvider,
+    pending: Pending,
+    done: (at: number) => string,
+  ): Promise<Answer> {
+    const url = new URL(`${asked.origin.origin}${CALLBACK_PATH}?${asked.query}`);
     const { issuer } = provider;
     try {
       const loggedIn = await provider.complete(pending, url);
@@ -152,16 +184,17 @@ export class Logins {
       const principal = new SessionClaims(issuer, issuer.login).principalOf(session, session.endsAt);
       const { acr } = session.claims;
       if (pending.acr !== undefined && pending.acr.length > 0 && !pending.acr.some((each) => each === acr)) {
-        return this.#failed(issuer.name, { outcome: "refused", why: "authentication-weak" });
+        return this.#failed(asked, issuer.name, { outcome: "refused", why: "authentication-weak" });
       }
-      if ("reason" in principal) return this.#failed(issuer.name, { outcome: "refused", why: principal.reason });
+      if ("reason" in principal) return this.#failed(asked, issuer.name, { outcome: "refused", why: principal.reason });
       const sealed = this.#cookies.seal(session, issuer.name, now);
       const lines = sessionLines(this.#sessions.cookie, sealed, this.#sessions.largest);
-      if (lines === undefined) return this.#failed(issuer.name, { outcome: "refused", why: "session-too-large" });
+      if (lines === undefined)
+        return this.#failed(asked, issuer.name, { outcome: "refused", why: "session-too-large" });
       this.#tell({ issuer: issuer.name, outcome: "completed" });
       return redirect(pending.returnTo, [...lines, done(now)]);
     } catch (error) {
-      return this.#failed(issuer.name, failureOf(error));
+      return this.#failed(asked, issuer.name, failureOf(error));
     }
   }
 
@@ -170,15 +203,15 @@ export class Logins {
     return { id: random(), host, begunAt: now, endsAt: now + this.#sessions.lifetime, claims, scopes };
   }
 
-  #failed(issuer: string, { outcome, why }: Failure): Answer {
+  #failed(reader: Reader, issuer: string, { outcome, why }: Failure): Answer {
     this.#tell({ issuer, outcome, why });
-    if (outcome === "failed") return unavailablePage();
-    return why === "invalid_grant" ? unknownPage() : refusedPage(why);
+    if (outcome === "failed") return unavailablePage(reader);
+    return why === "invalid_grant" ? unknownPage(reader) : refusedPage(reader, why);
   }
 
   /** A page of another origin cannot sign anybody out: it may send the form, but not as this origin. */
   #logout(asked: Asked): Answer {
-    if (!isOwn(asked)) return wrongRequestPage(400);
+    if (!isOwn(asked)) return wrongRequestPage(asked, 400);
     const { cookie } = this.#sessions;
     const issuer = issuerOf(asked.cookies.get(cookie) ?? "");
     if (this.#providers.has(issuer)) this.#tell({ issuer, outcome: "ended" });
@@ -199,13 +232,13 @@ export class Logins {
     return { acr: step.acr, ...(step.maxAge === undefined ? {} : { maxAge: step.maxAge }) };
   }
 
-  #choice(to: string, step: string): Answer {
+  #choice(reader: Reader, to: string, step: string): Answer {
     const more = step === "" ? {} : { step };
     const links = [...this.#providers.values()].map(({ issuer }) => ({
       href: `${LOGIN_PATH}?${new URLSearchParams({ provider: issuer.name, rt: to, ...more })}`,
       text: issuer.login.title,
     }));
-    return chooserPage(links);
+    return chooserPage(reader, links);
   }
 
   /** The session that a browser has here, as far as its cookie tells. */

@@ -1,69 +1,108 @@
-import { LOGIN_PATH } from "../../../haproxy/input.ts";
-import { type Answer, html } from "./answer.ts";
+import { LOGIN_PATH, STYLE_PATH } from "../../../haproxy/input.ts";
+import { type Answer, type Asked, html } from "./answer.ts";
+import type { PageText, Texts } from "./texts/text.ts";
+import { textsFor } from "./texts/texts.ts";
 
-/** What a page says. */
-interface Said {
-  /** What has happened; the title and the one heading. */
-  readonly title: string;
-  readonly lines: readonly string[];
-  readonly links?: readonly { readonly href: string; readonly text: string }[];
+/** Whom a page is for. */
+export type Reader = Pick<Asked, "headers">;
+
+interface Link {
+  readonly href: string;
+  readonly text: string;
 }
 
-const AGAIN = { href: LOGIN_PATH, text: "Sign in again" };
+/** What a page has beside its text. */
+interface More {
+  readonly links?: readonly Link[];
+  /** A button that posts to an address. */
+  readonly form?: { readonly action: string; readonly text: string };
+  /** A code of ours. */
+  readonly reason?: string;
+}
 
 /** Which provider is theirs. @param links one for each */
-export function chooserPage(links: NonNullable<Said["links"]>): Answer {
-  return page(200, { title: "Sign in", lines: ["Who knows you?"], links });
+export function chooserPage(reader: Reader, links: readonly Link[]): Answer {
+  return page(reader, 200, "chooser", () => ({ links }));
 }
 
-export function signedOutPage(): Answer {
-  return page(200, { title: "You are signed out", lines: [], links: [AGAIN] });
+/** @param action where the form goes */
+export function signOutPage(reader: Reader, action: string): Answer {
+  return page(reader, 200, "signOut", ({ out }) => ({ form: { action, text: out } }));
+}
+
+export function signedOutPage(reader: Reader): Answer {
+  return page(reader, 200, "signedOut", again);
 }
 
 /** The provider has not let them in, or the agent does not. @param reason a code */
-export function refusedPage(reason: string): Answer {
-  return page(403, { title: "You were not signed in", lines: [`Reason: ${reason}`], links: [AGAIN] });
+export function refusedPage(reader: Reader, reason: string): Answer {
+  return page(reader, 403, "refused", (texts) => ({ ...again(texts), reason }));
 }
 
 /** A login that this browser has not begun, or not lately. */
-export function unknownPage(): Answer {
-  const lines = ["It was begun too long ago, was ended already, or was begun in another browser."];
-  return page(400, { title: "This sign-in is over", lines, links: [AGAIN] });
+export function unknownPage(reader: Reader): Answer {
+  return page(reader, 400, "unknown", again);
 }
 
-export function noCookiesPage(): Answer {
-  const lines = ["Without cookies nobody can stay signed in. Allow them for this site, and sign in again."];
-  return page(400, { title: "Your browser does not keep our cookie", lines, links: [AGAIN] });
+export function noCookiesPage(reader: Reader): Answer {
+  return page(reader, 400, "noCookies", again);
 }
 
 /** They have a session, and are asked to log in all the same. */
-export function loopPage(): Answer {
-  const lines = ["You were signed in, and what you asked for is still not open to you."];
-  return page(403, { title: "Signing in does not help", lines, links: [{ href: "/", text: "To the start" }] });
+export function loopPage(reader: Reader): Answer {
+  return page(reader, 403, "loop", ({ start }) => ({ links: [{ href: "/", text: start }] }));
 }
 
-export function unavailablePage(): Answer {
-  const lines = ["The sign-in service does not answer. Nothing of yours is lost; try again in a moment."];
-  const { headers, ...rest } = page(503, { title: "You cannot sign in now", lines, links: [AGAIN] });
+export function unavailablePage(reader: Reader): Answer {
+  const { headers, ...rest } = page(reader, 503, "unavailable", again);
   return { ...rest, headers: { ...headers, "retry-after": "5" } };
 }
 
-export function wrongRequestPage(status: 400 | 404 | 405): Answer {
-  const title = {
-    400: "This request cannot be read",
-    404: "There is no such page",
-    405: "This page takes no such request",
-  };
-  return page(status, { title: title[status], lines: [] });
+const WRONG = { 400: "unreadable", 404: "noPage", 405: "wrongMethod" } as const;
+
+export function wrongRequestPage(reader: Reader, status: keyof typeof WRONG): Answer {
+  return page(reader, status, WRONG[status]);
 }
 
-function page(status: number, { title, lines, links = [] }: Said): Answer {
-  const paragraphs = lines.map((line) => `<p>${escaped(line)}</p>`).join("");
-  const items = links.map(({ href, text }) => `<li><a href="${escaped(href)}">${escaped(text)}</a></li>`).join("");
-  return html(
-    status,
-    `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(title)}</title><main><h1>${escaped(title)}</h1>${paragraphs}${items === "" ? "" : `<ul>${items}</ul>`}</main></html>\n`,
-  );
+function again({ again }: Texts): More {
+  return { links: [{ href: LOGIN_PATH, text: again }] };
+}
+
+type Name = { [Key in keyof Texts]: Texts[Key] extends PageText ? Key : never }[keyof Texts];
+
+function page({ headers }: Reader, status: number, name: Name, more: (texts: Texts) => More = () => ({})): Answer {
+  const texts = textsFor(String(headers["accept-language"] ?? ""));
+  const { title, lines } = texts[name];
+  const { links = [], form, reason } = more(texts);
+  const body = [
+    `<h1>${escaped(title)}</h1>`,
+    ...lines.map((line) => `<p>${escaped(line)}</p>`),
+    ...(links.length === 0 ? [] : [`<ul>${links.map(itemOf).join("")}</ul>`]),
+    ...(form === undefined ? [] : [formOf(form)]),
+    ...(reason === undefined ? [] : [detail(texts.reason, reason)]),
+    ...(status < 400 ? [] : requestOf(headers).map((id) => detail(texts.request, id))),
+  ];
+  const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(title)}</title><link rel="stylesheet" href="${STYLE_PATH}">`;
+  const text = `<!doctype html><html lang="${texts.language}"><head>${head}</head><body><main>${body.join("")}</main></body></html>\n`;
+  return html(status, text, { "content-language": texts.language, vary: "accept-language" });
+}
+
+function itemOf({ href, text }: Link): string {
+  return `<li><a href="${escaped(href)}">${escaped(text)}</a></li>`;
+}
+
+function formOf({ action, text }: NonNullable<More["form"]>): string {
+  return `<form method="post" action="${escaped(action)}"><button>${escaped(text)}</button></form>`;
+}
+
+function detail(what: string, value: string): string {
+  return `<p class="detail">${escaped(what)}: ${escaped(value)}</p>`;
+}
+
+/** The id by which HAProxy and the agent log the request. */
+function requestOf(headers: Reader["headers"]): readonly string[] {
+  const id = headers["x-request-id"];
+  return typeof id === "string" && /^[\w-]{1,64}$/.test(id) ? [id] : [];
 }
 
 const SIGNS: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };

@@ -20,6 +20,12 @@ export interface Pending {
   readonly doneAt: number;
 }
 
+/** What a state tells, which a browser brings back: enough to begin its login anew, and to prove nothing. */
+export interface Begun extends Pick<Pending, "issuer" | "returnTo" | "begunAt" | "acr" | "maxAge"> {
+  /** How many were begun before in its place, which the browser has lost. */
+  readonly lost: number;
+}
+
 /** Milliseconds that somebody has to log in: with a password manager, a second factor, and a telephone call. */
 export const LOGIN_LIMIT = 900_000;
 /** Logins of one browser at a time; with one more the oldest is forgotten. */
@@ -36,12 +42,26 @@ export class PendingLogins {
   readonly #sealer: Sealer;
   readonly #name: string;
   readonly #context: string;
+  readonly #stateContext: string;
 
   /** @param cookie the session cookie's name @param host that they were begun at */
   constructor(sealer: Sealer, cookie: string, host: string) {
     this.#sealer = sealer;
     this.#name = besides(cookie, "login");
     this.#context = `login\n${cookie}\n${host}`;
+    this.#stateContext = `state\n${cookie}\n${host}`;
+  }
+
+  /** A state for a new login, which nobody guesses. */
+  newState(begun: Begun): string {
+    return this.#sealer.seal(JSON.stringify(begun), this.#stateContext, begun.begunAt);
+  }
+
+  /** What a state of ours tells, whichever browser has it; undefined for any other, and for one from too long ago. */
+  begunBy(state: string, now: number): Begun | undefined {
+    const text = this.#sealer.open(state, this.#stateContext);
+    const begun = text === undefined ? undefined : (JSON.parse(text) as Begun);
+    return begun !== undefined && Math.abs(now - begun.begunAt) < LOGIN_LIMIT ? begun : undefined;
   }
 
   /** Those of the browser that sent these cookies, the oldest first. */
