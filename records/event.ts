@@ -38,9 +38,15 @@ export function eventOf(line: string): Event | undefined {
   if (!isMapping(value)) return undefined;
   // Docker's json-file has the line as a text.
   if (typeof value.log === "string" && !("request_id" in value)) return eventOf(value.log);
-  if (value.msg === "decision") return dated("decisions", value, DECISION_FIELDS, Date.parse(String(value.time)));
-  if ("trace_id" in value) return dated("mesh", value, MESH_FIELDS, Date.parse(String(value.timestamp)));
-  return dated("haproxy", value, ACCESS_FIELDS, Number(value.time) * 1000);
+  if (value.msg === "decision") return dated("decisions", value, DECISION_FIELDS, instantOf(value.time));
+  if ("trace_id" in value) return dated("mesh", value, MESH_FIELDS, instantOf(value.timestamp));
+  return dated("haproxy", value, ACCESS_FIELDS, instantOf(value.time));
+}
+
+/** Milliseconds since the epoch of a text, or of a number of seconds; NaN for whatever else a line may say. */
+function instantOf(time: unknown): number {
+  if (typeof time === "string") return Date.parse(time);
+  return typeof time === "number" ? time * 1000 : Number.NaN;
 }
 
 const DENIAL = / (Request|Connection) denied /;

@@ -12,6 +12,8 @@ export interface SigningKey {
 
 /** Claims to be signed, and the keys among them that this thread has not been told of yet. */
 export interface SigningBatch {
+  /** Whether all keys of before are forgotten. */
+  readonly anew: boolean;
   readonly keys: readonly SigningKey[];
   /** JSON, one after another: one text passes between threads faster than an object for each. */
   readonly claims: string;

@@ -22,7 +22,8 @@ function signed(claims: string, id: string | undefined): string {
   }
 }
 
-function onBatch({ keys: told, claims, lengths, keyIds }: SigningBatch): void {
+function onBatch({ anew, keys: told, claims, lengths, keyIds }: SigningBatch): void {
+  if (anew) keys.clear();
   for (const key of told) keys.set(key.id, { ...key, header: headerOf(key) });
   let end = 0;
   const tokens = lengths.map((length, i) => {

@@ -4,6 +4,9 @@ import type { SignedBatch, SigningBatch, SigningKey } from "./signing-batch.ts";
 
 const THREAD = workerScript("assertion/signing-worker");
 
+/** Keys that the thread keeps, of all rotations; then it is told those in use anew. */
+const MOST_KEYS = 100;
+
 interface Asked extends Item<string> {
   readonly claims: string;
   readonly key: SigningKey;
@@ -33,9 +36,12 @@ export class Signing extends BatchThread<string, Asked, SigningBatch, SignedBatc
   }
 
   protected override messageOf(batch: readonly Asked[]): SigningBatch {
+    const anew = this.#told.size >= MOST_KEYS;
+    if (anew) this.#told.clear();
     const told = new Map(batch.flatMap(({ key }) => (this.#told.has(key.id) ? [] : [[key.id, key] as const])));
     for (const id of told.keys()) this.#told.add(id);
     return {
+      anew,
       keys: [...told.values()],
       claims: batch.map(({ claims }) => claims).join(""),
       lengths: batch.map(({ claims }) => claims.length),

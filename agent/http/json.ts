@@ -6,6 +6,9 @@ const DEEPEST = 16;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COLON = 0x3a;
+const COMMA = 0x2c;
+const [OPEN_OBJECT, CLOSE_OBJECT] = [0x7b, 0x7d];
+const [OPEN_LIST, CLOSE_LIST] = [0x5b, 0x5d];
 const DOT = 0x2e;
 const E = 0x65;
 
@@ -61,10 +64,81 @@ function objectOf(text: string, reviver: Reviver, limits = OF_CLAIMS): Record<st
   } catch {
     return undefined;
   }
+  if (hasEscapedName(text)) value = built(text, reviver !== undefined);
   if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
   // JSON.parse keeps one of two members with the same name, so the count tells.
   const colons = colonsOf(text, reviver === undefined && limits === OF_CLAIMS ? Number.NaN : 0);
   return membersOf(value, 0, limits) === colons ? (value as Record<string, unknown>) : undefined;
+}
+
+/** Whether a member's name is written with an escape. */
+function hasEscapedName(text: string): boolean {
+  for (let at = text.indexOf("\\"); at >= 0; at = text.indexOf("\\", at)) {
+    let start = at;
+    while (start > 0 && text.charCodeAt(start) !== QUOTE) start--;
+    const end = endOfString(text, start);
+    at = end + 1;
+    while (isBlank(text.charCodeAt(at))) at++;
+    if (text.charCodeAt(at) === COLON) return true;
+  }
+  return false;
+}
+
+/**
+ * What JSON.parse makes of a text that it has found to be JSON. V8 14 (Node 26) compares a name that is written with an
+ * escape as it is written, and so takes it for another one that an object with the same members before it has had: an
+ * issuer's `"https:\/\/acme\/role"` for what somebody's unsigned token has shown. A string by itself it reads well.
+ *
+ * @param exact whether a number is what is written, or else NaN, which is not acceptable
+ */
+function built(text: string, exact: boolean): unknown {
+  const root: unknown[] = [];
+  const open: Open[] = [{ value: root, name: undefined }];
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    const top = open.at(-1);
+    if (isBlank(code) || code === COLON || code === COMMA || top === undefined) continue;
+    if (code === OPEN_OBJECT || code === OPEN_LIST) {
+      const value = code === OPEN_OBJECT ? {} : [];
+      put(top, value);
+      open.push({ value, name: undefined });
+    } else if (code === CLOSE_OBJECT || code === CLOSE_LIST) open.pop();
+    else {
+      const end = code === QUOTE ? endOfString(text, at) + 1 : endOfWord(text, at);
+      const word = text.slice(at, end);
+      if (!Array.isArray(top.value) && top.name === undefined) top.name = JSON.parse(word) as string;
+      else put(top, JSON.parse(word, exact ? (exactly as Reviver) : undefined));
+      at = end - 1;
+    }
+  }
+  return root[0];
+}
+
+/** An object or list that has not ended, and the name whose value is to come. */
+interface Open {
+  readonly value: unknown[] | Record<string, unknown>;
+  name: string | undefined;
+}
+
+function put(into: Open, value: unknown): void {
+  if (Array.isArray(into.value)) into.value.push(value);
+  // A plain assignment of `__proto__` would be no member.
+  else Object.defineProperty(into.value, into.name ?? "", { value, ...MEMBER });
+  into.name = undefined;
+}
+
+const MEMBER = { enumerable: true, configurable: true, writable: true };
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
+}
+
+/** Behind a number, or `true`, `false` and `null`. */
+function endOfWord(text: string, start: number): number {
+  const word = /[^\s,:{}[\]"]*/y;
+  word.lastIndex = start;
+  word.test(text);
+  return word.lastIndex;
 }
 
 /**

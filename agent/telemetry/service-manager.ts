@@ -2,6 +2,8 @@ import { spawn } from "node:child_process";
 
 /** Milliseconds that one message may take. */
 const LIMIT = 5_000;
+/** Messages that wait for one before: of what came meanwhile only the last reload, and how it ended, says anything. */
+const MOST_WAITING = 2;
 
 /**
  * What systemd, or whatever has set NOTIFY_SOCKET, is told of the agent: sd_notify(3). Its socket takes datagrams, which
@@ -12,6 +14,7 @@ export class ServiceManager {
   readonly #failed: (error: unknown) => void;
   /** One message after the other: their order is what they mean. */
   #last: Promise<void> = Promise.resolve();
+  readonly #waiting: (readonly string[])[] = [];
   #stopping = false;
 
   /** @param failed told where a message could not be sent */
@@ -42,7 +45,10 @@ export class ServiceManager {
     if (NOTIFY_SOCKET === undefined || NOTIFY_SOCKET === "" || this.#stopping) return;
     // Nothing else of the environment: it may hold secrets.
     const env = { NOTIFY_SOCKET, ...(PATH === undefined ? {} : { PATH }) };
-    this.#last = this.#last.then(() => sent(assignments, env)).catch(this.#failed);
+    this.#waiting.push(assignments);
+    if (this.#waiting.length <= MOST_WAITING) {
+      this.#last = this.#last.then(() => sent(this.#waiting.shift() ?? [], env)).catch(this.#failed);
+    } else this.#waiting.shift();
   }
 }
 

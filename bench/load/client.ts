@@ -4,8 +4,8 @@
  * by all the requests that it made wait, not just by those under way (wrk would see only these).
  */
 import { readFileSync } from "node:fs";
-import { connect, type Socket } from "node:net";
-import { HOST, type Pace, type Seen } from "./load.ts";
+import { Connection, headOf, NONE } from "./connection.ts";
+import type { Pace, Seen } from "./load.ts";
 
 /** After this many milliseconds without an answer a run is over. */
 const PATIENCE = 10_000;
@@ -13,76 +13,6 @@ const PATIENCE = 10_000;
 const LEAD = 1000;
 /** Milliseconds between two looks at what is due, beside one at every answer: so late may a request be sent, at most. */
 const TICK = 1;
-
-/** One status for all requests that got no answer. */
-const NONE = 0;
-
-/** What was read last, on any connection. */
-const chunk = Buffer.alloc(65_536);
-
-/** One keep-alive connection with at most one request under way. */
-class Connection {
-  readonly #port: number;
-  readonly #answered: (connection: Connection, status: number, due: number) => void;
-  #socket: Socket;
-  #received = "";
-  #due = 0;
-  #busy = false;
-
-  constructor(port: number, answered: (connection: Connection, status: number, due: number) => void) {
-    this.#port = port;
-    this.#answered = answered;
-    this.#socket = this.#open();
-  }
-
-  send(request: string, due: number): void {
-    this.#due = due;
-    this.#busy = true;
-    if (this.#socket.destroyed) this.#socket = this.#open();
-    this.#socket.write(request, "latin1");
-  }
-
-  close(): void {
-    this.#busy = false;
-    this.#socket.removeAllListeners("close").destroy();
-  }
-
-  #open(): Socket {
-    // One buffer for all, and no stream of what is read.
-    const callback = (size: number) => this.#read(chunk.toString("latin1", 0, size));
-    const onread = { buffer: chunk, callback };
-    const socket = connect({ port: this.#port, host: "127.0.0.1", noDelay: true, onread });
-    socket.on("error", () => {});
-    socket.on("close", () => {
-      if (socket !== this.#socket) return;
-      this.#received = "";
-      // A listener that is being replaced may refuse for a moment; do not turn that into a storm.
-      if (this.#busy) setTimeout(() => this.#answer(NONE), 1);
-    });
-    return socket;
-  }
-
-  /** @returns that more is to be read */
-  #read(text: string): true {
-    this.#received += text;
-    const head = this.#received.indexOf("\r\n\r\n");
-    if (head < 0) return true;
-    const length = Number(/\r\ncontent-length: *(\d+)/i.exec(this.#received)?.[1] ?? 0);
-    if (this.#received.length < head + 4 + length) return true;
-    const status = Number(this.#received.slice(9, 12));
-    // A HAProxy that is being replaced says so.
-    if (/\r\nconnection: *close/i.test(this.#received)) this.#socket.destroy();
-    this.#received = "";
-    this.#answer(status);
-    return true;
-  }
-
-  #answer(status: number): void {
-    if (!this.#busy) return;
-    this.#busy = false;
-    this.#answered(this, status, this.#due);
-  }
-}
 
 class Run {
   readonly #pace: Pace;
@@ -172,11 +102,6 @@ class Run {
 function totalOf({ rate, seconds }: Pace, requests: number): number {
   if (seconds === undefined) return requests;
   return rate === undefined ? Number.POSITIVE_INFINITY : Math.round(rate * (LEAD / 1000 + seconds));
-}
-
-function headOf(line: string): string {
-  const blank = line.indexOf(" ");
-  return `GET ${line.slice(0, blank)} HTTP/1.1\r\nHost: ${HOST}\r\n${line.slice(blank + 1).replace("\t", "\r\n")}\r\n\r\n`;
 }
 
 const pace = JSON.parse(process.argv[2] ?? "") as Pace;

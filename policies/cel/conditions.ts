@@ -64,11 +64,25 @@ export function conjunctsOf({ text }: Condition): readonly Condition[] {
       return;
     }
     // The whole has been checked.
-    const part = compileCondition(text.slice(node.range.start, node.range.end), []);
-    if (!("offset" in part)) parts.push(part);
+    const part = compileCondition(balanced(text.slice(node.range.start, node.range.end)), []);
+    if ("offset" in part) throw new Error(`a part of a condition that is none by itself: ${part.found}`);
+    parts.push(part);
   };
   visit(POLICY_LANGUAGE.parse(text).ast);
   return parts;
+}
+
+/** Strings, in which parentheses mean nothing, comments, and parentheses. */
+const PARENTHESES = /[rR]("""|'''|"|').*?\1|("""|''').*?\2|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\/\/[^\n]*|[()]/gs;
+
+/** An expression with the parentheses that its range in the library's tree leaves out, at its ends. */
+function balanced(text: string): string {
+  let [depth, lowest] = [0, 0];
+  for (const [found] of text.matchAll(PARENTHESES)) {
+    if (found === "(") depth++;
+    if (found === ")") lowest = Math.min(lowest, --depth);
+  }
+  return "(".repeat(-lowest) + text + ")".repeat(depth - lowest);
 }
 
 /**

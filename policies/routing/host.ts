@@ -1,6 +1,7 @@
 const LONGEST_HOST = 253;
-// A last label of digits only is an address to some programs and a name to others: it is no name here.
-const NAME = /^(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*(?!\d+$)(?!-)[a-z0-9_-]{1,63}(?<!-)$/;
+// A last label that is a number, decimal or hexadecimal, makes an address of it to some programs (the URL standard among
+// them) and a name to others: it is no name here.
+const NAME = /^(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*(?!(?:\d+|0x[\da-f]*)$)(?!-)[a-z0-9_-]{1,63}(?<!-)$/;
 const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 const IPV6 = /^\[[0-9a-f:.]{2,45}\]$/;
 const ASCII = /^[!-~]+$/;

@@ -25,6 +25,24 @@ export interface SegmentLine {
   readonly time: string;
 }
 
+/** A record as the first of a segment; undefined where it cannot be one. What it says is yet to be proven. */
+export function segmentLineOf(record: Readonly<Record<string, unknown>>): SegmentLine | undefined {
+  const texts = [record.origin, record.key, record.word, record.hash];
+  const numbers = [record.segment, record.epoch, record.size];
+  const sound = record.audit === "segment" && texts.every((text) => typeof text === "string") && numbers.every(isCount);
+  return sound ? (record as unknown as SegmentLine) : undefined;
+}
+
+/** The same for the end of a batch. */
+export function batchLineOf(record: Readonly<Record<string, unknown>>): BatchLine | undefined {
+  const sound = record.audit === "batch" && isCount(record.size) && typeof record.hash === "string";
+  return sound ? (record as unknown as BatchLine) : undefined;
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}
+
 /** How far the records above have come. */
 export interface BatchLine {
   readonly audit: "batch";

@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { Batch, BEGINNING, type Head } from "./chain.ts";
-import { type AuditLine, type BatchLine, batchLine, type SegmentLine } from "./lines.ts";
+import { type AuditLine, type BatchLine, batchLine, batchLineOf, type SegmentLine, segmentLineOf } from "./lines.ts";
 import { type Checkpoint, isSignedBy, isSuccession, publicKeyOf, readNote } from "./note.ts";
 
 /** What is wrong with a log, or should be known of it. */
@@ -123,13 +123,16 @@ export class Verifier {
     if (record === undefined) this.#malformed("no record: no JSON object in one line");
     if (!this.#begun) {
       this.#begun = true;
-      if (record?.audit === "segment") this.#begin(record as unknown as SegmentLine);
+      const first = record === undefined ? undefined : segmentLineOf(record);
+      if (first !== undefined) this.#begin(first);
       else this.#tampered("deleted", "the segment does not begin with its first record");
     } else if (record?.audit === "segment") this.#tampered("inserted", "a segment within a segment");
     if (this.#ended && !["batch", "checkpoint"].includes(String(record?.audit)))
       this.#tampered("inserted", "a record behind the end of the segment");
-    if (record?.audit === "batch") this.#endBatch(record as unknown as BatchLine, text);
+    const ending = record === undefined ? undefined : batchLineOf(record);
+    if (ending !== undefined) this.#endBatch(ending, text);
     else {
+      if (record?.audit === "batch") this.#malformed("the end of a batch that does not say of how many records");
       this.#batch.add(bytes);
       if (this.#kept.length < MOST_KEPT) this.#kept.push(text);
       if (record !== undefined) this.#look(record);

@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
-import { resolve } from "node:path";
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { test } from "tap";
 import { figuresOf } from "../../bench/figures.ts";
@@ -7,10 +8,14 @@ import { extent } from "../../bench/markdown.ts";
 import { SECTIONS } from "../../bench/options.ts";
 import { replaced } from "../../bench/page.ts";
 import type { Report } from "../../bench/results.ts";
+import { judge } from "../../bench/soak/judge.ts";
+import { picture } from "../../bench/soak/picture.ts";
+import type { Sample } from "../../bench/soak/samples.ts";
 import { asText, tablesOf } from "../../bench/tables.ts";
 import { haproxies, minorOf } from "../support/haproxy.ts";
 
 const BENCH = resolve(import.meta.dirname, "../../bench/main.ts");
+const SOAK = resolve(import.meta.dirname, "../../bench/soak/main.ts");
 const run = promisify(execFile);
 
 /** With the newest HAProxy. */
@@ -87,6 +92,68 @@ test("a run of a few sections says what it did not measure", async (t) => {
     "Rounds: 3, of 2 s each. Sections: warm, latency; not measured: many, cold, policies, identities, events, workers, footprint.",
   );
   t.notMatch(extent({ rounds: 5, seconds: 3, sections: SECTIONS }), "not measured");
+});
+
+/** Samples of a soak in which nothing grows, but for the changes of each. */
+function soaked(change: (n: number) => Partial<Sample> = () => ({})): readonly Sample[] {
+  return Array.from({ length: 90 }, (_, n) => ({
+    ...{
+      at: n * 10,
+      rate: 100,
+      cpu: 0.5,
+      resident: 300 + (n % 7),
+      heap: 60 + (n % 30),
+      external: 10,
+      linesLost: 0,
+      auditLost: 0,
+    },
+    ...{
+      descriptors: 50,
+      connections: 5,
+      inFlight: 1,
+      identities: 5000,
+      refusals: 900,
+      haproxyResident: 30,
+      haproxyDescriptors: 90,
+    },
+    ...change(n),
+  }));
+}
+
+test("a soak tells what grows, and what passed, and nothing that a shared machine is to blame for", async (t) => {
+  const answers = { requests: 100, allowed: 90, refused: 10, passed: 0, mistaken: 0, unanswered: 0 };
+  const told = (samples: readonly Sample[], more: Partial<typeof answers> = {}) =>
+    judge(samples, { ...answers, ...more }).faults.join("; ");
+  t.equal(told(soaked()), "");
+  t.equal(told(soaked((n) => ({ rate: 1000 - 10 * n, cpu: n / 90 }))), "", "slower and slower");
+  t.equal(told(soaked((n) => (n > 60 ? { descriptors: 95, connections: 50 } : {}))), "", "HAProxy opens connections");
+  t.match(told(soaked((n) => ({ resident: 300 + n }))), /resident: 37\d\.\d MB/);
+  t.match(told(soaked((n) => ({ descriptors: 50 + n }))), /descriptors but for SPOP connections/);
+  t.match(told(soaked(() => ({ identities: 5001 }))), "identities: 5001 in a cache of 5000");
+  t.match(told(soaked(), { passed: 1 }), "1 requests passed that must not");
+  t.match(told(soaked().slice(0, 2)), "too few samples");
+  const drawn = picture(soaked());
+  t.match(drawn, /^<svg .*<polyline .*15 minutes<\/text>\n<\/svg>\n$/s);
+  t.ok(drawn.length < 12_000);
+});
+
+test("a soak of seconds goes through reloads of files and logs, and lets nothing bad in", async (t) => {
+  const file = join(t.testdir(), "soak.svg");
+  const args = [
+    "--seconds",
+    "20",
+    "--every",
+    "2",
+    "--haproxy",
+    haproxies().map(minorOf).at(-1) ?? "",
+    "--picture",
+    file,
+  ];
+  // What seconds say of the memory says nothing: it may end with 1.
+  const { stdout } = await run(process.execPath, [SOAK, ...args]).catch((error: { stdout: string }) => error);
+  t.match(stdout, /good ones let in [1-9]\d*, .* bad ones refused [1-9]\d*, bad ones let in 0,/);
+  t.match(stdout, /\| agent, resident MB \|/);
+  t.match(readFileSync(file, "utf8"), "<svg ");
 });
 
 test("a wrong option is told", async (t) => {

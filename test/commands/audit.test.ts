@@ -1,5 +1,14 @@
 import { generateKeyPairSync } from "node:crypto";
-import { closeSync, openSync, readdirSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
 import { haproxies } from "../support/haproxy.ts";
@@ -134,7 +143,8 @@ test("formats say what they should of each decision, whatever is in it", async (
   const evil = { path: '/a"b|c=d\\e,f', subject: "=cmd()", rule: "orders/read" };
   const line = (fields: object) =>
     `${JSON.stringify({ level: "info", time: "2026-11-23T16:00:00.000Z", msg: "decision", request_id: "ab", src: "192.0.2.7", method: "GET", host: "orders.example.com", ...evil, verdict: "deny", status: 403, reason: "role-missing", revision: "r", duration_us: 1, ...fields })}\n`;
-  const first = { audit: "segment", version: 1, origin: "a/0", segment: 1, time: "2026-11-23T16:00:00.000Z" };
+  const begun = { version: 1, origin: "a/0", segment: 1, epoch: 1, key: "", word: "", size: 0, hash: "" };
+  const first = { audit: "segment", ...begun, time: "2026-11-23T16:00:00.000Z" };
   const log = `${JSON.stringify(first)}\n${line({})}{"audit":"gap",broken\n${line({ time: "2026-11-24T16:00:00.000Z", verdict: "allow" })}`;
   const cwd = folderOf(t, { "audit.log.000001": log });
   const as = async (format: string, ...args: string[]) => {
@@ -192,6 +202,18 @@ test("a log that is larger than the memory for it is read a piece at a time", as
   const { code, err } = await command(["audit", "export", "audit.log.000001", "--output", "all.json"], { cwd });
   t.equal(code, 0, err);
   t.match(JSON.parse(readFileSync(join(cwd, "all.json.manifest.json"), "utf8")), { decisions: 0 });
+
+  const endless = folderOf(t, { "audit.log.000001": first });
+  truncateSync(join(endless, "audit.log.000001"), 24 << 20);
+  const key = ["--key", Buffer.alloc(32, 1).toString("base64")];
+  for (const args of [
+    ["verify", "audit.log.000001", ...key],
+    ["export", "audit.log.000001"],
+  ]) {
+    const ended = await command(["audit", ...args], { cwd: endless });
+    t.equal(ended.code, 1, ended.err);
+    t.match(ended.err, /audit\.log\.000001: a line is longer than any record/);
+  }
 });
 
 test("no number of warnings hides that a log was altered", async (t) => {

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, renameSync, trunca
 import { open } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type Test, test } from "tap";
+import { ServiceManager } from "../../agent/telemetry/service-manager.ts";
 import { configuration, folderOf, MAIN, type Served, serve, watched } from "../support/serve.ts";
 
 // Where test/support/install-systemd.sh has put systemd's programs, if this machine has none.
@@ -36,6 +37,23 @@ function listening(pid: number): number {
   });
   return open.filter((target) => inodes.includes(target)).length;
 }
+
+test("a service manager that does not read is told what counts once it does, however many reloads there were", async (t) => {
+  const folder = folderOf(t, {});
+  const [open, told] = [join(folder, "open"), join(folder, "told")];
+  const script = `#!/bin/sh\nwhile [ ! -e ${open} ]; do sleep 0.02; done\necho "$1" >> ${told}\n`;
+  writeFileSync(join(folder, "systemd-notify"), script, { mode: 0o755 });
+  const PATH = `${folder}:${process.env.PATH}`;
+  const manager = new ServiceManager({ NOTIFY_SOCKET: "nobody", PATH }, (error) => t.fail(String(error)));
+  for (let n = 0; n < 50; n++) {
+    manager.reloading();
+    manager.ready(`revision ${n}`);
+    if (n === 0) await new Promise((done) => setImmediate(done));
+  }
+  writeFileSync(open, "");
+  await manager.stopping();
+  t.strictSame(readFileSync(told, "utf8").split("\n"), ["RELOADING=1", "READY=1", "STOPPING=1", ""]);
+});
 
 for (const [kind, more] of Object.entries(KINDS)) {
   test(`${kind}: no signal opens Node's debugger, and none but SIGTERM, SIGINT and SIGKILL ends it`, async (t) => {

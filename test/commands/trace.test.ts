@@ -248,6 +248,12 @@ test("what a log holds steers no terminal, and no query is shown", async (t) => 
   t.notMatch(out, /secret|\?/);
 });
 
+/** A record whose time is none, and such that JavaScript would make a text or a number of. */
+function oddTimes(record: Record<string, unknown>): readonly string[] {
+  const odd: readonly unknown[] = [{ toString: "x", valueOf: "x" }, {}, null, true, [[]]];
+  return odd.map((time) => JSON.stringify({ ...record, time, timestamp: time }));
+}
+
 test("lines that are no records are passed over, and so is one without an end", async (t) => {
   const { haproxy: _, ...rest } = JSON.parse(JSON.stringify({ ...JSON.parse(access()), haproxy: 1 }));
   const bad = [
@@ -256,6 +262,7 @@ test("lines that are no records are passed over, and so is one without an end", 
     `{"trace_id":"${ID}","timestamp":"never"}`,
     `[${ID}`,
     JSON.stringify({ ...rest, status: "200" }),
+    ...[access(), decision(), mesh()].flatMap((line) => oddTimes(JSON.parse(line))),
     JSON.stringify({ log: `{"log":"${ID}"}` }),
     `{"request_id":"${ID}"${" ".repeat(3_000_000)}}`,
   ];

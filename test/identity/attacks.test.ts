@@ -5,7 +5,7 @@ import { seeded } from "../protocol/mutate.ts";
 import { Clockwork } from "../support/clockwork.ts";
 import { oidcIssuer, startIdentity } from "../support/identity.ts";
 import { ALGORITHM, CLAIMS, ID_TOKENS, PURPOSE, SIGNATURE, STRUCTURE } from "./attacks.ts";
-import { type Kit, newKit } from "./forge.ts";
+import { type Kit, newKit, text as segment } from "./forge.ts";
 import { newTokens } from "./tokens.ts";
 
 test("every attack on a token is refused for its reason", async (t) => {
@@ -104,6 +104,26 @@ test("no single character of a token can be changed", async (t) => {
     if ((await judge(token.slice(0, i) + token.slice(i + 1))) === "proven") proven.push(i);
   }
   t.same(proven, []);
+});
+
+test("how a token is read does not depend on what anybody has sent before it", async (t) => {
+  const kit = await newKit("");
+  const { identity, judge, verify } = startIdentity([oidcIssuer(kit.provider.issuer)]);
+  t.teardown(async () => {
+    identity.close();
+    await kit.provider.close();
+  });
+  await identity.ready();
+  const [name, written] = ["https://acme.example/contractor", "https:\\/\\/acme.example\\/contractor"];
+  const others = JSON.stringify({ own: "members in an order of their own", ...kit.claims() }).slice(0, -1);
+  // As JSON.parse of Node 26 has it, the name would be that of the other's claim, which begins with the same characters.
+  const before = `${others},${JSON.stringify(written.slice(0, name.length))}:true}`;
+  t.equal(await judge(`${segment('{"alg":"RS256"}')}.${segment(before)}.AAAA`), "signature-invalid");
+  const { principal } = await verify(kit.raw(undefined, `${others},"${written}":true}`));
+  t.equal(principal?.claims[name], true);
+  const deeper = await verify(kit.raw(undefined, `${others},"\\u0061":{"\\n":1,"b\\"":[2,{}]}}`));
+  t.strictSame(deeper.principal?.claims.a, { "\n": 1, 'b"': [2, {}] });
+  t.equal(await judge(kit.raw(undefined, `${others},"__proto\\u005f_":{}}`)), "token-malformed");
 });
 
 test("a token is good for the one issuer that it names", async (t) => {

@@ -2,7 +2,7 @@ import { evaluate } from "@marcbachmann/cel-js";
 import { RE2JS } from "re2js";
 import { test } from "tap";
 import { OWNED_HEADERS } from "../../haproxy/owned-headers.ts";
-import { compileCondition, compileHeader, type ExpressionInput } from "../../policies/cel/conditions.ts";
+import { compileCondition, compileHeader, conjunctsOf, type ExpressionInput } from "../../policies/cel/conditions.ts";
 import type { TextFault } from "../../policies/fault.ts";
 import { isSettled } from "../../policies/pattern-states.ts";
 import type { Principal } from "../../policies/principal.ts";
@@ -631,6 +631,30 @@ test("an expression is bounded when it loads", (t) => {
     "evaluate" in compileCondition("[1].map(a, [a].map(b, b)).exists(a, [a].exists(b, true))", SECRET),
     "two deep, twice",
   );
+  t.end();
+});
+
+test("the parts that && joins are all there, however they are put in parentheses", (t) => {
+  for (const [text, ...parts] of [
+    ["request.tls"],
+    ["!(request.tls)"],
+    ["(request.tls) == (request.tls)"],
+    ["request.tls ? (false) : (true)"],
+    ['request.tls && !(request.path == "/")', "request.tls", '!(request.path == "/")'],
+    ["(request.tls) && ((request.tls) || (false))", "request.tls", "request.tls || false"],
+    ["(1 / 1 == 1) == (principal.claims.nothing == null)"],
+    [
+      '(request.path == \')\' || (true)) && (request.path != "(\\")")',
+      "request.path == ')' || (true)",
+      'request.path != "(\\")"',
+    ],
+    ["request.tls && (request.tls && !(false))", "request.tls", "request.tls", "!false"],
+  ] as const) {
+    const found = conjunctsOf(compiled(text));
+    t.equal(found.length, Math.max(1, parts.length), text);
+    const all = found.every((part) => part.evaluate(INPUT));
+    t.equal(all, compiled(text).evaluate(INPUT), text);
+  }
   t.end();
 });
 

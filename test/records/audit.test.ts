@@ -311,6 +311,23 @@ test("lines that are no records, or stand where none can be, are told", async (t
   const [last = ""] = files.slice(-1);
   appendFileSync(last, "not json\n");
   t.ok(kinds(verified(files, stage.first).findings, "tampered").includes("malformed"));
+
+  // Whatever a record of the log's own says, in whatever form.
+  const lines = readFileSync(files[0] ?? "", "utf8")
+    .split("\n")
+    .slice(0, -1);
+  const own = lines.filter((line) => line.startsWith('{"audit":'));
+  for (const line of own) {
+    const record: Record<string, unknown> = JSON.parse(line);
+    for (const name of Object.keys(record)) {
+      for (const value of [undefined, null, 1.5, -1, "x", {}, []]) {
+        const odd = JSON.stringify({ ...record, [name]: value });
+        const changed = lines.map((each) => (each === line ? odd : each)).join("\n");
+        const all = [{ file: files[0] ?? "", bytes: Buffer.from(`${changed}\n`) }];
+        t.ok(kinds(verifiedTexts(all, stage.first).findings, "tampered").length > 0, odd);
+      }
+    }
+  }
 });
 
 test("nothing that was let through is missing where it has to be refused instead", async (t) => {

@@ -34,7 +34,8 @@ export async function readWhole(file: string, found: (chunk: Buffer) => void): P
     const bytes = packed ? source.compose(createGunzip({ chunkSize: PIECE })) : source;
     for await (const chunk of bytes) found(chunk as Buffer);
   } catch (error) {
-    throw unreadable(file, error);
+    // What reads it has told what is wrong.
+    throw error instanceof CommandError ? error : unreadable(file, error);
   }
 }
 

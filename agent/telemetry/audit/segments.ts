@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { BEGINNING, type Head } from "../../../records/audit/chain.ts";
-import type { Beginning, SegmentLine } from "../../../records/audit/lines.ts";
+import { type Beginning, type SegmentLine, segmentLineOf } from "../../../records/audit/lines.ts";
 
 /** Bytes at the end of a segment among which its last batch is looked for. */
 const TAIL = 4 * 1024 * 1024;
@@ -96,8 +96,7 @@ export function firstLineOf(path: string): SegmentLine | undefined {
   try {
     const bytes = Buffer.alloc(LONGEST_FIRST);
     const text = bytes.toString("utf8", 0, readSync(fd, bytes, 0, bytes.length, 0));
-    const record = JSON.parse(text.slice(0, text.indexOf("\n"))) as SegmentLine;
-    return record.audit === "segment" && typeof record.origin === "string" ? record : undefined;
+    return segmentLineOf(JSON.parse(text.slice(0, text.indexOf("\n"))));
   } catch {
     return undefined;
   } finally {
