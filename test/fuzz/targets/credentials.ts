@@ -83,7 +83,7 @@ export const CREDENTIALS: Target = {
     input: (random) => Buffer.from(valuesOf(random), "latin1"),
     check(input) {
       const values = input.toString("latin1").split("\n").slice(0, ARGUMENTS.length);
-      const found = shown(credentialOf(offeredBy(values), FORMS ?? [], LIMIT));
+      const found = shown(credentialOf(offeredBy(values), FORMS ?? [], LIMIT, "https"));
       hold(found === expected(values), () => `${JSON.stringify(found)}, and not ${JSON.stringify(expected(values))}`);
       return found.includes(" ") ? "taken" : found;
     },
