@@ -44,7 +44,7 @@ function offeredBy(values: readonly string[]) {
     parts.push(bytes);
     at += bytes.length;
   }
-  return { bytes: Buffer.concat(parts), offered };
+  return { bytes: Buffer.concat(parts), offered, method: "GET", host: "a.example", path: "/", query: "" };
 }
 
 /** The same, told by splitting texts. */
