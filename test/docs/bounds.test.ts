@@ -16,6 +16,7 @@ const OTHERS = [
   "MOST_KEYS of agent/telemetry/telemetry.ts",
   "MOST_LENGTH_OCTETS of agent/identity/certificate/der.ts",
   "MOST_LINES of agent/telemetry/taps.ts",
+  "MOST_LOST of agent/web/login/logins.ts",
   "MOST_NAMED of agent/identity/oidc/jwks.ts",
   "MOST_OWN of agent/web/web-worker.ts",
   "MOST_PAGES of agent/identity/okta/api.ts",

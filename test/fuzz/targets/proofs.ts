@@ -1,7 +1,7 @@
 import { createHash, sign } from "node:crypto";
 import { calculateJwkThumbprint, EmbeddedJWK, type JWK, jwtVerify } from "jose";
 import { Signatures } from "../../../agent/identity/jwt/signatures.ts";
-import { ProofMemory, Proofs } from "../../../agent/identity/proof/proofs.ts";
+import { keptFor, ProofMemory, Proofs } from "../../../agent/identity/proof/proofs.ts";
 import { DPOP } from "../../support/agent.ts";
 import { mutatedJson, mutatedText, spelled } from "../mutate.ts";
 import type { Random } from "../random.ts";
@@ -108,7 +108,7 @@ export const PROOFS: Target = {
     await signatures.start();
     const [first] = CLIENTS;
     const jkt = await calculateJwkThumbprint(first?.jwk ?? {});
-    const proofs = () => new Proofs(DPOP, new ProofMemory(NOW - 600_000), signatures);
+    const proofs = () => new Proofs(DPOP, new ProofMemory(NOW - 600_000), signatures, keptFor(DPOP, 0));
     return {
       input: (random) => Buffer.from(proofOf(random)),
       async check(input) {
