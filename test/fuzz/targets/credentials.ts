@@ -10,6 +10,8 @@ const FORMS = formsOf(
   new Map(ARGUMENTS.map((name, at) => [name, at])),
 );
 const LIMIT = 64;
+/** Of a request that is signed by nobody. */
+const UNSIGNED = { method: "GET", host: "orders.example.com", path: "/", query: "" };
 
 const ORIGINALS: readonly (readonly string[])[] = [
   ["Bearer abc.def", "DPoP abc", "bearer  x", "Basic eA==", "", "Bearer"],
@@ -44,7 +46,7 @@ function offeredBy(values: readonly string[]) {
     parts.push(bytes);
     at += bytes.length;
   }
-  return { bytes: Buffer.concat(parts), offered, method: "GET", host: "a.example", path: "/", query: "" };
+  return { bytes: Buffer.concat(parts), offered };
 }
 
 /** The same, told by splitting texts. */
@@ -83,7 +85,7 @@ export const CREDENTIALS: Target = {
     input: (random) => Buffer.from(valuesOf(random), "latin1"),
     check(input) {
       const values = input.toString("latin1").split("\n").slice(0, ARGUMENTS.length);
-      const found = shown(credentialOf(offeredBy(values), FORMS ?? [], LIMIT, "https"));
+      const found = shown(credentialOf({ ...UNSIGNED, ...offeredBy(values) }, FORMS ?? [], LIMIT, "https"));
       hold(found === expected(values), () => `${JSON.stringify(found)}, and not ${JSON.stringify(expected(values))}`);
       return found.includes(" ") ? "taken" : found;
     },
