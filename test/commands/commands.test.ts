@@ -214,6 +214,28 @@ test("explain shows every step to the decision", async (t) => {
   );
 });
 
+test("explain reads the body of what is said to an MCP server as the agent does", async (t) => {
+  const body = (name: string) => `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"${name}"}}`;
+  const route = "{ name: mcp, match: [POST /mcp], allow: [anyone], mcp: { tools: { echo: {} } } }";
+  const cwd = folderOf(t, {
+    ...FILES,
+    "policies/mcp.yaml": `services: { mcp: { hosts: [mcp.example.com], backend: orders, routes: [${route}] } }\n`,
+    "echo.json": body("echo"),
+    "admin.json": body("admin"),
+    "both.json": body("echo").replace('"name"', '"name":"admin","name"'),
+  });
+  const ending = async (...more: string[]) =>
+    (await command(["explain", "POST https://mcp.example.com/mcp", ...more], { cwd })).out
+      .trimEnd()
+      .split("decision    ")[1];
+  t.equal(await ending("--body", "echo.json"), "allow: anyone");
+  t.equal(await ending("--body", "admin.json"), "deny: mcp-tool-not-allowed (403)");
+  t.equal(await ending("--body", "both.json"), "deny: mcp-body-malformed (400)");
+  t.equal(await ending("--body", "echo.json", "--header", "mcp-name: admin"), "deny: mcp-header-mismatch (400)");
+  t.equal(await ending(), "deny: mcp-body-unread (400)");
+  t.match((await command(["audit", "access"], { cwd })).out, 'saying to the MCP server {"tools":{"echo":{}}}');
+});
+
 test("explain and test read numbers to the last digit, and write them so", async (t) => {
   const policy = `
 roles:

@@ -437,3 +437,52 @@ test("proofs that each worker would remember for itself are a fault, and so are 
   t.strictSame(faults("", "[certificate], credentials: [{ cookie: token }]"), []);
   t.end();
 });
+
+test("what is wrong with logins and sessions is told with its place", (t) => {
+  const files = new Files(t.testdir());
+  files.write("brand.css", "h1 { color: green }");
+  const whole = `${SHORTEST.replace("127.0.0.1:9000] }", "127.0.0.1:9000], web: 127.0.0.1:9902 }").replace(
+    "[orders] }",
+    "[orders], login: { client: { id: a, secret: b }, scopes: [openid, email], prompt: login } }",
+  )}sessions: { origins: [https://a.example], keys: session-keys.json, idle: 1h, lifetime: 8h, stylesheet: brand.css }\n`;
+  t.strictSame(files.faults(whole), []);
+  const faults = (from: string, to: string) => files.faults(whole.replace(from, to));
+  for (const [from, to, fault] of [
+    [/^sessions.*$/m.exec(whole)?.[0] ?? "", "", /^3:.*`sessions` beside `issuers`/],
+    [", web: 127.0.0.1:9902", "", /^5:.*`listen: \{ web: 127.0.0.1:9902 \}` beside it/],
+    ["[openid, email]", "[email]", /^3:\d+: .*`openid` among them/],
+    [
+      "login: {",
+      "discovery: false, keys: { file: keys.json }, login: {",
+      /no `login` at an issuer without a discovery/,
+    ],
+    ["login: {", "proofs: [certificate], unbound: refuse, login: {", /no `login` beside `unbound: refuse`/],
+    ["prompt: login", "promt: login", /^3:\d+: unknown key "promt"; did you mean "prompt"\?/],
+    ["https://a.example]", "https://a.example/]", /^5:23: .*what browsers have before the path/],
+    ["https://a.example]", "http://a.example]", /^5:23: .*http is for loopback only/],
+    ["https://a.example]", '"https://A.example"]', /^5:23: .*what browsers have before the path/],
+    [
+      "keys: session-keys.json",
+      "keys: absent.json",
+      /^5:\d+: .*absent.json": it cannot be read: there is no such file/,
+    ],
+    [
+      "keys: session-keys.json",
+      "keys: assertion-keys.json",
+      /^5:\d+: .*`countersign keys rotate FILE --algorithm A256GCM`/,
+    ],
+    ["idle: 1h", "idle: 9h", /^5:\d+: .*at most `lifetime`/],
+    ["idle: 1h", "idle: 1s", /^5:\d+: the text "1s"; from 1m to 720h/],
+    [
+      "stylesheet: brand.css",
+      "stylesheet: absent.css",
+      /^5:\d+: .*absent.css": it cannot be read: there is no such file/,
+    ],
+    ["stylesheet: brand.css", "cookie: sid", /^5:\d+: the text "sid"; the session cookie's name/],
+  ] as const) {
+    const found = faults(from, to);
+    t.match(found[0], fault, to);
+    t.equal(found.length, 1, `${to}: ${found.join(" | ")}`);
+  }
+  t.end();
+});

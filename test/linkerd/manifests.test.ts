@@ -355,7 +355,8 @@ test("what the mesh does not ask for is reported for every rule, and stands at t
      { name: b, match: [GET /b], allow: [authenticated], optional: true },
      { name: c, match: [GET /c], allow: [] },
      { name: d, match: [GET /d], allow: [anyone], backend: web },
-     { name: e, match: [GET /e], allow: [anyone] }`,
+     { name: e, match: [GET /e], allow: [anyone] },
+     { name: f, match: [POST /f], allow: [anyone], mcp: { methods: [ping] } }`,
     ", also: [reports.shop]",
   );
   const told = unenforced(inputOf(policies));
@@ -374,6 +375,7 @@ test("what the mesh does not ask for is reported for every rule, and stands at t
       "orders/b: the credential, if there is one",
       "orders/c: the credential",
       "orders/c: that nobody is allowed",
+      'orders/f: what is said to the MCP server: {"methods":["ping"]}',
       'orders/d: it leads to the backend "web", which has no `mesh`',
     ],
   );

@@ -14,7 +14,8 @@ export async function access(rest: readonly string[], options: Options, context:
   return EXIT.fine;
 }
 
-function text({ method, host, path, rule, allow, deny, scopes, when, anonymous, issuers, audiences }: Access): string {
+function text(access: Access): string {
+  const { method, host, path, rule, allow, deny, scopes, when, mcp, anonymous, issuers, audiences } = access;
   const lines = [
     `\n${method} ${host}${path}  ${rule}`,
     ...allow.map((way) => `  ${way}`),
@@ -22,6 +23,7 @@ function text({ method, host, path, rule, allow, deny, scopes, when, anonymous, 
     ...deny.map((way) => `  not ${way}`),
     ...(scopes.length > 0 ? [`  with the scopes ${scopes.join(", ")}`] : []),
     ...(when === undefined ? [] : [`  when ${when}`]),
+    ...(mcp === undefined ? [] : [`  saying to the MCP server ${mcp}`]),
     ...(issuers.length > 0 ? [`  of ${issuers.join(", ")}`] : []),
     ...(audiences.length > 0 ? [`  for ${audiences.join(", ")}`] : []),
   ];
