@@ -160,7 +160,12 @@ export function identityOf(table: Readonly<Record<string, Verify>>): Identity {
     verify(token, _now, waiter) {
       const text = typeof token === "string" ? token : bearerText(token);
       if (text === undefined) return { principal: undefined, reason: "credential-malformed" };
-      return table[text]?.(waiter) ?? { principal: undefined, reason: "signature-invalid" };
+      return (
+        (Object.hasOwn(table, text) ? table[text]?.(waiter) : undefined) ?? {
+          principal: undefined,
+          reason: "signature-invalid",
+        }
+      );
     },
     prove: () => ({ refusal: { reason: "proof-missing" } }),
     ready: () => Promise.resolve(),

@@ -154,7 +154,7 @@ export const REQUEST: Target = {
           const answer = authorize(request, SNAPSHOT, 0, ASKER);
           hold(!(answer instanceof Promise), "it waits for nothing");
           const { verdict, reason } = answer.decision;
-          hold(reason !== "agent-error", () => `agent-error: ${answer.thrown}`);
+          hold(reason !== "agent-error", () => `agent-error: ${(answer.thrown as Error).stack}`);
           hold(verdict !== "allow" || isGood(messages), () => `let in: ${JSON.stringify(messages, plain)}`);
           word = verdict;
           held(request);
