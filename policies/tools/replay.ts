@@ -2,7 +2,7 @@ import { REASONS, type Reason } from "../decision.ts";
 import type { CompiledPolicies } from "../judging/compiled.ts";
 import { isForeign } from "../judging/origin.ts";
 import type { Match, Refusal } from "../policies.ts";
-import type { Kind, Principal } from "../principal.ts";
+import type { Actor, Kind, Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
 import { Unknown, UnknownError } from "../unknown.ts";
 
@@ -22,7 +22,8 @@ export interface RecordedPrincipal {
   /** null: it was unknown then, too. */
   readonly kind: Kind | null;
   readonly client: string | undefined | null;
-  readonly actor: readonly string[] | undefined | null;
+  /** The last first; undefined for each whose name is not recorded. */
+  readonly actor: readonly (string | undefined)[] | undefined | null;
   readonly groups?: readonly string[] | null;
   readonly scopes?: readonly string[] | null;
   readonly audiences?: readonly string[];
@@ -183,10 +184,11 @@ function principalOf(recorded: RecordedPrincipal, missing: Set<string>): Princip
 }
 
 /** Of those that act only the last one is recorded, by its name: who asks for more cannot be told. */
-function actorOf(subject: string, missing: Set<string>): { readonly subject: string; readonly issuer: string } {
-  const actor = { subject };
-  for (const name of ["issuer", "kind"]) unrecorded(actor, name, "principal.actor", missing);
-  return actor as ReturnType<typeof actorOf>;
+function actorOf(subject: string | undefined, missing: Set<string>): Actor {
+  const actor = subject === undefined ? {} : { subject };
+  for (const name of subject === undefined ? ["subject", "issuer", "kind"] : ["issuer", "kind"])
+    unrecorded(actor, name, "principal.actor", missing);
+  return actor as Actor;
 }
 
 const UNKNOWN = new Unknown("principal", "not recorded");

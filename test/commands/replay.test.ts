@@ -134,7 +134,8 @@ haproxy: { version: "3.2", bind: ["*:8080"], scheme: http, backends: { orders: [
     "countersign.yaml": config,
     "policies/orders.yaml": POLICY,
     "plain/orders.yaml": route("allow: [authenticated]"),
-    "actors/orders.yaml": route('allow: [authenticated], when: "size(principal.actor) < 2"'),
+    "actors/orders.yaml": route("allow: [authenticated], when: \"principal.actor[1].subject != 'bot'\""),
+    "count/orders.yaml": route('allow: [authenticated], when: "size(principal.actor) < 2"'),
     "names/orders.yaml": route("allow: [all]").replace("claim: { sub: alice }", `subject: ${"a".repeat(1023)}b`),
     "path.log": line({ path: `/v1/orders/${cut(1013)}` }),
     "actors.log": line({ actor: "gateway", actors: 2 }),
@@ -149,6 +150,8 @@ haproxy: { version: "3.2", bind: ["*:8080"], scheme: http, backends: { orders: [
     t.equal(err, "");
     t.match(JSON.parse(out), { unclear: 1, changes: [{ change: "unclear", missing: [missing] }] }, log);
     const known = await command(["replay", log, "--against", "plain", "--json"], { cwd });
+    const counted = await command(["replay", "actors.log", "--against", "count", "--json"], { cwd });
+    t.match(JSON.parse(counted.out), { stricter: 1, unclear: 0 }, "how many there were is recorded");
     if (log !== "path.log") t.match(JSON.parse(known.out), { same: 1, unclear: 0 }, `${log} needs nothing of it`);
   }
 });

@@ -86,10 +86,10 @@ test("once: a person, a workload and an agent are allowed and refused as expecte
     "✓ billing +GET /v1/orders/42 +allowed +x-auth-subject: ?",
     "✓ billing +GET /v1/orders/42 +refused 401 +nothing",
     "✓ mallory +GET /v1/orders/42 +refused 401 +nothing",
-    "✓ copilot +POST /notes +refused 401 +nothing\\n  knows a URL, no more",
+    "✓ copilot +POST /notes +refused 401 +nothing\\n  knows a URL, no more +an MCP server +credential-missing",
     "✓ copilot +GET /.well-known/…/notes +allowed +nothing",
-    "✓ copilot +POST /notes +allowed +x-auth-subject: alice\\n  for alice +the tool read_notes",
-    "✓ copilot +POST /notes +refused 403 +nothing\\n  for alice +the tool delete_notes",
+    "✓ copilot +POST /notes +allowed +x-auth-subject: alice\\n  for alice +the tool read_notes +notes/mcp",
+    "✓ copilot +POST /notes +refused 403 +nothing\\n  for alice +the tool delete_notes +role-missing",
   ]) {
     t.match(demo.output, new RegExp(`^${row}$`, "m"));
   }

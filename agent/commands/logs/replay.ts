@@ -133,7 +133,7 @@ function recordedOf(record: DecisionRecord, at: number): Recorded {
             subject: whole(record, "subject"),
             kind,
             client,
-            actor: actor === null ? null : actorsOf(actor),
+            actor: actor === null ? null : actorsOf(actor, record.actors),
             authenticatedAt,
             expiresAt,
           }),
@@ -156,8 +156,12 @@ function whole(
   return typeof text === "string" && text.endsWith("…") && text.length >= DECISION_FIELDS[name].max - 1 ? cut : text;
 }
 
-function actorsOf(actor: string | undefined): readonly string[] | undefined {
-  return actor === undefined ? undefined : [actor];
+/** More are not taken from a log: agents refuse a token with more. */
+const MOST_ACTORS = 10;
+
+function actorsOf(actor: string | undefined, count = 1): readonly (string | undefined)[] | undefined {
+  if (actor === undefined) return undefined;
+  return Array.from({ length: Math.min(count, MOST_ACTORS) }, (_, n) => (n === 0 ? actor : undefined));
 }
 
 /** Without what is undefined: it was not recorded. What a log says otherwise than the agent writes it fits no policy. */
