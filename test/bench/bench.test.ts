@@ -146,9 +146,9 @@ test("a soak of seconds goes through reloads of files and logs, and lets nothing
   const file = join(t.testdir(), "soak.svg");
   const args = [
     "--seconds",
-    "20",
+    "8",
     "--every",
-    "2",
+    "1",
     "--haproxy",
     haproxies().map(minorOf).at(-1) ?? "",
     "--picture",
