@@ -292,7 +292,8 @@ class Issuers implements Identity {
       const { principal, confirmation, basis, lifetime = Number.MAX_SAFE_INTEGER } = finding;
       const cleared = this.#revocations;
       const identity = { kind, digest, principal, confirmation, issuer, basis, verifiedAt: at, lifetime, cleared };
-      this.#identities.add(identity);
+      // One that counts once cannot answer again, and must not push out those that can.
+      if (confirmation?.once === undefined) this.#identities.add(identity);
       if (basis.usedAt !== undefined) basis.usedAt = at;
       return identity;
     }

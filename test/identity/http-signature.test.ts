@@ -7,12 +7,13 @@ import { DIRECTORY as DOCUMENT } from "../../agent/identity/http-signature/direc
 import type { SignatureIssuer } from "../../agent/identity/http-signature/section.ts";
 import { readSigned, type SignedRequest } from "../../agent/identity/http-signature/signed.ts";
 import { isSignedBy } from "../../agent/identity/jwt/signature.ts";
+import { discoveryUrl } from "../../agent/identity/oidc/discovery.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { reply, startFront } from "../../demo/front.ts";
 import { faultText } from "../../policies/fault.ts";
 import { SHORTEST } from "../config/example.ts";
 import { Clockwork } from "../support/clockwork.ts";
-import { signatureIssuer, startIdentity } from "../support/identity.ts";
+import { oidcIssuer, signatureIssuer, startIdentity } from "../support/identity.ts";
 import { type AgentKey, agentKey, type Signing, signedCredential } from "../support/signatures.ts";
 
 /** RFC 9421, appendix B.1.3 and B.1.4. */
@@ -225,9 +226,11 @@ test("a signature counts once, by its nonce, or else by what it is of; unless it
   const plain = offer();
   const twice = await Promise.all([ask(identity, plain), ask(identity, plain)]);
   t.strictSame(twice.toSorted(), ["proof-replayed", "proven"], "at the same time");
+  t.equal(identity.caches().identities.entries, 0, "it takes no room from those who come again");
   const lax = await stage(t, { reuse: "accept" });
   const again = lax.offer();
   t.strictSame([await ask(lax.identity, again), await ask(lax.identity, again)], ["proven", "proven"]);
+  t.equal(lax.identity.caches().identities.entries, 1);
 });
 
 test("a directory is asked where it is configured and nowhere else, and may be of many forms", async (t) => {
@@ -264,6 +267,19 @@ test("a directory is asked where it is configured and nowhere else, and may be o
   t.equal(await judge(), "proven", "and what was known stays, for a while");
   await show(reply({ keys: [agentKey().jwk] }), "ok", 1_000);
   t.equal(await judge(), "key-unknown", "until the directory no longer has it");
+});
+
+test("directories that answer nobody keep no provider's keys waiting", async (t) => {
+  const front = await startFront(reply({}));
+  t.teardown(() => front.close());
+  front.behave("silent", "/bot");
+  const provider = oidcIssuer(front.url);
+  const [bot, asked] = [front.arrival("/bot"), front.arrival(discoveryUrl(""))];
+  const agents = [`${front.url}/1/bot`, `${front.url}/2/bot`];
+  const { identity } = startIdentity([signatureIssuer(agents), provider], { fetches: 1 });
+  t.teardown(() => identity.close());
+  await bot;
+  await asked;
 });
 
 test("agents are addresses, each signature has one memory, and there is one issuer of them", (t) => {
