@@ -64,8 +64,13 @@ export interface Identity {
   status(): readonly IssuerStatus[];
   /** The keys of the issuer with this URL, for an explanation; none where it has none. */
   keysOf(issuer: string): readonly KeyView[];
-  /** `proofs` are those that came with DPoP, where this process remembers them. */
-  caches(): { readonly identities: CacheUse; readonly refusals: CacheUse; readonly proofs?: CacheUse };
+  /** `proofs` came with DPoP, `once` are credentials that count once, where this process remembers them. */
+  caches(): {
+    readonly identities: CacheUse;
+    readonly refusals: CacheUse;
+    readonly proofs?: CacheUse;
+    readonly once?: CacheUse;
+  };
   /** Ends the issuers that no later snapshot has taken over. */
   close(): void;
 }
@@ -210,12 +215,7 @@ class Issuers implements Identity {
   }
 
   caches() {
-    const proofs = this.#proofs?.use;
-    return {
-      identities: this.#identities.use,
-      refusals: this.#refusals.use,
-      ...(proofs === undefined ? {} : { proofs }),
-    };
+    return { identities: this.#identities.use, refusals: this.#refusals.use, ...this.#proofs?.use };
   }
 
   close(): void {

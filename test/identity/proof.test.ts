@@ -36,9 +36,14 @@ function shownWith(dpop: string | undefined, changes: Partial<Shown> = {}): Show
 }
 
 /** Judges proofs at an instant, by the reason or `proven`; with a memory of its own unless it is given one. */
-function judging(changes: Partial<DpopConfig> = {}, memory = new ProofMemory(NOW - 600_000), store?: Replays) {
+function judging(
+  changes: Partial<DpopConfig> = {},
+  memory = new ProofMemory(NOW - 600_000),
+  store?: Replays,
+  longest = 0,
+) {
   const config = { ...DPOP, maxAge: 300_000, ...changes };
-  const proofs = new Proofs(config, memory, SIGNATURES, keptFor(config, 0), store);
+  const proofs = new Proofs(config, memory, SIGNATURES, keptFor(config, longest), store);
   const prove = async (confirmation: Confirmation | undefined, shown: Shown, now = NOW) =>
     proofs.prove(confirmation, shown, now, () => true);
   return {
@@ -382,6 +387,21 @@ test("with nonces a proof needs one of ours, which is told, and told anew before
     { refusal: undefined, nonce: undefined },
     "without nonces it counts for nothing",
   );
+});
+
+test("credentials that count once and DPoP proofs take no room from each other, and are kept each for their own time", async (t) => {
+  const { jkt, sign } = await client();
+  const { judge } = judging({ remembered: 1, maxAge: 60_000 }, undefined, undefined, 330_000);
+  const once = (digest: string, now = NOW) => judge({ once: { digest, madeAt: now } }, shownWith(undefined), now);
+  const proof = async (jti: string, now = NOW) => judge({ jkt }, shownWith(await sign({ jti, iat: now / 1000 })), now);
+  const outcomes = [await once("a"), await once("a"), await once("b")];
+  t.strictSame(outcomes, ["proven", "proof-replayed", "proof-unavailable"]);
+  t.strictSame([await proof("a"), await proof("b")], ["proven", "proof-unavailable"]);
+  const later = NOW + 150_000;
+  await proof("c", NOW + 75_000);
+  t.equal(await proof("d", later), "proven", "proofs are forgotten as if there was nothing else");
+  t.equal(await once("b", later), "proof-unavailable", "what may come again for longer is not");
+  t.equal(await once("a", later), "proof-replayed");
 });
 
 test("a store that is away, or says nothing that is understood, proves nothing", async (t: Test) => {

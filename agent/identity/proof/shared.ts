@@ -19,15 +19,18 @@ export class SharedProofs {
     const { memory = new ProofMemory(clock()), store } = before === undefined ? {} : before.#inheritance();
     this.#memory = memory;
     this.#most = config.remembered;
-    this.#store = storeFor(config, kept, store, events);
+    // A store is told of both in the same words, so the longer time holds there.
+    this.#store = storeFor(config, Math.max(kept.proof, kept.once), store, events);
     this.#store?.held.retain();
     this.proofs = new Proofs(config, this.#memory, signatures, kept, this.#store?.held.value);
   }
 
-  /** How full the memory is; undefined where a store remembers. */
-  get use(): CacheUse | undefined {
-    if (this.#store !== undefined) return undefined;
-    return { entries: this.#memory.replays.entries, limit: this.#most };
+  /** How full the memories are, of DPoP proofs and of credentials that count once; nothing where a store remembers. */
+  get use(): { readonly proofs?: CacheUse; readonly once?: CacheUse } {
+    if (this.#store !== undefined) return {};
+    const limit = this.#most;
+    const { replays, once } = this.#memory;
+    return { proofs: { entries: replays.entries, limit }, once: { entries: once.entries, limit } };
   }
 
   /** Ends the connection to a store that no later snapshot has taken over. */
