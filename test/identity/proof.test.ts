@@ -10,6 +10,7 @@ import type { Replays } from "../../agent/identity/proof/replays.ts";
 import type { Shown } from "../../agent/identity/proof/shown.ts";
 import { isTarget } from "../../agent/identity/proof/target.ts";
 import { DPOP } from "../support/agent.ts";
+import { Clockwork } from "../support/clockwork.ts";
 import { startIdentity } from "../support/identity.ts";
 import { RedisServer } from "../support/redis.ts";
 import VECTORS from "../vectors/dpop/dpop-vectors.json" with { type: "json" };
@@ -416,6 +417,29 @@ test("a store that is away, or says nothing that is understood, proves nothing",
     const { judge } = judging({}, undefined, { note } as Replays);
     t.equal(await judge({ jkt }, shownWith(await sign())), expected, `${note}`);
   }
+});
+
+test("what may have come to a store counts no more once the agent remembers for itself", async (t) => {
+  const { jkt, sign } = await client();
+  const time = new Clockwork();
+  const made = (jti: string) => sign({ jti, iat: Math.floor(time.now / 1000) });
+  const first = startIdentity([], { time });
+  const dpop = { ...DPOP, store: { url: "redis://127.0.0.1:1", timeout: 100 } };
+  const stored = startIdentity([], { time, previous: first.identity, dpop });
+  first.identity.close();
+  const early = await made("early");
+  time.now += 5_000;
+  const last = startIdentity([], { time, previous: stored.identity });
+  t.teardown(() => last.identity.close());
+  const judge = async (proof: string) =>
+    (await last.identity.prove({ jkt }, shownWith(proof), time.now, { wanted: () => true })).refusal?.reason;
+  t.equal(await judge(early), "proof-stale");
+  t.equal(await judge(await made("new")), undefined);
+  const meanwhile = await made("meanwhile");
+  time.now += 5_000;
+  stored.identity.close();
+  t.equal(await judge(meanwhile), "proof-stale", "nor what came until the snapshot before had ended");
+  t.equal(await judge(await made("newer")), undefined);
 });
 
 test("what has come once is known after a reload, whatever it changes, and a store has one connection for all of it", async (t) => {

@@ -47,6 +47,12 @@ export class ProofMemory {
     this.replays = new ReplayMemory(now);
     this.once = new ReplayMemory(now);
   }
+
+  /** @param now milliseconds since the epoch */
+  begin(now: number): void {
+    this.replays.begin(now);
+    this.once.begin(now);
+  }
 }
 
 /**

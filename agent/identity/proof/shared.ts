@@ -12,6 +12,8 @@ export class SharedProofs {
   readonly #memory: ProofMemory;
   readonly #store: HeldStore | undefined;
   readonly #most: number;
+  /** Called when it ends. */
+  #ended = () => {};
 
   /** @param longest milliseconds for which a credential that counts once could come again */
   constructor(config: DpopConfig, { clock, signatures, events }: World, longest: number, before?: SharedProofs) {
@@ -22,6 +24,11 @@ export class SharedProofs {
     // A store is told of both in the same words, so the longer time holds there.
     this.#store = storeFor(config, Math.max(kept.proof, kept.once), store, events);
     this.#store?.held.retain();
+    if (before !== undefined && before.#store !== undefined && this.#store === undefined) {
+      // Until the snapshot before has ended, what comes to it is told to its store alone.
+      before.#ended = () => this.#memory.begin(clock());
+      before.#ended();
+    }
     this.proofs = new Proofs(config, this.#memory, signatures, kept, this.#store?.held.value);
   }
 
@@ -36,6 +43,7 @@ export class SharedProofs {
   /** Ends the connection to a store that no later snapshot has taken over. */
   close(): void {
     this.#store?.held.release();
+    this.#ended();
   }
 
   #inheritance() {
