@@ -64,8 +64,13 @@ export interface Identity {
   status(): readonly IssuerStatus[];
   /** The keys of the issuer with this URL, for an explanation; none where it has none. */
   keysOf(issuer: string): readonly KeyView[];
-  /** `proofs` are those that came with DPoP, where this process remembers them. */
-  caches(): { readonly identities: CacheUse; readonly refusals: CacheUse; readonly proofs?: CacheUse };
+  /** `proofs` came with DPoP, `once` are credentials that count once, where this process remembers them. */
+  caches(): {
+    readonly identities: CacheUse;
+    readonly refusals: CacheUse;
+    readonly proofs?: CacheUse;
+    readonly once?: CacheUse;
+  };
   /** Ends the issuers that no later snapshot has taken over. */
   close(): void;
 }
@@ -210,12 +215,7 @@ class Issuers implements Identity {
   }
 
   caches() {
-    const proofs = this.#proofs?.use;
-    return {
-      identities: this.#identities.use,
-      refusals: this.#refusals.use,
-      ...(proofs === undefined ? {} : { proofs }),
-    };
+    return { identities: this.#identities.use, refusals: this.#refusals.use, ...this.#proofs?.use };
   }
 
   close(): void {
@@ -292,7 +292,8 @@ class Issuers implements Identity {
       const { principal, confirmation, basis, lifetime = Number.MAX_SAFE_INTEGER } = finding;
       const cleared = this.#revocations;
       const identity = { kind, digest, principal, confirmation, issuer, basis, verifiedAt: at, lifetime, cleared };
-      this.#identities.add(identity);
+      // One that counts once cannot answer again, and must not push out those that can.
+      if (confirmation?.once === undefined) this.#identities.add(identity);
       if (basis.usedAt !== undefined) basis.usedAt = at;
       return identity;
     }

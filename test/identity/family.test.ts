@@ -128,7 +128,7 @@ async function signatureSubject(t: Test, time: { readonly now: number }): Promis
   const created = Math.floor(time.now / 1000);
   const signing = { key: alice, directory, created, expires: created + LIFETIME / 1000 };
   return {
-    issuer: signatureIssuer([directory], { maxAge: 2 * LIFETIME, clockTolerance: 0 }),
+    issuer: signatureIssuer([directory], { maxAge: 2 * LIFETIME, clockTolerance: 0, reuse: "accept" }),
     good: async (twin = 0) => signedCredential({ ...signing, nonce: `${twin}` }),
     foreign: async () => signedCredential({ ...signing, directory: `${front.url}/bob/keys` }),
     forged: async () => signedCredential({ ...signing, key: { ...mallory, thumbprint: alice.thumbprint } }),

@@ -3,15 +3,17 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { loadConfig } from "../../agent/config/load-config.ts";
+import { DIRECTORY as DOCUMENT } from "../../agent/identity/http-signature/directory.ts";
 import type { SignatureIssuer } from "../../agent/identity/http-signature/section.ts";
 import { readSigned, type SignedRequest } from "../../agent/identity/http-signature/signed.ts";
 import { isSignedBy } from "../../agent/identity/jwt/signature.ts";
+import { discoveryUrl } from "../../agent/identity/oidc/discovery.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { reply, startFront } from "../../demo/front.ts";
 import { faultText } from "../../policies/fault.ts";
 import { SHORTEST } from "../config/example.ts";
 import { Clockwork } from "../support/clockwork.ts";
-import { signatureIssuer, startIdentity } from "../support/identity.ts";
+import { oidcIssuer, signatureIssuer, startIdentity } from "../support/identity.ts";
 import { type AgentKey, agentKey, type Signing, signedCredential } from "../support/signatures.ts";
 
 /** RFC 9421, appendix B.1.3 and B.1.4. */
@@ -24,6 +26,12 @@ const RSA_PSS = {
   kty: "RSA",
   e: "AQAB",
   n: "r4tmm3r20Wd_PbqvP1s2-QEtvpuRaV8Yq40gjUR8y2Rjxa6dpG2GXHbPfvMs8ct-Lh1GH45x28Rw3Ry53mm-oAXjyQ86OnDkZ5N8lYbggD4O3w6M6pAvLkhk95AndTrifbIFPNU8PPMO7OyrFAHqgDsznjPFmTOtCEcN2Z1FpWgchwuYLPL-Wokqltd11nqqzi-bJ9cvSKADYdUAAN5WUtzdpiy6LbTgSxP7ociU4Tn0g5I6aDZJ7A8Lzo0KSyZYoA485mqcO0GVAdVw9lq4aOT9v6d-nb4bnNkQVklLQ3fVAvJm-xdDOp9LCNCN48V2pnDOkFV6-U9nV5oyc6XI2w",
+};
+/** RFC 9421, appendix B.1.1. */
+const RSA = {
+  kty: "RSA",
+  e: "AQAB",
+  n: "hAKYdtoeoy8zcAcR874L8cnZxKzAGwd7v36APp7Pv6Q2jdsPBRrwWEBnez6d0UDKDwGbc6nxfEXAy5mbhgajzrw3MOEt8uA5txSKobBpKDeBLOsdJKFqMGmXCQvEG7YemcxDTRPxAleIAgYYRjTSd_QBwVW9OwNFhekro3RtlinV0a75jfZgkne_YiktSvLG34lw2zqXBDTC5NHROUqGTlML4PlNZS5Ri2U4aCNx2rUPRcKIlE0PuKxI4T-HIaFpv8-rdV6eUgOrB2xeI1dSFFn_nnv5OoZJEIB-VmuKn3DCUcCZSFlQPSXSfBDiUGhwOw76WuSSsf1D4b_vLoJ10w",
 };
 const TEST_KEY = "poqkLGiymh_W0uP6PZFw-dvez3QJT5SolqXBCW38r0U";
 
@@ -93,6 +101,15 @@ test("the draft's own signatures hold, and no longer once anything that they cov
       directory: "https://signature-agent.test/.well-known/http-message-signatures-directory",
     });
   }
+  t.end();
+});
+
+test("the test keys of RFC 9421, appendix B.1, count for nobody, whatever they are called", (t) => {
+  const own = agentKey();
+  const all = [RSA, RSA_PSS, createPublicKey(P256).export({ format: "jwk" }), ED25519, own.jwk];
+  const keys = all.map((jwk) => ({ ...jwk, kid: "own" }));
+  const read = DOCUMENT.read({ keys }, ["Ed25519", "ES256", "PS512"]);
+  t.strictSame(typeof read === "string" ? read : read.keys.map(({ kid }) => kid), [own.thumbprint]);
   t.end();
 });
 
@@ -209,9 +226,11 @@ test("a signature counts once, by its nonce, or else by what it is of; unless it
   const plain = offer();
   const twice = await Promise.all([ask(identity, plain), ask(identity, plain)]);
   t.strictSame(twice.toSorted(), ["proof-replayed", "proven"], "at the same time");
+  t.equal(identity.caches().identities.entries, 0, "it takes no room from those who come again");
   const lax = await stage(t, { reuse: "accept" });
   const again = lax.offer();
   t.strictSame([await ask(lax.identity, again), await ask(lax.identity, again)], ["proven", "proven"]);
+  t.equal(lax.identity.caches().identities.entries, 1);
 });
 
 test("a directory is asked where it is configured and nowhere else, and may be of many forms", async (t) => {
@@ -248,6 +267,19 @@ test("a directory is asked where it is configured and nowhere else, and may be o
   t.equal(await judge(), "proven", "and what was known stays, for a while");
   await show(reply({ keys: [agentKey().jwk] }), "ok", 1_000);
   t.equal(await judge(), "key-unknown", "until the directory no longer has it");
+});
+
+test("directories that answer nobody keep no provider's keys waiting", async (t) => {
+  const front = await startFront(reply({}));
+  t.teardown(() => front.close());
+  front.behave("silent", "/bot");
+  const provider = oidcIssuer(front.url);
+  const [bot, asked] = [front.arrival("/bot"), front.arrival(discoveryUrl(""))];
+  const agents = [`${front.url}/1/bot`, `${front.url}/2/bot`];
+  const { identity } = startIdentity([signatureIssuer(agents), provider], { fetches: 1 });
+  t.teardown(() => identity.close());
+  await bot;
+  await asked;
 });
 
 test("agents are addresses, each signature has one memory, and there is one issuer of them", (t) => {

@@ -10,6 +10,7 @@ import type { Replays } from "../../agent/identity/proof/replays.ts";
 import type { Shown } from "../../agent/identity/proof/shown.ts";
 import { isTarget } from "../../agent/identity/proof/target.ts";
 import { DPOP } from "../support/agent.ts";
+import { Clockwork } from "../support/clockwork.ts";
 import { startIdentity } from "../support/identity.ts";
 import { RedisServer } from "../support/redis.ts";
 import VECTORS from "../vectors/dpop/dpop-vectors.json" with { type: "json" };
@@ -36,9 +37,14 @@ function shownWith(dpop: string | undefined, changes: Partial<Shown> = {}): Show
 }
 
 /** Judges proofs at an instant, by the reason or `proven`; with a memory of its own unless it is given one. */
-function judging(changes: Partial<DpopConfig> = {}, memory = new ProofMemory(NOW - 600_000), store?: Replays) {
+function judging(
+  changes: Partial<DpopConfig> = {},
+  memory = new ProofMemory(NOW - 600_000),
+  store?: Replays,
+  longest = 0,
+) {
   const config = { ...DPOP, maxAge: 300_000, ...changes };
-  const proofs = new Proofs(config, memory, SIGNATURES, keptFor(config, 0), store);
+  const proofs = new Proofs(config, memory, SIGNATURES, keptFor(config, longest), store);
   const prove = async (confirmation: Confirmation | undefined, shown: Shown, now = NOW) =>
     proofs.prove(confirmation, shown, now, () => true);
   return {
@@ -384,6 +390,21 @@ test("with nonces a proof needs one of ours, which is told, and told anew before
   );
 });
 
+test("credentials that count once and DPoP proofs take no room from each other, and are kept each for their own time", async (t) => {
+  const { jkt, sign } = await client();
+  const { judge } = judging({ remembered: 1, maxAge: 60_000 }, undefined, undefined, 330_000);
+  const once = (digest: string, now = NOW) => judge({ once: { digest, madeAt: now } }, shownWith(undefined), now);
+  const proof = async (jti: string, now = NOW) => judge({ jkt }, shownWith(await sign({ jti, iat: now / 1000 })), now);
+  const outcomes = [await once("a"), await once("a"), await once("b")];
+  t.strictSame(outcomes, ["proven", "proof-replayed", "proof-unavailable"]);
+  t.strictSame([await proof("a"), await proof("b")], ["proven", "proof-unavailable"]);
+  const later = NOW + 150_000;
+  await proof("c", NOW + 75_000);
+  t.equal(await proof("d", later), "proven", "proofs are forgotten as if there was nothing else");
+  t.equal(await once("b", later), "proof-unavailable", "what may come again for longer is not");
+  t.equal(await once("a", later), "proof-replayed");
+});
+
 test("a store that is away, or says nothing that is understood, proves nothing", async (t: Test) => {
   const { jkt, sign } = await client();
   for (const [note, expected] of [
@@ -396,6 +417,29 @@ test("a store that is away, or says nothing that is understood, proves nothing",
     const { judge } = judging({}, undefined, { note } as Replays);
     t.equal(await judge({ jkt }, shownWith(await sign())), expected, `${note}`);
   }
+});
+
+test("what may have come to a store counts no more once the agent remembers for itself", async (t) => {
+  const { jkt, sign } = await client();
+  const time = new Clockwork();
+  const made = (jti: string) => sign({ jti, iat: Math.floor(time.now / 1000) });
+  const first = startIdentity([], { time });
+  const dpop = { ...DPOP, store: { url: "redis://127.0.0.1:1", timeout: 100 } };
+  const stored = startIdentity([], { time, previous: first.identity, dpop });
+  first.identity.close();
+  const early = await made("early");
+  time.now += 5_000;
+  const last = startIdentity([], { time, previous: stored.identity });
+  t.teardown(() => last.identity.close());
+  const judge = async (proof: string) =>
+    (await last.identity.prove({ jkt }, shownWith(proof), time.now, { wanted: () => true })).refusal?.reason;
+  t.equal(await judge(early), "proof-stale");
+  t.equal(await judge(await made("new")), undefined);
+  const meanwhile = await made("meanwhile");
+  time.now += 5_000;
+  stored.identity.close();
+  t.equal(await judge(meanwhile), "proof-stale", "nor what came until the snapshot before had ended");
+  t.equal(await judge(await made("newer")), undefined);
 });
 
 test("what has come once is known after a reload, whatever it changes, and a store has one connection for all of it", async (t) => {

@@ -4,6 +4,7 @@ import { thumbprintOf } from "../proof/thumbprint.ts";
 
 /** Keys whose private parts everybody has: the test keys of RFC 9421, appendix B.1. */
 const KNOWN_TO_ALL: ReadonlySet<string> = new Set([
+  "BHj8s0GPnMEQtkaULIM-PLgEhLBbuGUQ1vMxmBWZzEo",
   "poqkLGiymh_W0uP6PZFw-dvez3QJT5SolqXBCW38r0U",
   "oD0HwocPBSfpNy5W3bpJeyFGY_IQ_YpqxSjQ3Yd-CLA",
   "ydQXMtvbsOsZyFir-Y7A8t7fKEM1gbKPvyFkdpu4fvI",

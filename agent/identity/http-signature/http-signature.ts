@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import type { Principal } from "../../../policies/principal.ts";
+import { Slots } from "../../http/slots.ts";
 import type { Evidence } from "../issuer/evidence.ts";
 import type { Finding, Issuer, IssuerReport, IssuerType } from "../issuer/issuer.ts";
 import type { Refusal } from "../issuer/refusal.ts";
@@ -21,6 +22,8 @@ export const HTTP_SIGNATURE: IssuerType<SignatureIssuer> = {
 const ALGORITHMS = ["Ed25519", "ES256", "ES384", "PS512"];
 /** Signatures under way at a time: checked, or waiting for a directory. */
 const MOST_CHECKS = 1024;
+/** Directories that are fetched at a time. */
+const MOST_FETCHES = 16;
 
 const OVERLOADED: Refusal = { reason: "overloaded" };
 
@@ -35,7 +38,9 @@ class SignatureVerifier implements Issuer {
   constructor(config: SignatureIssuer, world: World) {
     this.config = config;
     this.#world = world;
-    this.#directories = new Map(config.agents.map((url) => [url, new KeySet(ownerOf(config, url), world, DIRECTORY)]));
+    // Slots of their own: directories are strangers', and however slow they are, no provider's keys wait for them.
+    const own = { ...world, slots: new Slots(MOST_FETCHES) };
+    this.#directories = new Map(config.agents.map((url) => [url, new KeySet(ownerOf(config, url), own, DIRECTORY)]));
     this.#asked = Promise.all(this.#all.map((keys) => keys.refresh()));
   }
 

@@ -31,7 +31,7 @@ export interface World {
   /** Milliseconds since the epoch. */
   readonly clock: () => number;
   readonly schedule: Schedule;
-  /** Bounds the fetches of all issuers together. */
+  /** Bounds the fetches of all issuers together, but for those with slots of their own. */
   readonly slots: Slots;
   readonly signatures: SignatureChecks;
   readonly events: IdentityEvents;

@@ -26,10 +26,18 @@ const MOST_KEYS = 10_000;
 /** Signature checks of proofs under way at a time. */
 const MOST_CHECKS = 1024;
 
+/** Milliseconds for which what has come has to be known: a DPoP proof, and a credential that counts once. */
+export interface Kept {
+  readonly proof: number;
+  readonly once: number;
+}
+
 /** What outlives every configuration of one process. */
 export class ProofMemory {
   readonly keys = new LRUCache<string, Key>({ max: MOST_KEYS });
+  /** DPoP proofs, and credentials that count once: neither takes room from the other. */
   readonly replays: ReplayMemory;
+  readonly once: ReplayMemory;
   /** Of nonces, where the configuration has no secret. */
   readonly secret = randomBytes(32);
   checking = 0;
@@ -37,6 +45,13 @@ export class ProofMemory {
   /** @param now milliseconds since the epoch */
   constructor(now: number) {
     this.replays = new ReplayMemory(now);
+    this.once = new ReplayMemory(now);
+  }
+
+  /** @param now milliseconds since the epoch */
+  begin(now: number): void {
+    this.replays.begin(now);
+    this.once.begin(now);
   }
 }
 
@@ -48,19 +63,19 @@ export class Proofs {
   readonly #config: DpopConfig;
   readonly #memory: ProofMemory;
   readonly #replays: Replays;
+  readonly #onces: Replays;
   readonly #signatures: SignatureChecks;
   readonly #nonces: Nonces;
 
-  /**
-   * @param kept milliseconds for which what has come is remembered
-   * @param store what agents share; default: this process's memory
-   */
-  constructor(config: DpopConfig, memory: ProofMemory, signatures: SignatureChecks, kept: number, store?: Replays) {
+  /** @param store what agents share; default: this process's memory */
+  constructor(config: DpopConfig, memory: ProofMemory, signatures: SignatureChecks, kept: Kept, store?: Replays) {
     this.#config = config;
     this.#memory = memory;
     this.#signatures = signatures;
     this.#nonces = new Nonces(config.secret ?? memory.secret, config.maxAge);
-    this.#replays = store ?? { note: (...proof) => memory.replays.note(...proof, kept, config.remembered) };
+    const { remembered } = config;
+    this.#replays = store ?? { note: (...proof) => memory.replays.note(...proof, kept.proof, remembered) };
+    this.#onces = store ?? { note: (...credential) => memory.once.note(...credential, kept.once, remembered) };
   }
 
   /**
@@ -90,7 +105,7 @@ export class Proofs {
 
   /** A credential that is a proof itself, made for one request. */
   #once({ digest, madeAt }: NonNullable<Confirmation["once"]>, now: number): Proving | Promise<Proving> {
-    const seen = this.#replays.note(digest, madeAt, now);
+    const seen = this.#onces.note(digest, madeAt, now);
     return seen instanceof Promise ? seen.then(provingOf) : provingOf(seen);
   }
 
@@ -161,12 +176,12 @@ const REFUSALS: Readonly<Record<Exclude<Seen, "new">, Refusal>> = {
 };
 
 /**
- * Milliseconds for which a proof that has come could come again: one from the future can for longest.
+ * How long what has come could come again: a proof from the future can for longest.
  *
  * @param longest the same of credentials that count once
  */
-export function keptFor({ maxAge, clockTolerance }: DpopConfig, longest: number): number {
-  return Math.max(maxAge + clockTolerance, longest) + 1_000;
+export function keptFor({ maxAge, clockTolerance }: DpopConfig, longest: number): Kept {
+  return { proof: maxAge + clockTolerance + 1_000, once: longest + 1_000 };
 }
 
 function refused(reason: Refusal["reason"], claim: string): Proving {

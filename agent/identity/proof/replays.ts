@@ -52,6 +52,12 @@ export class ReplayMemory {
     return "new";
   }
 
+  /** Things have come elsewhere until now: what was made before is too old. */
+  begin(now: number): void {
+    this.#turnedAt = now;
+    this.#completeFrom = now;
+  }
+
   #turn(now: number, kept: number): void {
     if (now < this.#turnedAt + kept) return;
     this.#completeFrom = this.#turnedAt;

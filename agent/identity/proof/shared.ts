@@ -12,6 +12,8 @@ export class SharedProofs {
   readonly #memory: ProofMemory;
   readonly #store: HeldStore | undefined;
   readonly #most: number;
+  /** Called when it ends. */
+  #ended = () => {};
 
   /** @param longest milliseconds for which a credential that counts once could come again */
   constructor(config: DpopConfig, { clock, signatures, events }: World, longest: number, before?: SharedProofs) {
@@ -19,20 +21,29 @@ export class SharedProofs {
     const { memory = new ProofMemory(clock()), store } = before === undefined ? {} : before.#inheritance();
     this.#memory = memory;
     this.#most = config.remembered;
-    this.#store = storeFor(config, kept, store, events);
+    // A store is told of both in the same words, so the longer time holds there.
+    this.#store = storeFor(config, Math.max(kept.proof, kept.once), store, events);
     this.#store?.held.retain();
+    if (before !== undefined && before.#store !== undefined && this.#store === undefined) {
+      // Until the snapshot before has ended, what comes to it is told to its store alone.
+      before.#ended = () => this.#memory.begin(clock());
+      before.#ended();
+    }
     this.proofs = new Proofs(config, this.#memory, signatures, kept, this.#store?.held.value);
   }
 
-  /** How full the memory is; undefined where a store remembers. */
-  get use(): CacheUse | undefined {
-    if (this.#store !== undefined) return undefined;
-    return { entries: this.#memory.replays.entries, limit: this.#most };
+  /** How full the memories are, of DPoP proofs and of credentials that count once; nothing where a store remembers. */
+  get use(): { readonly proofs?: CacheUse; readonly once?: CacheUse } {
+    if (this.#store !== undefined) return {};
+    const limit = this.#most;
+    const { replays, once } = this.#memory;
+    return { proofs: { entries: replays.entries, limit }, once: { entries: once.entries, limit } };
   }
 
   /** Ends the connection to a store that no later snapshot has taken over. */
   close(): void {
     this.#store?.held.release();
+    this.#ended();
   }
 
   #inheritance() {
