@@ -7,7 +7,7 @@ import type { McpEntry, ToolEntry } from "./policy-file.ts";
 import type { CompiledRoute } from "./route.ts";
 import { allowedRoles, compileScopes, given, type TestContext } from "./test.ts";
 
-/** The request headers that mirror a message, or say how it is to be read. */
+/** The request headers that mirror a message, or say how it is to be read, or that it is not the last. */
 export const MCP_HEADERS = [
   "content-encoding",
   "content-length",
@@ -15,6 +15,7 @@ export const MCP_HEADERS = [
   "mcp-method",
   "mcp-name",
   "mcp-protocol-version",
+  "upgrade",
 ];
 
 /** All methods of HTTP that MCP's transport has. */

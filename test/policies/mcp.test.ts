@@ -119,6 +119,7 @@ test("what a body says, where every reader reads the same in it", (t) => {
     [{ "content-type": "application/json; charset=utf-8; charset=utf-7" }, "mcp-body-malformed"],
     [{ "content-type": "application/jsonp" }, "mcp-body-malformed"],
     [{ "content-encoding": "identity" }, "mcp-body-unread"],
+    [{ upgrade: "websocket" }, "mcp-body-unread"],
     [{ "content-length": "9999" }, "mcp-body-unread"],
     [{ "content-length": "" }, "mcp-body-unread"],
     [{ "mcp-method": "tools/call", "mcp-name": "echo" }, "echo"],
