@@ -390,6 +390,33 @@ test("a route's methods and tools, each with the roles and scopes that it asks f
   t.end();
 });
 
+test("no body is read of who is refused for who they are", (t) => {
+  const shadowed = POLICY.replace("scopes: [mcp:read]", "scopes: [mcp:read]\n        shadow: { scopes: [mcp:more] }");
+  const own = policiesFrom(shadowed);
+  const match = own.match("tools.example.com", "POST", "/mcp", {});
+  if ("reason" in match) throw new Error(match.reason);
+  let reads = 0;
+  const request = {
+    ...{ method: "POST", host: "tools.example.com", path: "/mcp", query: "" },
+    ...{ src: "", tls: true, headers: {}, time: NOON },
+    get mcp() {
+      reads++;
+      return said("tools/list").mcp;
+    },
+  };
+  for (const [principal, reason] of [
+    [undefined, "credential-missing"],
+    [principalFrom({ issuer: "aws" }), "issuer-not-accepted"],
+    [principalFrom({ audiences: ["api://elsewhere"] }), "audience-not-accepted"],
+  ] as const) {
+    t.match(own.decide(match, principal, request), { reason, shadow: { verdict: "deny", reason } });
+  }
+  t.equal(reads, 0);
+  t.equal(own.decide(match, principalFrom({ scopes: ["mcp:read"] }), request).reason, "allowed");
+  t.ok(reads > 0, "and of others it is");
+  t.end();
+});
+
 test("only routes with `mcp` have anything read for them, and the same caller is judged anew each time", (t) => {
   const plain = policiesFrom(
     "services: { a: { hosts: [a.example], issuers: [aws], backend: a, routes: [{ name: r, match: [POST /], allow: [authenticated] }] } }",
