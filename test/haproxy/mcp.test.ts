@@ -25,7 +25,7 @@ services:
           methods: [initialize, notifications/*, tools/list, tools/call]
           tools: { echo: {}, admin: { scopes: [mcp:write] } }
           ${headers}
-      - { name: other, match: ["POST /other/{path...}"] }
+      - { name: other, match: ["POST /other/{path...}", "POST|PUT /t/{tenant}/files", PUT /t/a/mcp] }
 `;
 
 const READER = { ...ALICE, issuer: "okta", scopes: ["mcp:read"] };
@@ -53,7 +53,9 @@ async function stage(t: Test, binary: HaproxyBinary, headers?: string) {
   const running = await serverOf(t, policies, IDENTITY);
   const bodies: string[] = [];
   const backend = createServer(async (message, response) => {
-    bodies.push(await text(message));
+    // Of a request that was given up there is no body.
+    const body = await text(message).catch(() => undefined);
+    if (body !== undefined) bodies.push(body);
     response.end("ok");
   });
   backend.on("upgrade", (_message, socket) => {
@@ -99,7 +101,23 @@ async function stage(t: Test, binary: HaproxyBinary, headers?: string) {
     await new Promise((done) => setTimeout(done, 50));
   }
   bodies.length = 0;
-  return { send, bodies, running, port };
+  /** Which comes first of a request whose body does not: that the backend hears of it, or an answer. */
+  const firstOf = (method: string, path: string) =>
+    new Promise<string | undefined>((done, fail) => {
+      const headers = { host: "orders.example.com", authorization: "Bearer reader", "content-length": "9" };
+      const asked = request({ port, host: "127.0.0.1", method, path, headers }, ({ statusCode }) =>
+        done(`${statusCode}`),
+      );
+      backend.once("request", (message) => {
+        done(message.url);
+        asked
+          .off("error", fail)
+          .on("error", () => {})
+          .destroy();
+      });
+      asked.once("error", fail).flushHeaders();
+    });
+  return { send, bodies, running, port, firstOf };
 }
 
 /** Node does not chunk by itself where there is no body as a rule. */
@@ -173,7 +191,7 @@ for (const binary of haproxies()) {
   });
 
   test(`HAProxy ${binary.version}: a tool asks for its scopes, and a body that cannot be judged is refused`, async (t) => {
-    const { send, bodies, port } = await stage(t, binary);
+    const { send, bodies, port, firstOf } = await stage(t, binary);
     const big = (size: number) => rpc("tools/call", { name: "echo", arguments: { x: "x".repeat(size) } });
     const old = binary.version.startsWith("2.");
     const admin = await send({ body: call("admin") });
@@ -236,6 +254,12 @@ for (const binary of haproxies()) {
       ["another route, of any size", { path: "/other/mcp", body: big(100_000), chunked: true }, "ok"],
     ];
     for (const [name, sent, reason] of rows) t.equal((await send(sent)).reason, reason, name);
+    for (const [method, path] of [
+      ["POST", "/t/a/files"],
+      ["PUT", "/t/a/mcp"],
+    ] as const) {
+      t.equal(await firstOf(method, path), path, `${method} ${path} waits for no body`);
+    }
     const extended = [
       [":method", "CONNECT"],
       [":protocol", "websocket"],

@@ -424,14 +424,26 @@ test("only routes with `mcp` have anything read for them, and the same caller is
   t.notOk("bodies" in plain.uses);
   t.strictSame(plain.uses.requestHeaders, []);
   t.strictSame(
-    policies.uses.bodies?.map(({ path, whole }) => [path, whole]),
+    policies.uses.bodies?.map(({ methods, path, whole }) => [methods.join(), path, whole]),
     [
-      ["/mcp", true],
-      ["/mcp", true],
-      ["/open", true],
-      ["/anyone", true],
+      ["POST", "/mcp", true],
+      ["GET,HEAD", "/mcp", true],
+      ["POST", "/open", true],
+      ["POST", "/anyone", true],
     ],
   );
+  for (const [path, begin, end] of [
+    ["/t/{tenant}/mcp", "/t/", "/mcp"],
+    ["/{a}/b/{c}/d/mcp/", "/", "/d/mcp/"],
+    ["/t/{rest...}", "/t", ""],
+    ["/{rest...}", "/", ""],
+    ["/t/{tenant}", "/t/", ""],
+    ["/%C3%BC/mcp", "/", "/mcp"],
+    ["/mcp/%C3%BC", "/mcp/", ""],
+  ] as const) {
+    const { uses } = policiesFrom(POLICY.replace("[POST /open]", `["POST ${path}"]`));
+    t.match(uses.bodies?.[2], { path: begin, end, whole: false }, path);
+  }
   const alice = principalFrom({ scopes: ["mcp:read"] });
   for (const [tool, reason] of [
     ["echo", "allowed"],
