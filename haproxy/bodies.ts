@@ -5,9 +5,12 @@ import { OWN } from "./variables.ts";
 export interface BodyPlace {
   /** Host names; `*.` before one stands for one label or more. */
   readonly hosts: readonly string[];
+  readonly methods: readonly string[];
   /** The whole path, or what it begins with. */
   readonly path: string;
   readonly whole: boolean;
+  /** What a path ends in that is not given whole; empty where that may be anything. */
+  readonly end: string;
 }
 
 const READS = `{ var(${OWN.reads}) -m bool }`;
@@ -24,11 +27,12 @@ export function bodyRules(places: readonly BodyPlace[]): readonly string[] {
   ];
 }
 
-function placeRules({ hosts, path, whole }: BodyPlace): readonly string[] {
+function placeRules({ hosts, methods, path, whole, end }: BodyPlace): readonly string[] {
   const wildcards = hosts.filter((host) => host.startsWith("*"));
   const exact = hosts.filter((host) => !host.startsWith("*"));
+  const paths = [`{ path -m ${whole ? "str" : "beg"} ${path} }`, ...(end === "" ? [] : [`{ path -m end ${end} }`])];
   const rule = (test: string) =>
-    `http-request set-var(${OWN.reads}) bool(true) if { path -m ${whole ? "str" : "beg"} ${path} } { req.fhdr(host),host_only ${test} }`;
+    `http-request set-var(${OWN.reads}) bool(true) if { method ${methods.join(" ")} } ${paths.join(" ")} { req.fhdr(host),host_only ${test} }`;
   return [
     ...chunks(exact).map((some) => rule(`-m str -i ${some}`)),
     ...chunks(wildcards.map((host) => host.slice(1))).map((some) => rule(`-m end -i ${some}`)),

@@ -209,9 +209,11 @@ export function checkInput(input: RenderInput): void {
 
 function checkBodies({ uses: { bodies = [] }, largestBody = 1 }: RenderInput): void {
   demand(isCount(largestBody), "largestBody", largestBody);
-  for (const { hosts, path } of bodies) {
+  for (const { hosts, methods, path, end } of bodies) {
     demand(isList(hosts) && hosts.every((host) => JUDGED_HOST.test(host)), "uses.bodies", hosts);
+    demand(isList(methods) && methods.every((method) => METHOD.test(method)), "uses.bodies", methods);
     demand(PLAIN_PATH.test(path), "uses.bodies", path);
+    demand(end === "" || PLAIN_PATH.test(end), "uses.bodies", end);
   }
 }
 

@@ -27,9 +27,12 @@ export interface Uses {
 export interface BodyPlace {
   /** As the policy writes them. */
   readonly hosts: readonly string[];
+  readonly methods: readonly string[];
   /** The whole path, or what it begins with. */
   readonly path: string;
   readonly whole: boolean;
+  /** What a path ends in that is not given whole; empty where that may be anything. */
+  readonly end: string;
 }
 
 /** Routes that have their hosts, issuers and defaults in common: who may do what there. */

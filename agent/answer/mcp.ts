@@ -28,7 +28,8 @@ const MEMBERS: ReadonlySet<string> = new Set(["jsonrpc", "id", "method", "params
  * obey, so it is the body that counts, and only a whole one that every reader reads alike.
  */
 export function mcpMessageOf({ method, headers, body }: McpRequest): McpMessage | Reason {
-  if (body === undefined) return "mcp-body-unread";
+  // A WebSocket's (haproxy/frontend-rules.ts): what is said in it nobody judges.
+  if (body === undefined || headers.upgrade !== undefined) return "mcp-body-unread";
   if (method !== "POST") return bodiless(headers, body);
   const type = headers["content-type"] ?? "";
   if (!JSON_TYPE.test(type)) return "mcp-body-malformed";

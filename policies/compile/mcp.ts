@@ -7,7 +7,7 @@ import type { McpEntry, ToolEntry } from "./policy-file.ts";
 import type { CompiledRoute } from "./route.ts";
 import { allowedRoles, compileScopes, given, type TestContext } from "./test.ts";
 
-/** The request headers that mirror a message, or say how it is to be read. */
+/** The request headers that mirror a message, or say how it is to be read, or that it is not the last. */
 export const MCP_HEADERS = [
   "content-encoding",
   "content-length",
@@ -15,6 +15,7 @@ export const MCP_HEADERS = [
   "mcp-method",
   "mcp-name",
   "mcp-protocol-version",
+  "upgrade",
 ];
 
 /** All methods of HTTP that MCP's transport has. */
@@ -72,17 +73,27 @@ function compileTool(entry: ToolEntry, place: Place, access: Rule["access"], con
 /** Literals that have one form in a path. */
 const PLAIN = /^[A-Za-z0-9._~-]*$/;
 
-/** Where bodies are looked into: at least the requests that these patterns take. */
+/** Where bodies are looked into: at least the requests that these patterns take. GET stands for HEAD too. */
 export function bodiesOf(patterns: readonly Pattern[], hosts: readonly string[]): readonly BodyPlace[] {
-  return patterns.map((pattern) => ({ hosts, ...pathOf(pattern) }));
+  return patterns.map((pattern) => {
+    const methods = pattern.methods ?? TRANSPORT;
+    const all = methods.includes("GET") ? [...new Set([...methods, "HEAD"])] : methods;
+    return { hosts, methods: all, ...pathOf(pattern) };
+  });
 }
 
-function pathOf({ segments }: Pattern): Pick<BodyPlace, "path" | "whole"> {
-  let path = "";
-  for (const segment of segments) {
-    if (segment.kind === "rest") return { path: path === "" ? "/" : path, whole: false };
-    if (segment.kind === "one" || !PLAIN.test(segment.value)) return { path: `${path}/`, whole: false };
-    path += `/${segment.value}`;
-  }
-  return { path, whole: true };
+function pathOf({ segments }: Pattern): Pick<BodyPlace, "path" | "whole" | "end"> {
+  const begin = plainBefore(segments);
+  if (begin.length === segments.length) return { path: `/${begin.join("/")}`, whole: true, end: "" };
+  const next = segments[begin.length]?.kind === "rest" ? "" : "/";
+  const path = begin.length === 0 ? "/" : `/${begin.join("/")}${next}`;
+  const end = plainBefore(segments.toReversed()).toReversed();
+  return { path, whole: false, end: end.length === 0 ? "" : `/${end.join("/")}` };
+}
+
+/** The literals that a path of the pattern has as they are, up to the first other segment. */
+function plainBefore(segments: Pattern["segments"]): readonly string[] {
+  const other = segments.findIndex((segment) => segment.kind !== "literal" || !PLAIN.test(segment.value));
+  const plain = other < 0 ? segments : segments.slice(0, other);
+  return plain.flatMap((segment) => (segment.kind === "literal" ? [segment.value] : []));
 }

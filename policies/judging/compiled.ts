@@ -15,6 +15,7 @@ import { type Subject, Subjects } from "./subjects.ts";
 /** RFC 9110, section 5.6.2: token. */
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
 const NOBODY: readonly string[] = [];
+const NO_MESSAGE: Pick<PolicyRequest, "mcp"> = {};
 const NO_HEADERS: readonly IdentityHeader[] = [];
 
 /** Those that need no look at their characters. */
@@ -110,14 +111,13 @@ export class CompiledPolicies implements Policies {
     if (match.preflight) return decision(rule, "preflight", subject);
     const work = this.#work;
     work.renew();
-    const asked = rule.mcp === undefined ? NOTHING_MORE : rule.mcp.asked(request);
-    const reason = reasonFor(rule, subject, match, request, work, asked);
+    const reason = reasonFor(rule, subject, match, request, work);
     const headers =
       reason === "allowed" && subject !== undefined ? headersFor(rule, subject, match, request, work) : NO_HEADERS;
     // Last, so that what it takes is taken from nobody.
-    const shadow = shadowOf(rule, subject, match, request, work, asked);
+    const shadow = shadowOf(rule, subject, match, request, work);
     if (typeof headers === "string") return decision(rule, headers, subject, NO_HEADERS, shadow);
-    return decision(rule, reason, subject, headers, shadow, asked);
+    return decision(rule, reason, subject, headers, shadow, request);
   }
 }
 
@@ -131,19 +131,19 @@ function headersFor(rule: Rule, { principal, held }: Subject, { params }: Match,
   return identityHeaders(rule.headers, { request, params, principal, roles: held.names }, work);
 }
 
-function reasonFor(
-  rule: Rule,
-  subject: Subject | undefined,
-  match: Match,
-  request: PolicyRequest,
-  work: Work,
-  asked: Asked,
-): Reason {
+function reasonFor(rule: Rule, subject: Subject | undefined, match: Match, request: PolicyRequest, work: Work): Reason {
   if (subject !== undefined)
-    return serviceFault(rule, subject.principal) ?? judge(rule.test, subject, match, request, work, asked);
+    return (
+      serviceFault(rule, subject.principal) ?? judge(rule.test, subject, match, request, work, askedOf(rule, request))
+    );
   if (rule.access === "required") return "credential-missing";
   const passes = rule.access === "anyone" ? "anyone" : "anonymous";
-  return anonymousFault(asked) ?? conditionFault(rule.test, undefined, match, request, work) ?? passes;
+  return anonymousFault(askedOf(rule, request)) ?? conditionFault(rule.test, undefined, match, request, work) ?? passes;
+}
+
+/** What its message asks, which is read when this is first asked: whoever is refused without it costs no reading. */
+function askedOf({ mcp }: Rule, request: Pick<PolicyRequest, "mcp">): Asked {
+  return mcp === undefined ? NOTHING_MORE : mcp.asked(request);
 }
 
 /** Nobody has a role or a scope. */
@@ -159,11 +159,10 @@ function shadowOf(
   match: Match,
   request: PolicyRequest,
   work: Work,
-  asked: Asked,
 ): Decision["shadow"] {
   const { shadow } = rule;
   if (shadow === undefined) return undefined;
-  const reason = shadowReason(rule, subject, match, request, work, asked);
+  const reason = shadowReason(rule, subject, match, request, work);
   return { verdict: verdictOf(reason), reason };
 }
 
@@ -173,17 +172,16 @@ function shadowReason(
   match: Match,
   request: PolicyRequest,
   work: Work,
-  asked: Asked,
 ): Reason {
   const shadow = rule.shadow ?? rule.test;
   if (shadow.allow === "anyone") {
-    return anonymousFault(asked) ?? conditionFault(shadow, subject, match, request, work) ?? "anyone";
+    return anonymousFault(askedOf(rule, request)) ?? conditionFault(shadow, subject, match, request, work) ?? "anyone";
   }
   if (subject === undefined)
     return rule.access === "optional"
-      ? (anonymousFault(asked) ?? conditionFault(shadow, subject, match, request, work) ?? "anonymous")
+      ? (anonymousFault(askedOf(rule, request)) ?? conditionFault(shadow, subject, match, request, work) ?? "anonymous")
       : "credential-missing";
-  return serviceFault(rule, subject.principal) ?? judge(shadow, subject, match, request, work, asked);
+  return serviceFault(rule, subject.principal) ?? judge(shadow, subject, match, request, work, askedOf(rule, request));
 }
 
 const GOES_ON: ReadonlySet<Reason> = new Set(["allowed", "anyone", "anonymous", "preflight"]);
@@ -198,14 +196,14 @@ function decision(
   subject: Subject | undefined,
   headers: readonly IdentityHeader[] = NO_HEADERS,
   shadow?: Decision["shadow"],
-  asked: Asked = NOTHING_MORE,
+  request: Pick<PolicyRequest, "mcp"> = NO_MESSAGE,
 ): Decision {
   return {
     verdict: verdictOf(reason),
     reason,
     rule: rule.rule,
     roles: subject?.held.names ?? NOBODY,
-    scopes: reason === "scope-missing" ? scopesOf(rule, asked) : NOBODY,
+    scopes: reason === "scope-missing" ? scopesOf(rule, askedOf(rule, request)) : NOBODY,
     headers,
     shadow,
     until: 0,

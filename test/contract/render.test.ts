@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tap, { test } from "tap";
+import type { BodyPlace } from "../../haproxy/bodies.ts";
 import { MOST_HEADERS } from "../../haproxy/contract.ts";
 import type { Cors } from "../../haproxy/cors.ts";
 import { type BackendTls, type RenderInput, versionOf } from "../../haproxy/input.ts";
@@ -160,6 +161,11 @@ const pages = (changes: Partial<Cors>) => ({
   cors: [{ hosts: ["orders.example.com"], cors: { ...(CORS[0]?.cors as Cors), ...changes } }],
 });
 
+const bodies = (changes: Partial<BodyPlace>): Partial<RenderInput> => {
+  const place = { hosts: ["a.example"], methods: ["POST"], path: "/mcp", whole: false, end: "" };
+  return { uses: { ...INPUT.uses, bodies: [{ ...place, ...changes }] } };
+};
+
 /** Where free text goes into the files: a good value for each place, and the input that has it there. */
 const PLACES: Readonly<Record<string, readonly [good: string, input: (text: string) => Partial<RenderInput>]>> = {
   version: ["3.2", (version) => ({ version })],
@@ -187,14 +193,10 @@ const PLACES: Readonly<Record<string, readonly [good: string, input: (text: stri
   "cors.methods": ["GET", (text) => pages({ methods: [text] })],
   "cors.headers": ["x-tenant", (text) => pages({ headers: [text] })],
   " cors.headers": ["x-tenant", (text) => pages({ expose: [text] })],
-  "uses.bodies": [
-    "orders.example.com",
-    (host) => ({ uses: { ...INPUT.uses, bodies: [{ hosts: [host], path: "/mcp", whole: true }] } }),
-  ],
-  " uses.bodies": [
-    "/mcp",
-    (path) => ({ uses: { ...INPUT.uses, bodies: [{ hosts: ["a.example"], path, whole: false }] } }),
-  ],
+  "uses.bodies": ["orders.example.com", (host) => bodies({ hosts: [host] })],
+  " uses.bodies": ["/mcp", (path) => bodies({ path })],
+  "uses.bodies ": ["POST", (method) => bodies({ methods: [method] })],
+  " uses.bodies ": ["/mcp", (end) => bodies({ end })],
   "uses.requestHeaders": ["x-tenant", (text) => ({ uses: { ...INPUT.uses, requestHeaders: [text] } })],
   "uses.identityHeaders": ["x-auth-id", (name) => ({ uses: { ...INPUT.uses, identityHeaders: [{ name, max: 9 }] } })],
 };

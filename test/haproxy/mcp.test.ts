@@ -4,6 +4,7 @@ import { type Test, test } from "tap";
 import type { Verification } from "../../agent/identity/identity.ts";
 import { ALICE, clientOf, identityOf, messageOf, serverOf, valuesOf } from "../support/agent.ts";
 import { freePort, type HaproxyBinary, haproxies, startHaproxy } from "../support/haproxy.ts";
+import { requestRaw } from "../support/http2.ts";
 import { call, LIST, rpc } from "../support/mcp.ts";
 import { policiesFrom } from "../support/policies.ts";
 import { filesFor } from "../support/rendered.ts";
@@ -24,7 +25,7 @@ services:
           methods: [initialize, notifications/*, tools/list, tools/call]
           tools: { echo: {}, admin: { scopes: [mcp:write] } }
           ${headers}
-      - { name: other, match: ["POST /other/{path...}"] }
+      - { name: other, match: ["POST /other/{path...}", "POST|PUT /t/{tenant}/files", PUT /t/a/mcp] }
 `;
 
 const READER = { ...ALICE, issuer: "okta", scopes: ["mcp:read"] };
@@ -52,8 +53,14 @@ async function stage(t: Test, binary: HaproxyBinary, headers?: string) {
   const running = await serverOf(t, policies, IDENTITY);
   const bodies: string[] = [];
   const backend = createServer(async (message, response) => {
-    bodies.push(await text(message));
+    // Of a request that was given up there is no body.
+    const body = await text(message).catch(() => undefined);
+    if (body !== undefined) bodies.push(body);
     response.end("ok");
+  });
+  backend.on("upgrade", (_message, socket) => {
+    bodies.push("a tunnel");
+    socket.end(SWITCHED);
   });
   await new Promise<void>((done) => backend.listen(0, "127.0.0.1", done));
   const { port: behind } = backend.address() as { port: number };
@@ -78,6 +85,10 @@ async function stage(t: Test, binary: HaproxyBinary, headers?: string) {
     const answer = await new Promise<IncomingMessage>((done, fail) => {
       const asked = request({ port, host: "127.0.0.1", method, path, headers: wanted, agent: sockets }, done);
       asked.once("error", fail);
+      asked.once("upgrade", (message, socket) => {
+        socket.destroy();
+        done(message);
+      });
       // At once it would be sent with its length after all.
       if (chunked) asked.write(body ?? "");
       asked.end(chunked ? undefined : body);
@@ -90,11 +101,41 @@ async function stage(t: Test, binary: HaproxyBinary, headers?: string) {
     await new Promise((done) => setTimeout(done, 50));
   }
   bodies.length = 0;
-  return { send, bodies, running };
+  /** Which comes first of a request whose body does not: that the backend hears of it, or an answer. */
+  const firstOf = (method: string, path: string) =>
+    new Promise<string | undefined>((done, fail) => {
+      const headers = { host: "orders.example.com", authorization: "Bearer reader", "content-length": "9" };
+      const asked = request({ port, host: "127.0.0.1", method, path, headers }, ({ statusCode }) =>
+        done(`${statusCode}`),
+      );
+      backend.once("request", (message) => {
+        done(message.url);
+        asked
+          .off("error", fail)
+          .on("error", () => {})
+          .destroy();
+      });
+      asked.once("error", fail).flushHeaders();
+    });
+  return { send, bodies, running, port, firstOf };
 }
 
 /** Node does not chunk by itself where there is no body as a rule. */
 const CHUNKS = { "transfer-encoding": "chunked" };
+const WEBSOCKET = {
+  connection: "upgrade",
+  upgrade: "websocket",
+  "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+  "sec-websocket-version": "13",
+};
+/** RFC 6455, section 1.3. */
+const SWITCHED = [
+  "HTTP/1.1 101 Switching Protocols",
+  "connection: upgrade",
+  "upgrade: websocket",
+  "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+  "\r\n",
+].join("\r\n");
 const b64 = (name: string) => `=?base64?${Buffer.from(name).toString("base64")}?=`;
 /** Of facts that were measured: what a client may say in headers, and what in its body. */
 const VERSIONS = [undefined, "2025-03-26", "2025-11-25", "2026-07-28"];
@@ -150,8 +191,9 @@ for (const binary of haproxies()) {
   });
 
   test(`HAProxy ${binary.version}: a tool asks for its scopes, and a body that cannot be judged is refused`, async (t) => {
-    const { send, bodies } = await stage(t, binary);
+    const { send, bodies, port, firstOf } = await stage(t, binary);
     const big = (size: number) => rpc("tools/call", { name: "echo", arguments: { x: "x".repeat(size) } });
+    const old = binary.version.startsWith("2.");
     const admin = await send({ body: call("admin") });
     t.match(admin, { status: 403, reason: "scope-missing", challenge: 'scope="mcp:read mcp:write"' });
     t.match(admin.challenge, 'error="insufficient_scope"');
@@ -178,6 +220,10 @@ for (const binary of haproxies()) {
         { method: "GET", headers: CHUNKS, body: call("admin"), chunked: true },
         "mcp-body-malformed",
       ],
+      ["a WebSocket", { method: "GET", headers: WEBSOCKET }, "mcp-body-unread"],
+      // HAProxy 2.6 takes the Upgrade away from a request with a body.
+      ["a WebSocket behind a body", { body: call("echo"), headers: WEBSOCKET }, old ? "ok" : "mcp-body-unread"],
+      ["HTTP/2 in clear text", { body: call("echo"), headers: { ...WEBSOCKET, upgrade: "h2c" } }, "ok"],
       ["headers that call", { method: "GET", headers: { "mcp-method": "tools/call" } }, "mcp-header-mismatch"],
       ["as large as may be", { body: big(16_000) }, "ok"],
       ["larger than a buffer", { body: big(40_000) }, "mcp-body-unread"],
@@ -208,8 +254,23 @@ for (const binary of haproxies()) {
       ["another route, of any size", { path: "/other/mcp", body: big(100_000), chunked: true }, "ok"],
     ];
     for (const [name, sent, reason] of rows) t.equal((await send(sent)).reason, reason, name);
+    for (const [method, path] of [
+      ["POST", "/t/a/files"],
+      ["PUT", "/t/a/mcp"],
+    ] as const) {
+      t.equal(await firstOf(method, path), path, `${method} ${path} waits for no body`);
+    }
+    const extended = [
+      [":method", "CONNECT"],
+      [":protocol", "websocket"],
+      [":scheme", "http"],
+      [":path", "/mcp"],
+      [":authority", "orders.example.com"],
+      ["authorization", "Bearer reader"],
+    ] as const;
+    t.equal(await requestRaw(port, extended), 400, "a WebSocket by HTTP/2 (RFC 8441)");
     t.notOk(
-      bodies.some((body) => body.includes("root")),
+      bodies.some((body) => body.includes("root") || body === "a tunnel"),
       "nothing of what was refused arrived",
     );
   });
@@ -260,6 +321,7 @@ test("a HAProxy that sends no bodies passes nothing on to a route that looks int
     "mcp-method",
     "mcp-name",
     "mcp-protocol-version",
+    "upgrade",
   ];
   const asked = {
     method: "POST",

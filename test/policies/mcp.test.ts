@@ -119,6 +119,7 @@ test("what a body says, where every reader reads the same in it", (t) => {
     [{ "content-type": "application/json; charset=utf-8; charset=utf-7" }, "mcp-body-malformed"],
     [{ "content-type": "application/jsonp" }, "mcp-body-malformed"],
     [{ "content-encoding": "identity" }, "mcp-body-unread"],
+    [{ upgrade: "websocket" }, "mcp-body-unread"],
     [{ "content-length": "9999" }, "mcp-body-unread"],
     [{ "content-length": "" }, "mcp-body-unread"],
     [{ "mcp-method": "tools/call", "mcp-name": "echo" }, "echo"],
@@ -389,6 +390,33 @@ test("a route's methods and tools, each with the roles and scopes that it asks f
   t.end();
 });
 
+test("no body is read of who is refused for who they are", (t) => {
+  const shadowed = POLICY.replace("scopes: [mcp:read]", "scopes: [mcp:read]\n        shadow: { scopes: [mcp:more] }");
+  const own = policiesFrom(shadowed);
+  const match = own.match("tools.example.com", "POST", "/mcp", {});
+  if ("reason" in match) throw new Error(match.reason);
+  let reads = 0;
+  const request = {
+    ...{ method: "POST", host: "tools.example.com", path: "/mcp", query: "" },
+    ...{ src: "", tls: true, headers: {}, time: NOON },
+    get mcp() {
+      reads++;
+      return said("tools/list").mcp;
+    },
+  };
+  for (const [principal, reason] of [
+    [undefined, "credential-missing"],
+    [principalFrom({ issuer: "aws" }), "issuer-not-accepted"],
+    [principalFrom({ audiences: ["api://elsewhere"] }), "audience-not-accepted"],
+  ] as const) {
+    t.match(own.decide(match, principal, request), { reason, shadow: { verdict: "deny", reason } });
+  }
+  t.equal(reads, 0);
+  t.equal(own.decide(match, principalFrom({ scopes: ["mcp:read"] }), request).reason, "allowed");
+  t.ok(reads > 0, "and of others it is");
+  t.end();
+});
+
 test("only routes with `mcp` have anything read for them, and the same caller is judged anew each time", (t) => {
   const plain = policiesFrom(
     "services: { a: { hosts: [a.example], issuers: [aws], backend: a, routes: [{ name: r, match: [POST /], allow: [authenticated] }] } }",
@@ -396,14 +424,26 @@ test("only routes with `mcp` have anything read for them, and the same caller is
   t.notOk("bodies" in plain.uses);
   t.strictSame(plain.uses.requestHeaders, []);
   t.strictSame(
-    policies.uses.bodies?.map(({ path, whole }) => [path, whole]),
+    policies.uses.bodies?.map(({ methods, path, whole }) => [methods.join(), path, whole]),
     [
-      ["/mcp", true],
-      ["/mcp", true],
-      ["/open", true],
-      ["/anyone", true],
+      ["POST", "/mcp", true],
+      ["GET,HEAD", "/mcp", true],
+      ["POST", "/open", true],
+      ["POST", "/anyone", true],
     ],
   );
+  for (const [path, begin, end] of [
+    ["/t/{tenant}/mcp", "/t/", "/mcp"],
+    ["/{a}/b/{c}/d/mcp/", "/", "/d/mcp/"],
+    ["/t/{rest...}", "/t", ""],
+    ["/{rest...}", "/", ""],
+    ["/t/{tenant}", "/t/", ""],
+    ["/%C3%BC/mcp", "/", "/mcp"],
+    ["/mcp/%C3%BC", "/mcp/", ""],
+  ] as const) {
+    const { uses } = policiesFrom(POLICY.replace("[POST /open]", `["POST ${path}"]`));
+    t.match(uses.bodies?.[2], { path: begin, end, whole: false }, path);
+  }
   const alice = principalFrom({ scopes: ["mcp:read"] });
   for (const [tool, reason] of [
     ["echo", "allowed"],

@@ -50,8 +50,20 @@ export const CORS: NonNullable<RenderInput["cors"]> = [
 
 /** Places of every sort where bodies are looked into. */
 export const BODIES: NonNullable<RenderInput["uses"]["bodies"]> = [
-  { hosts: ["orders.example.com", "*.tools.example.com", "[::1]"], path: "/mcp", whole: true },
-  { hosts: Array.from({ length: 100 }, (_, i) => `host-${i}.example.com`), path: "/t/", whole: false },
+  {
+    hosts: ["orders.example.com", "*.tools.example.com", "[::1]"],
+    methods: ["POST", "GET"],
+    path: "/mcp",
+    whole: true,
+    end: "",
+  },
+  {
+    hosts: Array.from({ length: 100 }, (_, i) => `host-${i}.example.com`),
+    methods: ["POST"],
+    path: "/t/",
+    whole: false,
+    end: "/mcp",
+  },
 ];
 
 /** The same for one binary and these ports of 127.0.0.1, with the changes that a test is about. */
