@@ -194,6 +194,44 @@ test("a callback that is answered twice at a time uses its code once", async (t)
   t.equal(provider.tokenCalls, 1);
 });
 
+test("what a login came to is given to nobody else, whoever has its state, or even its cookie", async (t) => {
+  const { logins, provider, events } = await stage(t);
+  const mallory = new Person(logins);
+  const path = await mallory.until();
+  const alice = new Person(logins);
+  const planted = mallory.cookies.get(`${COOKIE}-login`) ?? "";
+  alice.cookies.set(`${COOKIE}-login`, planted);
+  t.match((await alice.ask(path)).status, 303);
+  t.not(alice.session, "");
+  const calls = provider.tokenCalls;
+  const junk = new URL(path, ORIGIN);
+  junk.searchParams.set("code", "junk");
+  const bare = new URL(path, ORIGIN);
+  bare.searchParams.delete("iss");
+  for (const url of [junk, bare]) {
+    const answer = await mallory.ask(`${url.pathname}${url.search}`);
+    t.match([answer.status, answer.headers["set-cookie"], mallory.session], [400, undefined, ""], url.search);
+  }
+  t.equal(provider.tokenCalls, calls, "and nobody's code is asked for");
+  t.equal(events.filter(({ outcome }) => outcome === "completed").length, 1);
+});
+
+test("a cookie has exactly the name that a browser holds it by", async (t) => {
+  for (const blank of ["\u00a0", "\u000b", "\u000c", "\ufeff", "\u2003", "\u0085", "\r"]) {
+    t.notOk(cookiesIn(`${blank}${COOKIE}-login=x`).has(`${COOKIE}-login`), JSON.stringify(blank));
+    t.notOk(cookiesIn(`${COOKIE}-login${blank}=x`).has(`${COOKIE}-login`), JSON.stringify(blank));
+    t.equal(cookiesIn(`a=${blank}x`).get("a"), `${blank}x`);
+  }
+  t.strictSame(
+    [...cookiesIn("a=b;\tc\t=\td ; e=f=g")],
+    [
+      ["a", "b"],
+      ["c", "d"],
+      ["e", "f=g"],
+    ],
+  );
+});
+
 test("a session's cookie has what it needs, and nothing of the provider's secrets", async (t) => {
   const { logins, sessions, time } = await stage(t);
   const alice = new Person(logins);

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import { LOGIN_PATH, STYLE_PATH, WEB_PATH } from "../../../haproxy/input.ts";
 import type { SessionsConfig } from "../../config/config.ts";
@@ -48,6 +48,12 @@ const MOST_LOST = 4;
 const MOST_ENDED = 1000;
 const REPEATED = 30_000;
 
+/** What a login came to, and the digest of the request that it answers. */
+interface Ended {
+  readonly request: string;
+  readonly answer: Promise<Answer>;
+}
+
 /** Lets people log in by their browsers. Of one configuration; whatever a browser has to keep, it keeps sealed. */
 export class Logins {
   readonly #sessions: SessionsConfig;
@@ -57,8 +63,11 @@ export class Logins {
   readonly #steps: Steps;
   readonly #clock: () => number;
   readonly #tell: (event: LoginEvent) => void;
-  /** By their states. A browser that reloads the callback while it is answered would else use the code a second time, at which a provider takes back the tokens of the first. */
-  readonly #ended = new LRUCache<string, Promise<Answer>>({ max: MOST_ENDED, ttl: REPEATED });
+  /**
+   * By their states. A browser that reloads the callback while it is answered would else use the code a second time, at
+   * which a provider takes back the tokens of the first. The answer is for that very request of that very browser.
+   */
+  readonly #ended = new LRUCache<string, Ended>({ max: MOST_ENDED, ttl: REPEATED });
 
   constructor({ sessions, issuers }: LoginSetup, send: Send, clock: () => number, tell: (event: LoginEvent) => void) {
     this.#sessions = sessions;
@@ -142,15 +151,16 @@ export class Logins {
     const provider = this.#providers.get(pending.issuer);
     if (provider === undefined || pending.doneAt > 0) return unknownPage(asked);
     const others = before.filter((each) => each !== pending);
-    const known = this.#ended.get(pending.state);
-    if (known !== undefined) return known;
+    const request = digestOf(asked, pendings.sealedIn(cookies));
+    const known = this.#ended.get(state);
+    if (known !== undefined) return known.request === request ? known.answer : unknownPage(asked);
     const ended = this.#complete(asked, provider, pending, (doneAt) =>
       pendings.write([...others, { ...pending, doneAt }], doneAt),
     );
-    this.#ended.set(pending.state, ended);
+    this.#ended.set(state, { request, answer: ended });
     const answer = await ended;
     // What has failed by itself may be tried again.
-    if (answer.status === 503) this.#ended.delete(pending.state);
+    if (answer.status === 503) this.#ended.delete(state);
     return answer;
   }
 
@@ -260,6 +270,13 @@ function isOwn({ headers, origin }: Asked): boolean {
   const site = headers["sec-fetch-site"];
   if (site !== undefined) return site === "same-origin" || site === "none";
   return headers.origin === undefined || headers.origin === origin.origin;
+}
+
+/** All of a callback that what it comes to depends on. @param browser the cookie of the browser that asks */
+function digestOf({ origin, path, query }: Asked, browser: string): string {
+  return createHash("sha256")
+    .update(JSON.stringify([origin.origin, path, `${query}`, browser]))
+    .digest("base64url");
 }
 
 function random(): string {
