@@ -14,7 +14,7 @@ import { generated } from "../support/stage.ts";
 const HOST = "orders.example.com";
 const ORIGIN = `https://${HOST}`;
 const OTHER = "files.example.com";
-const CALLBACK = "/.countersign/callback";
+const CALLBACK = "/.countersign/callback/idp";
 const LOGIN = "/.countersign/login";
 const COOKIE = "__Host-countersign";
 const POLICY = `

@@ -15,7 +15,7 @@ import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
 
 const ORIGIN = new URL("https://app.example.com");
 const LOGIN = "/.countersign/login";
-const CALLBACK = "/.countersign/callback";
+const CALLBACK = "/.countersign/callback/idp";
 const COOKIE = "__Host-countersign";
 const RING: readonly SealingKey[] = rotatedSealing([], 0, 0);
 
@@ -31,9 +31,8 @@ async function stage(
   t: Test,
   { par = true, providers = 1, style }: { par?: boolean; providers?: number; style?: string } = {},
 ) {
-  const provider = await startLoginProvider(t, { alice: { groups: ["readers"] } }, [`${ORIGIN.origin}${CALLBACK}`], {
-    par,
-  });
+  const redirects = Array.from({ length: providers }, (_, n) => `${ORIGIN.origin}${CALLBACK}${n === 0 ? "" : n}`);
+  const provider = await startLoginProvider(t, { alice: { groups: ["readers"] } }, redirects, { par });
   const sessions = {
     ...{ origins: [ORIGIN.origin], cookie: COOKIE, keys: "", ring: RING },
     ...{ idle: 3_600_000, lifetime: 28_800_000, largest: 8192, style },
@@ -90,15 +89,15 @@ class Person {
   }
 
   /** Begins a login and lets the provider send the browser back: the path and query of the callback. */
-  until(login = LOGIN): Promise<string> {
-    return this.goesOn(login);
+  until(login = LOGIN, callback = CALLBACK): Promise<string> {
+    return this.goesOn(login, callback);
   }
 
   /** Asks for a page of ours that sends the browser to the provider, which sends it back. */
-  async goesOn(path: string): Promise<string> {
+  async goesOn(path: string, callback = CALLBACK): Promise<string> {
     const { location, status, body } = await this.ask(path);
     if (status !== 303) throw new Error(body);
-    const back = await this.#elsewhere.upTo(location, CALLBACK);
+    const back = await this.#elsewhere.upTo(location, callback);
     return `${back.pathname}${back.search}`;
   }
 
@@ -381,9 +380,26 @@ test("of several providers somebody chooses one", async (t) => {
   t.notMatch(page.body, /<script|<b>/);
   t.match(page.headers["content-security-policy"], /default-src 'none'/);
   const [, link = ""] = /href="([^"]*provider=idp1[^"]*)"/.exec(page.body) ?? [];
-  await person.ask(await person.until(link.replaceAll("&amp;", "&")));
+  await person.ask(await person.until(link.replaceAll("&amp;", "&"), `${CALLBACK}1`));
   t.equal(issuerOf(person.session), "idp1");
   t.equal((await person.ask(`${LOGIN}?provider=evil`)).status, 200, "an unknown one is asked for again");
+});
+
+test("each provider sends browsers back to its own place, and its logins end nowhere else", async (t) => {
+  const { logins, provider } = await stage(t, { providers: 2 });
+  const alice = new Person(logins);
+  const path = await alice.until(`${LOGIN}?provider=idp1&rt=/a`, `${CALLBACK}1`);
+  const at = (callback: string) => path.replace(`${CALLBACK}1`, callback);
+  for (const callback of [CALLBACK, `${CALLBACK}2`, "/.countersign/callback/", "/.countersign/callback/IDP1"]) {
+    // As of a provider that does not say `iss`, of whom a bad one would get the code (RFC 9700, section 4.4).
+    const mixed = await alice.ask(at(callback).replace(/&iss=[^&]*/, ""));
+    t.match([mixed.status, mixed.location, alice.session], [400, "", ""], callback);
+    const lost = new Person(logins);
+    lost.cookies.set(`${COOKIE}-login`, "x");
+    t.match([(await lost.ask(at(callback))).status, lost.session], [400, ""], `${callback}: lost`);
+  }
+  t.equal(provider.tokenCalls, 0, "nobody is given the code");
+  t.match(await alice.ask(path), { status: 303, location: "/a" });
 });
 
 test("pages speak the language that a browser likes best, and hold what people need", async (t) => {

@@ -34,7 +34,8 @@ export interface LoginSetup {
   readonly issuers: readonly LoginIssuer[];
 }
 
-export const CALLBACK_PATH = `${WEB_PATH}callback`;
+/** Before the name of an issuer: each has a redirect URI of its own (RFC 9700, section 4.4.2.2). */
+export const CALLBACK_PATH = `${WEB_PATH}callback/`;
 export const LOGOUT_PATH = `${WEB_PATH}logout`;
 export const SIGNED_OUT_PATH = `${WEB_PATH}signed-out`;
 
@@ -81,7 +82,7 @@ export class Logins {
 
   /** Whether a path is one of these pages'. */
   static has(path: string): boolean {
-    return [LOGIN_PATH, CALLBACK_PATH, LOGOUT_PATH, SIGNED_OUT_PATH, STYLE_PATH].includes(path);
+    return path.startsWith(CALLBACK_PATH) || [LOGIN_PATH, LOGOUT_PATH, SIGNED_OUT_PATH, STYLE_PATH].includes(path);
   }
 
   /** The origin of the configuration that a Host header names; undefined where it names none. */
@@ -96,12 +97,12 @@ export class Logins {
     const { path, method } = asked;
     if (path === LOGOUT_PATH && method === "POST") return this.#logout(asked);
     const page = {
+      [CALLBACK_PATH]: () => this.#callback(asked, path.slice(CALLBACK_PATH.length)),
       [LOGIN_PATH]: () => this.#login(asked),
-      [CALLBACK_PATH]: () => this.#callback(asked),
       [LOGOUT_PATH]: () => signOutPage(asked, LOGOUT_PATH),
       [SIGNED_OUT_PATH]: () => signedOutPage(asked),
       [STYLE_PATH]: () => css(this.#sessions.style ?? STYLE),
-    }[path];
+    }[path.startsWith(CALLBACK_PATH) ? CALLBACK_PATH : path];
     if (page === undefined) return undefined;
     return method === "GET" || method === "HEAD" ? await page() : wrongRequestPage(asked, 405);
   }
@@ -126,7 +127,7 @@ export class Logins {
     const secrets = { state: pendings.newState(begun), nonce: random(), verifier: random() };
     const pending = { ...secrets, ...wanted, doneAt: 0 };
     try {
-      const location = await provider.begin(pending, `${asked.origin.origin}${CALLBACK_PATH}`);
+      const location = await provider.begin(pending, `${asked.origin.origin}${CALLBACK_PATH}${issuer}`);
       this.#tell({ issuer, outcome: "begun" });
       return redirect(location.href, [pendings.write([...pendings.read(asked.cookies, begunAt), pending], begunAt)]);
     } catch (error) {
@@ -134,7 +135,8 @@ export class Logins {
     }
   }
 
-  async #callback(asked: Asked): Promise<Answer> {
+  /** @param issuer whose redirect URI it is; a login that was begun at another one does not end here */
+  async #callback(asked: Asked, issuer: string): Promise<Answer> {
     const { query, cookies, origin } = asked;
     if (PARAMETERS.some((name) => query.getAll(name).length > 1)) return wrongRequestPage(asked, 400);
     const now = this.#clock();
@@ -147,9 +149,9 @@ export class Logins {
     const isOther = pending?.acr === undefined && (session?.begunAt ?? 0) > (pending?.begunAt ?? 0);
     const isOver = pending === undefined || pending.doneAt > 0 || isOther;
     if (session !== undefined && isOver) return redirect(pendings.begunBy(state, now)?.returnTo ?? "/");
-    if (pending === undefined) return this.#lost(asked, state, now);
-    const provider = this.#providers.get(pending.issuer);
-    if (provider === undefined || pending.doneAt > 0) return unknownPage(asked);
+    const provider = this.#providers.get(issuer);
+    if (pending === undefined) return this.#lost(asked, provider, state, now);
+    if (provider === undefined || pending.issuer !== issuer || pending.doneAt > 0) return unknownPage(asked);
     const others = before.filter((each) => each !== pending);
     const request = digestOf(asked, pendings.sealedIn(cookies));
     const known = this.#ended.get(state);
@@ -169,12 +171,12 @@ export class Logins {
    * writes the cookie without the others: it is begun anew, and whoever was brought here by another is asked who
    * they are themselves.
    */
-  async #lost(asked: Asked, state: string, now: number): Promise<Answer> {
+  async #lost(asked: Asked, provider: LoginProvider | undefined, state: string, now: number): Promise<Answer> {
     const pendings = this.#pendings(asked.origin);
     if (!pendings.isKept(asked.cookies)) return noCookiesPage(asked);
     const begun = pendings.begunBy(state, now);
-    const provider = begun === undefined ? undefined : this.#providers.get(begun.issuer);
-    if (begun === undefined || provider === undefined || begun.lost === MOST_LOST) return unknownPage(asked);
+    if (provider === undefined || begun?.issuer !== provider.issuer.name || begun.lost === MOST_LOST)
+      return unknownPage(asked);
     return this.#begin(asked, provider, { ...begun, begunAt: now, lost: begun.lost + 1 });
   }
 
@@ -185,7 +187,7 @@ export class Logins {
     pending: Pending,
     done: (at: number) => string,
   ): Promise<Answer> {
-    const url = new URL(`${asked.origin.origin}${CALLBACK_PATH}?${asked.query}`);
+    const url = new URL(`${asked.origin.origin}${asked.path}?${asked.query}`);
     const { issuer } = provider;
     try {
       const loggedIn = await provider.complete(pending, url);
