@@ -46,7 +46,8 @@ async function stage(
     ...{ scopes: ["openid", "email"], parameters: { ui_locales: "de" }, title: "<b>Idp", sessions },
     claims: { subject: "sub", groups: "groups" },
   } as const;
-  const time = { now: Date.now() };
+  // Whatever is counted by the second is allowed, as long as a test does not stop the ticks.
+  const time = { now: Date.now(), ticks: 0, perTick: 1000 };
   const events: LoginEvent[] = [];
   const issuers = Array.from({ length: providers }, (_, n) => ({
     ...oidcIssuer(provider.issuer, { name: `idp${n === 0 ? "" : n}` }),
@@ -57,6 +58,7 @@ async function stage(
     send,
     () => time.now,
     (event) => events.push(event),
+    () => (time.ticks += time.perTick),
   );
   return { provider, logins, time, events, sessions };
 }
@@ -346,10 +348,36 @@ test("a provider that refuses, or is away", async (t) => {
   t.equal((await alice.ask(path)).status, 303, "the same login goes on when it is back");
   provider.front.behave("reset");
   const fresh = await stage(t);
+  fresh.time.perTick = 0;
   fresh.provider.front.behave("reset");
-  t.match(await new Person(fresh.logins).ask(LOGIN), { status: 503 });
+  for (let n = 0; n < 10; n++) t.match(await new Person(fresh.logins).ask(LOGIN), { status: 503 });
+  t.equal(fresh.provider.front.requests.length, 1, "who is away is not asked for each of them");
   fresh.provider.front.behave("up");
+  fresh.time.ticks += 5000;
   t.equal((await new Person(fresh.logins).ask(LOGIN)).status, 303);
+});
+
+test("a provider is asked for no more logins than so many, whoever begins them", async (t) => {
+  const { logins, provider, time, events } = await stage(t, { providers: 2 });
+  const login = `${LOGIN}?provider=idp`;
+  const alice = new Person(logins);
+  const path = await alice.until(login);
+  time.perTick = 0;
+  const pushed = () => provider.front.requests.filter((each) => each === "/request").length;
+  const before = pushed();
+  const answers = await Promise.all(Array.from({ length: 300 }, () => new Person(logins).ask(login)));
+  t.equal(answers.filter(({ status }) => status === 303).length, 100);
+  t.equal(pushed() - before, 100, "pushed requests");
+  const refused = answers.filter(({ status }) => status === 503);
+  t.equal(refused.length, 200);
+  t.match(refused[0], { headers: { "retry-after": "5", "content-type": /^text\/html/ }, body: /try again/ });
+  const told = events.filter(({ issuer, outcome }) => issuer === "idp" && outcome === "failed");
+  t.match([told.length, told[0]], [200, { why: "too many logins at a time" }]);
+  t.equal((await new Person(logins).ask(`${LOGIN}?provider=idp1`)).status, 303, "of each issuer by itself");
+  t.equal((await alice.ask(path)).status, 303, "whoever has begun before can end it");
+  time.ticks += 1000;
+  const later = await Promise.all(Array.from({ length: 30 }, () => new Person(logins).ask(login)));
+  t.equal(later.filter(({ status }) => status === 303).length, 20, "and so many a second");
 });
 
 test("what the provider is asked for is the configuration's to say", async (t) => {

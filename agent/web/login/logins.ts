@@ -70,9 +70,16 @@ export class Logins {
    */
   readonly #ended = new LRUCache<string, Ended>({ max: MOST_ENDED, ttl: REPEATED });
 
-  constructor({ sessions, issuers }: LoginSetup, send: Send, clock: () => number, tell: (event: LoginEvent) => void) {
+  /** @param clock milliseconds since the epoch @param ticks milliseconds that only grow */
+  constructor(
+    { sessions, issuers }: LoginSetup,
+    send: Send,
+    clock: () => number,
+    tell: (event: LoginEvent) => void,
+    ticks = () => performance.now(),
+  ) {
     this.#sessions = sessions;
-    this.#providers = new Map(issuers.map((issuer) => [issuer.name, new LoginProvider(issuer, send, clock)]));
+    this.#providers = new Map(issuers.map((issuer) => [issuer.name, new LoginProvider(issuer, send, ticks)]));
     this.#sealer = new Sealer(sessions.ring);
     this.#cookies = new SessionCookies(sessions);
     this.#steps = new Steps(sessions);
