@@ -37,7 +37,7 @@ async function stage(t: Test) {
   const provider = await startLoginProvider(
     t,
     { alice: { groups: ["readers"] } },
-    origins.map((origin) => `${origin}/.countersign/callback`),
+    origins.map((origin) => `${origin}/.countersign/callback/idp`),
   );
   const backend = await startBackend(t);
   const { text, ...ports } = await configuration(
@@ -127,7 +127,7 @@ test("people in Chromium", async (t) => {
       for (const [n, each] of tabs.entries()) t.equal(each.url(), there(`/v1/tab/${n}`), await each.title());
       const callbacks: string[] = [];
       page.on("request", (request) => {
-        if (request.url().includes("/.countersign/callback?")) callbacks.push(request.url());
+        if (request.url().includes("/.countersign/callback/idp?")) callbacks.push(request.url());
       });
       await page.context().clearCookies({ name: COOKIE });
       await page.goto(there("/v1/again"));
@@ -147,7 +147,7 @@ test("people in Chromium", async (t) => {
       ["dark", "de-CH", "Ihr Browser behält unser Cookie nicht"],
     ] as const) {
       const { page, complaints } = await profile({ colorScheme, locale });
-      await page.goto(there("/.countersign/callback?state=x&code=y"));
+      await page.goto(there("/.countersign/callback/idp?state=x&code=y"));
       t.equal(await page.title(), title);
       t.strictSame(await barriers(page), [], `${colorScheme}: no cookie`);
       await page.keyboard.press("Tab");

@@ -14,7 +14,7 @@ import { generated } from "../support/stage.ts";
 const HOST = "orders.example.com";
 const ORIGIN = `https://${HOST}`;
 const OTHER = "files.example.com";
-const CALLBACK = "/.countersign/callback";
+const CALLBACK = "/.countersign/callback/idp";
 const LOGIN = "/.countersign/login";
 const COOKIE = "__Host-countersign";
 const POLICY = `
@@ -114,6 +114,22 @@ test("people log in by their browsers, and every request is then judged as their
       secrets.push(
         ...queries.flatMap(([name, value]) => (["code", "state", "request_uri"].includes(name) ? [value] : [])),
       );
+    });
+
+    await t.test(`HAProxy ${version}: a login that another has begun signs nobody in`, async (t) => {
+      provider.who = "alice";
+      const mallory = browser(port);
+      const begun = await mallory.ask(there(`${LOGIN}?rt=/v1/a`));
+      const alice = browser(port);
+      // A sibling host can set a cookie of this name, with Domain: browsers hold only `__Host-` to its rules.
+      alice.cookies(HOST).set(`\u00a0${COOKIE}-login`, mallory.cookies(HOST).get(`${COOKIE}-login`) ?? "");
+      const back = await alice.upTo(String(begun.headers.location), CALLBACK);
+      const landed = await alice.ask(back.href);
+      t.match([landed.status, landed.body], [400, /does not keep our cookie/]);
+      back.searchParams.set("code", "junk");
+      const stolen = await mallory.ask(back.href);
+      t.match([stolen.status, stolen.headers["set-cookie"]], [400, undefined]);
+      t.equal((await mallory.ask(there("/v1/a"), XHR)).status, 401);
     });
 
     await t.test(`HAProxy ${version}: a page is redirected, and nothing else is`, async (t) => {

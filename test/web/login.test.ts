@@ -15,7 +15,7 @@ import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
 
 const ORIGIN = new URL("https://app.example.com");
 const LOGIN = "/.countersign/login";
-const CALLBACK = "/.countersign/callback";
+const CALLBACK = "/.countersign/callback/idp";
 const COOKIE = "__Host-countersign";
 const RING: readonly SealingKey[] = rotatedSealing([], 0, 0);
 
@@ -31,9 +31,8 @@ async function stage(
   t: Test,
   { par = true, providers = 1, style }: { par?: boolean; providers?: number; style?: string } = {},
 ) {
-  const provider = await startLoginProvider(t, { alice: { groups: ["readers"] } }, [`${ORIGIN.origin}${CALLBACK}`], {
-    par,
-  });
+  const redirects = Array.from({ length: providers }, (_, n) => `${ORIGIN.origin}${CALLBACK}${n === 0 ? "" : n}`);
+  const provider = await startLoginProvider(t, { alice: { groups: ["readers"] } }, redirects, { par });
   const sessions = {
     ...{ origins: [ORIGIN.origin], cookie: COOKIE, keys: "", ring: RING },
     ...{ idle: 3_600_000, lifetime: 28_800_000, largest: 8192, style },
@@ -47,7 +46,8 @@ async function stage(
     ...{ scopes: ["openid", "email"], parameters: { ui_locales: "de" }, title: "<b>Idp", sessions },
     claims: { subject: "sub", groups: "groups" },
   } as const;
-  const time = { now: Date.now() };
+  // Whatever is counted by the second is allowed, as long as a test does not stop the ticks.
+  const time = { now: Date.now(), ticks: 0, perTick: 1000 };
   const events: LoginEvent[] = [];
   const issuers = Array.from({ length: providers }, (_, n) => ({
     ...oidcIssuer(provider.issuer, { name: `idp${n === 0 ? "" : n}` }),
@@ -58,6 +58,7 @@ async function stage(
     send,
     () => time.now,
     (event) => events.push(event),
+    () => (time.ticks += time.perTick),
   );
   return { provider, logins, time, events, sessions };
 }
@@ -90,15 +91,15 @@ class Person {
   }
 
   /** Begins a login and lets the provider send the browser back: the path and query of the callback. */
-  until(login = LOGIN): Promise<string> {
-    return this.goesOn(login);
+  until(login = LOGIN, callback = CALLBACK): Promise<string> {
+    return this.goesOn(login, callback);
   }
 
   /** Asks for a page of ours that sends the browser to the provider, which sends it back. */
-  async goesOn(path: string): Promise<string> {
+  async goesOn(path: string, callback = CALLBACK): Promise<string> {
     const { location, status, body } = await this.ask(path);
     if (status !== 303) throw new Error(body);
-    const back = await this.#elsewhere.upTo(location, CALLBACK);
+    const back = await this.#elsewhere.upTo(location, callback);
     return `${back.pathname}${back.search}`;
   }
 
@@ -192,6 +193,44 @@ test("a callback that is answered twice at a time uses its code once", async (t)
     ["/a", "/a", "/a"],
   );
   t.equal(provider.tokenCalls, 1);
+});
+
+test("what a login came to is given to nobody else, whoever has its state, or even its cookie", async (t) => {
+  const { logins, provider, events } = await stage(t);
+  const mallory = new Person(logins);
+  const path = await mallory.until();
+  const alice = new Person(logins);
+  const planted = mallory.cookies.get(`${COOKIE}-login`) ?? "";
+  alice.cookies.set(`${COOKIE}-login`, planted);
+  t.match((await alice.ask(path)).status, 303);
+  t.not(alice.session, "");
+  const calls = provider.tokenCalls;
+  const junk = new URL(path, ORIGIN);
+  junk.searchParams.set("code", "junk");
+  const bare = new URL(path, ORIGIN);
+  bare.searchParams.delete("iss");
+  for (const url of [junk, bare]) {
+    const answer = await mallory.ask(`${url.pathname}${url.search}`);
+    t.match([answer.status, answer.headers["set-cookie"], mallory.session], [400, undefined, ""], url.search);
+  }
+  t.equal(provider.tokenCalls, calls, "and nobody's code is asked for");
+  t.equal(events.filter(({ outcome }) => outcome === "completed").length, 1);
+});
+
+test("a cookie has exactly the name that a browser holds it by", async (t) => {
+  for (const blank of ["\u00a0", "\u000b", "\u000c", "\ufeff", "\u2003", "\u0085", "\r"]) {
+    t.notOk(cookiesIn(`${blank}${COOKIE}-login=x`).has(`${COOKIE}-login`), JSON.stringify(blank));
+    t.notOk(cookiesIn(`${COOKIE}-login${blank}=x`).has(`${COOKIE}-login`), JSON.stringify(blank));
+    t.equal(cookiesIn(`a=${blank}x`).get("a"), `${blank}x`);
+  }
+  t.strictSame(
+    [...cookiesIn("a=b;\tc\t=\td ; e=f=g")],
+    [
+      ["a", "b"],
+      ["c", "d"],
+      ["e", "f=g"],
+    ],
+  );
 });
 
 test("a session's cookie has what it needs, and nothing of the provider's secrets", async (t) => {
@@ -309,10 +348,36 @@ test("a provider that refuses, or is away", async (t) => {
   t.equal((await alice.ask(path)).status, 303, "the same login goes on when it is back");
   provider.front.behave("reset");
   const fresh = await stage(t);
+  fresh.time.perTick = 0;
   fresh.provider.front.behave("reset");
-  t.match(await new Person(fresh.logins).ask(LOGIN), { status: 503 });
+  for (let n = 0; n < 10; n++) t.match(await new Person(fresh.logins).ask(LOGIN), { status: 503 });
+  t.equal(fresh.provider.front.requests.length, 1, "who is away is not asked for each of them");
   fresh.provider.front.behave("up");
+  fresh.time.ticks += 5000;
   t.equal((await new Person(fresh.logins).ask(LOGIN)).status, 303);
+});
+
+test("a provider is asked for no more logins than so many, whoever begins them", async (t) => {
+  const { logins, provider, time, events } = await stage(t, { providers: 2 });
+  const login = `${LOGIN}?provider=idp`;
+  const alice = new Person(logins);
+  const path = await alice.until(login);
+  time.perTick = 0;
+  const pushed = () => provider.front.requests.filter((each) => each === "/request").length;
+  const before = pushed();
+  const answers = await Promise.all(Array.from({ length: 300 }, () => new Person(logins).ask(login)));
+  t.equal(answers.filter(({ status }) => status === 303).length, 100);
+  t.equal(pushed() - before, 100, "pushed requests");
+  const refused = answers.filter(({ status }) => status === 503);
+  t.equal(refused.length, 200);
+  t.match(refused[0], { headers: { "retry-after": "5", "content-type": /^text\/html/ }, body: /try again/ });
+  const told = events.filter(({ issuer, outcome }) => issuer === "idp" && outcome === "failed");
+  t.match([told.length, told[0]], [200, { why: "too many logins at a time" }]);
+  t.equal((await new Person(logins).ask(`${LOGIN}?provider=idp1`)).status, 303, "of each issuer by itself");
+  t.equal((await alice.ask(path)).status, 303, "whoever has begun before can end it");
+  time.ticks += 1000;
+  const later = await Promise.all(Array.from({ length: 30 }, () => new Person(logins).ask(login)));
+  t.equal(later.filter(({ status }) => status === 303).length, 20, "and so many a second");
 });
 
 test("what the provider is asked for is the configuration's to say", async (t) => {
@@ -343,9 +408,26 @@ test("of several providers somebody chooses one", async (t) => {
   t.notMatch(page.body, /<script|<b>/);
   t.match(page.headers["content-security-policy"], /default-src 'none'/);
   const [, link = ""] = /href="([^"]*provider=idp1[^"]*)"/.exec(page.body) ?? [];
-  await person.ask(await person.until(link.replaceAll("&amp;", "&")));
+  await person.ask(await person.until(link.replaceAll("&amp;", "&"), `${CALLBACK}1`));
   t.equal(issuerOf(person.session), "idp1");
   t.equal((await person.ask(`${LOGIN}?provider=evil`)).status, 200, "an unknown one is asked for again");
+});
+
+test("each provider sends browsers back to its own place, and its logins end nowhere else", async (t) => {
+  const { logins, provider } = await stage(t, { providers: 2 });
+  const alice = new Person(logins);
+  const path = await alice.until(`${LOGIN}?provider=idp1&rt=/a`, `${CALLBACK}1`);
+  const at = (callback: string) => path.replace(`${CALLBACK}1`, callback);
+  for (const callback of [CALLBACK, `${CALLBACK}2`, "/.countersign/callback/", "/.countersign/callback/IDP1"]) {
+    // As of a provider that does not say `iss`, of whom a bad one would get the code (RFC 9700, section 4.4).
+    const mixed = await alice.ask(at(callback).replace(/&iss=[^&]*/, ""));
+    t.match([mixed.status, mixed.location, alice.session], [400, "", ""], callback);
+    const lost = new Person(logins);
+    lost.cookies.set(`${COOKIE}-login`, "x");
+    t.match([(await lost.ask(at(callback))).status, lost.session], [400, ""], `${callback}: lost`);
+  }
+  t.equal(provider.tokenCalls, 0, "nobody is given the code");
+  t.match(await alice.ask(path), { status: 303, location: "/a" });
 });
 
 test("pages speak the language that a browser likes best, and hold what people need", async (t) => {

@@ -8,15 +8,18 @@ export const LARGEST_COOKIE = 4000;
 
 const ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=Lax";
 
+/** SP and HTAB, the only blanks around a pair (RFC 6265bis, section 5.6): any other is a part of the name or value. */
+const BLANKS = /^[ \t]+|[ \t]+$/g;
+
 /** The cookies of a request by their names; one that comes twice is none. */
 export function cookiesIn(header = ""): ReadonlyMap<string, string> {
   const cookies = new Map<string, string>();
   const twice = new Set<string>();
   for (const pair of header.split(";")) {
     const at = pair.indexOf("=");
-    const name = pair.slice(0, Math.max(at, 0)).trim();
+    const name = pair.slice(0, Math.max(at, 0)).replace(BLANKS, "");
     if (cookies.has(name)) twice.add(name);
-    cookies.set(name, pair.slice(at + 1).trim());
+    cookies.set(name, pair.slice(at + 1).replace(BLANKS, ""));
   }
   for (const name of twice) cookies.delete(name);
   return cookies;

@@ -9,6 +9,9 @@ export interface Failure {
   readonly why: string;
 }
 
+/** More logins at a time than a provider is asked for. */
+export class TooManyLogins extends Error {}
+
 /** A code of OAuth 2.0 (RFC 6749, section 4.1.2.1); what is longer, or has other signs, is not shown. */
 const CODE = /^[A-Za-z0-9_-]{1,64}$/;
 /** With these the provider says that it cannot, or does not know this agent; not that somebody may not. */
@@ -18,6 +21,7 @@ const UNAVAILABLE: ReadonlySet<string> = new Set([
 
 /** What an error of the provider's, or of what is asked of it, comes to. Its text is never shown: it may hold a token. */
 export function failureOf(error: unknown): Failure {
+  if (error instanceof TooManyLogins) return { outcome: "failed", why: "too many logins at a time" };
   const cause = error instanceof ClientError && error.cause instanceof Error ? error.cause : error;
   if (error instanceof FetchError || cause instanceof FetchError) {
     return { outcome: "failed", why: (cause instanceof FetchError ? cause : (error as FetchError)).message };

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import { LOGIN_PATH, STYLE_PATH, WEB_PATH } from "../../../haproxy/input.ts";
 import type { SessionsConfig } from "../../config/config.ts";
@@ -34,7 +34,8 @@ export interface LoginSetup {
   readonly issuers: readonly LoginIssuer[];
 }
 
-export const CALLBACK_PATH = `${WEB_PATH}callback`;
+/** Before the name of an issuer: each has a redirect URI of its own (RFC 9700, section 4.4.2.2). */
+export const CALLBACK_PATH = `${WEB_PATH}callback/`;
 export const LOGOUT_PATH = `${WEB_PATH}logout`;
 export const SIGNED_OUT_PATH = `${WEB_PATH}signed-out`;
 
@@ -48,6 +49,12 @@ const MOST_LOST = 4;
 const MOST_ENDED = 1000;
 const REPEATED = 30_000;
 
+/** What a login came to, and the digest of the request that it answers. */
+interface Ended {
+  readonly request: string;
+  readonly answer: Promise<Answer>;
+}
+
 /** Lets people log in by their browsers. Of one configuration; whatever a browser has to keep, it keeps sealed. */
 export class Logins {
   readonly #sessions: SessionsConfig;
@@ -57,12 +64,22 @@ export class Logins {
   readonly #steps: Steps;
   readonly #clock: () => number;
   readonly #tell: (event: LoginEvent) => void;
-  /** By their states. A browser that reloads the callback while it is answered would else use the code a second time, at which a provider takes back the tokens of the first. */
-  readonly #ended = new LRUCache<string, Promise<Answer>>({ max: MOST_ENDED, ttl: REPEATED });
+  /**
+   * By their states. A browser that reloads the callback while it is answered would else use the code a second time, at
+   * which a provider takes back the tokens of the first. The answer is for that very request of that very browser.
+   */
+  readonly #ended = new LRUCache<string, Ended>({ max: MOST_ENDED, ttl: REPEATED });
 
-  constructor({ sessions, issuers }: LoginSetup, send: Send, clock: () => number, tell: (event: LoginEvent) => void) {
+  /** @param clock milliseconds since the epoch @param ticks milliseconds that only grow */
+  constructor(
+    { sessions, issuers }: LoginSetup,
+    send: Send,
+    clock: () => number,
+    tell: (event: LoginEvent) => void,
+    ticks = () => performance.now(),
+  ) {
     this.#sessions = sessions;
-    this.#providers = new Map(issuers.map((issuer) => [issuer.name, new LoginProvider(issuer, send, clock)]));
+    this.#providers = new Map(issuers.map((issuer) => [issuer.name, new LoginProvider(issuer, send, ticks)]));
     this.#sealer = new Sealer(sessions.ring);
     this.#cookies = new SessionCookies(sessions);
     this.#steps = new Steps(sessions);
@@ -72,7 +89,7 @@ export class Logins {
 
   /** Whether a path is one of these pages'. */
   static has(path: string): boolean {
-    return [LOGIN_PATH, CALLBACK_PATH, LOGOUT_PATH, SIGNED_OUT_PATH, STYLE_PATH].includes(path);
+    return path.startsWith(CALLBACK_PATH) || [LOGIN_PATH, LOGOUT_PATH, SIGNED_OUT_PATH, STYLE_PATH].includes(path);
   }
 
   /** The origin of the configuration that a Host header names; undefined where it names none. */
@@ -87,12 +104,12 @@ export class Logins {
     const { path, method } = asked;
     if (path === LOGOUT_PATH && method === "POST") return this.#logout(asked);
     const page = {
+      [CALLBACK_PATH]: () => this.#callback(asked, path.slice(CALLBACK_PATH.length)),
       [LOGIN_PATH]: () => this.#login(asked),
-      [CALLBACK_PATH]: () => this.#callback(asked),
       [LOGOUT_PATH]: () => signOutPage(asked, LOGOUT_PATH),
       [SIGNED_OUT_PATH]: () => signedOutPage(asked),
       [STYLE_PATH]: () => css(this.#sessions.style ?? STYLE),
-    }[path];
+    }[path.startsWith(CALLBACK_PATH) ? CALLBACK_PATH : path];
     if (page === undefined) return undefined;
     return method === "GET" || method === "HEAD" ? await page() : wrongRequestPage(asked, 405);
   }
@@ -117,7 +134,7 @@ export class Logins {
     const secrets = { state: pendings.newState(begun), nonce: random(), verifier: random() };
     const pending = { ...secrets, ...wanted, doneAt: 0 };
     try {
-      const location = await provider.begin(pending, `${asked.origin.origin}${CALLBACK_PATH}`);
+      const location = await provider.begin(pending, `${asked.origin.origin}${CALLBACK_PATH}${issuer}`);
       this.#tell({ issuer, outcome: "begun" });
       return redirect(location.href, [pendings.write([...pendings.read(asked.cookies, begunAt), pending], begunAt)]);
     } catch (error) {
@@ -125,7 +142,8 @@ export class Logins {
     }
   }
 
-  async #callback(asked: Asked): Promise<Answer> {
+  /** @param issuer whose redirect URI it is; a login that was begun at another one does not end here */
+  async #callback(asked: Asked, issuer: string): Promise<Answer> {
     const { query, cookies, origin } = asked;
     if (PARAMETERS.some((name) => query.getAll(name).length > 1)) return wrongRequestPage(asked, 400);
     const now = this.#clock();
@@ -138,19 +156,20 @@ export class Logins {
     const isOther = pending?.acr === undefined && (session?.begunAt ?? 0) > (pending?.begunAt ?? 0);
     const isOver = pending === undefined || pending.doneAt > 0 || isOther;
     if (session !== undefined && isOver) return redirect(pendings.begunBy(state, now)?.returnTo ?? "/");
-    if (pending === undefined) return this.#lost(asked, state, now);
-    const provider = this.#providers.get(pending.issuer);
-    if (provider === undefined || pending.doneAt > 0) return unknownPage(asked);
+    const provider = this.#providers.get(issuer);
+    if (pending === undefined) return this.#lost(asked, provider, state, now);
+    if (provider === undefined || pending.issuer !== issuer || pending.doneAt > 0) return unknownPage(asked);
     const others = before.filter((each) => each !== pending);
-    const known = this.#ended.get(pending.state);
-    if (known !== undefined) return known;
+    const request = digestOf(asked, pendings.sealedIn(cookies));
+    const known = this.#ended.get(state);
+    if (known !== undefined) return known.request === request ? known.answer : unknownPage(asked);
     const ended = this.#complete(asked, provider, pending, (doneAt) =>
       pendings.write([...others, { ...pending, doneAt }], doneAt),
     );
-    this.#ended.set(pending.state, ended);
+    this.#ended.set(state, { request, answer: ended });
     const answer = await ended;
     // What has failed by itself may be tried again.
-    if (answer.status === 503) this.#ended.delete(pending.state);
+    if (answer.status === 503) this.#ended.delete(state);
     return answer;
   }
 
@@ -159,12 +178,12 @@ export class Logins {
    * writes the cookie without the others: it is begun anew, and whoever was brought here by another is asked who
    * they are themselves.
    */
-  async #lost(asked: Asked, state: string, now: number): Promise<Answer> {
+  async #lost(asked: Asked, provider: LoginProvider | undefined, state: string, now: number): Promise<Answer> {
     const pendings = this.#pendings(asked.origin);
     if (!pendings.isKept(asked.cookies)) return noCookiesPage(asked);
     const begun = pendings.begunBy(state, now);
-    const provider = begun === undefined ? undefined : this.#providers.get(begun.issuer);
-    if (begun === undefined || provider === undefined || begun.lost === MOST_LOST) return unknownPage(asked);
+    if (provider === undefined || begun?.issuer !== provider.issuer.name || begun.lost === MOST_LOST)
+      return unknownPage(asked);
     return this.#begin(asked, provider, { ...begun, begunAt: now, lost: begun.lost + 1 });
   }
 
@@ -175,7 +194,7 @@ export class Logins {
     pending: Pending,
     done: (at: number) => string,
   ): Promise<Answer> {
-    const url = new URL(`${asked.origin.origin}${CALLBACK_PATH}?${asked.query}`);
+    const url = new URL(`${asked.origin.origin}${asked.path}?${asked.query}`);
     const { issuer } = provider;
     try {
       const loggedIn = await provider.complete(pending, url);
@@ -260,6 +279,13 @@ function isOwn({ headers, origin }: Asked): boolean {
   const site = headers["sec-fetch-site"];
   if (site !== undefined) return site === "same-origin" || site === "none";
   return headers.origin === undefined || headers.origin === origin.origin;
+}
+
+/** All of a callback that what it comes to depends on. @param browser the cookie of the browser that asks */
+function digestOf({ origin, path, query }: Asked, browser: string): string {
+  return createHash("sha256")
+    .update(JSON.stringify([origin.origin, path, `${query}`, browser]))
+    .digest("base64url");
 }
 
 function random(): string {

@@ -66,7 +66,7 @@ export class PendingLogins {
 
   /** Those of the browser that sent these cookies, the oldest first. */
   read(cookies: ReadonlyMap<string, string>, now: number): readonly Pending[] {
-    const text = this.#sealer.open(cookies.get(this.#name) ?? "", this.#context);
+    const text = this.#sealer.open(this.sealedIn(cookies), this.#context);
     const list = text === undefined ? undefined : parseObject(Buffer.from(`{"p":${text}}`))?.p;
     const all = Array.isArray(list) ? list.filter(isPending) : [];
     return all.filter(({ begunAt }) => Math.abs(now - begunAt) < LOGIN_LIMIT);
@@ -75,6 +75,11 @@ export class PendingLogins {
   /** Whether a browser holds the cookie, whatever is in it. */
   isKept(cookies: ReadonlyMap<string, string>): boolean {
     return cookies.has(this.#name);
+  }
+
+  /** The cookie as it was sealed, which one browser has; empty for none. */
+  sealedIn(cookies: ReadonlyMap<string, string>): string {
+    return cookies.get(this.#name) ?? "";
   }
 
   /** The Set-Cookie line that keeps them; the oldest are forgotten where there are too many. */

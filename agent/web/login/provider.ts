@@ -20,12 +20,20 @@ import { type ClientFetch, fetchBy } from "../../identity/oauth/fetch.ts";
 import { discover } from "../../identity/oidc/discovery.ts";
 import type { OidcIssuer } from "../../identity/oidc/section.ts";
 import type { LoginConfig } from "../../identity/session/section.ts";
+import { Allowance } from "../allowance.ts";
+import { TooManyLogins } from "./failure.ts";
 import type { Pending } from "./pending.ts";
 
 /** Milliseconds for one answer of a provider. */
 const ANSWER_LIMIT = 5_000;
 /** Statuses that OAuth 2.0 and OpenID Connect say something with. */
 const READS = [200, 201, 400, 401];
+
+/** Milliseconds for which a discovery that has failed is not tried again. */
+const DISCOVERED_AGAIN = 5_000;
+/** Logins of an issuer that are begun at once, and a second; and as many that end. Anybody may begin one. */
+const MOST_LOGINS = 100;
+const PER_SECOND = 20;
 
 /** Claims of an ID token that are about the login itself. */
 const OF_THE_LOGIN: ReadonlySet<string> = new Set([
@@ -46,12 +54,18 @@ export class LoginProvider {
   readonly issuer: LoginIssuer;
   readonly #send: Send;
   readonly #clock: () => number;
-  #known: { readonly until: number; readonly configuration: Promise<Configuration> } | undefined;
+  /** Apart, so that whoever begins many ends nobody's. */
+  readonly #beginnings: Allowance;
+  readonly #ends: Allowance;
+  #known: { until: number; readonly configuration: Promise<Configuration> } | undefined;
 
+  /** @param clock milliseconds that only grow */
   constructor(issuer: LoginIssuer, send: Send, clock: () => number) {
     this.issuer = issuer;
     this.#send = send;
     this.#clock = clock;
+    this.#beginnings = new Allowance(MOST_LOGINS, PER_SECOND, clock);
+    this.#ends = new Allowance(MOST_LOGINS, PER_SECOND, clock);
   }
 
   /**
@@ -61,6 +75,7 @@ export class LoginProvider {
    * @param redirectUri from the configuration
    */
   async begin(pending: Pending, redirectUri: string): Promise<URL> {
+    if (!this.#beginnings.take()) throw new TooManyLogins();
     const { scopes, parameters } = this.issuer.login;
     const configuration = await this.#configuration();
     const { acr, maxAge } = pending;
@@ -86,6 +101,7 @@ export class LoginProvider {
    * @param url the redirect URI with what the provider has added
    */
   async complete(pending: Pending, url: URL): Promise<LoggedIn> {
+    if (!this.#ends.take()) throw new TooManyLogins();
     const configuration = await this.#configuration();
     const tokens = await authorizationCodeGrant(configuration, url, {
       pkceCodeVerifier: pending.verifier,
@@ -102,13 +118,13 @@ export class LoginProvider {
     };
   }
 
-  /** Looked for once for all who log in, and again where that has failed, or is long ago. */
+  /** Looked for once for all who log in, and again where that is long ago; where it has failed, after a while. */
   #configuration(): Promise<Configuration> {
     if (this.#known !== undefined && this.#clock() < this.#known.until) return this.#known.configuration;
     const known = { until: this.#clock() + this.issuer.keys.refresh, configuration: this.#discovered() };
     this.#known = known;
     known.configuration.catch(() => {
-      if (this.#known === known) this.#known = undefined;
+      known.until = this.#clock() + DISCOVERED_AGAIN;
     });
     return known.configuration;
   }
