@@ -24,6 +24,8 @@ export interface CredentialKind {
   readonly meaning: string;
   /** Counts how often it came, where it can come more than once: two of one kind are a 400. */
   readonly count?: string | readonly string[];
+  /** Criteria by which two readers may take two things for it, or which it came twice by: a 400 as well. */
+  readonly ambiguous?: readonly string[];
   /** What keeps it from a backend, where it could come there. */
   readonly strip?: readonly Strip[];
   /** Request headers that it stands in, in lower case: no policy sets them, and no expression reads them. */

@@ -141,8 +141,9 @@ function target(): readonly string[] {
 
 /** What nobody can judge, because two readers would read two things. CONNECT and `OPTIONS *` have no path. */
 function unfitRequests({ uses }: RenderInput): readonly string[] {
+  const kinds = sentKinds(uses);
   const counts = [
-    ...sentKinds(uses).flatMap(({ count = [] }) => count),
+    ...kinds.flatMap(({ count = [] }) => count),
     "req.hdr_cnt(host)",
     ...uses.requestHeaders.map((name) => `req.fhdr_cnt(${name})`),
   ];
@@ -151,6 +152,7 @@ function unfitRequests({ uses }: RenderInput): readonly string[] {
     "# 400: a header that is judged came twice, there is no path to judge, or a token is where logs and traces have it.",
     "acl countersign_html req.fhdr(accept) -m beg -i text/html",
     ...[...new Set(counts)].map((sample) => `acl countersign_duplicate ${sample} gt 1`),
+    ...kinds.flatMap(({ ambiguous = [] }) => ambiguous).map((criterion) => `acl countersign_duplicate ${criterion}`),
     "acl countersign_told url_param(access_token) -m found",
     `http-request set-var(${OWN.fit}) bool(true) if !countersign_duplicate !countersign_told { path -m beg / }`,
     own("path-ambiguous", unfit),

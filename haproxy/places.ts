@@ -51,11 +51,9 @@ const PLACES: Readonly<Record<PlaceName, { readonly named: RegExp; readonly kind
       argument: `cookie_${name}`,
       sample: `req.cook(${name})`,
       meaning: "a cookie",
-      count: `req.cook_cnt(${name})`,
+      ...readOnce([name]),
       strip: [
-        {
-          action: `replace-header cookie '^(.*[;,][[:blank:]]*)?${name}[[:blank:]]*=[^;,]*[;,]?[[:blank:]]*(.*)$' '\\1\\2'`,
-        },
+        { action: withoutCookie(name) },
         // Where a backend could read it although HAProxy does not: in quotes, after other blanks, or a second time.
         {
           action: "del-header cookie",
@@ -73,7 +71,7 @@ const PLACES: Readonly<Record<PlaceName, { readonly named: RegExp; readonly kind
       // One value: the session, which may be in two cookies, and when it was last seen.
       sample: `req.cook(${name}),concat(,${sessionPart("more")}),concat(~,${sessionPart("seen")})`,
       meaning: "the session of somebody who has logged in by a browser",
-      count: [name, ...SESSION_PARTS.map((part) => `${name}-${part}`)].map((each) => `req.cook_cnt(${each})`),
+      ...readOnce(sessionNames(name)),
       strip: stripSession(name),
       headers: [],
     }),
@@ -88,18 +86,38 @@ export function sessionPart(part: (typeof SESSION_PARTS)[number]): string {
   return `txn.countersign_session_${part}`;
 }
 
+function sessionNames(name: string): readonly string[] {
+  return [name, ...SESSION_PARTS.map((part) => `${name}-${part}`)];
+}
+
+/**
+ * What makes sure that HAProxy reads the cookies that the browser has sent. Browsers and backends part cookies at
+ * semicolons (RFC 6265, section 4.2.1), and send one header. HAProxy parts them at commas as well, and what stands in
+ * quotes is part of a value to it: a page of a sibling host, whose cookies the browser sends along, could so hide
+ * somebody's cookie, or bring another. So none stands behind a comma, and there are no two, hidden or not.
+ */
+function readOnce(names: readonly string[]): Pick<Placed, "count" | "ambiguous"> {
+  const ambiguous = names.map((name) => {
+    const cookie = `[[:blank:]]*${name}[[:blank:]]*=`;
+    return `req.fhdr(cookie) -m reg '(,|(^|;)${cookie}.*;)${cookie}'`;
+  });
+  return { count: "req.fhdr_cnt(cookie)", ambiguous };
+}
+
+/** Takes a cookie out as a browser would have put it in. */
+function withoutCookie(name: string): string {
+  return `replace-header cookie '^(.*;[[:blank:]]*)?${name}[[:blank:]]*=[^;]*;?[[:blank:]]*(.*)$' '\\1\\2'`;
+}
+
 /** What is left after that may be read by nobody. */
 function stripSession(name: string): readonly Strip[] {
   const condition = `{ req.fhdr(cookie) -m sub ${name} }`;
   return [
-    ...[name, ...SESSION_PARTS.map((part) => `${name}-${part}`)].map((each) => ({
-      action: `replace-header cookie '^(.*[;,][[:blank:]]*)?${each}[[:blank:]]*=[^;,]*[;,]?[[:blank:]]*(.*)$' '\\1\\2'`,
-      condition,
-    })),
+    ...sessionNames(name).map((each) => ({ action: withoutCookie(each), condition })),
     { action: "del-header cookie", condition },
     {
-      action: "replace-header cookie '^(.*[^;,[:blank:]])[;,[:blank:]]+$' '\\1'",
-      condition: "{ req.fhdr(cookie) -m reg '[;,]$' }",
+      action: "replace-header cookie '^(.*[^;[:blank:]])[;[:blank:]]+$' '\\1'",
+      condition: "{ req.fhdr(cookie) -m reg ';$' }",
     },
     { action: "del-header cookie", condition: "{ req.fhdr_cnt(cookie) 1 } { req.fhdr(cookie) -m len 0 }" },
   ];

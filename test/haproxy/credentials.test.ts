@@ -171,7 +171,20 @@ for (const binary of haproxies()) {
       "sid=TOKEN; sid\v=x": [],
       "sid=TOKEN; \fsid=x": [],
       "sid=TOKEN; sid\xa0=x": [],
+      "a=1,2; sid=TOKEN; b=3,4": ["a=1,2; b=3,4"],
+      "a=1, sidx=2; sid=TOKEN": ["a=1, sidx=2;"],
     })();
+    // HAProxy would read one of these, and a browser sends another or none.
+    for (const cookie of [
+      `a=1,sid=${alice}`,
+      `a=1, sid =${alice}`,
+      `sid=${alice}; a=1,sid=${tokens.bob}`,
+      `a="; sid=${alice}; b="; sid=${tokens.bob}`,
+      `a="; sid=${alice}; b=",sid=${tokens.bob}`,
+    ]) {
+      t.equal(await ask([`cookie: ${cookie}`], "/maybe"), "duplicate", cookie.slice(0, 12));
+    }
+    t.equal(await ask(["cookie: a=1", `cookie: sid=${alice}`], "/maybe"), "duplicate", "in two headers");
     await lists("sec-websocket-protocol", {
       "bearer.TOKEN": [],
       "bearer.TOKEN, chat": ["chat"],

@@ -7,6 +7,7 @@ import { sessionLines } from "../../agent/web/login/cookies.ts";
 import { startBackend } from "../support/backend.ts";
 import { Browser, NAVIGATION } from "../support/browser.ts";
 import { freePort, haproxies, startHaproxy } from "../support/haproxy.ts";
+import { RawClient } from "../support/http.ts";
 import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
 import { command, configuration, folderOf, serve } from "../support/serve.ts";
 import { generated } from "../support/stage.ts";
@@ -213,6 +214,40 @@ test("people log in by their browsers, and every request is then judged as their
       const twice = await browser(port).ask(there("/v1/a"), { ...XHR, cookie: `${COOKIE}=${good}; ${COOKIE}=${good}` });
       t.match(JSON.parse(twice.body), { status: 400, reason: "duplicate" });
       t.equal((await browser(port).ask(there("/v1/a"), { ...XHR, cookie: `${COOKIE}="${good}"` })).status, 401);
+    });
+
+    await t.test(`HAProxy ${version}: a session counts where a browser would send it, and nowhere else`, async (t) => {
+      const own = sealed(keys());
+      const planted = sealed(keys(), { claims: { sub: "mallory", groups: ["readers"] } });
+      const asked = async (cookie: string) => (await browser(port).ask(there("/v1/a"), { ...XHR, cookie })).status;
+      for (const cookie of [
+        ...["x=y,", "x=y, ", "x=y,\t", "x,", ",", 'x="y",'].map((before) => `${before}${COOKIE}=${planted}`),
+        ...["more", "seen", "login"].map((part) => `${COOKIE}=${own}; x=y,${COOKIE}-${part}=${planted}`),
+        `x=y,${COOKIE}=${planted}; ${COOKIE}=${own}`,
+        `${COOKIE}=${own}; x=y,${COOKIE}=${planted}`,
+        `x=y,${COOKIE} =${planted}`,
+        `a="; ${COOKIE}=${own}; b=",${COOKIE}=${planted}`,
+        `a="; ${COOKIE}=${own}; b="; ${COOKIE}=${planted}`,
+        `a="\\"; ${COOKIE}=${own}; b="; ${COOKIE}=${planted}`,
+        `a="; ${COOKIE}-seen=x; b="; ${COOKIE}=${own}; ${COOKIE}-seen=${planted}`,
+        `${COOKIE}=${own};${COOKIE}\t=${planted}`,
+      ]) {
+        t.equal(await asked(cookie), 400, cookie.slice(0, 40));
+      }
+      const client = await RawClient.open(port);
+      const lines = ["a=b", `${COOKIE}=${own}`].map((cookie) => `cookie: ${cookie}`);
+      t.equal((await client.request("GET /v1/a HTTP/1.1", [`host: ${HOST}`, ...lines])).status, 400, "of two headers");
+      await client.close();
+      for (const [cookie, left] of [
+        ['a=1,2; b="c,d"; SESSION', 'a=1,2; b="c,d"'],
+        ["SESSION; a=1,2,", "a=1,2,"],
+        ["x__Host-countersigned=1; SESSION", undefined],
+        ['a="q"; SESSION; b="; "', 'a="q"; b="; "'],
+      ] as const) {
+        t.equal(await asked(cookie.replace("SESSION", `${COOKIE}=${own}`)), 200, cookie);
+        t.strictSame(backend.last("cookie"), left === undefined ? [] : [left], cookie);
+      }
+      t.equal(await asked(`a="; ${COOKIE}=${own}; b="`), 401, "what is hidden in quotes is none");
     });
 
     await t.test(`HAProxy ${version}: a session that is too large for one cookie is in two`, async (t) => {
