@@ -3,6 +3,7 @@ import { Site } from "../judging/site.ts";
 import { HostTable } from "../routing/hosts.ts";
 import type { Pattern } from "../routing/pattern.ts";
 import { type Conflict, conflictsOf, RouteTable } from "../routing/routes.ts";
+import { warnBesideMcp } from "./beside-mcp.ts";
 import type { Findings, Place } from "./findings.ts";
 import type { CompiledService } from "./service.ts";
 
@@ -42,7 +43,9 @@ export function* compileSites(
     if (patterns > MOST_PATTERNS) return tooMany(group, findings);
     if (!checked) checkConflicts(entries, findings);
     const services = group.services.map(({ service }) => service);
-    const value = new Site(services, yield* RouteTable.built(entries));
+    const table = yield* RouteTable.built(entries);
+    if (!checked) warnBesideMcp(entries, table, findings);
+    const value = new Site(services, table);
     sites.push(...group.hosts.map((host) => ({ host, value })));
   }
   return new HostTable(sites);

@@ -675,6 +675,15 @@ const WARNINGS: readonly Row[] = [
     "services: { a: { issuers: [aws], hosts: [h.example], backend: b, allow: [authenticated], routes: [{ name: r, match: [POST /mcp], mcp: { methods: [tools/list], tools: { a: {} } } }] } }",
     ["1:167: tools that nobody can call; `tools/call` in `methods`, or no `tools`"],
   ],
+  ...["* /{path...}", "POST /mcp/{path...}", "POST /MCP", "PUT /mcp"].map(
+    (beside): Row => [
+      `\`${beside}\` beside an MCP server's path`,
+      `services: { a: { issuers: [aws], hosts: [h.example], backend: b, allow: [authenticated], routes: [{ name: r, match: [POST /mcp], mcp: { tools: { t: {} } } }, { name: o, match: ["${beside}"] }, { name: p, match: ["GET /mcp"], backend: c }] } }`,
+      [
+        `1:118: \`${beside.includes("{") ? "POST /mcp/" : beside}\`, which a server may take for \`POST /mcp\`, leads to the same backend by a route without \`mcp\`; the methods of the path at the route with \`mcp\`, and elsewhere another backend, or patterns that do not take it`,
+      ],
+    ],
+  ),
   [
     "who might act, as if they did",
     "roles: { a: [{ issuer: okta, claim: { may_act.sub: bot } }] }",
