@@ -1,4 +1,5 @@
 import { chunks } from "./chunks.ts";
+import { WEB_PATH } from "./input.ts";
 import { inTransaction, OWN } from "./variables.ts";
 
 /** What pages of other origins may do at some hosts (the Fetch standard, "CORS protocol"). */
@@ -40,6 +41,8 @@ export function corsRules(all: readonly HostCors[]): readonly string[] {
     "# Whose page asks (CORS)? An origin is told back where it is listed for the host, letter by letter, and no other is.",
     ...hostRules(all),
     ...all.flatMap(({ cors }, at) => (cors === undefined ? [] : originRules(cors, at))),
+    // Of two the last would be told back, listed or not; and the agent's own pages are for nobody's scripts.
+    `http-request unset-var(${OWN.origin}) if { req.fhdr_cnt(origin) gt 1 } or { path -m beg ${WEB_PATH} }`,
     `http-response del-header access-control- -m beg if ${ASKED}`,
     `http-after-response set-header access-control-allow-origin %[var(${OWN.origin})] if ${TAKEN}`,
     ...all.flatMap(({ cors }, at) => (cors === undefined ? [] : answerRules(cors, at))),

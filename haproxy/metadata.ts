@@ -14,6 +14,7 @@ const PREFLIGHT = [
 ].join(" ");
 const NOT_FOUND = `status 404 content-type application/problem+json hdr cache-control no-store ${FOR_ALL} string '{"type":"about:blank","title":"Not Found","status":404}'`;
 
+const METADATA_PATH = "/.well-known/oauth-protected-resource";
 const HOST = "req.fhdr(host),host_only -m str -i";
 /** A line has 64 words at most. */
 const HOSTS_A_LINE = 32;
@@ -26,14 +27,20 @@ const HOSTS_A_LINE = 32;
 export function metadataRules({ metadata }: RenderInput): readonly string[] {
   if (metadata === undefined || metadata.documents.length === 0) return [];
   const absent = absentWhere(metadata);
-  const either = ["countersign_metadata", ...absent.map(({ condition }) => condition)].join(" or ");
+  const either = ["countersign_metadata countersign_resource", ...absent.map(({ condition }) => condition)].join(
+    " or ",
+  );
   return [
     "# Where clients get tokens (RFC 9728) is told here, without a verdict and a living agent; and that nobody here is",
     "# an authorization server.",
-    "acl countersign_metadata path -m beg /.well-known/oauth-protected-resource",
+    `acl countersign_metadata path -m str ${METADATA_PATH}`,
+    `acl countersign_metadata path -m beg ${METADATA_PATH}/`,
+    ...chunksOf([...new Set(metadata.documents.map(({ host }) => host))]).map(
+      (some) => `acl countersign_resource ${HOST} ${some.join(" ")}`,
+    ),
     ...absent.flatMap(({ acls }) => acls),
     `http-request set-var(${OWN.verdict}) str(none) if ${either}`,
-    `http-request return status 200 ${PREFLIGHT} if countersign_metadata METH_OPTIONS`,
+    `http-request return status 200 ${PREFLIGHT} if countersign_metadata countersign_resource METH_OPTIONS`,
     ...metadata.documents.map(
       ({ host, path, body }) =>
         `http-request return status 200 content-type application/json hdr ${KEPT} ${FOR_ALL} string '${body}' if countersign_metadata METH_GET { path -m str '${path}' } { ${HOST} ${host} }`,

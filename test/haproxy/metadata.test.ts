@@ -66,8 +66,10 @@ const ASKED: readonly (readonly [request: string, host: string, answer: object |
   // What is not there is not there for everybody, and no other's either.
   [`GET ${WELL_KNOWN}`, MCP, 404],
   [`GET ${WELL_KNOWN}/`, "a.shop.example.com", 404],
-  [`GET ${WELL_KNOWN}/mcp`, "[::1]", 404],
-  [`GET ${WELL_KNOWN}/mcp`, "evil.example.com", 404],
+  // Other hosts, and other paths, are whatever routes make of them.
+  [`GET ${WELL_KNOWN}/mcp`, "[::1]", 503],
+  [`GET ${WELL_KNOWN}/mcp`, "evil.example.com", 503],
+  [`GET ${WELL_KNOWN}-policies`, MCP, 503],
   [`GET ${WELL_KNOWN}/mcp/`, MCP, 404],
   [`GET ${WELL_KNOWN}/mcp/other`, MCP, 404],
   [`POST ${WELL_KNOWN}/mcp`, MCP, 404],

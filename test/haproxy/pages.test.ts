@@ -134,6 +134,10 @@ test("pages of other origins: what is listed is told back, also in refusals, and
       "access-control-max-age": "300",
     });
     t.strictSame(said(await ask({ method: "OPTIONS", origin: "http://localhost:3000", fields: PREFLIGHT }))[0], 200);
+    const two = await ask({ fields: [`origin: ${APP}`, `origin: ${EVIL}`] });
+    t.strictSame(said(two).slice(0, 3), [400, undefined, undefined], "of two origins none is told back");
+    const own = await ask({ origin: APP, path: "/.countersign/jwks.json" });
+    t.equal(own.headers["access-control-allow-origin"], undefined, "the agent's own pages are for no script");
     for (const origin of FOREIGN) {
       for (const [path, fields] of [
         ["/v1/orders", [bearer]],
