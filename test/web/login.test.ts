@@ -122,7 +122,7 @@ test("whoever is logged in is sent to a path of this origin, whatever the login 
     t.equal(location, text.isWellFormed() ? expected : returnTo(text.toWellFormed()), `${count}: ${kind}`);
     t.equal(new URL(location, ORIGIN).origin, ORIGIN.origin);
   }
-  t.equal(count, 132);
+  t.equal(count, 144);
 });
 
 test("a callback counts in the browser that has begun it, once, with all that the provider says", async (t) => {

@@ -1,6 +1,6 @@
 import { WEB_PATH } from "../../../haproxy/input.ts";
 
-/** Longest path with query that somebody is sent back to, in bytes. */
+/** Longest path with query that somebody is sent back to, as it is kept: in ASCII. */
 const LONGEST = 1024;
 /** Controls, blanks of any kind, and the backslash that browsers take for a slash. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
@@ -8,8 +8,8 @@ const ODD = /[\u0000-\u0020\u007f-\u00a0\u2028\u2029\ufeff\\]/;
 /** A second slash, or what a browser or a hop makes one of. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const AWAY = /^\/[/\\\u0000-\u0020]/;
-/** Of the beginning that could lead away. */
-const HEAD = 24;
+/** How often a path may be encoded: nobody needs so much, and each time takes work. */
+const DEEPEST = 8;
 /** Any origin does: what is asked is whether a browser stays there. */
 const BASE = "https://browser.invalid";
 
@@ -18,22 +18,40 @@ const BASE = "https://browser.invalid";
  * browser, or a hop that decodes once more, could take for another origin or for the agent's own pages.
  */
 export function returnTo(text: string | undefined): string {
-  return text !== undefined && staysHere(text) ? text.replace(/[^\u0021-\u007e]+/g, encodeURIComponent) : "/";
+  if (text === undefined || text.length > LONGEST || ODD.test(text) || !text.isWellFormed()) return "/";
+  const kept = text.replace(/[^\u0021-\u007e]+/g, encodeURIComponent);
+  return kept.length <= LONGEST && staysHere(kept) ? kept : "/";
 }
 
 function staysHere(text: string): boolean {
-  if (!text.startsWith("/") || Buffer.byteLength(text) > LONGEST || ODD.test(text) || !text.isWellFormed())
-    return false;
-  for (let head = text.slice(0, HEAD), i = 0; i < 3; i++, head = decodedOnce(head)) if (AWAY.test(head)) return false;
+  const all = decodings(text);
+  if (!text.startsWith("/") || all.length > DEEPEST || all.some((each) => AWAY.test(each))) return false;
   const url = URL.parse(text, BASE);
-  return url !== null && url.origin === BASE && !url.pathname.startsWith("//") && !isOwn(url.pathname);
+  if (url === null || url.origin !== BASE || url.pathname.startsWith("//")) return false;
+  const [path = ""] = text.split(/[?#]/, 1);
+  return !decodings(path).some(isOwn);
 }
 
-/** Whether it leads to the agent's own pages, however it is written. */
-function isOwn(pathname: string): boolean {
-  const plain = decodedOnce(decodedOnce(pathname)).replaceAll("\\", "/").replace(/^\/+/, "/");
-  const path = (URL.parse(plain, BASE)?.pathname ?? plain).toLowerCase();
-  return `${path}/`.startsWith(WEB_PATH);
+/** Whether it leads to the agent's own pages, wherever slashes are merged: before dots are resolved, after, or never. */
+function isOwn(path: string): boolean {
+  const slashed = path.replaceAll("\\", "/");
+  return [slashed, merged(slashed)].some((each) => {
+    const url = new URL(BASE);
+    url.pathname = each;
+    return `${merged(url.pathname)}/`.toLowerCase().startsWith(WEB_PATH);
+  });
+}
+
+function merged(path: string): string {
+  return path.replace(/\/+/g, "/");
+}
+
+/** A text, and all that hops could make of it of which each decodes once; more than `DEEPEST` where there are more. */
+function decodings(text: string): readonly string[] {
+  const all = [text];
+  for (let next = decodedOnce(text); next !== all.at(-1) && all.length <= DEEPEST; next = decodedOnce(next))
+    all.push(next);
+  return all;
 }
 
 /** Byte by byte, whatever they make up. */
