@@ -261,6 +261,18 @@ test("people log in by their browsers, and every request is then judged as their
       t.strictSame(backend.last("cookie"), []);
       const late = sealed(keys(), { begunAt: Date.now() - 4_000_000 });
       t.equal((await holding(late, { [`${COOKIE}-seen`]: seen }).ask(there("/v1/a"), XHR)).status, 200);
+      const cached = async () =>
+        /^countersign_cached_identities (\d+)/m.exec((await served.page("/metrics")).text)?.[1];
+      const before = await cached();
+      t.match(before, /^\d+$/);
+      for (let n = 0; n < 20; n++) {
+        const varied = await holding(own.cookies(HOST).get(COOKIE) ?? "", { [`${COOKIE}-seen`]: `x${n}~y` }).ask(
+          there("/v1/a"),
+          XHR,
+        );
+        t.equal(varied.status, 200);
+      }
+      t.equal(await cached(), before, "one session is one identity, whatever stands beside it");
       const others = sealed(keys(), { begunAt: Date.now() - 4_000_000, id: "another" });
       t.equal((await holding(others, { [`${COOKIE}-seen`]: seen }).ask(there("/v1/a"), XHR)).status, 401, "of another");
     });
