@@ -315,6 +315,20 @@ test("people log in by their browsers, and every request is then judged as their
       ] as const) {
         t.equal((await own.ask(there("/v1/a"), { ...XHR, origin }, "POST")).status, status, origin);
       }
+      const told = (site: string) => ({ accept: "*/*", "sec-fetch-site": site });
+      for (const [site, status] of [
+        ["same-origin", 200],
+        ["none", 200],
+        ["same-site", 403],
+        ["cross-site", 403],
+        ["x", 403],
+        ["", 403],
+      ] as const) {
+        t.equal((await own.ask(there("/v1/a"), told(site), "POST")).status, status, `${site}, without Origin`);
+      }
+      t.equal((await own.ask(there("/v1/a"), told("cross-site"))).status, 200, "a link is for everybody");
+      const spoken = await own.ask(there("/v1/a"), { ...told("cross-site"), origin: ORIGIN }, "POST");
+      t.equal(spoken.status, 200, "where there is an Origin it says who asks");
       const socket = { ...SOCKET, origin: "https://evil.example" };
       t.equal((await own.ask(there("/v1/a"), socket)).status, 403, "a WebSocket neither");
     });
