@@ -7,6 +7,7 @@ import type { Identity, Verification } from "../identity/identity.ts";
 import type { SessionBinding } from "../identity/issuer/issuer.ts";
 import type { TokenBytes } from "../identity/jwt/token.ts";
 import type { Shown } from "../identity/proof/shown.ts";
+import { endOfSession } from "../identity/session/session.ts";
 import { type Credential, read } from "./credentials.ts";
 import type { AuthorizeRequest } from "./request.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -66,9 +67,11 @@ function proven(verified: Bound, shown: Shown | undefined, offer: Offer): Verifi
 }
 
 /** A session's cookie is good at the host that it was begun at, wherever else somebody may take it. */
-function ofBrowser(verified: Bound, session: SessionBinding, { host, now }: Offer): Verification {
+function ofBrowser(verified: Bound, session: SessionBinding, { host, credential, now }: Offer): Verification {
   if (session.host !== host) return { principal: undefined, reason: "session-invalid" };
-  const seen = session.renewal(now);
+  const { bytes, end } = credential;
+  const seen = session.use(bytes.toString("latin1", endOfSession(credential) + 1, end), now);
+  if (seen === "over") return { principal: undefined, reason: "session-expired" };
   return seen === undefined ? verified : { principal: verified.principal, seen };
 }
 

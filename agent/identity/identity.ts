@@ -13,7 +13,7 @@ import type { Confirmation, Finding, Issuer, IssuerReport, IssuerTypes, KeyView 
 import type { Schedule, World } from "./issuer/world.ts";
 import { Signatures } from "./jwt/signatures.ts";
 import type { TokenBytes } from "./jwt/token.ts";
-import { digestOf, evidenceOf, type Offered } from "./offered.ts";
+import { credentialIn, digestOf, evidenceOf, type Offered } from "./offered.ts";
 import { ownerOf } from "./owner.ts";
 import type { Proving } from "./proof/proofs.ts";
 import { SharedProofs } from "./proof/shared.ts";
@@ -154,10 +154,11 @@ class Issuers implements Identity {
     this.#refusals = new RefusalCache(cache.refusals);
   }
 
-  verify(offered: Offered, now: number, waiter = PATIENT): Verification | Promise<Verification> {
-    const isText = typeof offered === "string";
-    const length = isText ? offered.length : offered.end - offered.start;
+  verify(told: Offered, now: number, waiter = PATIENT): Verification | Promise<Verification> {
+    const length = typeof told === "string" ? told.length : told.end - told.start;
     if (length > this.#largest) return refused("token-too-large");
+    const offered = credentialIn(told);
+    const isText = typeof offered === "string";
     const kind = isText ? "bearer" : offered.kind;
     const recent = isText ? undefined : this.#recent.find(offered);
     if (recent !== undefined && recent.kind === kind && this.#identities.holds(recent, now)) {

@@ -1,11 +1,20 @@
 import { hash } from "node:crypto";
 import { type CredentialName, credentialKind } from "../../haproxy/credentials.ts";
+import { isSession } from "../../haproxy/places.ts";
 import type { Reason } from "../../policies/decision.ts";
 import type { Evidence, Token } from "./issuer/evidence.ts";
 import { bearerText, parseToken, type TokenBytes } from "./jwt/token.ts";
+import { endOfSession } from "./session/session.ts";
 
 /** A credential where it lies in bytes that were read; those of a text are bearer tokens. */
 export type Offered = ({ readonly kind: CredentialName } & TokenBytes) | string;
+
+/** What of it proves somebody: of a session not when it was last seen, which anybody can vary without end. */
+export function credentialIn(offered: Offered): Offered {
+  if (typeof offered === "string" || !isSession(offered.kind)) return offered;
+  const { kind, bytes, start } = offered;
+  return { kind, bytes, start, end: endOfSession(offered) };
+}
 
 const NO_BYTES = Buffer.alloc(0);
 

@@ -192,7 +192,7 @@ function usesOf(
     ...tests.flatMap(({ when }) => (when === undefined ? [] : [when.uses])),
     ...headers.map(({ expression }) => expression.uses),
   ];
-  const origin = ambient || cors !== undefined ? ["origin"] : [];
+  const origin = ambient ? ["origin", "sec-fetch-site"] : cors !== undefined ? ["origin"] : [];
   return {
     query: read.some(({ query }) => query),
     requestHeaders: [...new Set([...origin, ...mirrored, ...read.flatMap((uses) => uses.headers)])].sort(),

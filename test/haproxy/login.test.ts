@@ -277,6 +277,18 @@ test("people log in by their browsers, and every request is then judged as their
       t.strictSame(backend.last("cookie"), []);
       const late = sealed(keys(), { begunAt: Date.now() - 4_000_000 });
       t.equal((await holding(late, { [`${COOKIE}-seen`]: seen }).ask(there("/v1/a"), XHR)).status, 200);
+      const cached = async () =>
+        /^countersign_cached_identities (\d+)/m.exec((await served.page("/metrics")).text)?.[1];
+      const before = await cached();
+      t.match(before, /^\d+$/);
+      for (let n = 0; n < 20; n++) {
+        const varied = await holding(own.cookies(HOST).get(COOKIE) ?? "", { [`${COOKIE}-seen`]: `x${n}~y` }).ask(
+          there("/v1/a"),
+          XHR,
+        );
+        t.equal(varied.status, 200);
+      }
+      t.equal(await cached(), before, "one session is one identity, whatever stands beside it");
       const others = sealed(keys(), { begunAt: Date.now() - 4_000_000, id: "another" });
       t.equal((await holding(others, { [`${COOKIE}-seen`]: seen }).ask(there("/v1/a"), XHR)).status, 401, "of another");
     });
@@ -319,6 +331,20 @@ test("people log in by their browsers, and every request is then judged as their
       ] as const) {
         t.equal((await own.ask(there("/v1/a"), { ...XHR, origin }, "POST")).status, status, origin);
       }
+      const told = (site: string) => ({ accept: "*/*", "sec-fetch-site": site });
+      for (const [site, status] of [
+        ["same-origin", 200],
+        ["none", 200],
+        ["same-site", 403],
+        ["cross-site", 403],
+        ["x", 403],
+        ["", 403],
+      ] as const) {
+        t.equal((await own.ask(there("/v1/a"), told(site), "POST")).status, status, `${site}, without Origin`);
+      }
+      t.equal((await own.ask(there("/v1/a"), told("cross-site"))).status, 200, "a link is for everybody");
+      const spoken = await own.ask(there("/v1/a"), { ...told("cross-site"), origin: ORIGIN }, "POST");
+      t.equal(spoken.status, 200, "where there is an Origin it says who asks");
       const socket = { ...SOCKET, origin: "https://evil.example" };
       t.equal((await own.ask(there("/v1/a"), socket)).status, 403, "a WebSocket neither");
     });

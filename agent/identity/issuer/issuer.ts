@@ -34,8 +34,12 @@ export interface Confirmation {
 export interface SessionBinding {
   /** The only host that it counts at, in lower case and without port. */
   readonly host: string;
-  /** What the browser is to keep from now on as when it was last seen; undefined where that can wait. @param now milliseconds since the epoch */
-  renewal(now: number): string | undefined;
+  /**
+   * @param seen what the browser keeps as when it was last seen
+   * @param now milliseconds since the epoch
+   * @returns what it is to keep from now on; undefined where that can wait, `over` once it was idle for too long
+   */
+  use(seen: string, now: number): string | undefined;
 }
 
 /** Who a credential proves its sender to be. */

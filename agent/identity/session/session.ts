@@ -2,6 +2,7 @@ import { isMapping } from "../../../policies/claim-path.ts";
 import type { SessionsConfig } from "../../config/config.ts";
 import { parseObject } from "../../http/json.ts";
 import type { Claims } from "../claims/claims.ts";
+import type { TokenBytes } from "../jwt/token.ts";
 import { SEAL_OVERHEAD, Sealer } from "./sealer.ts";
 
 /** What somebody's browser holds of a login. Times are milliseconds since the epoch. */
@@ -59,14 +60,15 @@ export class SessionCookies {
   }
 
   /** That a session was seen now, for a cookie beside the session's. */
-  sealSeen({ id }: Session, now: number): string {
+  sealSeen(id: string, now: number): string {
     return this.#sealer.seal(String(Math.floor(now / 1000)), this.#context("seen", id), now);
   }
 
-  /** When the session was last seen, in milliseconds since the epoch; since its beginning where nothing says it. */
-  openSeen(seen: string, { id, begunAt }: Session): number {
-    const text = seen === "" ? undefined : this.#sealer.open(seen, this.#context("seen", id));
-    return text === undefined || !/^\d{1,12}$/.test(text) ? begunAt : Math.max(begunAt, Number(text) * 1000);
+  /** When the session of this id was last seen, in milliseconds since the epoch; undefined where nothing says it. */
+  openSeen(seen: string, id: string): number | undefined {
+    if (seen === "" || seen.length > LARGEST_SEEN) return undefined;
+    const text = this.#sealer.open(seen, this.#context("seen", id));
+    return text === undefined || !/^\d{1,12}$/.test(text) ? undefined : Number(text) * 1000;
   }
 
   #context(what: "session" | "seen", whose: string): string {
@@ -79,10 +81,11 @@ export function issuerOf(cookie: string): string {
   return cookie.slice(0, Math.max(cookie.indexOf(END_OF_NAME), 0));
 }
 
-/** The two cookies that HAProxy tells as one value: the session, and when it was last seen, empty for never. */
-export function partsOf(told: string): readonly [session: string, seen: string] {
-  const at = told.indexOf(SEEN, told.indexOf(END_OF_NAME) + 1);
-  return at < 0 ? [told, ""] : [told.slice(0, at), told.slice(at + 1)];
+/** Where in what HAProxy tells the session ends, and when it was last seen begins one byte later; its end for never. */
+export function endOfSession({ bytes, start, end }: TokenBytes): number {
+  const name = bytes.subarray(start, end).indexOf(SEEN);
+  const length = name < 0 ? -1 : bytes.subarray(start, end).indexOf(SEEN, name + 1);
+  return length < 0 ? end : start + length;
 }
 
 /** As V8 has it (ECMAScript proposal "JSON.parse source text access"). */

@@ -7,7 +7,8 @@ import type { Basis, Finding, Issuer, IssuerReport, KeyView, Unproven } from "..
 import { groupsUnasked } from "../okta/okta.ts";
 import type { OktaConfig } from "../okta/section.ts";
 import { type LoginConfig, sessionKind } from "./section.ts";
-import { issuerOf, partsOf, type Session, SessionCookies } from "./session.ts";
+import { SeenSession } from "./seen.ts";
+import { issuerOf, type Session, SessionCookies } from "./session.ts";
 
 /** An issuer that people may log in at. */
 type LoginIssuer = ClaimsIssuer & {
@@ -22,8 +23,6 @@ export function withSessions(issuer: Issuer, config: LoginIssuer): Issuer {
 
 const INVALID: Unproven = { reason: "session-invalid", lasting: true };
 const EXPIRED: Unproven = { reason: "session-expired", lasting: true };
-/** Of the idle time the part after which the browser is told anew that its session was seen. */
-const RENEWED_AFTER = 1 / 10;
 
 /** Opens sessions beside the tokens of an issuer: whom they prove is a principal of it like any other. */
 class Sessions implements Issuer {
@@ -80,26 +79,18 @@ class Sessions implements Issuer {
     this.#inner.close();
   }
 
-  #open(told: string, now: number): Finding {
+  #open(cookie: string, now: number): Finding {
     if (this.#basis.until === 0) return { reason: "issuer-unavailable" };
-    const [cookie, seen] = partsOf(told);
     const session = this.#cookies.open(cookie, this.config.name);
     if (session === undefined || session.begunAt > now + this.#tolerance) return INVALID;
-    const seenAt = this.#cookies.openSeen(seen, session);
-    const endsAt = this.#endOf(session, seenAt);
+    const { lifetime, idle } = this.#login.sessions;
+    // What the configuration says now counts as well: a shorter life ends sessions that were given a longer one.
+    const endsAt = Math.min(session.endsAt, session.begunAt + lifetime);
     if (now >= endsAt) return EXPIRED;
     const principal = this.#claims.principalOf(session, endsAt);
     if ("reason" in principal) return { ...principal, lasting: true };
-    const { idle } = this.#login.sessions;
-    const renewal = (at: number) =>
-      at - seenAt > idle * RENEWED_AFTER ? this.#cookies.sealSeen(session, at) : undefined;
-    return { principal, basis: this.#basis, confirmation: { session: { host: session.host, renewal } } };
-  }
-
-  /** What the configuration says now counts as well: a shorter life ends sessions that were given a longer one. */
-  #endOf({ begunAt, endsAt }: Session, seenAt: number): number {
-    const { idle, lifetime } = this.#login.sessions;
-    return Math.min(endsAt, begunAt + lifetime, seenAt + idle);
+    const seen = new SeenSession(session, idle, this.#cookies);
+    return { principal, basis: this.#basis, confirmation: { session: seen } };
   }
 }
 
