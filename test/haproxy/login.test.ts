@@ -75,21 +75,25 @@ haproxy: { version: "2.6", bind: ["127.0.0.1:${front}"], scheme: https, backends
   );
   const browser = (port = front) => new Browser({ [HOST]: port, [OTHER]: port });
   const keys = () => parseSealingRing(readFileSync(ring, "utf8")) as readonly SealingKey[];
-  return { provider, backend, served, folder, ring, keys, fronts, browser };
+  const known = () => ({ ring: keys(), issuer: provider.issuer });
+  return { provider, backend, served, folder, ring, keys, known, fronts, browser };
 }
 
 /** A session as the agent would seal it. */
-function sealed(ring: readonly SealingKey[], changes: Partial<Session> = {}): string {
+function sealed(
+  { ring, issuer }: { readonly ring: readonly SealingKey[]; readonly issuer: string },
+  changes: Partial<Session> = {},
+): string {
   const config = { origins: [], cookie: COOKIE, keys: "", ring, idle: 0, lifetime: 0, largest: 0 };
   const session = {
     ...{ id: "id", host: HOST, begunAt: Date.now() - 1000, endsAt: Date.now() + 3_600_000 },
     ...{ claims: { sub: "alice", groups: ["readers"] }, scopes: [], ...changes },
   };
-  return new SessionCookies(config).seal(session, "idp", Date.now());
+  return new SessionCookies(config).seal(session, { name: "idp", issuer, login: { client: CLIENT } }, Date.now());
 }
 
 test("people log in by their browsers, and every request is then judged as theirs", async (t) => {
-  const { provider, backend, served, ring, keys, fronts, browser } = await stage(t);
+  const { provider, backend, served, ring, keys, known, fronts, browser } = await stage(t);
   const secrets: string[] = [CLIENT.secret];
   for (const { version, port } of fronts) {
     const there = (path: string) => `${ORIGIN}${path}`;
@@ -183,7 +187,9 @@ test("people log in by their browsers, and every request is then judged as their
     });
 
     await t.test(`HAProxy ${version}: cookies that are no session`, async (t) => {
-      const good = sealed(keys());
+      const good = sealed(known());
+      const former = sealed({ ...known(), issuer: "https://former.example" });
+      t.equal((await holding(former).ask(there("/v1/a"), XHR)).status, 401, "of another provider of this name");
       t.equal((await holding(good).ask(there("/v1/a"), XHR)).status, 200);
       const [, kid, body] = /^idp~(.+)\.(.+)$/.exec(good) ?? [];
       for (const bad of [
@@ -207,9 +213,9 @@ test("people log in by their browsers, and every request is then judged as their
       t.equal((await holding("x").ask(there("/v1/a"))).status, 303, "a browser begins anew");
       const elsewhere = await holding(good, {}, OTHER).ask(`https://${OTHER}/v1/a`, XHR);
       t.match(JSON.parse(elsewhere.body), { reason: "session-invalid" }, "another host's");
-      const over = sealed(keys(), { begunAt: Date.now() - 2000, endsAt: Date.now() - 1000 });
+      const over = sealed(known(), { begunAt: Date.now() - 2000, endsAt: Date.now() - 1000 });
       t.match(JSON.parse((await holding(over).ask(there("/v1/a"), XHR)).body), { reason: "session-expired" });
-      const idle = sealed(keys(), { begunAt: Date.now() - 3_700_000 });
+      const idle = sealed(known(), { begunAt: Date.now() - 3_700_000 });
       t.match(JSON.parse((await holding(idle).ask(there("/v1/a"), XHR)).body), { reason: "session-expired" });
       const twice = await browser(port).ask(there("/v1/a"), { ...XHR, cookie: `${COOKIE}=${good}; ${COOKIE}=${good}` });
       t.match(JSON.parse(twice.body), { status: 400, reason: "duplicate" });
@@ -217,8 +223,8 @@ test("people log in by their browsers, and every request is then judged as their
     });
 
     await t.test(`HAProxy ${version}: a session counts where a browser would send it, and nowhere else`, async (t) => {
-      const own = sealed(keys());
-      const planted = sealed(keys(), { claims: { sub: "mallory", groups: ["readers"] } });
+      const own = sealed(known());
+      const planted = sealed(known(), { claims: { sub: "mallory", groups: ["readers"] } });
       const asked = async (cookie: string) => (await browser(port).ask(there("/v1/a"), { ...XHR, cookie })).status;
       for (const cookie of [
         ...["x=y,", "x=y, ", "x=y,\t", "x,", ",", 'x="y",'].map((before) => `${before}${COOKIE}=${planted}`),
@@ -252,7 +258,7 @@ test("people log in by their browsers, and every request is then judged as their
 
     await t.test(`HAProxy ${version}: a session that is too large for one cookie is in two`, async (t) => {
       const groups = ["readers", ...Array.from({ length: 150 }, (_, n) => `a-group-with-a-name-of-its-own-${n}`)];
-      const large = sealed(keys(), { claims: { sub: "alice", groups } });
+      const large = sealed(known(), { claims: { sub: "alice", groups } });
       t.ok(large.length > 4096, String(large.length));
       const lines = sessionLines(COOKIE, large, 8192) ?? [];
       const cookies = Object.fromEntries(lines.map((line) => /^([^=]+)=([^;]*)/.exec(line)?.slice(1) ?? []));
@@ -265,7 +271,7 @@ test("people log in by their browsers, and every request is then judged as their
     });
 
     await t.test(`HAProxy ${version}: a session that is used goes on`, async (t) => {
-      const own = holding(sealed(keys(), { begunAt: Date.now() - 3_000_000 }));
+      const own = holding(sealed(known(), { begunAt: Date.now() - 3_000_000 }));
       const answer = await own.ask(there("/v1/a"), XHR);
       t.match([answer.status, answer.headers["cache-control"]], [200, /private/]);
       t.match([answer.headers["set-cookie"]].flat(), [
@@ -275,7 +281,7 @@ test("people log in by their browsers, and every request is then judged as their
       const again = await own.ask(there("/v1/a"), XHR);
       t.match([again.status, again.headers["set-cookie"]], [200, undefined], "it was told");
       t.strictSame(backend.last("cookie"), []);
-      const late = sealed(keys(), { begunAt: Date.now() - 4_000_000 });
+      const late = sealed(known(), { begunAt: Date.now() - 4_000_000 });
       t.equal((await holding(late, { [`${COOKIE}-seen`]: seen }).ask(there("/v1/a"), XHR)).status, 200);
       const cached = async () =>
         /^countersign_cached_identities (\d+)/m.exec((await served.page("/metrics")).text)?.[1];
@@ -289,7 +295,7 @@ test("people log in by their browsers, and every request is then judged as their
         t.equal(varied.status, 200);
       }
       t.equal(await cached(), before, "one session is one identity, whatever stands beside it");
-      const others = sealed(keys(), { begunAt: Date.now() - 4_000_000, id: "another" });
+      const others = sealed(known(), { begunAt: Date.now() - 4_000_000, id: "another" });
       t.equal((await holding(others, { [`${COOKIE}-seen`]: seen }).ask(there("/v1/a"), XHR)).status, 401, "of another");
     });
 
@@ -301,7 +307,7 @@ test("people log in by their browsers, and every request is then judged as their
         const old = { sub: "alice", groups: ["readers"], acr: "mfa", auth_time: Math.floor(Date.now() / 1000) - 3600 };
         const claims = { "authentication-weak": { ...old, acr: "pwd" }, "authentication-old": old };
         for (const [reason, each] of Object.entries(claims)) {
-          const alice = holding(sealed(keys(), { claims: each }));
+          const alice = holding(sealed(known(), { claims: each }));
           const told = JSON.parse((await alice.ask(there("/pay"), XHR)).body);
           t.match(told, { status: 401, reason, login: /^\/\.countersign\/login\?step=[\w.-]+$/ });
           const { location } = (await alice.ask(there("/pay?a=b"))).headers;
@@ -310,9 +316,9 @@ test("people log in by their browsers, and every request is then judged as their
           t.match([page.status, page.url.href], [200, there("/pay?a=b")]);
         }
         provider.acr = "pwd";
-        const weak = await holding(sealed(keys(), { claims: old })).show(there("/pay"));
+        const weak = await holding(sealed(known(), { claims: old })).show(there("/pay"));
         t.match([weak.status, weak.body], [403, /authentication-weak/], "the provider has not done it");
-        const fake = holding(sealed(keys(), { claims: old }));
+        const fake = holding(sealed(known(), { claims: old }));
         t.equal(
           (await fake.show(there(`${LOGIN}?rt=/v1/a&step=x.${"A".repeat(80)}`))).status,
           200,
@@ -322,7 +328,7 @@ test("people log in by their browsers, and every request is then judged as their
     );
 
     await t.test(`HAProxy ${version}: a page of another origin does nothing in somebody's name`, async (t) => {
-      const own = holding(sealed(keys()));
+      const own = holding(sealed(known()));
       for (const [origin, status] of [
         [ORIGIN, 200],
         ["https://evil.example", 403],
@@ -352,7 +358,7 @@ test("people log in by their browsers, and every request is then judged as their
 
   await t.test("keys are rotated without a sign-out, and what is gone from the ring signs out", async (t) => {
     const own = browser();
-    own.cookies(HOST).set(COOKIE, sealed(keys()));
+    own.cookies(HOST).set(COOKIE, sealed(known()));
     await command(["keys", "rotate", ring, "--algorithm", "A256GCM", "--after", "0s"]);
     await served.said("reloaded");
     t.equal(keys().length, 2);

@@ -234,7 +234,7 @@ test("a cookie has exactly the name that a browser holds it by", async (t) => {
 });
 
 test("a session's cookie has what it needs, and nothing of the provider's secrets", async (t) => {
-  const { logins, sessions, time } = await stage(t);
+  const { logins, provider, sessions, time } = await stage(t);
   const alice = new Person(logins);
   alice.cookies.set(COOKIE, "idp~planted");
   alice.cookies.set(`${COOKIE}-more`, "left over");
@@ -248,7 +248,8 @@ test("a session's cookie has what it needs, and nothing of the provider's secret
     }
   }
   t.notOk(alice.cookies.has(`${COOKIE}-more`));
-  const session = new SessionCookies(sessions).open(alice.session, "idp");
+  const whose = { name: "idp", issuer: provider.issuer, login: { client: CLIENT } };
+  const session = new SessionCookies(sessions).open(alice.session, whose);
   t.match(session, {
     host: "app.example.com",
     claims: { sub: "alice", groups: ["readers"] },
@@ -256,9 +257,12 @@ test("a session's cookie has what it needs, and nothing of the provider's secret
   });
   t.strictSame([session?.begunAt, session?.endsAt], [time.now, time.now + 28_800_000]);
   t.notMatch(Object.keys(session?.claims ?? {}), ["nonce"]);
-  t.equal(new SessionCookies(sessions).open(alice.session.replace(/^idp/, "other"), "other"), undefined);
+  const renamed = alice.session.replace(/^idp/, "other");
+  t.equal(new SessionCookies(sessions).open(renamed, { ...whose, name: "other" }), undefined);
+  for (const other of [{ issuer: "https://other.example" }, { login: { client: { id: "other" } } }])
+    t.equal(new SessionCookies(sessions).open(alice.session, { ...whose, ...other }), undefined, "nor elsewhere");
   const others = new SessionCookies({ ...sessions, cookie: "__Host-other" });
-  t.equal(others.open(alice.session, "idp"), undefined, "for this name of a cookie");
+  t.equal(others.open(alice.session, whose), undefined, "for this name of a cookie");
 });
 
 test("several tabs log in side by side, and no more than five are remembered", async (t) => {

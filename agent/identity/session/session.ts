@@ -32,6 +32,14 @@ export const LARGEST_SEEN = SEAL_OVERHEAD + 16;
 /** The name of an issuer has no such sign. */
 const END_OF_NAME = "~";
 
+/** Where a session's login was: with another provider, or as another client of it, that name is somebody else. */
+export interface Whose {
+  /** Of the issuer. */
+  readonly name: string;
+  readonly issuer: string;
+  readonly login: { readonly client: { readonly id: string } };
+}
+
 /**
  * Turns sessions of one configuration into what browsers keep, and back. A cookie says in the clear whose session it
  * is, and opens for that issuer, that cookie's name and that host alone.
@@ -45,17 +53,17 @@ export class SessionCookies {
     this.#sealer = new Sealer(config.ring);
   }
 
-  /** @param issuer the name of the issuer that it is of @param now milliseconds since the epoch */
-  seal(session: Session, issuer: string, now: number): string {
+  /** @param now milliseconds since the epoch */
+  seal(session: Session, whose: Whose, now: number): string {
     const { id, host, begunAt, endsAt, claims, scopes } = session;
     const text = JSON.stringify([VERSION, id, host, begunAt, endsAt, claims, scopes], exactly);
-    return `${issuer}${END_OF_NAME}${this.#sealer.seal(text, this.#context("session", issuer), now)}`;
+    return `${whose.name}${END_OF_NAME}${this.#sealer.seal(text, this.#context("session", textOf(whose)), now)}`;
   }
 
   /** The session that a cookie holds; undefined where it holds none of this issuer's. */
-  open(cookie: string, issuer: string): Session | undefined {
-    if (issuerOf(cookie) !== issuer) return undefined;
-    const text = this.#sealer.open(cookie.slice(issuer.length + 1), this.#context("session", issuer));
+  open(cookie: string, whose: Whose): Session | undefined {
+    if (issuerOf(cookie) !== whose.name) return undefined;
+    const text = this.#sealer.open(cookie.slice(whose.name.length + 1), this.#context("session", textOf(whose)));
     return text === undefined ? undefined : readSession(text);
   }
 
@@ -74,6 +82,10 @@ export class SessionCookies {
   #context(what: "session" | "seen", whose: string): string {
     return `${what}\n${this.#config.cookie}\n${whose}`;
   }
+}
+
+function textOf({ name, issuer, login }: Whose): string {
+  return JSON.stringify([name, issuer, login.client.id]);
 }
 
 /** Whose session a cookie says to be: the name of an issuer, or nothing that is one. */

@@ -81,7 +81,7 @@ class Sessions implements Issuer {
 
   #open(cookie: string, now: number): Finding {
     if (this.#basis.until === 0) return { reason: "issuer-unavailable" };
-    const session = this.#cookies.open(cookie, this.config.name);
+    const session = this.#cookies.open(cookie, { ...this.config, login: this.#login });
     if (session === undefined || session.begunAt > now + this.#tolerance) return INVALID;
     const { lifetime, idle } = this.#login.sessions;
     // What the configuration says now counts as well: a shorter life ends sessions that were given a longer one.

@@ -206,7 +206,7 @@ export class Logins {
         return this.#failed(asked, issuer.name, { outcome: "refused", why: "authentication-weak" });
       }
       if ("reason" in principal) return this.#failed(asked, issuer.name, { outcome: "refused", why: principal.reason });
-      const sealed = this.#cookies.seal(session, issuer.name, now);
+      const sealed = this.#cookies.seal(session, issuer, now);
       const lines = sessionLines(this.#sessions.cookie, sealed, this.#sessions.largest);
       if (lines === undefined)
         return this.#failed(asked, issuer.name, { outcome: "refused", why: "session-too-large" });
@@ -263,8 +263,8 @@ export class Logins {
   /** The session that a browser has here, as far as its cookie tells. */
   #session({ cookies, origin }: Asked): Session | undefined {
     const sealed = sessionIn(cookies, this.#sessions.cookie);
-    const issuer = issuerOf(sealed);
-    const session = this.#providers.has(issuer) ? this.#cookies.open(sealed, issuer) : undefined;
+    const provider = this.#providers.get(issuerOf(sealed));
+    const session = provider === undefined ? undefined : this.#cookies.open(sealed, provider.issuer);
     const lasts = session !== undefined && session.host === origin.hostname && this.#clock() < session.endsAt;
     return lasts ? session : undefined;
   }
