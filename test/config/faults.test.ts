@@ -476,7 +476,7 @@ test("what is wrong with logins and sessions is told with its place", (t) => {
     [
       "stylesheet: brand.css",
       "stylesheet: absent.css",
-      /^5:\d+: .*absent.css": it cannot be read: there is no such file/,
+      /^5:\d+: .*absent.css" names a file that cannot be read: there is no such file/,
     ],
     ["stylesheet: brand.css", "cookie: sid", /^5:\d+: the text "sid"; the session cookie's name/],
   ] as const) {

@@ -1,3 +1,5 @@
+import { createPrivateKey, type KeyObject } from "node:crypto";
+
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END \1-----/g;
 const BEGIN = /-----BEGIN /g;
 
@@ -14,4 +16,13 @@ export function pemBlocks(text: string, label: string): readonly Buffer[] | stri
   if (blocks.length < [...text.matchAll(BEGIN)].length) return "with a block that does not end, or is not base64";
   if (blocks.length === 0) return `without a block \`${label}\``;
   return blocks.map(([, , body = ""]) => Buffer.from(body, "base64"));
+}
+
+/** The private key of a PEM text; undefined where it holds none. */
+export function privateKeyIn(pem: string): KeyObject | undefined {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    return undefined;
+  }
 }

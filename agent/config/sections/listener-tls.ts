@@ -1,9 +1,8 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { dirname, resolve } from "node:path";
+import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import type { ListenerTls } from "../../net/address.ts";
-import { pemBlocks } from "../files/pem.ts";
-import { readText } from "../files/read-file.ts";
+import { pemBlocks, privateKeyIn } from "../files/pem.ts";
+import { namedText } from "../named-file.ts";
 import type { Section } from "../section.ts";
 
 const LARGEST = 256 << 10;
@@ -17,14 +16,18 @@ type File = keyof typeof RIGHT;
 
 /** Reads `tls` of a listener, and its files, which are watched. @returns undefined after a fault */
 export function readListenerTls(section: Section): ListenerTls | undefined {
-  const [cert, key, clientCa] = [readCertificates(section, "cert"), readFile(section, "key"), readAuthorities(section)];
+  const [cert, key, clientCa] = [
+    readCertificates(section, "cert"),
+    namedText(section, "key", RIGHT.key, LARGEST),
+    readAuthorities(section),
+  ];
   if (cert === undefined || key === undefined || clientCa === undefined) return undefined;
   const tls = { cert, key, clientCa, clientNames: section.texts("client_names") };
   return isPair(section, tls) && isTaken(section, tls) ? tls : undefined;
 }
 
 function isPair(section: Section, { cert, key }: ListenerTls): boolean {
-  const secret = privateKey(key);
+  const secret = privateKeyIn(key);
   const isIts = secret !== undefined && new X509Certificate(cert).checkPrivateKey(secret);
   if (!isIts) section.fault(["key"], RIGHT.key, `${section.found(["key"])} names a file without it`);
   return isIts;
@@ -54,7 +57,7 @@ function readAuthorities(section: Section): string | undefined {
 
 /** The text of a file with certificates alone. */
 function readCertificates(section: Section, key: File): string | undefined {
-  const text = readFile(section, key);
+  const text = namedText(section, key, RIGHT[key], LARGEST);
   if (text === undefined) return undefined;
   const fault = certificatesFault(text);
   if (fault === undefined) return text;
@@ -76,24 +79,4 @@ function certificatesFault(text: string): string | undefined {
 function certificatesOf(text: string): readonly X509Certificate[] {
   const blocks = pemBlocks(text, "CERTIFICATE");
   return typeof blocks === "string" ? [] : blocks.map((block) => new X509Certificate(block));
-}
-
-function readFile(section: Section, key: File): string | undefined {
-  const named = section.optionalText(key);
-  if (named === undefined) return undefined;
-  const { document, files } = section.reading;
-  const file = resolve(dirname(document.file), named);
-  files.push(file);
-  const read = readText(file, LARGEST);
-  if ("text" in read) return read.text;
-  section.fault([key], RIGHT[key], `${section.found([key])} names a file that cannot be read: ${read.problem}`);
-  return undefined;
-}
-
-function privateKey(pem: string): KeyObject | undefined {
-  try {
-    return createPrivateKey(pem);
-  } catch {
-    return undefined;
-  }
 }

@@ -5,6 +5,7 @@ import type { SessionsConfig } from "../config.ts";
 import { LARGEST_RING } from "../files/key-ring.ts";
 import { readText } from "../files/read-file.ts";
 import { parseSealingRing, type SealingKey } from "../files/sealing-ring.ts";
+import { namedText } from "../named-file.ts";
 import { type Reading, Section } from "../section.ts";
 
 const ORIGIN = "what browsers have before the path, such as https://app.example.com; http is for loopback only";
@@ -27,7 +28,7 @@ export function readSessions(reading: Reading): SessionsConfig | undefined {
     ring: section.text("keys") === "" ? [] : readRing(keys, section),
     idle: Math.min(idle, lifetime),
     lifetime,
-    style: readStyle(section),
+    style: namedText(section, "stylesheet", "a CSS file", LARGEST_STYLE),
     largest: root.section("limits").bytes("token"),
   };
 }
@@ -45,17 +46,6 @@ function readOrigins(section: Section): readonly string[] {
 
 /** Bytes of a stylesheet at most: it goes to every browser. */
 const LARGEST_STYLE = 65_536;
-
-function readStyle(section: Section): string | undefined {
-  const written = section.optionalText("stylesheet");
-  if (written === undefined) return undefined;
-  const file = resolve(dirname(section.reading.document.file), written);
-  section.reading.files.push(file);
-  const read = readText(file, LARGEST_STYLE);
-  if ("text" in read) return read.text;
-  section.fault(["stylesheet"], "a CSS file", `${section.found(["stylesheet"])}: it cannot be read: ${read.problem}`);
-  return undefined;
-}
 
 function readRing(file: string, section: Section): readonly SealingKey[] {
   section.reading.files.push(file);

@@ -1,6 +1,6 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { dirname, resolve } from "node:path";
-import { readText } from "../../config/files/read-file.ts";
+import { type KeyObject, X509Certificate } from "node:crypto";
+import { privateKeyIn } from "../../config/files/pem.ts";
+import { namedText } from "../../config/named-file.ts";
 import type { Section } from "../../config/section.ts";
 import type { ClientCertificate } from "../../http/secure.ts";
 
@@ -26,8 +26,8 @@ const A_KEY =
 
 /** Reads `key`, the path of a private key, with what stands beside it. */
 export function readSigningKey(section: Section): SigningKey {
-  const pem = readFile(section, "key", A_KEY);
-  const algorithms = pem === undefined ? [] : algorithmsOf(privateKey(pem));
+  const pem = namedText(section, "key", A_KEY, LARGEST);
+  const algorithms = pem === undefined ? [] : algorithmsOf(privateKeyIn(pem));
   if (pem !== undefined && algorithms.length === 0) {
     section.fault(["key"], A_KEY, `${section.found(["key"])} names a file without such a key`);
   }
@@ -42,9 +42,9 @@ export function readSigningKey(section: Section): SigningKey {
 /** Reads `certificate` and `key`, the paths of a certificate and of its private key. */
 export function readCertificate(section: Section): ClientCertificate {
   const right = "a PEM file with the client's certificate, and its chain behind it";
-  const [cert, key] = [readFile(section, "certificate", right), readFile(section, "key", A_KEY)];
+  const [cert, key] = [namedText(section, "certificate", right, LARGEST), namedText(section, "key", A_KEY, LARGEST)];
   if (cert === undefined || key === undefined) return { cert: "", key: "" };
-  const [certificate, secret] = [parsed(cert), privateKey(key)];
+  const [certificate, secret] = [parsed(cert), privateKeyIn(key)];
   if (certificate === undefined) {
     section.fault(["certificate"], right, `${section.found(["certificate"])} names a file without one`);
   } else if (secret === undefined || !certificate.checkPrivateKey(secret)) {
@@ -55,27 +55,6 @@ export function readCertificate(section: Section): ClientCertificate {
     );
   }
   return { cert, key };
-}
-
-/** The text of the file that a key names; undefined where the section names none that can be read. */
-function readFile(section: Section, key: string, right: string): string | undefined {
-  const named = section.optionalText(key);
-  if (named === undefined) return undefined;
-  const { document, files } = section.reading;
-  const file = resolve(dirname(document.file), named);
-  files.push(file);
-  const read = readText(file, LARGEST);
-  if ("text" in read) return read.text;
-  section.fault([key], right, `${section.found([key])} names a file that cannot be read: ${read.problem}`);
-  return undefined;
-}
-
-function privateKey(pem: string): KeyObject | undefined {
-  try {
-    return createPrivateKey(pem);
-  } catch {
-    return undefined;
-  }
 }
 
 function parsed(pem: string): X509Certificate | undefined {
