@@ -45,6 +45,7 @@ async function stage(t: Test) {
 issuers:
   idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://app], login: { client: { id: ${CLIENT.id}, secret: "\${file:secret}" }, scopes: [openid] } }
 sessions: { origins: ${JSON.stringify(origins)}, keys: sessions.json }
+deadline: 10s
 haproxy: { version: "2.6", bind: ["127.0.0.1:${front} ssl crt server.pem alpn h2,http/1.1"], scheme: https, backends: { app: ["127.0.0.1:${backend.port}"] } }
 `,
     `, web: 127.0.0.1:${web}`,

@@ -54,6 +54,7 @@ async function stage(t: Test) {
 issuers:
   idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://orders], login: { client: { id: ${CLIENT.id}, secret: "\${file:secret}" }, scopes: [openid] } }
 sessions: { origins: ["${ORIGIN}", "https://${OTHER}"], keys: sessions.json }
+deadline: 10s
 haproxy: { version: "2.6", bind: ["127.0.0.1:${front}"], scheme: https, backends: { orders: ["127.0.0.1:${backend.port}"] } }
 `,
     `, web: 127.0.0.1:${web}`,

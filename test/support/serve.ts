@@ -19,6 +19,9 @@ export interface Ended {
   readonly err: string;
 }
 
+/** Of every process that is started: nothing of whoever runs the tests. What they compile they keep for each other. */
+const ENVIRONMENT = { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE };
+
 /** Runs one `countersign` command to its end, as a user would. */
 export async function countersign(
   args: readonly string[],
@@ -29,7 +32,7 @@ export async function countersign(
   const [program = "", ...before] = node;
   const child = spawn(program, [...before, options.main ?? MAIN, ...args], {
     cwd: options.cwd,
-    env: { PATH: process.env.PATH, ...options.env },
+    env: { ...ENVIRONMENT, ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const texts = { out: "", err: "" };
@@ -111,7 +114,7 @@ export async function serve(
 ): Promise<Served> {
   const child = spawn(process.execPath, [main, "serve"], {
     cwd: folder,
-    env: { PATH: process.env.PATH, ...env },
+    env: { ...ENVIRONMENT, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const served = watched(t, child, { spop, admin });
