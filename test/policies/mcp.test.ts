@@ -47,7 +47,8 @@ test("what a body says, where every reader reads the same in it", (t) => {
     [JSON.stringify({ jsonrpc: "2.0", id: 1, error: { code: -1, message: "" } }), undefined],
     [nested(60), "x"],
   ];
-  for (const [body, method, tool] of good) t.strictSame(read(body), { method, tool }, body.slice(0, 80));
+  for (const [body, method, tool] of good)
+    t.strictSame(read(body), { method, tool }, JSON.stringify(body.slice(0, 80)));
 
   const echo = JSON.parse(call("echo"));
   const odd = (changes: object) => JSON.stringify({ ...echo, ...changes });
@@ -111,7 +112,7 @@ test("what a body says, where every reader reads the same in it", (t) => {
     Buffer.from(call("echo"), "utf16le"),
     Buffer.from(call("echo").replace("1", "\xff"), "latin1"),
   ];
-  for (const body of bad) t.equal(read(body), "mcp-body-malformed", body.toString().slice(0, 90));
+  for (const body of bad) t.equal(read(body), "mcp-body-malformed", JSON.stringify(body.toString().slice(0, 90)));
 
   for (const [headers, expected] of [
     [{ "content-type": 'Application/JSON ; charset="UTF-8"' }, "echo"],
