@@ -1,3 +1,4 @@
+import { chunks } from "./chunks.ts";
 import type { Metadata, RenderInput } from "./input.ts";
 import { OWN } from "./variables.ts";
 
@@ -16,8 +17,6 @@ const NOT_FOUND = `status 404 content-type application/problem+json hdr cache-co
 
 const METADATA_PATH = "/.well-known/oauth-protected-resource";
 const HOST = "req.fhdr(host),host_only -m str -i";
-/** A line has 64 words at most. */
-const HOSTS_A_LINE = 32;
 
 /**
  * What HAProxy itself tells OAuth clients: a client that cannot read where to get a token takes this host for the
@@ -35,8 +34,8 @@ export function metadataRules({ metadata }: RenderInput): readonly string[] {
     "# an authorization server.",
     `acl countersign_metadata path -m str ${METADATA_PATH}`,
     `acl countersign_metadata path -m beg ${METADATA_PATH}/`,
-    ...chunksOf([...new Set(metadata.documents.map(({ host }) => host))]).map(
-      (some) => `acl countersign_resource ${HOST} ${some.join(" ")}`,
+    ...chunks([...new Set(metadata.documents.map(({ host }) => host))]).map(
+      (some) => `acl countersign_resource ${HOST} ${some}`,
     ),
     ...absent.flatMap(({ acls }) => acls),
     `http-request set-var(${OWN.verdict}) str(none) if ${either}`,
@@ -62,11 +61,6 @@ function absentWhere({ serverless, closed }: Metadata): readonly { acls: readonl
   ].flatMap(({ hosts, acl, where }) =>
     hosts.length === 0
       ? []
-      : [{ acls: chunksOf(hosts).map((some) => `acl ${acl} ${HOST} ${some.join(" ")}`), condition: `${where} ${acl}` }],
+      : [{ acls: chunks(hosts).map((some) => `acl ${acl} ${HOST} ${some}`), condition: `${where} ${acl}` }],
   );
-}
-
-function chunksOf(hosts: readonly string[]): readonly (readonly string[])[] {
-  const count = Math.ceil(hosts.length / HOSTS_A_LINE);
-  return Array.from({ length: count }, (_, index) => hosts.slice(index * HOSTS_A_LINE, (index + 1) * HOSTS_A_LINE));
 }

@@ -125,7 +125,7 @@ function stripSession(name: string): readonly Strip[] {
 
 /** Of the names of kinds those of sessions' cookies. */
 export function sessionCookies(kinds: readonly string[]): readonly string[] {
-  return kinds.flatMap((kind) => (kind.startsWith("session:") ? [kind.slice("session:".length)] : []));
+  return kinds.flatMap((kind) => (isSession(kind) ? [kind.slice("session:".length)] : []));
 }
 
 /** Whether a kind is that of sessions' cookies. */

@@ -1,3 +1,4 @@
+import { isMapping } from "../../policies/claim-path.ts";
 import type { Reason } from "../../policies/decision.ts";
 import { folded } from "../../policies/folded.ts";
 import { CALL } from "../../policies/judging/mcp.ts";
@@ -58,7 +59,7 @@ function read(body: Buffer): McpMessage | undefined {
     return undefined;
   if (method === undefined)
     return answers === 1 && params === undefined ? { method, tool: undefined, by: "body" } : undefined;
-  if (answers > 0 || !isMethod(method) || !(params === undefined || isObject(params))) return undefined;
+  if (answers > 0 || !isMethod(method) || !(params === undefined || isMapping(params))) return undefined;
   if (method !== CALL) return { method, tool: undefined, by: "body" };
   const tool = toolOf(params ?? {});
   return tool === undefined ? undefined : { method, tool, by: "body" };
@@ -73,10 +74,6 @@ function toolOf(params: Readonly<Record<string, unknown>>): string | undefined {
   const { name } = params;
   const alike = Object.keys(params).filter((each) => folded(each) === "name");
   return alike.length === 1 && typeof name === "string" && NAME.test(name) ? name : undefined;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** A server that goes by the headers is not told of another tool than one that goes by the body. */

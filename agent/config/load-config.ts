@@ -128,7 +128,7 @@ function readConfig(file: string, root: Section, environment: Environment, reade
     },
     dpop: readDpop(root, workers, issuers),
     mesh: readMesh(root),
-    assertion: readAssertion(root, file),
+    assertion: readAssertion(root),
     ...sessionsOf(root, issuers),
     deadline: root.milliseconds("deadline"),
     cache: {

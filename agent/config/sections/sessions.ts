@@ -1,12 +1,10 @@
-import { dirname, resolve } from "node:path";
 import { isMapping } from "../../../policies/claim-path.ts";
 import { isLoopback } from "../../http/fetch.ts";
 import type { SessionsConfig } from "../config.ts";
-import { LARGEST_RING } from "../files/key-ring.ts";
-import { readText } from "../files/read-file.ts";
-import { parseSealingRing, type SealingKey } from "../files/sealing-ring.ts";
+import { parseSealingRing } from "../files/sealing-ring.ts";
 import { namedText } from "../named-file.ts";
 import { type Reading, Section } from "../section.ts";
+import { readKeys } from "./ring.ts";
 
 const ORIGIN = "what browsers have before the path, such as https://app.example.com; http is for loopback only";
 
@@ -20,12 +18,10 @@ export function readSessions(reading: Reading): SessionsConfig | undefined {
   if (!root.section("listen").keys().includes("web")) {
     section.fault([], "`listen: { web: 127.0.0.1:9902 }` beside it: there people log in, through HAProxy");
   }
-  const keys = resolve(dirname(reading.document.file), section.text("keys"));
   return {
     origins: readOrigins(section),
     cookie: section.text("cookie"),
-    keys,
-    ring: section.text("keys") === "" ? [] : readRing(keys, section),
+    ...readKeys(section, parseSealingRing, "countersign keys rotate FILE --algorithm A256GCM"),
     idle: Math.min(idle, lifetime),
     lifetime,
     style: namedText(section, "stylesheet", "a CSS file", LARGEST_STYLE),
@@ -46,13 +42,3 @@ function readOrigins(section: Section): readonly string[] {
 
 /** Bytes of a stylesheet at most: it goes to every browser. */
 const LARGEST_STYLE = 65_536;
-
-function readRing(file: string, section: Section): readonly SealingKey[] {
-  section.reading.files.push(file);
-  const read = readText(file, LARGEST_RING);
-  const ring = "text" in read ? parseSealingRing(read.text) : { problem: `it cannot be read: ${read.problem}` };
-  if (!("problem" in ring)) return ring;
-  const right = "the file of a key ring; `countersign keys rotate FILE --algorithm A256GCM` makes one";
-  section.fault(["keys"], right, `${section.found(["keys"])}: ${ring.problem}`);
-  return [];
-}
