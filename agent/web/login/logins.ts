@@ -124,10 +124,11 @@ export class Logins {
     const provider = this.#chosen(query.getAll("provider"));
     if (provider === undefined) return this.#choice(asked, to, query.get("step") ?? "");
     const begun = { issuer: provider.issuer.name, returnTo: to, begunAt: now, lost: 0, ...this.#stepOf(query) };
-    return this.#begin(asked, provider, begun);
+    return this.#begin(asked, provider, before, begun);
   }
 
-  async #begin(asked: Asked, provider: LoginProvider, begun: Begun): Promise<Answer> {
+  /** @param before the logins that the browser has under way */
+  async #begin(asked: Asked, provider: LoginProvider, before: readonly Pending[], begun: Begun): Promise<Answer> {
     const { lost: _, ...wanted } = begun;
     const { issuer, begunAt } = begun;
     const pendings = this.#pendings(asked.origin);
@@ -136,7 +137,7 @@ export class Logins {
     try {
       const location = await provider.begin(pending, `${asked.origin.origin}${CALLBACK_PATH}${issuer}`);
       this.#tell({ issuer, outcome: "begun" });
-      return redirect(location.href, [pendings.write([...pendings.read(asked.cookies, begunAt), pending], begunAt)]);
+      return redirect(location.href, [pendings.write([...before, pending], begunAt)]);
     } catch (error) {
       return this.#failed(asked, issuer, failureOf(error));
     }
@@ -157,7 +158,7 @@ export class Logins {
     const isOver = pending === undefined || pending.doneAt > 0 || isOther;
     if (session !== undefined && isOver) return redirect(pendings.begunBy(state, now)?.returnTo ?? "/");
     const provider = this.#providers.get(issuer);
-    if (pending === undefined) return this.#lost(asked, provider, state, now);
+    if (pending === undefined) return this.#lost(asked, provider, before, state);
     if (provider === undefined || pending.issuer !== issuer || pending.doneAt > 0) return unknownPage(asked);
     const others = before.filter((each) => each !== pending);
     const request = digestOf(asked, pendings.sealedIn(cookies));
@@ -178,13 +179,19 @@ export class Logins {
    * writes the cookie without the others: it is begun anew, and whoever was brought here by another is asked who
    * they are themselves.
    */
-  async #lost(asked: Asked, provider: LoginProvider | undefined, state: string, now: number): Promise<Answer> {
+  async #lost(
+    asked: Asked,
+    provider: LoginProvider | undefined,
+    before: readonly Pending[],
+    state: string,
+  ): Promise<Answer> {
+    const now = this.#clock();
     const pendings = this.#pendings(asked.origin);
     if (!pendings.isKept(asked.cookies)) return noCookiesPage(asked);
     const begun = pendings.begunBy(state, now);
     if (provider === undefined || begun?.issuer !== provider.issuer.name || begun.lost === MOST_LOST)
       return unknownPage(asked);
-    return this.#begin(asked, provider, { ...begun, begunAt: now, lost: begun.lost + 1 });
+    return this.#begin(asked, provider, before, { ...begun, begunAt: now, lost: begun.lost + 1 });
   }
 
   /** @param done the Set-Cookie line by which the login counts as ended at that instant */
