@@ -29,6 +29,9 @@ declare module "oidc-provider" {
 
   export class Provider {
     constructor(issuer: string, configuration: Readonly<Record<string, unknown>>);
+    readonly Client: {
+      find(id: string): Promise<Client & { backchannelLogout(subject: string, sid: string): Promise<void> }>;
+    };
     readonly AccessToken: new (
       options: Readonly<Record<string, unknown>>,
     ) => Token;

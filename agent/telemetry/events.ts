@@ -62,8 +62,11 @@ export interface ServerEvents extends DecisionSink {
 export interface LoginEvent {
   /** The issuer's name. */
   readonly issuer: string;
-  /** `refused`: it was no good; `failed`: nobody could tell; `ended`: a session, by its person. */
-  readonly outcome: "begun" | "completed" | "refused" | "failed" | "ended";
+  /**
+   * `refused`: it was no good; `failed`: nobody could tell; `ended`: a session, by its person or provider;
+   * `logout-refused`: a provider's word to end some was no good; `logout-failed`: what was to end could not.
+   */
+  readonly outcome: "begun" | "completed" | "refused" | "failed" | "ended" | "logout-refused" | "logout-failed";
   /** Why not. */
   readonly why?: string;
 }

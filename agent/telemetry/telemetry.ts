@@ -211,11 +211,21 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#metrics.identity.login(event);
     const { issuer, outcome, why = "" } = event;
     if (outcome === "refused") this.#log.info({ issuer, why: plainText(why, LONGEST) }, "a login was refused");
+    if (outcome.startsWith("logout")) this.#logout(event);
     if (outcome !== "failed") return;
     const held = this.#throttle.pass(`login ${issuer}`, this.#clock());
     if (held === undefined) return;
     const message = "nobody can log in at the issuer now: whoever has a session keeps it";
     this.#log.warn({ issuer, error: plainText(why, LONGEST), ...also(held) }, message);
+  }
+
+  /** Anybody may send a logout token that is none. */
+  #logout({ issuer, outcome, why = "" }: LoginEvent): void {
+    const held = this.#throttle.pass(`${outcome} ${issuer}`, this.#clock());
+    if (held === undefined) return;
+    const fields = { issuer, why: plainText(why, LONGEST), ...also(held) };
+    if (outcome === "logout-refused") this.#log.info(fields, "a logout by the provider was refused");
+    else this.#log.warn(fields, "what a logout was to end could not be ended");
   }
 
   fetched(...fetch: Parameters<IdentityEvents["fetched"]>): void {

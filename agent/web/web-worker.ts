@@ -6,6 +6,7 @@ import { send as sendToProvider } from "../http/fetch.ts";
 import { listen } from "../net/listen.ts";
 import { standBack } from "../threads/stand-back.ts";
 import { Allowance } from "./allowance.ts";
+import { formOf } from "./form.ts";
 import { isFromHere } from "./from-here.ts";
 import type { Answer } from "./login/answer.ts";
 import { cookiesIn } from "./login/cookies.ts";
@@ -69,8 +70,8 @@ function ask(path: string, query = ""): Promise<Page> {
 }
 
 /**
- * Reads the head of one request, and hands it to node:http without what follows: whatever else a client sends, a
- * connection has one request and one answer.
+ * Reads the head of one request, and hands it to node:http, with what follows where that is a form and without it
+ * anywhere else: whatever a client sends, a connection has one request and one answer.
  */
 function accept(socket: Socket): void {
   makeRoom();
@@ -87,10 +88,18 @@ function accept(socket: Socket): void {
     const end = head.indexOf(END_OF_HEAD);
     if (end < 0 && head.length <= largestHead) return;
     socket.off("data", read).off("end", ended);
-    http.emit("connection", new OneRequest(end < 0 ? head : head.subarray(0, end + END_OF_HEAD.length), socket));
+    const form = end >= 0 && bringsForm(head);
+    const whole = end < 0 || form ? head : head.subarray(0, end + END_OF_HEAD.length);
+    http.emit("connection", new OneRequest(whole, socket, form));
   };
   const ended = () => socket.destroy();
   socket.on("data", read).on("end", ended);
+}
+
+/** By the request line alone; node:http reads it again. */
+function bringsForm(head: Buffer): boolean {
+  const [, path = ""] = /^POST ([^ ?]{1,1024})[ ?]/.exec(head.toString("latin1", 0, 1100)) ?? [];
+  return logins !== undefined && Logins.takesForm(path);
 }
 
 function makeRoom(): void {
@@ -101,6 +110,7 @@ function makeRoom(): void {
 }
 
 const http = createHttpServer({ maxHeaderSize: largestHead }, (request, response) => {
+  if (request.socket instanceof OneRequest && !request.socket.isFirst()) return;
   void answerFor(request).then((answer) => send(request, response, answer));
 });
 
@@ -114,12 +124,16 @@ async function answerFor(request: IncomingMessage): Promise<Answer> {
 }
 
 /** What concerns logins; undefined where it is for another page. */
-async function loginAnswer({ method = "", url = "", headers }: IncomingMessage): Promise<Answer | undefined> {
+async function loginAnswer(request: IncomingMessage): Promise<Answer | undefined> {
+  const { method = "", url = "", headers } = request;
   const at = URL.parse(url, "http://agent.invalid");
   if (logins === undefined || at === null) return undefined;
   const origin = logins.originOf(headers.host);
   const asked = { method, path: at.pathname, query: at.searchParams, headers, cookies: cookiesIn(headers.cookie) };
-  if (origin !== undefined) return await logins.answer({ ...asked, origin });
+  if (origin !== undefined) {
+    const form = request.socket instanceof OneRequest && request.socket.body ? await formOf(request) : undefined;
+    return await logins.answer({ ...asked, origin, form });
+  }
   return Logins.has(at.pathname) ? wrongRequestPage({ headers }, 400) : undefined;
 }
 

@@ -12,6 +12,8 @@ export interface LoginProvider {
   who: string | undefined;
   /** How they log in, of `pwd` and `mfa`. */
   acr: string;
+  /** Tells its client that somebody has logged out. It rejects where the client's answer is not 200. */
+  logout(subject: string, sid: string): Promise<void>;
   /** How often the token endpoint was asked. */
   readonly tokenCalls: number;
 }
@@ -22,17 +24,21 @@ export const CLIENT = { id: "countersign", secret: randomBytes(24).toString("hex
 /** What each account's ID token says beside `sub`. */
 type Accounts = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
+/** Brings a logout token to its client, at an address that it is known by. @returns the answer's status */
+export type Deliver = (to: URL, form: string) => Promise<number>;
+
 /** Starts it on 127.0.0.1. It ends with the test. @param redirects of its client */
 export async function startLoginProvider(
   t: Test,
   accounts: Accounts,
   redirects: readonly string[],
-  options: { readonly par?: boolean } = {},
+  options: { readonly par?: boolean; readonly deliver?: Deliver } = {},
 ): Promise<LoginProvider> {
   let handler = (_request: unknown, _response: unknown) => {};
   const front = await startFront((request, response) => handler(request, response));
   t.teardown(() => front.close());
   const running = {
+    logout: (_subject: string, _sid: string): Promise<void> => Promise.reject(new Error("not yet")),
     issuer: front.url,
     front,
     who: Object.keys(accounts)[0] as string | undefined,
@@ -47,6 +53,10 @@ export async function startLoginProvider(
       {
         ...{ client_id: CLIENT.id, client_secret: CLIENT.secret, redirect_uris: redirects },
         ...{ grant_types: ["authorization_code", "refresh_token"], response_types: ["code"] },
+        ...backchannelOf(options.deliver === undefined ? undefined : redirects[0]),
+        post_logout_redirect_uris: [
+          ...new Set(redirects.map((redirect) => new URL("/.countersign/signed-out", redirect).href)),
+        ],
       },
     ],
     jwks: { keys: [{ ...privateKey.export({ format: "jwk" }), kid: "login", alg: "RS256", use: "sig" }] },
@@ -57,8 +67,12 @@ export async function startLoginProvider(
     conformIdTokenClaims: false,
     features: {
       devInteractions: { enabled: false },
+      revocation: { enabled: true },
+      backchannelLogout: { enabled: true },
       pushedAuthorizationRequests: { enabled: options.par ?? true },
     },
+    fetch: async (url: string, { body }: { body?: unknown }) =>
+      new Response(null, { status: (await options.deliver?.(new URL(url), String(body))) ?? 500 }),
     pkce: { required: () => true },
     interactions: { url: (_context: unknown, { uid }: { uid: string }) => `/interaction/${uid}` },
     findAccount: (_context: unknown, sub: string) => ({ accountId: sub, claims: () => ({ sub, ...accounts[sub] }) }),
@@ -71,6 +85,7 @@ export async function startLoginProvider(
       return grant;
     },
   });
+  running.logout = async (subject, sid) => (await provider.Client.find(CLIENT.id)).backchannelLogout(subject, sid);
   const inner = provider.callback();
   handler = ((request: { url?: string }, response: never) => {
     if (!request.url?.startsWith("/interaction/")) return inner(request as never, response);
@@ -79,6 +94,15 @@ export async function startLoginProvider(
     return provider.interactionFinished(request as never, response, result, { mergeWithLastSubmission: false });
   }) as unknown as typeof handler;
   return running;
+}
+
+/** Where its client hears of logouts; in its ID tokens is then `sid`. */
+function backchannelOf(redirect: string | undefined) {
+  if (redirect === undefined) return {};
+  return {
+    backchannel_logout_uri: redirect.replace("/callback/", "/backchannel-logout/"),
+    backchannel_logout_session_required: true,
+  };
 }
 
 interface GrantContext {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Test, test } from "tap";
 import { rotatedSealing, type SealingKey } from "../../agent/config/files/sealing-ring.ts";
 import { send } from "../../agent/http/fetch.ts";
+import type { LogoutConfig } from "../../agent/identity/session/section.ts";
 import { issuerOf, SessionCookies } from "../../agent/identity/session/session.ts";
 import type { LoginEvent } from "../../agent/telemetry/events.ts";
 import type { Answer } from "../../agent/web/login/answer.ts";
@@ -26,13 +27,18 @@ const INPUTS = readFileSync(join(import.meta.dirname, "return-to.txt"), "utf8")
   .map((line) => line.split("\t"))
   .map(([verdict, text = '""', , kind = ""]) => ({ verdict, text: JSON.parse(text) as string, kind }));
 
+interface Options {
+  readonly par?: boolean;
+  readonly providers?: number;
+  readonly style?: string;
+  readonly logout?: Partial<LogoutConfig>;
+}
+
 /** Logins of an agent, and browsers that talk to it without HAProxy between. */
-async function stage(
-  t: Test,
-  { par = true, providers = 1, style }: { par?: boolean; providers?: number; style?: string } = {},
-) {
+async function stage(t: Test, { par = true, providers = 1, style, logout }: Options = {}) {
   const redirects = Array.from({ length: providers }, (_, n) => `${ORIGIN.origin}${CALLBACK}${n === 0 ? "" : n}`);
-  const provider = await startLoginProvider(t, { alice: { groups: ["readers"] } }, redirects, { par });
+  const accounts = { alice: { groups: ["readers"] } };
+  const provider = await startLoginProvider(t, accounts, redirects, { par, deliver: async () => 200 });
   const sessions = {
     ...{ origins: [ORIGIN.origin], cookie: COOKIE, keys: "", ring: RING },
     ...{ idle: 3_600_000, lifetime: 28_800_000, largest: 8192, style },
@@ -45,6 +51,7 @@ async function stage(
     },
     ...{ scopes: ["openid", "email"], parameters: { ui_locales: "de" }, title: "<b>Idp", sessions },
     claims: { subject: "sub", groups: "groups" },
+    logout: { provider: true, hint: "sid", backchannel: true, frontchannel: true, ...logout },
   } as const;
   // Whatever is counted by the second is allowed, as long as a test does not stop the ticks.
   const time = { now: Date.now(), ticks: 0, perTick: 1000 };
@@ -106,6 +113,12 @@ class Person {
   get session(): string {
     return sessionIn(this.cookies, COOKIE);
   }
+}
+
+/** Where a page leads on to by itself. */
+function nextOf({ body }: Answer): URL {
+  const [, url = ""] = /<meta http-equiv="refresh" content="0; url=([^"]+)">/.exec(body) ?? [];
+  return new URL(url.replaceAll("&amp;", "&"));
 }
 
 test("whoever is logged in is sent to a path of this origin, whatever the login was begun with", async (t) => {
@@ -500,12 +513,82 @@ test("signing out takes a form of this origin", async (t) => {
     t.equal((await out(headers as Readonly<Record<string, string>>)).status, 400, JSON.stringify(headers));
   }
   t.not(alice.session, "");
-  t.match(await out({ "sec-fetch-site": "same-origin", origin: ORIGIN.origin }), {
-    status: 303,
-    location: "/.countersign/signed-out",
-  });
+  const { status, body } = await out({ "sec-fetch-site": "same-origin", origin: ORIGIN.origin });
+  t.match([status, body], [200, /signed out here/]);
   t.equal(alice.session, "");
   t.match(await alice.ask("/.countersign/signed-out"), { status: 200, body: /signed out/ });
+  t.match(await out({}), { status: 303, location: "/.countersign/signed-out" }, "once more changes nothing");
+});
+
+test("who signs out here goes on to sign out at the provider, and comes back", async (t) => {
+  const { logins, provider, events } = await stage(t, { providers: 2, logout: { hint: "sub" } });
+  const alice = new Person(logins);
+  await alice.ask(await alice.until(`${LOGIN}?provider=idp1`, `${CALLBACK}1`));
+  const out = () => alice.ask("/.countersign/logout", { method: "POST" });
+  const left = await out();
+  const next = nextOf(left);
+  t.equal(`${next.origin}${next.pathname}`, `${provider.issuer}/session/end`);
+  t.match(left.body, `<a href="${next.href.replaceAll("&", "&amp;")}">`, "who is not led on can go on");
+  const { state = "", ...told } = Object.fromEntries(next.searchParams);
+  t.strictSame(told, {
+    ...{ client_id: CLIENT.id, logout_hint: "alice" },
+    post_logout_redirect_uri: `${ORIGIN.origin}/.countersign/signed-out`,
+  });
+  t.match(events.at(-1), { issuer: "idp1", outcome: "ended" });
+  const back = await alice.ask(`/.countersign/signed-out?state=${state}`);
+  t.match([back.status, back.body], [200, /<a href="\/.countersign\/login\?provider=idp1">/]);
+  for (const other of ["x", `${state}A`, "", `${state}&state=x`])
+    t.match((await alice.ask(`/.countersign/signed-out?state=${other}`)).body, '<a href="/.countersign/login');
+
+  await alice.ask(await alice.until(`${LOGIN}?provider=idp1`, `${CALLBACK}1`));
+  alice.cookies.set(COOKIE, `${alice.session.slice(0, -4)}AAAA`);
+  t.match(await out(), { status: 303, location: "/.countersign/signed-out" }, "whose cookie is none is sent nowhere");
+
+  const away = await stage(t);
+  const bob = new Person(away.logins);
+  await bob.ask(await bob.until());
+  away.time.ticks += 10_000_000;
+  away.provider.front.behave("reset");
+  t.match(await bob.ask("/.countersign/logout", { method: "POST" }), { status: 303, location: /signed-out$/ });
+  t.equal(bob.session, "", "signed out here, although the provider is away");
+  t.match(away.events.at(-1), { outcome: "logout-failed" });
+
+  const here = await stage(t, { logout: { provider: false } });
+  const carol = new Person(here.logins);
+  await carol.ask(await carol.until());
+  t.match(await carol.ask("/.countersign/logout", { method: "POST" }), { status: 303, location: /signed-out$/ });
+});
+
+test("a provider ends a session by a frame in the browser that has it, and no other", async (t) => {
+  const { logins, provider, events, sessions } = await stage(t, { providers: 2 });
+  const path = "/.countersign/frontchannel-logout/idp1";
+  const alice = new Person(logins);
+  await alice.ask(await alice.until(`${LOGIN}?provider=idp1`, `${CALLBACK}1`));
+  const whose = { name: "idp1", issuer: provider.issuer, login: { client: CLIENT } };
+  const sid = String(new SessionCookies(sessions).open(alice.session, whose)?.claims.sid);
+  const asked = provider.front.requests.length;
+  const query = (sid: string, iss = provider.issuer) => `?${new URLSearchParams({ iss, sid })}`;
+  for (const [at, status] of [
+    [`${path}${query("another")}`, 200],
+    [`/.countersign/frontchannel-logout/idp${query(sid)}`, 200],
+    [`${path}${query(sid, "https://evil.example")}`, 400],
+    [`${path}?sid=${sid}`, 400],
+    [`${path}?iss=${encodeURIComponent(provider.issuer)}`, 400],
+    [`${path}${query("")}`, 400],
+    [`${path}${query(sid)}&sid=another`, 400],
+    [path, 400],
+  ] as const) {
+    t.equal((await alice.ask(at)).status, status, at);
+    t.not(alice.session, "", at);
+  }
+  t.equal((await alice.ask(`${path}${query(sid)}`, { method: "POST" })).status, 405);
+  const ended = await alice.ask(`${path}${query(sid)}`);
+  t.match([ended.status, alice.session, events.at(-1)], [200, "", { issuer: "idp1", outcome: "ended" }]);
+  t.match(ended.headers["content-security-policy"], `frame-ancestors ${new URL(provider.issuer).origin};`);
+  t.match(ended.headers["cache-control"], "no-store");
+  t.equal(provider.front.requests.length, asked, "the provider is asked for nothing");
+  const off = await stage(t, { logout: { frontchannel: false } });
+  await t.rejects(new Person(off.logins).ask(`/.countersign/frontchannel-logout/idp${query("x")}`), /no page/);
 });
 
 test("only an origin of the configuration is served", async (t) => {

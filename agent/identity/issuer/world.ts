@@ -38,3 +38,15 @@ export interface World {
   /** Milliseconds that somebody who asks may wait for an answer. */
   readonly deadline: number;
 }
+
+/** What it takes to keep keys. */
+export type KeyWorld = Omit<World, "signatures">;
+
+/** What setTimeout takes; a longer delay would run at once. */
+const LONGEST_DELAY = 2 ** 31 - 1;
+
+/** The one that is no test's. */
+export const timer: Schedule = (delay, task) => {
+  const timeout = setTimeout(task, Math.min(delay, LONGEST_DELAY)).unref();
+  return () => clearTimeout(timeout);
+};

@@ -2,7 +2,7 @@ import { spellingsOf } from "../../config/config.ts";
 import { getObject } from "../../http/document.ts";
 import type { Bounds } from "../../http/fetch.ts";
 import { FetchError, failed } from "../../http/fetch-error.ts";
-import type { World } from "../issuer/world.ts";
+import type { KeyWorld } from "../issuer/world.ts";
 import { bearerFrom } from "./bearer.ts";
 import { discover, endpointOf } from "./discovery.ts";
 import { type Jwks, readJwks } from "./jwks.ts";
@@ -28,13 +28,13 @@ const DISCOVERY_LIFETIME = 3_600_000;
 /** Fetches the keys of one issuer: asks where they are, if need be, and then for them. */
 export class JwksFetch {
   readonly #issuer: KeyOwner;
-  readonly #world: World;
+  readonly #world: KeyWorld;
   readonly #names: readonly string[];
   readonly #form: KeyDocument;
   #discovered: URL | undefined;
   #discoveredAt = 0;
 
-  constructor(issuer: KeyOwner, world: World, form: KeyDocument) {
+  constructor(issuer: KeyOwner, world: KeyWorld, form: KeyDocument) {
     this.#form = form;
     this.#issuer = issuer;
     this.#world = world;

@@ -1,7 +1,7 @@
 import type { Reason } from "../../../policies/decision.ts";
 import { FetchError, failed } from "../../http/fetch-error.ts";
 import { parseObject } from "../../http/json.ts";
-import type { World } from "../issuer/world.ts";
+import type { KeyWorld } from "../issuer/world.ts";
 import type { Key, Unused } from "../jwt/key.ts";
 import { type Jwks, readJwks, unusable } from "./jwks.ts";
 import { type Found, JWKS, JwksFetch, type KeyDocument } from "./jwks-fetch.ts";
@@ -36,7 +36,7 @@ const MOST_CANDIDATES = 4;
  */
 export class KeySet {
   readonly #issuer: KeyOwner;
-  readonly #world: World;
+  readonly #world: KeyWorld;
   /** Undefined where the keys are a file's: they are what they are. */
   readonly #fetch: JwksFetch | undefined;
   #keys: readonly Key[] = [];
@@ -63,7 +63,7 @@ export class KeySet {
   #asOf = Number.NEGATIVE_INFINITY;
 
   /** @param form of the document that its keys stand in */
-  constructor(issuer: KeyOwner, world: World, form: KeyDocument = JWKS) {
+  constructor(issuer: KeyOwner, world: KeyWorld, form: KeyDocument = JWKS) {
     this.#issuer = issuer;
     this.#world = world;
     const { source } = issuer.keys;

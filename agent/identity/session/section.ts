@@ -14,7 +14,18 @@ export interface LoginConfig {
   readonly title: string;
   /** Where claims stand in an ID token, where that is not as in access tokens. */
   readonly claims: Pick<ClaimsIssuer["claims"], "subject" | "groups">;
+  readonly logout: LogoutConfig;
   readonly sessions: SessionsConfig;
+}
+
+/** What of the provider's session ends with ours, and of ours with the provider's. */
+export interface LogoutConfig {
+  /** Whether who signs out here is sent on to sign out there, where the provider has a place for it. */
+  readonly provider: boolean;
+  /** Name of the claim by whose value the provider is told who it is. */
+  readonly hint: string | undefined;
+  /** Whether the provider may end a session by a frame in somebody's browser. */
+  readonly frontchannel: boolean;
 }
 
 const PARAMETERS = ["prompt", "login_hint", "domain_hint", "acr_values", "ui_locales"] as const;
@@ -54,7 +65,16 @@ export function readLogin(issuer: Section, claims: ClaimsIssuer["claims"]): Logi
     ),
     title: section.optionalText("title") ?? String(issuer.path.at(-1)),
     claims: { subject: placed("subject"), groups: placed("groups") },
+    logout: readLogout(section.section("logout")),
     sessions: sessions ?? NONE,
+  };
+}
+
+function readLogout(section: Section): LogoutConfig {
+  return {
+    provider: section.flag("provider"),
+    hint: section.optionalText("hint"),
+    frontchannel: section.flag("frontchannel"),
   };
 }
 

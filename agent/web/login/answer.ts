@@ -1,3 +1,5 @@
+import type { NoForm } from "../form.ts";
+
 /** What the agent answers a browser. */
 export interface Answer {
   readonly status: number;
@@ -16,13 +18,19 @@ export interface Asked {
   readonly cookies: ReadonlyMap<string, string>;
   /** By names in lower case. */
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  /** What it brings, where that is read, or why not. */
+  readonly form?: URLSearchParams | NoForm | undefined;
+}
+
+/** @param ancestors who may have it in a frame */
+function policy(ancestors: string): string {
+  return `default-src 'none'; style-src 'self'; frame-ancestors ${ancestors}; base-uri 'none'; form-action 'self'`;
 }
 
 /** Nothing is kept by anybody, nothing is run, nobody frames it, and nobody is told where it led. */
 const GUARDED = {
   "cache-control": "no-store",
-  "content-security-policy":
-    "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+  "content-security-policy": policy("'none'"),
   "referrer-policy": "no-referrer",
   "x-content-type-options": "nosniff",
 };
@@ -41,4 +49,16 @@ export function css(body: string): Answer {
 /** A page. @param body HTML, in which nothing is unescaped that was not written here */
 export function html(status: number, body: string, headers: Answer["headers"] = {}): Answer {
   return { status, headers: { ...GUARDED, "content-type": "text/html; charset=utf-8", ...headers }, body };
+}
+
+/** An answer that pages of these origins may have in a frame, and no others. */
+export function framedBy(origins: readonly string[], { status, headers, body }: Answer): Answer {
+  return { status, headers: { ...headers, "content-security-policy": policy(origins.join(" ")) }, body };
+}
+
+/** Of a provider's own question, which no person reads. @param fault why not, with a status other than 200 */
+export function toldProvider(status: number, fault?: { readonly error: string; readonly why: string }): Answer {
+  const headers = { ...GUARDED, "content-type": "application/json", ...(status === 503 ? { "retry-after": "5" } : {}) };
+  const told = fault === undefined ? {} : { error: fault.error, error_description: fault.why };
+  return { status, headers, body: `${JSON.stringify(told)}\n` };
 }

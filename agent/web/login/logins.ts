@@ -9,16 +9,15 @@ import { SessionClaims } from "../../identity/session/sessions.ts";
 import { Steps } from "../../identity/session/step.ts";
 import type { LoginEvent } from "../../telemetry/events.ts";
 import { type Answer, type Asked, css, redirect } from "./answer.ts";
-import { noSession, sessionIn, sessionLines } from "./cookies.ts";
+import { sessionIn, sessionLines } from "./cookies.ts";
 import { type Failure, failureOf } from "./failure.ts";
+import { Logouts } from "./logouts.ts";
 import {
   chooserPage,
   loopPage,
   noCookiesPage,
   type Reader,
   refusedPage,
-  signedOutPage,
-  signOutPage,
   unavailablePage,
   unknownPage,
   wrongRequestPage,
@@ -36,8 +35,6 @@ export interface LoginSetup {
 
 /** Before the name of an issuer: each has a redirect URI of its own (RFC 9700, section 4.4.2.2). */
 export const CALLBACK_PATH = `${WEB_PATH}callback/`;
-export const LOGOUT_PATH = `${WEB_PATH}logout`;
-export const SIGNED_OUT_PATH = `${WEB_PATH}signed-out`;
 
 /** Bytes of state, nonce, verifier and session ids: nobody guesses one. */
 const RANDOM = 32;
@@ -62,6 +59,7 @@ export class Logins {
   readonly #sealer: Sealer;
   readonly #cookies: SessionCookies;
   readonly #steps: Steps;
+  readonly #logouts: Logouts;
   readonly #clock: () => number;
   readonly #tell: (event: LoginEvent) => void;
   /**
@@ -83,13 +81,19 @@ export class Logins {
     this.#sealer = new Sealer(sessions.ring);
     this.#cookies = new SessionCookies(sessions);
     this.#steps = new Steps(sessions);
+    this.#logouts = new Logouts(sessions, this.#providers, clock, tell);
     this.#clock = clock;
     this.#tell = tell;
   }
 
   /** Whether a path is one of these pages'. */
   static has(path: string): boolean {
-    return path.startsWith(CALLBACK_PATH) || [LOGIN_PATH, LOGOUT_PATH, SIGNED_OUT_PATH, STYLE_PATH].includes(path);
+    return path.startsWith(CALLBACK_PATH) || [LOGIN_PATH, STYLE_PATH].includes(path) || Logouts.has(path);
+  }
+
+  /** Whether a POST to a path brings a form that is read. */
+  static takesForm(path: string): boolean {
+    return Logouts.takesForm(path);
   }
 
   /** The origin of the configuration that a Host header names; undefined where it names none. */
@@ -102,12 +106,10 @@ export class Logins {
   /** The answer to a request for one of these pages; undefined where it is for another one. Never rejects. */
   async answer(asked: Asked): Promise<Answer | undefined> {
     const { path, method } = asked;
-    if (path === LOGOUT_PATH && method === "POST") return this.#logout(asked);
+    if (Logouts.has(path)) return await this.#logouts.answer(asked);
     const page = {
       [CALLBACK_PATH]: () => this.#callback(asked, path.slice(CALLBACK_PATH.length)),
       [LOGIN_PATH]: () => this.#login(asked),
-      [LOGOUT_PATH]: () => signOutPage(asked, LOGOUT_PATH),
-      [SIGNED_OUT_PATH]: () => signedOutPage(asked),
       [STYLE_PATH]: () => css(this.#sessions.style ?? STYLE),
     }[path.startsWith(CALLBACK_PATH) ? CALLBACK_PATH : path];
     if (page === undefined) return undefined;
@@ -235,15 +237,6 @@ export class Logins {
     return why === "invalid_grant" ? unknownPage(reader) : refusedPage(reader, why);
   }
 
-  /** A page of another origin cannot sign anybody out: it may send the form, but not as this origin. */
-  #logout(asked: Asked): Answer {
-    if (!isOwn(asked)) return wrongRequestPage(asked, 400);
-    const { cookie } = this.#sessions;
-    const issuer = issuerOf(asked.cookies.get(cookie) ?? "");
-    if (this.#providers.has(issuer)) this.#tell({ issuer, outcome: "ended" });
-    return redirect(SIGNED_OUT_PATH, noSession(cookie));
-  }
-
   /** The provider that is asked for, or the only one. */
   #chosen([name, ...others]: readonly string[]): LoginProvider | undefined {
     const [only, ...more] = this.#providers.values();
@@ -279,13 +272,6 @@ export class Logins {
   #pendings(origin: URL): PendingLogins {
     return new PendingLogins(this.#sealer, this.#sessions.cookie, origin.hostname);
   }
-}
-
-/** Whether a browser says that a page of this origin, or the person, has sent it; only browsers have cookies. */
-function isOwn({ headers, origin }: Asked): boolean {
-  const site = headers["sec-fetch-site"];
-  if (site !== undefined) return site === "same-origin" || site === "none";
-  return headers.origin === undefined || headers.origin === origin.origin;
 }
 
 /** All of a callback that what it comes to depends on. @param browser the cookie of the browser that asks */

@@ -18,6 +18,8 @@ interface More {
   readonly form?: { readonly action: string; readonly text: string };
   /** A code of ours. */
   readonly reason?: string;
+  /** Where a browser goes on to by itself. */
+  readonly next?: string;
 }
 
 /** Which provider is theirs. @param links one for each */
@@ -30,8 +32,24 @@ export function signOutPage(reader: Reader, action: string): Answer {
   return page(reader, 200, "signOut", ({ out }) => ({ form: { action, text: out } }));
 }
 
-export function signedOutPage(reader: Reader): Answer {
-  return page(reader, 200, "signedOut", again);
+/** @param provider where they sign in again; undefined for any */
+export function signedOutPage(reader: Reader, provider?: string): Answer {
+  const query = provider === undefined ? "" : `?${new URLSearchParams({ provider })}`;
+  return page(reader, 200, "signedOut", ({ again }) => ({ links: [{ href: `${LOGIN_PATH}${query}`, text: again }] }));
+}
+
+/**
+ * A page that leads on: a redirect that follows a form is held to the `form-action` of the page with the form, which may
+ * be an application's own.
+ *
+ * @param cookies Set-Cookie lines
+ */
+export function leavingPage(reader: Reader, next: string, cookies: readonly string[]): Answer {
+  const { headers, ...rest } = page(reader, 200, "leaving", ({ goOn }) => ({
+    links: [{ href: next, text: goOn }],
+    next,
+  }));
+  return { ...rest, headers: { ...headers, "set-cookie": cookies } };
 }
 
 /** The provider has not let them in, or the agent does not. @param reason a code */
@@ -73,7 +91,7 @@ type Name = { [Key in keyof Texts]: Texts[Key] extends PageText ? Key : never }[
 function page({ headers }: Reader, status: number, name: Name, more: (texts: Texts) => More = () => ({})): Answer {
   const texts = textsFor(String(headers["accept-language"] ?? ""));
   const { title, lines } = texts[name];
-  const { links = [], form, reason } = more(texts);
+  const { links = [], form, reason, next } = more(texts);
   const body = [
     `<h1>${escaped(title)}</h1>`,
     ...lines.map((line) => `<p>${escaped(line)}</p>`),
@@ -82,7 +100,8 @@ function page({ headers }: Reader, status: number, name: Name, more: (texts: Tex
     ...(reason === undefined ? [] : [detail(texts.reason, reason)]),
     ...(status < 400 ? [] : requestOf(headers).map((id) => detail(texts.request, id))),
   ];
-  const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(title)}</title><link rel="stylesheet" href="${STYLE_PATH}">`;
+  const onward = next === undefined ? "" : `<meta http-equiv="refresh" content="0; url=${escaped(next)}">`;
+  const head = `<meta charset="utf-8">${onward}<meta name="viewport" content="width=device-width"><title>${escaped(title)}</title><link rel="stylesheet" href="${STYLE_PATH}">`;
   const text = `<!doctype html><html lang="${texts.language}"><head>${head}</head><body><main>${body.join("")}</main></body></html>\n`;
   return html(status, text, { "content-language": texts.language, vary: "accept-language" });
 }

@@ -3,6 +3,7 @@ import {
   authorizationCodeGrant,
   buildAuthorizationUrl,
   buildAuthorizationUrlWithPAR,
+  buildEndSessionUrl,
   Configuration,
   calculatePKCECodeChallenge,
   clockTolerance,
@@ -118,6 +119,30 @@ export class LoginProvider {
     };
   }
 
+  /**
+   * Where a browser is sent on to sign out at the provider too (OpenID Connect RP-Initiated Logout 1.0, section 2);
+   * undefined where it has no such place, or the configuration does not want it.
+   *
+   * @param back from the configuration @param state what the provider is to bring back there
+   */
+  async signOut(claims: Claims, back: string, state: string): Promise<URL | undefined> {
+    const { provider, hint } = this.issuer.login.logout;
+    if (!provider) return undefined;
+    const configuration = await this.#configuration();
+    if (!mayBeAsked(configuration.serverMetadata().end_session_endpoint, this.#place())) return undefined;
+    const told = hint === undefined ? undefined : claims[hint];
+    return buildEndSessionUrl(configuration, {
+      ...(typeof told === "string" ? { logout_hint: told } : {}),
+      post_logout_redirect_uri: back,
+      state,
+    });
+  }
+
+  /** Of its pages, as far as the configuration tells. */
+  get origins(): readonly string[] {
+    return [...new Set([new URL(this.issuer.issuer).origin, this.#place().origin])];
+  }
+
   /** Looked for once for all who log in, and again where that is long ago; where it has failed, after a while. */
   #configuration(): Promise<Configuration> {
     if (this.#known !== undefined && this.#clock() < this.#known.until) return this.#known.configuration;
@@ -130,8 +155,8 @@ export class LoginProvider {
   }
 
   async #discovered(): Promise<Configuration> {
-    const { issuer, aliases = [], keys, login, algorithms } = this.issuer;
-    const at = new URL("discovery" in keys.source ? keys.source.discovery : issuer);
+    const { issuer, aliases = [], login, algorithms } = this.issuer;
+    const at = this.#place();
     const { document } = await discover(this.#send, at, [issuer, ...aliases], this.#bounds());
     const server = document as ServerMetadata;
     for (const name of ["authorization_endpoint", "token_endpoint", "jwks_uri"] as const)
@@ -155,6 +180,12 @@ export class LoginProvider {
     return response;
   }
 
+  /** Where it is said to be. */
+  #place(): URL {
+    const { issuer, keys } = this.issuer;
+    return new URL("discovery" in keys.source ? keys.source.discovery : issuer);
+  }
+
   #bounds() {
     const { ca, proxy, keys, login } = this.issuer;
     const client = login.client.certificate;
@@ -162,9 +193,13 @@ export class LoginProvider {
   }
 }
 
-/** Nobody is sent from an https provider to plain http. */
 function checkEndpoint(written: unknown, at: URL): void {
+  if (mayBeAsked(written, at)) return;
+  throw new Error("the provider's document lacks an endpoint, or names one that may not be asked");
+}
+
+/** Nobody is sent from an https provider to plain http. */
+function mayBeAsked(written: unknown, at: URL): boolean {
   const url = typeof written === "string" ? URL.parse(written) : null;
-  if (url === null || !permitted(url, at))
-    throw new Error("the provider's document lacks an endpoint, or names one that may not be asked");
+  return url !== null && permitted(url, at);
 }

@@ -5,6 +5,7 @@ export const DEUTSCH: Texts = {
   chooser: { title: "Anmelden", lines: ["Wer kennt Sie?"] },
   signOut: { title: "Möchten Sie sich abmelden?", lines: [] },
   signedOut: { title: "Sie sind abgemeldet", lines: [] },
+  leaving: { title: "Sie sind hier abgemeldet", lines: ["Ihr Anmeldedienst macht damit weiter."] },
   refused: { title: "Sie wurden nicht angemeldet", lines: [] },
   unknown: {
     title: "Diese Anmeldung gilt nicht mehr",
@@ -29,6 +30,7 @@ export const DEUTSCH: Texts = {
   wrongMethod: { title: "So lässt sich diese Seite nicht aufrufen", lines: [] },
   out: "Abmelden",
   again: "Neu anmelden",
+  goOn: "Weiter",
   start: "Zur Startseite",
   reason: "Grund",
   request: "Anfrage",

@@ -5,6 +5,7 @@ export const ENGLISH: Texts = {
   chooser: { title: "Sign in", lines: ["Who knows you?"] },
   signOut: { title: "Do you want to sign out?", lines: [] },
   signedOut: { title: "You are signed out", lines: [] },
+  leaving: { title: "You are signed out here", lines: ["Your sign-in service goes on with it."] },
   refused: { title: "You were not signed in", lines: [] },
   unknown: {
     title: "This sign-in is over",
@@ -27,6 +28,7 @@ export const ENGLISH: Texts = {
   wrongMethod: { title: "This page takes no such request", lines: [] },
   out: "Sign out",
   again: "Sign in again",
+  goOn: "Go on",
   start: "To the start",
   reason: "Reason",
   request: "Request",

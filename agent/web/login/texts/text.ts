@@ -11,6 +11,8 @@ export interface Texts {
   readonly chooser: PageText;
   readonly signOut: PageText;
   readonly signedOut: PageText;
+  /** They are signed out here, and go on to their provider. */
+  readonly leaving: PageText;
   readonly refused: PageText;
   /** A login that this browser has not begun, or not lately. */
   readonly unknown: PageText;
@@ -24,6 +26,8 @@ export interface Texts {
   /** What the button says that signs out. */
   readonly out: string;
   readonly again: string;
+  /** What leads on from a page that goes on by itself. */
+  readonly goOn: string;
   readonly start: string;
   readonly reason: string;
   readonly request: string;
