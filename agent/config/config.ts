@@ -69,7 +69,16 @@ export interface DpopConfig {
   /** Proofs that this process remembers at most. */
   readonly remembered: number;
   /** A Redis or Valkey that remembers them for several agents; undefined where this process does. */
-  readonly store: { readonly url: string; readonly timeout: number } | undefined;
+  readonly store: StoreConfig | undefined;
+}
+
+/** A Redis or Valkey that agents share, and how long they wait for its answer. */
+export interface StoreConfig {
+  /** With user and password where it wants them. Secret. */
+  readonly url: string;
+  readonly timeout: number;
+  /** PEM text of the certificate authorities to trust instead of those that Node brings. */
+  readonly ca?: string | undefined;
 }
 
 /** What the generator of haproxy.cfg needs to know. */
@@ -132,6 +141,8 @@ export interface SessionsConfig {
   /** A session ends when it was not seen for so long, and in any case so long after its login. */
   readonly idle: number;
   readonly lifetime: number;
+  /** Where they are kept, and browsers have nothing but their ids; undefined where browsers keep them. */
+  readonly store?: StoreConfig | undefined;
   /** How the pages for people look; undefined for the agent's own style. */
   readonly style?: string | undefined;
   /** Characters of a whole cookie, with what stands beside it: what HAProxy tells of it must be within `limits.token`. */

@@ -200,7 +200,7 @@ test("a configuration with every key is taken as it says", (t) => {
       secret: "a secret of at least 32 characters",
       ports: [8443],
       remembered: 5000,
-      store: { url: "rediss://agent:secret@redis.example.com:6380", timeout: 50 },
+      store: { url: "rediss://agent:secret@redis.example.com:6380", timeout: 50, ca: undefined },
     },
     deadline: 250,
     cache: { identities: 5000, lifetime: 60_000, refusals: 500 },

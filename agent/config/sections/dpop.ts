@@ -1,5 +1,6 @@
 import type { DpopConfig, IssuerConfig } from "../config.ts";
 import type { Section } from "../section.ts";
+import { readStore } from "./store.ts";
 
 /** Characters. */
 const SHORTEST_SECRET = 32;
@@ -7,7 +8,6 @@ const SHORTEST_SECRET = 32;
 /** Reads `dpop`: what proofs are held to, and where those that have come are remembered. */
 export function readDpop(root: Section, workers: number, issuers: readonly IssuerConfig[]): DpopConfig {
   const dpop = root.section("dpop");
-  const store = dpop.section("store");
   const config = {
     algorithms: dpop.texts("algorithms"),
     maxAge: dpop.milliseconds("max_age"),
@@ -16,7 +16,7 @@ export function readDpop(root: Section, workers: number, issuers: readonly Issue
     secret: readSecret(dpop),
     ports: readPorts(dpop, root.section("haproxy").texts("bind")),
     remembered: dpop.number("remembered"),
-    store: store.keys().length === 0 ? undefined : { url: readUrl(store), timeout: store.milliseconds("timeout") },
+    store: readStore(dpop),
   };
   const taken = issuers.some(
     ({ credentials, countsOnceFor }) => credentials.includes("dpop") || countsOnceFor !== undefined,
@@ -42,17 +42,6 @@ function readSecret(dpop: Section): string | undefined {
     dpop.fault(["secret"], `at least ${SHORTEST_SECRET}, such as \`openssl rand -hex 32\` gives`, found);
   }
   return secret;
-}
-
-/** The same holds for a password in the address. */
-function readUrl(store: Section): string {
-  const url = store.text("url");
-  const { protocol = "", hostname = "" } = URL.parse(url) ?? {};
-  if (url !== "" && !(["redis:", "rediss:"].includes(protocol) && hostname !== "")) {
-    const right = "redis://HOST:PORT, or rediss://HOST:PORT for TLS, with user and password where it wants them";
-    store.fault(["url"], right, "an address that is not redis://HOST:PORT");
-  }
-  return url;
 }
 
 /** Those of `ports`, else of the lines that HAProxy listens by. */

@@ -1,17 +1,10 @@
-import { Redis } from "ioredis";
+import type { Redis } from "ioredis";
+import type { StoreConfig } from "../../config/config.ts";
+import { openRedis } from "../redis.ts";
 import type { Replays, Seen } from "./replays.ts";
-
-/** Where agents that share a store keep the proofs that have come, and how long they wait for it. */
-export interface StoreConfig {
-  readonly url: string;
-  /** Milliseconds. */
-  readonly timeout: number;
-}
 
 /** Before each key; nothing else of the store is touched. */
 const PREFIX = "countersign:dpop:";
-/** Milliseconds between two attempts to connect, at most. */
-const LONGEST_PAUSE = 1_000;
 
 /**
  * The proofs that have come to any of the agents that share a Redis or Valkey: `SET … NX PX`, once for each. Only digests
@@ -25,18 +18,9 @@ export class ReplayStore implements Replays {
    * @param kept milliseconds for which a proof has to be known after it has come
    * @param told called when it has become reachable or not, with why not; no address and no password
    */
-  constructor({ url, timeout }: StoreConfig, kept: number, told: (problem: string | undefined) => void) {
+  constructor(config: StoreConfig, kept: number, told: (problem: string | undefined) => void) {
     this.#kept = kept;
-    this.#redis = new Redis(url, {
-      commandTimeout: timeout,
-      connectTimeout: 2_000,
-      enableOfflineQueue: false,
-      autoResendUnfulfilledCommands: false,
-      maxRetriesPerRequest: 0,
-      retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 10), LONGEST_PAUSE),
-    });
-    this.#redis.on("ready", () => told(undefined));
-    this.#redis.on("error", (error: NodeJS.ErrnoException) => told(problemOf(error)));
+    this.#redis = openRedis(config, told);
   }
 
   async note(digest: string): Promise<Seen> {
@@ -52,9 +36,4 @@ export class ReplayStore implements Replays {
   close(): void {
     this.#redis.disconnect();
   }
-}
-
-/** Neither an address nor what the server has answered, which may hold what it was sent. */
-function problemOf({ code, name }: NodeJS.ErrnoException): string {
-  return code ?? name;
 }

@@ -37,17 +37,25 @@ export class Sealer {
     return `${kid}.${sealed.toString("base64url")}`;
   }
 
+  /** Whether the key that it says to be sealed with is of the ring. */
+  hasKeyOf(sealed: string): boolean {
+    return this.#secrets.has(kidOf(sealed));
+  }
+
   /** The text; undefined for what no key of the ring has sealed, or for another context. Nothing is thrown. */
   open(sealed: string, context: string): string | undefined {
-    const dot = sealed.indexOf(".");
-    const kid = sealed.slice(0, Math.max(dot, 0));
+    const kid = kidOf(sealed);
     const secret = this.#secrets.get(kid);
-    const body = sealed.slice(dot + 1);
+    const body = sealed.slice(sealed.indexOf(".") + 1);
     if (secret === undefined || !isCanonical(body)) return undefined;
     const bytes = Buffer.from(body, "base64url");
     if (bytes.length < NONCE + TAG) return undefined;
     return opened(secret, bytes, `${kid}\n${context}`);
   }
+}
+
+function kidOf(sealed: string): string {
+  return sealed.slice(0, Math.max(sealed.indexOf("."), 0));
 }
 
 function opened(secret: Buffer, bytes: Buffer, context: string): string | undefined {

@@ -30,7 +30,7 @@ const SEEN = "~";
 export const LARGEST_SEEN = SEAL_OVERHEAD + 16;
 
 /** The name of an issuer has no such sign. */
-const END_OF_NAME = "~";
+export const END_OF_NAME = "~";
 
 /** Where a session's login was: with another provider, or as another client of it, that name is somebody else. */
 export interface Whose {
@@ -55,8 +55,7 @@ export class SessionCookies {
 
   /** @param now milliseconds since the epoch */
   seal(session: Session, whose: Whose, now: number): string {
-    const { id, host, begunAt, endsAt, claims, scopes } = session;
-    const text = JSON.stringify([VERSION, id, host, begunAt, endsAt, claims, scopes], exactly);
+    const text = sessionText(session);
     return `${whose.name}${END_OF_NAME}${this.#sealer.seal(text, this.#context("session", textOf(whose)), now)}`;
   }
 
@@ -84,7 +83,8 @@ export class SessionCookies {
   }
 }
 
-function textOf({ name, issuer, login }: Whose): string {
+/** Of two logins at one provider, as one client, by issuers of one name, the same text. */
+export function textOf({ name, issuer, login }: Whose): string {
   return JSON.stringify([name, issuer, login.client.id]);
 }
 
@@ -108,7 +108,13 @@ function exactly(_name: string, value: unknown): unknown {
   return typeof value === "bigint" ? RAW.rawJSON(String(value)) : value;
 }
 
-function readSession(text: string): Session | undefined {
+/** A session as it is sealed. */
+export function sessionText({ id, host, begunAt, endsAt, claims, scopes }: Session): string {
+  return JSON.stringify([VERSION, id, host, begunAt, endsAt, claims, scopes], exactly);
+}
+
+/** The session of such a text; undefined where it is one of another version, or none. */
+export function readSession(text: string): Session | undefined {
   const list = parseObject(Buffer.from(`{"s":${text}}`))?.s;
   if (!Array.isArray(list) || list[0] !== VERSION) return undefined;
   const [, id, host, begunAt, endsAt, claims, scopes] = list;

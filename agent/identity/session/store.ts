@@ -1,0 +1,157 @@
+import type { Redis } from "ioredis";
+import type { StoreConfig } from "../../config/config.ts";
+import { openRedis } from "../redis.ts";
+
+/** Before each key; nothing else of the store is touched. */
+export const PREFIX = "countersign:session:";
+/** Characters of one entry at most: with tokens of which each is as long as HAProxy would take it. */
+export const LARGEST_ENTRY = 65_536;
+/** Sessions of one person, or of one login at a provider; with one more the oldest ends. */
+const MOST_LISTED = 1000;
+/** Keys that are looked at in one go, where all of an issuer are looked for. */
+const BATCH = 1000;
+
+/** The store is away, slow, or holds what nobody of ours has put there: what was asked cannot be told. */
+export class StoreUnavailable extends Error {}
+
+/** Where an entry is, and the lists that it is found by. */
+export interface Place {
+  readonly key: string;
+  readonly lists: readonly string[];
+}
+
+/**
+ * Writes an entry, if what is there is still what the writer has read: nothing for a new one. So what was ended stays
+ * ended, and of two writers one has to read again. Each list names those entries that have not ended yet, and ends with
+ * the last of them.
+ */
+const WRITE = `
+local is = redis.call('GET', KEYS[1])
+if (is or '') ~= ARGV[1] then return is and 'changed' or 'gone' end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+for i = 2, #KEYS do
+  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', ARGV[4])
+  redis.call('ZADD', KEYS[i], ARGV[4] + ARGV[3], KEYS[1])
+  for _, key in ipairs(redis.call('ZRANGE', KEYS[i], 0, -1 - ARGV[5])) do
+    redis.call('ZREM', KEYS[i], key)
+    redis.call('UNLINK', key)
+  end
+  if redis.call('PTTL', KEYS[i]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
+end
+return 'written'`;
+
+/** Ends an entry; if something is said of what it is, only as long as it is that. */
+const END = `
+local is = redis.call('GET', KEYS[1])
+if not is or (ARGV[1] ~= '' and is ~= ARGV[1]) then return 0 end
+for i = 2, #KEYS do redis.call('ZREM', KEYS[i], KEYS[1]) end
+return redis.call('UNLINK', KEYS[1])`;
+
+/** Ends all that a list names. */
+const END_LISTED = `
+local ended = 0
+for _, key in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do ended = ended + redis.call('UNLINK', key) end
+redis.call('UNLINK', KEYS[1])
+return ended`;
+
+const UNLOCK = `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('UNLINK', KEYS[1]) or 0`;
+
+/**
+ * Sessions in a Redis or Valkey, as texts of which it understands nothing. Every key ends by itself. Whatever cannot be
+ * told is thrown as `StoreUnavailable`, and nothing else is.
+ */
+export class SessionStore {
+  readonly #redis: Redis;
+  readonly #asked: Promise<void>;
+
+  /** @param told called when it has become reachable or not, with why not; safe to show */
+  constructor(config: StoreConfig, told: (problem: string | undefined) => void = () => {}) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#asked = promise;
+    this.#redis = openRedis(config, (problem) => {
+      resolve();
+      told(problem);
+    });
+  }
+
+  /** Settles when it was reached once, or could not be. */
+  ready(): Promise<void> {
+    return this.#asked;
+  }
+
+  /** An entry's text; undefined where there is none. */
+  async read(key: string): Promise<string | undefined> {
+    const text = await this.#ask(() => this.#redis.getrange(key, 0, LARGEST_ENTRY));
+    if (typeof text !== "string" || text.length > LARGEST_ENTRY) throw new StoreUnavailable("an entry that is none");
+    return text === "" ? undefined : text;
+  }
+
+  /**
+   * @param before what was read; empty for a new entry
+   * @param lifetime milliseconds from now
+   * @param now milliseconds since the epoch
+   * @returns `changed` where another was faster, `gone` where it has ended: then nothing was written
+   */
+  async write(
+    { key, lists }: Place,
+    before: string,
+    text: string,
+    lifetime: number,
+    now: number,
+  ): Promise<"written" | "changed" | "gone"> {
+    const words = [before, text, Math.max(1, Math.ceil(lifetime)), now, MOST_LISTED];
+    const said = await this.#ask(() => this.#redis.eval(WRITE, 1 + lists.length, key, ...lists, ...words));
+    if (said !== "written" && said !== "changed" && said !== "gone") throw new StoreUnavailable("no answer");
+    return said;
+  }
+
+  /** Whether it was there to be ended. @param before where only what was read is to end */
+  async end({ key, lists }: Place, before = ""): Promise<boolean> {
+    return (await this.#count(() => this.#redis.eval(END, 1 + lists.length, key, ...lists, before))) > 0;
+  }
+
+  /** How many have ended of those that a list names. */
+  endListed(list: string): Promise<number> {
+    return this.#count(() => this.#redis.eval(END_LISTED, 1, list));
+  }
+
+  /** How many have ended of those whose keys begin so. It takes as long as the store is large. */
+  async endAll(beginning: string): Promise<number> {
+    let ended = 0;
+    for (let cursor = "0", begun = false; !begun || cursor !== "0"; begun = true) {
+      const from = cursor;
+      const [next, keys] = await this.#ask(() => this.#redis.scan(from, "MATCH", `${beginning}*`, "COUNT", BATCH));
+      if (keys.length > 0) ended += await this.#count(() => this.#redis.unlink(keys));
+      cursor = next;
+    }
+    return ended;
+  }
+
+  /** Whether nobody else has this name now. @param owner what no other has @param milliseconds after which it is free */
+  async lock(key: string, owner: string, milliseconds: number): Promise<boolean> {
+    return (await this.#ask(() => this.#redis.set(key, owner, "PX", milliseconds, "NX"))) === "OK";
+  }
+
+  async unlock(key: string, owner: string): Promise<void> {
+    await this.#ask(() => this.#redis.eval(UNLOCK, 1, key, owner));
+  }
+
+  close(): void {
+    this.#redis.disconnect();
+  }
+
+  async #count(ask: () => Promise<unknown>): Promise<number> {
+    const said = await this.#ask(ask);
+    if (typeof said !== "number") throw new StoreUnavailable("no answer");
+    return said;
+  }
+
+  /** What the store says of an error may hold what it was sent. */
+  async #ask<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+    try {
+      return await ask();
+    } catch {
+      throw new StoreUnavailable("the store of sessions does not answer");
+    }
+  }
+}
