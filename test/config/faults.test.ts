@@ -457,6 +457,8 @@ test("what is wrong with logins and sessions is told with its place", (t) => {
       /no `login` at an issuer without a discovery/,
     ],
     ["login: {", "proofs: [certificate], unbound: refuse, login: {", /no `login` beside `unbound: refuse`/],
+    ["prompt: login", "logout: { backchannel: true }", /^3:\d+: .*true; .*`sessions: \{ store: \{ url: redis:/],
+    ["prompt: login", "logout: { backchanel: false }", /^3:\d+: unknown key "backchanel"; did you mean "backchannel"/],
     ["prompt: login", "promt: login", /^3:\d+: unknown key "promt"; did you mean "prompt"\?/],
     ["https://a.example]", "https://a.example/]", /^5:23: .*what browsers have before the path/],
     ["https://a.example]", "http://a.example]", /^5:23: .*http is for loopback only/],

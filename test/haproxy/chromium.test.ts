@@ -112,7 +112,14 @@ test("people in Chromium", async (t) => {
       await page.goto(there("/.countersign/logout"));
       t.strictSame(await barriers(page), []);
       await page.click("button");
-      await page.waitForURL(there("/.countersign/signed-out"));
+      await page.waitForURL(`${provider.issuer}/session/end?**`);
+      t.equal(
+        (await page.context().cookies(origin)).find(({ name }) => name === COOKIE),
+        undefined,
+        "signed out here before the provider is asked",
+      );
+      await page.click("button[name=logout]");
+      await page.waitForURL(there("/.countersign/signed-out?state=*"));
       t.equal(await page.title(), "You are signed out");
       t.strictSame(complaints, []);
       t.equal(

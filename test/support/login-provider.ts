@@ -1,5 +1,6 @@
 import "../../demo/quiet.ts";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { SignJWT } from "jose";
 import { Provider } from "oidc-provider";
 import type { Test } from "tap";
 import { type Front, startFront } from "../../demo/front.ts";
@@ -14,6 +15,8 @@ export interface LoginProvider {
   acr: string;
   /** Tells its client that somebody has logged out. It rejects where the client's answer is not 200. */
   logout(subject: string, sid: string): Promise<void>;
+  /** What the provider signs: a token with these claims, and no others. */
+  sign(claims: Readonly<Record<string, unknown>>, header?: Readonly<Record<string, unknown>>): Promise<string>;
   /** How often the token endpoint was asked. */
   readonly tokenCalls: number;
 }
@@ -37,7 +40,10 @@ export async function startLoginProvider(
   let handler = (_request: unknown, _response: unknown) => {};
   const front = await startFront((request, response) => handler(request, response));
   t.teardown(() => front.close());
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const running = {
+    sign: (claims: Readonly<Record<string, unknown>>, header: Readonly<Record<string, unknown>> = {}) =>
+      new SignJWT(claims).setProtectedHeader({ alg: "RS256", kid: "login", ...header }).sign(privateKey),
     logout: (_subject: string, _sid: string): Promise<void> => Promise.reject(new Error("not yet")),
     issuer: front.url,
     front,
@@ -47,7 +53,6 @@ export async function startLoginProvider(
       return front.requests.filter((path) => path === "/token").length;
     },
   };
-  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const provider = new Provider(front.url, {
     clients: [
       {

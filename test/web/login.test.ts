@@ -1,23 +1,25 @@
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { rotatedSealing, type SealingKey } from "../../agent/config/files/sealing-ring.ts";
 import { send } from "../../agent/http/fetch.ts";
 import type { LogoutConfig } from "../../agent/identity/session/section.ts";
 import { issuerOf, SessionCookies } from "../../agent/identity/session/session.ts";
+import { SessionStore } from "../../agent/identity/session/store.ts";
+import { StoredSessions } from "../../agent/identity/session/stored.ts";
 import type { LoginEvent } from "../../agent/telemetry/events.ts";
-import type { Answer } from "../../agent/web/login/answer.ts";
-import { cookiesIn, sessionIn } from "../../agent/web/login/cookies.ts";
+import type { Answer, Asked } from "../../agent/web/login/answer.ts";
+import { cookiesIn } from "../../agent/web/login/cookies.ts";
 import { Logins } from "../../agent/web/login/logins.ts";
 import { returnTo } from "../../agent/web/login/return-to.ts";
-import { Browser } from "../support/browser.ts";
+import { PageListener } from "../../agent/web/page-listener.ts";
 import { oidcIssuer } from "../support/identity.ts";
 import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
+import { CALLBACK, COOKIE, LOGIN, ORIGIN, Person } from "../support/person.ts";
+import { RedisServer } from "../support/redis.ts";
 
-const ORIGIN = new URL("https://app.example.com");
-const LOGIN = "/.countersign/login";
-const CALLBACK = "/.countersign/callback/idp";
-const COOKIE = "__Host-countersign";
 const RING: readonly SealingKey[] = rotatedSealing([], 0, 0);
 
 /** What browsers make of a text after one decoding: whether it is gone to, the text, and where that is. */
@@ -32,13 +34,16 @@ interface Options {
   readonly providers?: number;
   readonly style?: string;
   readonly logout?: Partial<LogoutConfig>;
+  /** Where sessions are kept. */
+  readonly redis?: RedisServer;
 }
 
 /** Logins of an agent, and browsers that talk to it without HAProxy between. */
-async function stage(t: Test, { par = true, providers = 1, style, logout }: Options = {}) {
+async function stage(t: Test, { par = true, providers = 1, style, logout, redis }: Options = {}) {
   const redirects = Array.from({ length: providers }, (_, n) => `${ORIGIN.origin}${CALLBACK}${n === 0 ? "" : n}`);
   const accounts = { alice: { groups: ["readers"] } };
-  const provider = await startLoginProvider(t, accounts, redirects, { par, deliver: async () => 200 });
+  const deliver = async (to: URL, body: string) => (await told(to.pathname, new URLSearchParams(body)))?.status ?? 404;
+  const provider = await startLoginProvider(t, accounts, redirects, { par, deliver });
   const sessions = {
     ...{ origins: [ORIGIN.origin], cookie: COOKIE, keys: "", ring: RING },
     ...{ idle: 3_600_000, lifetime: 28_800_000, largest: 8192, style },
@@ -60,59 +65,42 @@ async function stage(t: Test, { par = true, providers = 1, style, logout }: Opti
     ...oidcIssuer(provider.issuer, { name: `idp${n === 0 ? "" : n}` }),
     login,
   }));
-  const logins = new Logins(
+  const store = redis === undefined ? undefined : new SessionStore({ url: redis.url, timeout: 5_000 });
+  t.teardown(() => store?.close());
+  await store?.ready();
+  const stored = store === undefined ? undefined : new StoredSessions(sessions, store);
+  const logins: Logins = new Logins(
     { sessions, issuers },
     send,
     () => time.now,
     (event) => events.push(event),
+    store,
     () => (time.ticks += time.perTick),
   );
-  return { provider, logins, time, events, sessions };
-}
-
-/** A browser of somebody: our pages by this agent, the provider's by the network. */
-class Person {
-  readonly cookies = new Map<string, string>();
-  readonly #logins: Logins;
-  readonly #elsewhere = new Browser({});
-
-  constructor(logins: Logins) {
-    this.#logins = logins;
-  }
-
-  async ask(
-    path: string,
-    { method = "GET", headers = {} }: { method?: string; headers?: Readonly<Record<string, string>> } = {},
-  ): Promise<Answer & { readonly location: string }> {
-    const url = new URL(path, ORIGIN);
-    const cookies = cookiesIn([...this.cookies].map(([name, value]) => `${name}=${value}`).join("; "));
-    const asked = { method, path: url.pathname, query: url.searchParams, origin: ORIGIN, cookies, headers };
-    const answer = await this.#logins.answer(asked);
-    if (answer === undefined) throw new Error(`no page ${path}`);
-    for (const line of [answer.headers["set-cookie"] ?? []].flat()) {
-      const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
-      if (line.endsWith("Max-Age=0")) this.cookies.delete(name);
-      else this.cookies.set(name, value);
-    }
-    return { ...answer, location: String(answer.headers.location ?? "") };
-  }
-
-  /** Begins a login and lets the provider send the browser back: the path and query of the callback. */
-  until(login = LOGIN, callback = CALLBACK): Promise<string> {
-    return this.goesOn(login, callback);
-  }
-
-  /** Asks for a page of ours that sends the browser to the provider, which sends it back. */
-  async goesOn(path: string, callback = CALLBACK): Promise<string> {
-    const { location, status, body } = await this.ask(path);
-    if (status !== 303) throw new Error(body);
-    const back = await this.#elsewhere.upTo(location, callback);
-    return `${back.pathname}${back.search}`;
-  }
-
-  get session(): string {
-    return sessionIn(this.cookies, COOKIE);
-  }
+  t.teardown(() => logins.close());
+  /** What somebody is answered who is no browser, and posts a form. */
+  const told = (path: string, form: Asked["form"], method = "POST") =>
+    logins.answer({
+      method,
+      path,
+      query: new URLSearchParams(),
+      origin: ORIGIN,
+      cookies: new Map(),
+      headers: {},
+      form,
+    });
+  /** A session of alice's that is kept by the store, and the browser that has its id. */
+  const kept = async (sid: string, tokens = { access: "a", refresh: "r", id: "i" }) => {
+    const [whose] = issuers;
+    if (stored === undefined || whose === undefined) throw new Error("nothing keeps it");
+    const person = new Person(logins);
+    const claims = { sub: "alice", sid };
+    const session = { host: ORIGIN.hostname, begunAt: time.now, endsAt: time.now + 3_600_000, claims, scopes: [] };
+    const cookie = await stored.begin({ ...session, subject: "alice", refreshAt: 0 }, tokens, whose, time.now);
+    person.cookies.set(COOKIE, cookie);
+    return { person, isThere: async () => (await stored.open(cookie, whose)) !== undefined };
+  };
+  return { provider, logins, time, events, sessions, issuers, told, kept };
 }
 
 /** Where a page leads on to by itself. */
@@ -589,6 +577,210 @@ test("a provider ends a session by a frame in the browser that has it, and no ot
   t.equal(provider.front.requests.length, asked, "the provider is asked for nothing");
   const off = await stage(t, { logout: { frontchannel: false } });
   await t.rejects(new Person(off.logins).ask(`/.countersign/frontchannel-logout/idp${query("x")}`), /no page/);
+});
+
+const BACKCHANNEL = "/.countersign/backchannel-logout/idp";
+const EVENT = "http://schemas.openid.net/event/backchannel-logout";
+
+test("a provider ends sessions by telling the agent, by tokens that are for nothing else", async (t) => {
+  const redis = await RedisServer.start(t, "the-password");
+  const { provider, time, events, told, kept } = await stage(t, { redis });
+  const seconds = () => Math.floor(time.now / 1000);
+  let tokens = 0;
+  const claims = (changes: Readonly<Record<string, unknown>> = {}) => ({
+    ...{ iss: provider.issuer, aud: CLIENT.id, sub: "alice", sid: "one", jti: `t${++tokens}` },
+    ...{ iat: seconds(), exp: seconds() + 120, events: { [EVENT]: {} }, ...changes },
+  });
+  const tell = async (text: string) => await told(BACKCHANNEL, new URLSearchParams({ logout_token: text }));
+  const [one, other] = [await kept("one"), await kept("other")];
+
+  const bad: readonly (readonly [string, Readonly<Record<string, unknown>>, Readonly<Record<string, unknown>>?])[] = [
+    ["an ID token", { events: undefined, nonce: "n" }],
+    ["without `events`", { events: undefined }],
+    ["of another event", { events: { "http://schemas.openid.net/event/other": {} } }],
+    ["whose event is no object", { events: { [EVENT]: true } }],
+    ["whose event is a list", { events: { [EVENT]: [] } }],
+    ["whose events are a list", { events: [EVENT] }],
+    ["with a nonce", { nonce: "n" }],
+    ["with a nonce that is null", { nonce: null }],
+    ["of another issuer", { iss: "https://evil.example" }],
+    ["for another client", { aud: "other" }],
+    ["for nobody", { aud: undefined }],
+    ["without iat", { iat: undefined }],
+    ["without exp", { exp: undefined }],
+    ["without jti", { jti: undefined }],
+    ["with an empty jti", { jti: "" }],
+    ["whose jti is a number", { jti: 7 }],
+    ["from the future", { iat: seconds() + 3600, exp: seconds() + 7200 }],
+    ["of yesterday", { iat: seconds() - 86_400, exp: seconds() + 86_400 }],
+    ["that has expired", { iat: seconds() - 200, exp: seconds() - 100 }],
+    ["whose dates are no numbers", { iat: "now", exp: "later" }],
+    ["without end", { exp: 1e300 }],
+    ["of nobody", { sub: undefined, sid: undefined }],
+    ["whose sid is a list", { sid: ["one"] }],
+    ["whose sid is empty", { sid: "" }],
+    ["of another type", {}, { typ: "at+jwt" }],
+    ["that is a DPoP proof", {}, { typ: "dpop+jwt" }],
+    ["by another key", {}, { kid: "unknown" }],
+  ];
+  for (const [what, changes, header] of bad) {
+    const text = await provider.sign(claims(changes), header);
+    const answer = await tell(text);
+    t.match([answer?.status, answer?.headers["cache-control"]], [400, "no-store"], what);
+    t.match(events.at(-1), { outcome: "logout-refused", issuer: "idp" }, what);
+    t.notMatch(answer?.body, text.split(".")[1] ?? "", "nothing of it is told");
+  }
+  const good = await provider.sign(claims(), { typ: "logout+jwt" });
+  const [head = "", body = "", signature = ""] = good.split(".");
+  const unsigned = Buffer.from('{"alg":"none","typ":"logout+jwt"}').toString("base64url");
+  const symmetric = Buffer.from('{"alg":"HS256","typ":"logout+jwt"}').toString("base64url");
+  for (const text of [
+    ...["", "x", "a.b.c", `${unsigned}.${body}.`, `${symmetric}.${body}.${signature}`, `${good}A`],
+    ...[`${head}.${body}.${signature.slice(0, -8)}AAAAAAAA`, `${head}.${body}.${signature}.x.y`, "a".repeat(9000)],
+  ]) {
+    t.equal((await tell(text))?.status, 400, text.slice(0, 30));
+  }
+  for (const form of [
+    new URLSearchParams(),
+    new URLSearchParams([
+      ["logout_token", good],
+      ["logout_token", good],
+    ]),
+    new URLSearchParams({ id_token: good }),
+  ]) {
+    t.equal((await told(BACKCHANNEL, form))?.status, 400, `${form}`.slice(0, 20));
+  }
+  for (const status of [400, 408, 413, 415] as const) t.equal((await told(BACKCHANNEL, status))?.status, status);
+  t.equal((await told(BACKCHANNEL, undefined, "GET"))?.status, 405);
+  t.equal(await told("/.countersign/backchannel-logout/other", new URLSearchParams({ logout_token: good })), undefined);
+  t.strictSame([await one.isThere(), await other.isThere()], [true, true], "none of them has ended any");
+
+  const done = await tell(good);
+  t.match([done?.status, done?.headers["cache-control"]], [200, "no-store"]);
+  t.strictSame([await one.isThere(), await other.isThere()], [false, true], "of one login alone");
+  t.match(events.at(-1), { outcome: "ended", issuer: "idp" });
+  t.equal((await tell(good))?.status, 400, "no token counts twice");
+  await provider.logout("alice", "other");
+  t.equal(await other.isThere(), false, "as the provider itself tells it");
+  await provider.logout("alice", "nobody's");
+
+  const all = [await kept("two"), await kept("three")];
+  for (const typ of [undefined, "JWT"]) {
+    const every = claims({ sid: undefined });
+    t.equal((await tell(await provider.sign(every, typ === undefined ? {} : { typ })))?.status, 200, `typ ${typ}`);
+  }
+  t.strictSame([await all[0]?.isThere(), await all[1]?.isThere()], [false, false], "all of a subject, without sid");
+
+  const fetched = () => provider.front.requests.filter((path) => path === "/jwks").length;
+  const before = fetched();
+  for (let n = 0; n < 1000; n++) await tell(unknownKey(good, n));
+  t.ok(fetched() - before <= 1, `${fetched() - before} fetches for 1000 unknown keys`);
+
+  const last = await kept("last");
+  redis.freeze();
+  await redis.stop();
+  const text = await provider.sign(claims({ sid: "last" }), { typ: "logout+jwt" });
+  const away = await tell(text);
+  t.match([away?.status, away?.headers["retry-after"]], [503, "5"], "the provider is to ask again");
+  t.match(events.at(-1), { outcome: "logout-failed" });
+  const out = await last.person.ask("/.countersign/logout", { method: "POST" });
+  t.match([out.status, out.body], [503, /could not be signed out/]);
+  t.not(last.person.session, "", "and so can its person");
+});
+
+/** The same token as of a key that nobody has. */
+function unknownKey(token: string, number: number): string {
+  const [, body, signature] = token.split(".");
+  const header = { alg: "RS256", typ: "logout+jwt", kid: `unknown-${number}` };
+  return [Buffer.from(JSON.stringify(header)).toString("base64url"), body, signature].join(".");
+}
+
+test("a form is read where a path needs one: so large, in so long, so many at a time, and once a connection", async (t) => {
+  const redis = await RedisServer.start(t, "the-password");
+  const { provider, sessions, issuers, kept } = await stage(t, { redis });
+  const events: LoginEvent[] = [];
+  const listener = new PageListener(
+    {},
+    { failed: (error) => t.error(error), told: (event) => events.push(event), limit: 20_000 },
+  );
+  const store = { url: redis.url, timeout: 5_000 };
+  await listener.listen({ host: "127.0.0.1", port: 0 }, { sessions: { ...sessions, store }, issuers });
+  t.teardown(() => listener.close());
+  const send = async (...parts: readonly string[]) => {
+    const socket = connect(listener.port ?? 0, "127.0.0.1");
+    let text = "";
+    socket.setEncoding("latin1").on("data", (chunk: string) => (text += chunk));
+    socket.on("error", () => {});
+    for (const part of parts) {
+      socket.write(part);
+      await new Promise(setImmediate);
+    }
+    await once(socket, "close");
+    return text;
+  };
+  const FORM = "content-type: application/x-www-form-urlencoded";
+  const head = (fields: readonly string[], path = BACKCHANNEL) =>
+    `${[`POST ${path} HTTP/1.1`, `host: ${ORIGIN.host}`, ...fields].join("\r\n")}\r\n\r\n`;
+  const now = Math.floor(Date.now() / 1000);
+  const token = (sid: string) =>
+    provider.sign({
+      ...{ iss: provider.issuer, aud: CLIENT.id, sub: "alice", sid, jti: sid },
+      ...{ iat: now, exp: now + 120, events: { [EVENT]: {} } },
+    });
+  const told = async (sid: string) => `logout_token=${await token(sid)}`;
+  const [one, two, three] = [await kept("one"), await kept("two"), await kept("three")];
+
+  const body = await told("one");
+  const whole = [FORM, `content-length: ${body.length}`];
+  t.match(await send(head(whole), body.slice(0, 100), body.slice(100)), /^HTTP\/1\.1 200 [^]*no-store/, "in pieces");
+  t.equal(await one.isThere(), false);
+  const second = await told("two");
+  const chunks = [...second.matchAll(/.{1,9}/g)].map(([part]) => `${part.length.toString(16)}\r\n${part}\r\n`);
+  const chunked = head([`${FORM}; charset=utf-8`, "transfer-encoding: chunked"]);
+  t.match(await send(`${chunked}${chunks.join("")}0\r\n\r\n`), /^HTTP\/1\.1 200 /, "in chunks, all at once");
+  t.equal(await two.isThere(), false);
+
+  const third = await told("three");
+  const length = `content-length: ${third.length}`;
+  const long = "a".repeat(17_000);
+  for (const [what, text, status] of [
+    ["too large", head([FORM, "content-length: 16385"]), 413],
+    ["too large, in chunks", `${head([FORM, "transfer-encoding: chunked"])}4268\r\n${long}\r\n`, 413],
+    ["no form", `${head(["content-type: application/json", length])}${third}`, 415],
+    ["no type", `${head([length])}${third}`, 415],
+    ["compressed", `${head([FORM, "content-encoding: gzip", length])}${third}`, 415],
+    ["no UTF-8", `${head([FORM, "content-length: 1"])}\u00ff`, 400],
+    ["nothing", head([FORM, "content-length: 0"]), 400],
+    ["two lengths", `${head([FORM, length, "content-length: 3"])}${third}`, 400],
+    ["where none is read", head([FORM, "content-length: 9999999"], "/.countersign/logout"), 303],
+    ["of nobody", `${head([FORM, length], "/.countersign/backchannel-logout/nobody")}${third}`, 405],
+  ] as const) {
+    const answers = (await send(text)).match(/HTTP\/1\.1 \d+/g);
+    t.strictSame(answers, [`HTTP/1.1 ${status}`], what);
+  }
+  t.equal(await three.isThere(), true);
+  const behind = `${head([FORM, length])}${third}GET /.countersign/style.css HTTP/1.1\r\nhost: ${ORIGIN.host}\r\n\r\n`;
+  t.strictSame((await send(behind)).match(/HTTP\/1\.1 \d+/g), ["HTTP/1.1 200"], "and nothing behind it");
+
+  const slow = Array.from({ length: 40 }, () => send(head([FORM, "content-length: 100"]), "logout_token="));
+  const statuses = (await Promise.all(slow)).map((text) => /^HTTP\/1\.1 (\d+)/.exec(text)?.[1]).sort();
+  t.strictSame(statuses, [...Array(32).fill("408"), ...Array(8).fill("503")], "who sends half a form waits in vain");
+});
+
+test("who signs out of a session that is kept takes back its tokens", async (t) => {
+  const redis = await RedisServer.start(t, "the-password");
+  const { provider, kept } = await stage(t, { redis });
+  const id = await provider.sign({ iss: provider.issuer, sub: "alice", aud: CLIENT.id });
+  const { person, isThere } = await kept("one", { access: "the-access-token", refresh: "the-refresh-token", id });
+  const revoked = () => provider.front.requests.filter((path) => path === "/token/revocation").length;
+  const next = nextOf(await person.ask("/.countersign/logout", { method: "POST" }));
+  t.strictSame([next.searchParams.get("id_token_hint"), next.searchParams.get("logout_hint")], [id, "one"]);
+  t.strictSame([await isThere(), person.session, revoked()], [false, "", 2], "the refresh token and the access token");
+
+  const framed = await kept("two");
+  const query = new URLSearchParams({ iss: provider.issuer, sid: "two" });
+  const other = await framed.person.ask(`/.countersign/frontchannel-logout/idp?${query}`);
+  t.match([other.status, await framed.isThere(), revoked()], [200, false, 2], "a frame takes back none");
 });
 
 test("only an origin of the configuration is served", async (t) => {

@@ -24,7 +24,8 @@ export interface LogoutConfig {
   readonly provider: boolean;
   /** Name of the claim by whose value the provider is told who it is. */
   readonly hint: string | undefined;
-  /** Whether the provider may end a session by a frame in somebody's browser. */
+  /** Whether the provider may end sessions by telling the agent, and by a frame in somebody's browser. */
+  readonly backchannel: boolean;
   readonly frontchannel: boolean;
 }
 
@@ -65,15 +66,24 @@ export function readLogin(issuer: Section, claims: ClaimsIssuer["claims"]): Logi
     ),
     title: section.optionalText("title") ?? String(issuer.path.at(-1)),
     claims: { subject: placed("subject"), groups: placed("groups") },
-    logout: readLogout(section.section("logout")),
+    logout: readLogout(section.section("logout"), sessions),
     sessions: sessions ?? NONE,
   };
 }
 
-function readLogout(section: Section): LogoutConfig {
+/** Only a store tells which sessions there are: without one the provider has nobody to tell. */
+function readLogout(section: Section, sessions: SessionsConfig | undefined): LogoutConfig {
+  const isKept = sessions?.store !== undefined;
+  const backchannel = section.keys().includes("backchannel") ? section.flag("backchannel") : isKept;
+  if (backchannel && !isKept) {
+    const right =
+      "`sessions: { store: { url: redis://HOST:PORT } }`, by which sessions are found that end so; or `false`";
+    section.fault(["backchannel"], right);
+  }
   return {
     provider: section.flag("provider"),
     hint: section.optionalText("hint"),
+    backchannel,
     frontchannel: section.flag("frontchannel"),
   };
 }

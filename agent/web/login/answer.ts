@@ -56,9 +56,10 @@ export function framedBy(origins: readonly string[], { status, headers, body }: 
   return { status, headers: { ...headers, "content-security-policy": policy(origins.join(" ")) }, body };
 }
 
-/** Of a provider's own question, which no person reads. @param fault why not, with a status other than 200 */
-export function toldProvider(status: number, fault?: { readonly error: string; readonly why: string }): Answer {
+/** To a provider's own question, which no person reads. @param why not, with a status other than 200 */
+export function toldProvider(status: number, why?: string): Answer {
   const headers = { ...GUARDED, "content-type": "application/json", ...(status === 503 ? { "retry-after": "5" } : {}) };
-  const told = fault === undefined ? {} : { error: fault.error, error_description: fault.why };
+  const error = status === 503 ? "temporarily_unavailable" : "invalid_request";
+  const told = why === undefined ? {} : { error, error_description: why };
   return { status, headers, body: `${JSON.stringify(told)}\n` };
 }

@@ -7,6 +7,8 @@ import { Sealer } from "../../identity/session/sealer.ts";
 import { issuerOf, type Session, SessionCookies } from "../../identity/session/session.ts";
 import { SessionClaims } from "../../identity/session/sessions.ts";
 import { Steps } from "../../identity/session/step.ts";
+import type { SessionStore } from "../../identity/session/store.ts";
+import { StoredSessions } from "../../identity/session/stored.ts";
 import type { LoginEvent } from "../../telemetry/events.ts";
 import { type Answer, type Asked, css, redirect } from "./answer.ts";
 import { sessionIn, sessionLines } from "./cookies.ts";
@@ -68,12 +70,17 @@ export class Logins {
    */
   readonly #ended = new LRUCache<string, Ended>({ max: MOST_ENDED, ttl: REPEATED });
 
-  /** @param clock milliseconds since the epoch @param ticks milliseconds that only grow */
+  /**
+   * @param clock milliseconds since the epoch
+   * @param store what keeps sessions; undefined where browsers do
+   * @param ticks milliseconds that only grow
+   */
   constructor(
     { sessions, issuers }: LoginSetup,
     send: Send,
     clock: () => number,
     tell: (event: LoginEvent) => void,
+    store?: SessionStore,
     ticks = () => performance.now(),
   ) {
     this.#sessions = sessions;
@@ -81,9 +88,15 @@ export class Logins {
     this.#sealer = new Sealer(sessions.ring);
     this.#cookies = new SessionCookies(sessions);
     this.#steps = new Steps(sessions);
-    this.#logouts = new Logouts(sessions, this.#providers, clock, tell);
+    const stored = store === undefined ? undefined : new StoredSessions(sessions, store);
+    this.#logouts = new Logouts(sessions, this.#providers, stored, send, clock, tell);
     this.#clock = clock;
     this.#tell = tell;
+  }
+
+  /** Ends what goes on by itself. */
+  close(): void {
+    this.#logouts.close();
   }
 
   /** Whether a path is one of these pages'. */

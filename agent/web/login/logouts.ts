@@ -1,12 +1,16 @@
 import { WEB_PATH } from "../../../haproxy/input.ts";
 import { type SessionsConfig, spellingsOf } from "../../config/config.ts";
+import type { Send } from "../../http/fetch.ts";
+import type { Claims } from "../../identity/claims/claims.ts";
 import { Sealer } from "../../identity/session/sealer.ts";
 import { issuerOf, SessionCookies } from "../../identity/session/session.ts";
+import type { StoredSessions } from "../../identity/session/stored.ts";
 import type { LoginEvent } from "../../telemetry/events.ts";
-import { type Answer, type Asked, framedBy, redirect } from "./answer.ts";
+import { type Answer, type Asked, framedBy, redirect, toldProvider } from "./answer.ts";
 import { noSession, sessionIn } from "./cookies.ts";
 import { failureOf } from "./failure.ts";
-import { leavingPage, signedOutPage, signOutPage, wrongRequestPage } from "./pages.ts";
+import { type BadLogoutToken, LogoutTokens } from "./logout-token.ts";
+import { leavingPage, notSignedOutPage, signedOutPage, signOutPage, wrongRequestPage } from "./pages.ts";
 import type { LoginProvider } from "./provider.ts";
 
 const LOGOUT_PATH = `${WEB_PATH}logout`;
@@ -15,24 +19,36 @@ export const SIGNED_OUT_PATH = `${WEB_PATH}signed-out`;
 const BACKCHANNEL_PATH = `${WEB_PATH}backchannel-logout/`;
 const FRONTCHANNEL_PATH = `${WEB_PATH}frontchannel-logout/`;
 
+/** What of a session that has ended the provider is told. */
+interface Ended {
+  readonly claims: Claims;
+  readonly idToken?: string | undefined;
+}
+
 /** Ends sessions where their person asks for it, or their provider. */
 export class Logouts {
   readonly #sessions: SessionsConfig;
   readonly #providers: ReadonlyMap<string, LoginProvider>;
+  readonly #stored: StoredSessions | undefined;
+  readonly #tokens: ReadonlyMap<string, LogoutTokens>;
   readonly #sealer: Sealer;
   readonly #cookies: SessionCookies;
   readonly #clock: () => number;
   readonly #tell: (event: LoginEvent) => void;
 
-  /** @param clock milliseconds since the epoch */
+  /** @param stored where a store keeps sessions @param clock milliseconds since the epoch */
   constructor(
     sessions: SessionsConfig,
     providers: ReadonlyMap<string, LoginProvider>,
+    stored: StoredSessions | undefined,
+    send: Send,
     clock: () => number,
     tell: (event: LoginEvent) => void,
   ) {
     this.#sessions = sessions;
     this.#providers = providers;
+    this.#stored = stored;
+    this.#tokens = stored === undefined ? new Map() : tokensOf(providers, send, clock);
     this.#sealer = new Sealer(sessions.ring);
     this.#cookies = new SessionCookies(sessions);
     this.#clock = clock;
@@ -54,6 +70,7 @@ export class Logouts {
   async answer(asked: Asked): Promise<Answer | undefined> {
     const { path, method } = asked;
     if (path === LOGOUT_PATH && method === "POST") return this.#own(asked);
+    if (path.startsWith(BACKCHANNEL_PATH)) return this.#backchannel(asked, path.slice(BACKCHANNEL_PATH.length));
     const provider = this.#providers.get(path.slice(FRONTCHANNEL_PATH.length));
     const page = path.startsWith(FRONTCHANNEL_PATH)
       ? provider?.issuer.login.logout.frontchannel === true && (() => this.#frontchannel(asked, provider))
@@ -70,23 +87,48 @@ export class Logouts {
     const sealed = sessionIn(asked.cookies, cookie);
     const provider = this.#providers.get(issuerOf(sealed));
     if (provider === undefined) return redirect(SIGNED_OUT_PATH, lines);
-    this.#tell({ issuer: provider.issuer.name, outcome: "ended" });
-    const next = await this.#next(asked, provider, sealed);
-    return next === undefined ? redirect(SIGNED_OUT_PATH, lines) : leavingPage(asked, next.href, lines);
+    const { name } = provider.issuer;
+    try {
+      const ended = await this.#end(provider, sealed);
+      this.#tell({ issuer: name, outcome: "ended" });
+      const next = ended === undefined ? undefined : await this.#next(asked, provider, ended);
+      return next === undefined ? redirect(SIGNED_OUT_PATH, lines) : leavingPage(asked, next.href, lines);
+    } catch {
+      // The cookie stays, by which it can be tried again.
+      this.#tell({ issuer: name, outcome: "logout-failed", why: STORE_AWAY });
+      return notSignedOutPage(asked);
+    }
+  }
+
+  /** Ends the session that a cookie is, or stands for. @throws where the store cannot tell */
+  async #end(provider: LoginProvider, sealed: string): Promise<Ended | undefined> {
+    const { issuer } = provider;
+    const id = this.#stored?.idIn(sealed, issuer);
+    if (this.#stored === undefined || id === undefined) return this.#cookies.open(sealed, issuer);
+    const stored = await this.#stored.read(id, issuer);
+    if (stored === undefined) return undefined;
+    await this.#stored.end(stored);
+    const { access, refresh, id: idToken } = stored.tokens;
+    const tokens = refresh === undefined ? [access] : [refresh, access];
+    await this.#trying(issuer.name, () => provider.revoke(tokens));
+    return { claims: stored.session.claims, idToken };
+  }
+
+  /** What the provider is asked to do besides: where it fails, that is told, and the session has ended all the same. */
+  async #trying<Done>(issuer: string, task: () => Promise<Done>): Promise<Done | undefined> {
+    try {
+      return await task();
+    } catch (error) {
+      this.#tell({ issuer, outcome: "logout-failed", why: failureOf(error).why });
+      return undefined;
+    }
   }
 
   /** Where its person goes on to; whatever is wrong with that, they are signed out here. */
-  async #next({ origin }: Asked, provider: LoginProvider, sealed: string): Promise<URL | undefined> {
-    const session = this.#cookies.open(sealed, provider.issuer);
-    if (session === undefined) return undefined;
+  async #next({ origin }: Asked, provider: LoginProvider, ended: Ended): Promise<URL | undefined> {
     const { name } = provider.issuer;
     const state = this.#sealer.seal(name, this.#context(), this.#clock());
-    try {
-      return await provider.signOut(session.claims, `${origin.origin}${SIGNED_OUT_PATH}`, state);
-    } catch (error) {
-      this.#tell({ issuer: name, outcome: "logout-failed", why: failureOf(error).why });
-      return undefined;
-    }
+    return this.#trying(name, () => provider.signOut(ended, `${origin.origin}${SIGNED_OUT_PATH}`, state));
   }
 
   /** Whoever comes back from a provider signs in there again. */
@@ -99,21 +141,67 @@ export class Logouts {
    * The provider ends a session by a frame in the browser that has it (OpenID Connect Front-Channel Logout 1.0, section
    * 3). Anybody can ask so: it ends a session here and nothing else, and the answer is the same whether there was one.
    */
-  #frontchannel(asked: Asked, { issuer, origins }: LoginProvider): Answer {
+  async #frontchannel(asked: Asked, { issuer, origins }: LoginProvider): Promise<Answer> {
     const { query, cookies } = asked;
     const [iss, sid] = [query.getAll("iss"), query.getAll("sid")];
-    const named = iss.length === 1 && spellingsOf(issuer).includes(iss[0] ?? "") && sid.length === 1 && sid[0] !== "";
-    if (!named) return wrongRequestPage(asked, 400);
-    const session = this.#cookies.open(sessionIn(cookies, this.#sessions.cookie), issuer);
+    const [named = ""] = sid;
+    const isOne = iss.length === 1 && spellingsOf(issuer).includes(iss[0] ?? "") && sid.length === 1;
+    if (!isOne || named === "" || named.length > LONGEST_SID) return wrongRequestPage(asked, 400);
     const page = framedBy(origins, signedOutPage(asked));
-    if (session?.claims.sid !== sid[0]) return page;
-    this.#tell({ issuer: issuer.name, outcome: "ended" });
-    return { ...page, headers: { ...page.headers, "set-cookie": noSession(this.#sessions.cookie) } };
+    const session = this.#cookies.open(sessionIn(cookies, this.#sessions.cookie), issuer);
+    const isHeld = session?.claims.sid === named;
+    const ended = isHeld
+      ? 1
+      : await this.#trying(issuer.name, async () => this.#stored?.endMarked("sid", named, issuer));
+    for (let n = 0; n < (ended ?? 0); n++) this.#tell({ issuer: issuer.name, outcome: "ended" });
+    return isHeld ? { ...page, headers: { ...page.headers, "set-cookie": noSession(this.#sessions.cookie) } } : page;
+  }
+
+  /**
+   * The provider tells that somebody has logged out there (OpenID Connect Back-Channel Logout 1.0, section 2.8). It has
+   * neither cookie nor origin: the token says all. Where a session could not be ended, the provider is to ask again.
+   */
+  async #backchannel({ method, form }: Asked, name: string): Promise<Answer | undefined> {
+    const [tokens, provider] = [this.#tokens.get(name), this.#providers.get(name)];
+    if (this.#stored === undefined || tokens === undefined || provider === undefined) return undefined;
+    if (method !== "POST") return toldProvider(405, "a POST with `logout_token`");
+    if (!(form instanceof URLSearchParams)) return toldProvider(form ?? 400, "a form with `logout_token`");
+    const [text, ...more] = form.getAll("logout_token");
+    const token = text === undefined || more.length > 0 ? NOT_ONE : await tokens.check(text);
+    if ("outcome" in token) return this.#untold(name, token);
+    const { sid, subject = "" } = token;
+    try {
+      const ended = await this.#stored.endMarked(sid === undefined ? "sub" : "sid", sid ?? subject, provider.issuer);
+      for (let n = 0; n < ended; n++) this.#tell({ issuer: name, outcome: "ended" });
+      token.done();
+      return toldProvider(200);
+    } catch {
+      return this.#untold(name, { outcome: "failed", why: STORE_AWAY });
+    }
+  }
+
+  #untold(issuer: string, { outcome, why }: BadLogoutToken): Answer {
+    this.#tell({ issuer, outcome: `logout-${outcome}`, why });
+    return toldProvider(outcome === "failed" ? 503 : 400, why);
+  }
+
+  close(): void {
+    for (const tokens of this.#tokens.values()) tokens.close();
   }
 
   #context(): string {
     return `signed-out\n${this.#sessions.cookie}`;
   }
+}
+
+/** Characters of a provider's session id. */
+const LONGEST_SID = 512;
+const STORE_AWAY = "the store of sessions does not answer";
+const NOT_ONE: BadLogoutToken = { outcome: "refused", why: "not one `logout_token`" };
+
+function tokensOf(providers: ReadonlyMap<string, LoginProvider>, send: Send, clock: () => number) {
+  const hearing = [...providers.values()].filter(({ issuer }) => issuer.login.logout.backchannel);
+  return new Map(hearing.map(({ issuer }) => [issuer.name, new LogoutTokens(issuer, send, clock)]));
 }
 
 /** Whether a browser says that a page of this origin, or the person, has sent it; only browsers have cookies. */

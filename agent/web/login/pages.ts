@@ -52,6 +52,14 @@ export function leavingPage(reader: Reader, next: string, cookies: readonly stri
   return { ...rest, headers: { ...headers, "set-cookie": cookies } };
 }
 
+/** Where sessions are kept cannot be reached. */
+export function notSignedOutPage(reader: Reader): Answer {
+  const { headers, ...rest } = page(reader, 503, "notSignedOut", ({ start }) => ({
+    links: [{ href: "/", text: start }],
+  }));
+  return { ...rest, headers: { ...headers, "retry-after": "5" } };
+}
+
 /** The provider has not let them in, or the agent does not. @param reason a code */
 export function refusedPage(reader: Reader, reason: string): Answer {
   return page(reader, 403, "refused", (texts) => ({ ...again(texts), reason }));

@@ -10,6 +10,7 @@ import {
   customFetch,
   enableNonRepudiationChecks,
   type ServerMetadata,
+  tokenRevocation,
 } from "openid-client";
 import { permitted } from "../../http/document.ts";
 import type { Send } from "../../http/fetch.ts";
@@ -125,17 +126,29 @@ export class LoginProvider {
    *
    * @param back from the configuration @param state what the provider is to bring back there
    */
-  async signOut(claims: Claims, back: string, state: string): Promise<URL | undefined> {
+  async signOut(
+    { claims, idToken }: { readonly claims: Claims; readonly idToken?: string | undefined },
+    back: string,
+    state: string,
+  ): Promise<URL | undefined> {
     const { provider, hint } = this.issuer.login.logout;
     if (!provider) return undefined;
     const configuration = await this.#configuration();
     if (!mayBeAsked(configuration.serverMetadata().end_session_endpoint, this.#place())) return undefined;
     const told = hint === undefined ? undefined : claims[hint];
     return buildEndSessionUrl(configuration, {
+      ...(idToken === undefined ? {} : { id_token_hint: idToken }),
       ...(typeof told === "string" ? { logout_hint: told } : {}),
       post_logout_redirect_uri: back,
       state,
     });
+  }
+
+  /** Takes tokens back (RFC 7009), where the provider has a place for it: some outlive its own session. */
+  async revoke(tokens: readonly string[]): Promise<void> {
+    const configuration = await this.#configuration();
+    if (!mayBeAsked(configuration.serverMetadata().revocation_endpoint, this.#place())) return;
+    for (const token of tokens) await tokenRevocation(configuration, token);
   }
 
   /** Of its pages, as far as the configuration tells. */

@@ -6,6 +6,12 @@ export const DEUTSCH: Texts = {
   signOut: { title: "Möchten Sie sich abmelden?", lines: [] },
   signedOut: { title: "Sie sind abgemeldet", lines: [] },
   leaving: { title: "Sie sind hier abgemeldet", lines: ["Ihr Anmeldedienst macht damit weiter."] },
+  notSignedOut: {
+    title: "Sie konnten nicht abgemeldet werden",
+    lines: [
+      "Versuchen Sie es gleich noch einmal. An einem Gerät, das auch andere benutzen, schließen Sie den Browser: Er vergisst, wer Sie sind.",
+    ],
+  },
   refused: { title: "Sie wurden nicht angemeldet", lines: [] },
   unknown: {
     title: "Diese Anmeldung gilt nicht mehr",

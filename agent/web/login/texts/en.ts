@@ -6,6 +6,10 @@ export const ENGLISH: Texts = {
   signOut: { title: "Do you want to sign out?", lines: [] },
   signedOut: { title: "You are signed out", lines: [] },
   leaving: { title: "You are signed out here", lines: ["Your sign-in service goes on with it."] },
+  notSignedOut: {
+    title: "You could not be signed out",
+    lines: ["Try again in a moment. On a machine that others use, close the browser: it forgets who you are."],
+  },
   refused: { title: "You were not signed in", lines: [] },
   unknown: {
     title: "This sign-in is over",

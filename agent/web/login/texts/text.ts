@@ -13,6 +13,7 @@ export interface Texts {
   readonly signedOut: PageText;
   /** They are signed out here, and go on to their provider. */
   readonly leaving: PageText;
+  readonly notSignedOut: PageText;
   readonly refused: PageText;
   /** A login that this browser has not begun, or not lately. */
   readonly unknown: PageText;
