@@ -62,8 +62,8 @@ export interface ServerEvents extends DecisionSink {
 export interface LoginEvent {
   /** The issuer's name. */
   readonly issuer: string;
-  /** `refused`: it was no good; `failed`: nobody could tell; `ended`: a session, by its person. */
-  readonly outcome: "begun" | "completed" | "refused" | "failed" | "ended";
+  /** `refused`: it was no good; `failed`: nobody could tell; `ended`: a session, by its person or provider. */
+  readonly outcome: "begun" | "completed" | "refused" | "failed" | "refreshed" | "ended";
   /** Why not. */
   readonly why?: string;
 }

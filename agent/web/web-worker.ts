@@ -1,8 +1,11 @@
 /** What the thread of page-listener.ts runs: connections, HTTP, and the agent's pages for whoever asks. */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer, type Socket } from "node:net";
+import { isDeepStrictEqual } from "node:util";
 import { parentPort, workerData } from "node:worker_threads";
+import type { StoreConfig } from "../config/config.ts";
 import { send as sendToProvider } from "../http/fetch.ts";
+import { SessionStore } from "../identity/session/store.ts";
 import { listen } from "../net/listen.ts";
 import { standBack } from "../threads/stand-back.ts";
 import { Allowance } from "./allowance.ts";
@@ -20,6 +23,9 @@ const MOST_CONNECTIONS = 256;
 /** Milliseconds in which the agent has to answer; several workers report within 500. */
 const ANSWER_LIMIT = 2_000;
 const END_OF_HEAD = "\r\n\r\n";
+
+/** Milliseconds for which a store is asked that the configuration no longer has. */
+const LINGERS = 30_000;
 
 /** Own pages, of all who ask: so many at once, and a second. */
 const MOST_OWN = 40;
@@ -45,6 +51,7 @@ const pages = new Map(
     ),
   ]),
 );
+let store: { readonly config: StoreConfig; readonly value: SessionStore } | undefined;
 let logins = loginsOf(login);
 /** The oldest first. */
 const connections = new Set<Socket>();
@@ -106,7 +113,22 @@ const http = createHttpServer({ maxHeaderSize: largestHead }, (request, response
 
 function loginsOf(setup: LoginSetup | undefined): Logins | undefined {
   if (setup === undefined) return undefined;
-  return new Logins(setup, sendToProvider, Date.now, (event) => tell({ kind: "login", event }));
+  return new Logins(
+    setup,
+    sendToProvider,
+    Date.now,
+    (event) => tell({ kind: "login", event }),
+    storeFor(setup.sessions.store),
+  );
+}
+
+/** That of before where it is the same; another one is closed once nobody asks it any more. */
+function storeFor(config: StoreConfig | undefined): SessionStore | undefined {
+  const before = store;
+  if (before !== undefined && isDeepStrictEqual(before.config, config)) return before.value;
+  if (before !== undefined) setTimeout(() => before.value.close(), LINGERS);
+  store = config === undefined ? undefined : { config, value: new SessionStore(config) };
+  return store?.value;
 }
 
 async function answerFor(request: IncomingMessage): Promise<Answer> {
@@ -184,7 +206,8 @@ async function begin(): Promise<void> {
 
 standBack();
 parentPort?.on("message", (said: Said) => {
-  if ("page" in said) asked.get(said.id)?.(said.page);
+  if ("due" in said) void logins?.refresh(said.due);
+  else if ("page" in said) asked.get(said.id)?.(said.page);
   else logins = loginsOf(said.login);
 });
 await begin();

@@ -12,6 +12,8 @@ export interface LoginProvider {
   who: string | undefined;
   /** How they log in, of `pwd` and `mfa`. */
   acr: string;
+  /** Seconds that an access token lasts. */
+  lasts: number;
   /** How often the token endpoint was asked. */
   readonly tokenCalls: number;
 }
@@ -27,7 +29,7 @@ export async function startLoginProvider(
   t: Test,
   accounts: Accounts,
   redirects: readonly string[],
-  options: { readonly par?: boolean } = {},
+  options: { readonly par?: boolean; readonly refresh?: boolean } = {},
 ): Promise<LoginProvider> {
   let handler = (_request: unknown, _response: unknown) => {};
   const front = await startFront((request, response) => handler(request, response));
@@ -37,6 +39,7 @@ export async function startLoginProvider(
     front,
     who: Object.keys(accounts)[0] as string | undefined,
     acr: "pwd",
+    lasts: 3600,
     get tokenCalls() {
       return front.requests.filter((path) => path === "/token").length;
     },
@@ -55,6 +58,10 @@ export async function startLoginProvider(
     claims: { openid: ["sub", ...new Set(Object.values(accounts).flatMap(Object.keys))] },
     acrValues: ["pwd", "mfa"],
     conformIdTokenClaims: false,
+    ttl: { AccessToken: () => running.lasts },
+    // Each refresh token counts once: a second use takes all back.
+    rotateRefreshToken: true,
+    issueRefreshToken: () => options.refresh ?? false,
     features: {
       devInteractions: { enabled: false },
       pushedAuthorizationRequests: { enabled: options.par ?? true },

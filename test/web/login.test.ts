@@ -5,18 +5,13 @@ import { rotatedSealing, type SealingKey } from "../../agent/config/files/sealin
 import { send } from "../../agent/http/fetch.ts";
 import { issuerOf, SessionCookies } from "../../agent/identity/session/session.ts";
 import type { LoginEvent } from "../../agent/telemetry/events.ts";
-import type { Answer } from "../../agent/web/login/answer.ts";
-import { cookiesIn, sessionIn } from "../../agent/web/login/cookies.ts";
+import { cookiesIn } from "../../agent/web/login/cookies.ts";
 import { Logins } from "../../agent/web/login/logins.ts";
 import { returnTo } from "../../agent/web/login/return-to.ts";
-import { Browser } from "../support/browser.ts";
 import { oidcIssuer } from "../support/identity.ts";
 import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
+import { CALLBACK, COOKIE, LOGIN, ORIGIN, Person } from "../support/person.ts";
 
-const ORIGIN = new URL("https://app.example.com");
-const LOGIN = "/.countersign/login";
-const CALLBACK = "/.countersign/callback/idp";
-const COOKIE = "__Host-countersign";
 const RING: readonly SealingKey[] = rotatedSealing([], 0, 0);
 
 /** What browsers make of a text after one decoding: whether it is gone to, the text, and where that is. */
@@ -58,54 +53,10 @@ async function stage(
     send,
     () => time.now,
     (event) => events.push(event),
+    undefined,
     () => (time.ticks += time.perTick),
   );
   return { provider, logins, time, events, sessions };
-}
-
-/** A browser of somebody: our pages by this agent, the provider's by the network. */
-class Person {
-  readonly cookies = new Map<string, string>();
-  readonly #logins: Logins;
-  readonly #elsewhere = new Browser({});
-
-  constructor(logins: Logins) {
-    this.#logins = logins;
-  }
-
-  async ask(
-    path: string,
-    { method = "GET", headers = {} }: { method?: string; headers?: Readonly<Record<string, string>> } = {},
-  ): Promise<Answer & { readonly location: string }> {
-    const url = new URL(path, ORIGIN);
-    const cookies = cookiesIn([...this.cookies].map(([name, value]) => `${name}=${value}`).join("; "));
-    const asked = { method, path: url.pathname, query: url.searchParams, origin: ORIGIN, cookies, headers };
-    const answer = await this.#logins.answer(asked);
-    if (answer === undefined) throw new Error(`no page ${path}`);
-    for (const line of [answer.headers["set-cookie"] ?? []].flat()) {
-      const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
-      if (line.endsWith("Max-Age=0")) this.cookies.delete(name);
-      else this.cookies.set(name, value);
-    }
-    return { ...answer, location: String(answer.headers.location ?? "") };
-  }
-
-  /** Begins a login and lets the provider send the browser back: the path and query of the callback. */
-  until(login = LOGIN, callback = CALLBACK): Promise<string> {
-    return this.goesOn(login, callback);
-  }
-
-  /** Asks for a page of ours that sends the browser to the provider, which sends it back. */
-  async goesOn(path: string, callback = CALLBACK): Promise<string> {
-    const { location, status, body } = await this.ask(path);
-    if (status !== 303) throw new Error(body);
-    const back = await this.#elsewhere.upTo(location, callback);
-    return `${back.pathname}${back.search}`;
-  }
-
-  get session(): string {
-    return sessionIn(this.cookies, COOKIE);
-  }
 }
 
 test("whoever is logged in is sent to a path of this origin, whatever the login was begun with", async (t) => {

@@ -5,6 +5,7 @@ import { parseSealingRing } from "../files/sealing-ring.ts";
 import { namedText } from "../named-file.ts";
 import { type Reading, Section } from "../section.ts";
 import { readKeys } from "./ring.ts";
+import { readStore, warnOfPlainText } from "./store.ts";
 
 const ORIGIN = "what browsers have before the path, such as https://app.example.com; http is for loopback only";
 
@@ -18,12 +19,15 @@ export function readSessions(reading: Reading): SessionsConfig | undefined {
   if (!root.section("listen").keys().includes("web")) {
     section.fault([], "`listen: { web: 127.0.0.1:9902 }` beside it: there people log in, through HAProxy");
   }
+  const store = readStore(section);
+  if (store !== undefined) warnOfPlainText(section, store);
   return {
     origins: readOrigins(section),
     cookie: section.text("cookie"),
     ...readKeys(section, parseSealingRing, "countersign keys rotate FILE --algorithm A256GCM"),
     idle: Math.min(idle, lifetime),
     lifetime,
+    store,
     style: namedText(section, "stylesheet", "a CSS file", LARGEST_STYLE),
     largest: root.section("limits").bytes("token"),
   };

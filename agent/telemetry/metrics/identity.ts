@@ -8,7 +8,14 @@ const DOCUMENTS = ["discovery", "jwks"] as const;
 /** What not every issuer is asked for: its series begin with the first time. */
 const OTHERS = ["introspection", "groups", "sts"] as const;
 const OUTCOMES = ["ok", "error"] as const;
-const LOGINS = ["begun", "completed", "refused", "failed", "ended"] as const satisfies LoginEvent["outcome"][];
+const LOGINS = [
+  "begun",
+  "completed",
+  "refused",
+  "failed",
+  "refreshed",
+  "ended",
+] as const satisfies LoginEvent["outcome"][];
 // Issuers come from the configuration; the number only makes certain that the series are bounded.
 const MOST_ISSUERS = 1000;
 

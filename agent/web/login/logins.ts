@@ -3,10 +3,13 @@ import { LRUCache } from "lru-cache";
 import { LOGIN_PATH, STYLE_PATH, WEB_PATH } from "../../../haproxy/input.ts";
 import type { SessionsConfig } from "../../config/config.ts";
 import type { Send } from "../../http/fetch.ts";
+import type { Due } from "../../identity/issuer/world.ts";
 import { Sealer } from "../../identity/session/sealer.ts";
-import { issuerOf, type Session, SessionCookies } from "../../identity/session/session.ts";
+import { issuerOf, type Session, SessionCookies, type Whose } from "../../identity/session/session.ts";
 import { SessionClaims } from "../../identity/session/sessions.ts";
 import { Steps } from "../../identity/session/step.ts";
+import { type SessionStore, StoreUnavailable } from "../../identity/session/store.ts";
+import { StoredSessions } from "../../identity/session/stored.ts";
 import type { LoginEvent } from "../../telemetry/events.ts";
 import { type Answer, type Asked, css, redirect } from "./answer.ts";
 import { noSession, sessionIn, sessionLines } from "./cookies.ts";
@@ -25,6 +28,7 @@ import {
 } from "./pages.ts";
 import { type Begun, isLoop, type Pending, PendingLogins } from "./pending.ts";
 import { type LoggedIn, type LoginIssuer, LoginProvider } from "./provider.ts";
+import { Refresher, refreshAt } from "./refresher.ts";
 import { returnTo } from "./return-to.ts";
 import { STYLE } from "./style.ts";
 
@@ -61,6 +65,9 @@ export class Logins {
   readonly #providers: ReadonlyMap<string, LoginProvider>;
   readonly #sealer: Sealer;
   readonly #cookies: SessionCookies;
+  /** Undefined where browsers keep their sessions themselves. */
+  readonly #stored: StoredSessions | undefined;
+  readonly #refreshers: ReadonlyMap<string, Refresher>;
   readonly #steps: Steps;
   readonly #clock: () => number;
   readonly #tell: (event: LoginEvent) => void;
@@ -70,18 +77,29 @@ export class Logins {
    */
   readonly #ended = new LRUCache<string, Ended>({ max: MOST_ENDED, ttl: REPEATED });
 
-  /** @param clock milliseconds since the epoch @param ticks milliseconds that only grow */
+  /**
+   * @param clock milliseconds since the epoch
+   * @param store what keeps sessions; undefined where browsers do
+   * @param ticks milliseconds that only grow
+   */
   constructor(
     { sessions, issuers }: LoginSetup,
     send: Send,
     clock: () => number,
     tell: (event: LoginEvent) => void,
+    store?: SessionStore,
     ticks = () => performance.now(),
   ) {
     this.#sessions = sessions;
     this.#providers = new Map(issuers.map((issuer) => [issuer.name, new LoginProvider(issuer, send, ticks)]));
     this.#sealer = new Sealer(sessions.ring);
     this.#cookies = new SessionCookies(sessions);
+    const stored = store === undefined ? undefined : new StoredSessions(sessions, store);
+    this.#stored = stored;
+    const refreshers = [...this.#providers].flatMap(([name, provider]): [string, Refresher][] =>
+      stored === undefined ? [] : [[name, new Refresher(provider, stored, clock, tell)]],
+    );
+    this.#refreshers = new Map(refreshers);
     this.#steps = new Steps(sessions);
     this.#clock = clock;
     this.#tell = tell;
@@ -99,8 +117,22 @@ export class Logins {
     return named.find(({ protocol, origin }) => URL.parse(`${protocol}//${host}`)?.origin === origin);
   }
 
+  /** Has a provider say anew who has this session, where that is due. Never rejects. */
+  async refresh({ issuer, id }: Due): Promise<void> {
+    await this.#refreshers.get(issuer)?.refresh(id);
+  }
+
   /** The answer to a request for one of these pages; undefined where it is for another one. Never rejects. */
   async answer(asked: Asked): Promise<Answer | undefined> {
+    try {
+      return await this.#answer(asked);
+    } catch (error) {
+      if (error instanceof StoreUnavailable) return unavailablePage(asked);
+      throw error;
+    }
+  }
+
+  async #answer(asked: Asked): Promise<Answer | undefined> {
     const { path, method } = asked;
     if (path === LOGOUT_PATH && method === "POST") return this.#logout(asked);
     const page = {
@@ -119,7 +151,7 @@ export class Logins {
     const now = this.#clock();
     const pendings = this.#pendings(origin);
     const before = pendings.read(cookies, now);
-    if (isLoop(before, now)) return this.#session(asked) === undefined ? noCookiesPage(asked) : loopPage(asked);
+    if (isLoop(before, now)) return (await this.#session(asked)) === undefined ? noCookiesPage(asked) : loopPage(asked);
     const to = returnTo(query.get("rt") ?? undefined);
     const provider = this.#chosen(query.getAll("provider"));
     if (provider === undefined) return this.#choice(asked, to, query.get("step") ?? "");
@@ -152,7 +184,7 @@ export class Logins {
     const before = pendings.read(cookies, now);
     const state = query.get("state") ?? "";
     const pending = before.find((each) => each.state === state);
-    const session = this.#session(asked);
+    const session = await this.#session(asked);
     // Another tab was first, or the page is reloaded.
     const isOther = pending?.acr === undefined && (session?.begunAt ?? 0) > (pending?.begunAt ?? 0);
     const isOver = pending === undefined || pending.doneAt > 0 || isOther;
@@ -213,7 +245,7 @@ export class Logins {
         return this.#failed(asked, issuer.name, { outcome: "refused", why: "authentication-weak" });
       }
       if ("reason" in principal) return this.#failed(asked, issuer.name, { outcome: "refused", why: principal.reason });
-      const sealed = this.#cookies.seal(session, issuer, now);
+      const sealed = await this.#kept(session, principal.subject, loggedIn, issuer, now);
       const lines = sessionLines(this.#sessions.cookie, sealed, this.#sessions.largest);
       if (lines === undefined)
         return this.#failed(asked, issuer.name, { outcome: "refused", why: "session-too-large" });
@@ -224,8 +256,15 @@ export class Logins {
     }
   }
 
+  /** What the browser is to hold of a session. */
+  #kept(session: Session, subject: string, loggedIn: LoggedIn, issuer: Whose, now: number): string | Promise<string> {
+    if (this.#stored === undefined) return this.#cookies.seal(session, issuer, now);
+    const stored = { ...session, subject, refreshAt: refreshAt(loggedIn, now) };
+    return this.#stored.begin(stored, loggedIn.tokens, issuer, now);
+  }
+
   /** Never the one that a browser has shown: whoever has put that there must not have a part in it. */
-  #begun({ claims, scopes }: LoggedIn, host: string, now: number): Session {
+  #begun({ claims, scopes }: Pick<LoggedIn, "claims" | "scopes">, host: string, now: number): Session {
     return { id: random(), host, begunAt: now, endsAt: now + this.#sessions.lifetime, claims, scopes };
   }
 
@@ -236,10 +275,14 @@ export class Logins {
   }
 
   /** A page of another origin cannot sign anybody out: it may send the form, but not as this origin. */
-  #logout(asked: Asked): Answer {
+  async #logout(asked: Asked): Promise<Answer> {
     if (!isOwn(asked)) return wrongRequestPage(asked, 400);
     const { cookie } = this.#sessions;
-    const issuer = issuerOf(asked.cookies.get(cookie) ?? "");
+    const held = asked.cookies.get(cookie) ?? "";
+    const issuer = issuerOf(held);
+    const provider = this.#providers.get(issuer);
+    // While the store is away nobody is told that they are signed out.
+    if (provider !== undefined) await this.#stored?.endOf(held, provider.issuer);
     if (this.#providers.has(issuer)) this.#tell({ issuer, outcome: "ended" });
     return redirect(SIGNED_OUT_PATH, noSession(cookie));
   }
@@ -268,10 +311,11 @@ export class Logins {
   }
 
   /** The session that a browser has here, as far as its cookie tells. */
-  #session({ cookies, origin }: Asked): Session | undefined {
+  async #session({ cookies, origin }: Asked): Promise<Session | undefined> {
     const sealed = sessionIn(cookies, this.#sessions.cookie);
     const provider = this.#providers.get(issuerOf(sealed));
-    const session = provider === undefined ? undefined : this.#cookies.open(sealed, provider.issuer);
+    const sessions = this.#stored ?? this.#cookies;
+    const session = provider === undefined ? undefined : await sessions.open(sealed, provider.issuer);
     const lasts = session !== undefined && session.host === origin.hostname && this.#clock() < session.endsAt;
     return lasts ? session : undefined;
   }
