@@ -85,6 +85,7 @@ export const REASONS = {
   "key-pending": 503,
   "groups-unavailable": 503,
   "proof-unavailable": 503,
+  "session-unavailable": 503,
   "deadline-exceeded": 503,
   overloaded: 503,
   "assertion-unavailable": 503,

@@ -10,7 +10,7 @@ import { Held } from "./held.ts";
 import { InFlight, type Waiter } from "./in-flight.ts";
 import type { IdentityEvents } from "./issuer/events.ts";
 import type { Confirmation, Finding, Issuer, IssuerReport, IssuerTypes, KeyView } from "./issuer/issuer.ts";
-import { type Schedule, timer, type World } from "./issuer/world.ts";
+import { type Due, type Schedule, timer, type World } from "./issuer/world.ts";
 import { Signatures } from "./jwt/signatures.ts";
 import type { TokenBytes } from "./jwt/token.ts";
 import { credentialIn, digestOf, evidenceOf, type Offered } from "./offered.ts";
@@ -91,6 +91,8 @@ export interface IdentityOptions {
   readonly revoked?: readonly Revocation[] | undefined;
   /** The identity of the snapshot before: issuers whose configuration is the same keep their keys and identities. */
   readonly previous?: Identity | undefined;
+  /** Told of sessions that are due. */
+  readonly due?: ((due: Due) => void) | undefined;
   /** Timers; default: the process's own, which do not keep it alive. */
   readonly schedule?: Schedule;
 }
@@ -128,7 +130,7 @@ class Issuers implements Identity {
   #closed = false;
 
   constructor(issuers: readonly IssuerConfig[], options: IdentityOptions) {
-    const { cache, limits, clock, events, send, deadline = 0, schedule = timer, types = ISSUER_TYPES } = options;
+    const { cache, limits, clock, events, send, due, deadline = 0, schedule = timer, types = ISSUER_TYPES } = options;
     const previous = options.previous instanceof Issuers ? options.previous : undefined;
     const spellings = issuers.flatMap(spellingsOf);
     if (new Set(spellings).size < spellings.length) throw new Error("two issuers with one URL");
@@ -140,7 +142,7 @@ class Issuers implements Identity {
     const slots = before?.slots;
     this.#slots = slots !== undefined && slots.size === limits.fetches ? slots : new Slots(limits.fetches);
     this.#signatures = before?.signatures ?? new Signatures();
-    const world = { send, clock, schedule, slots: this.#slots, signatures: this.#signatures, events, deadline };
+    const world = { send, clock, schedule, slots: this.#slots, signatures: this.#signatures, events, due, deadline };
     this.#held = issuers.map((config) => heldFor(config, before?.held ?? [], types, world));
     this.#issuers = this.#held.map(({ value }) => value);
     const longest = Math.max(0, ...issuers.map(({ countsOnceFor = 0 }) => countsOnceFor));

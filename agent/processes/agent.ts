@@ -58,7 +58,7 @@ export class Agent implements Service {
     const { clock } = surroundings;
     this.#clock = clock;
     this.#startedAt = begun;
-    this.#responder = new Responder(loaded, clock);
+    this.#responder = new Responder(loaded, clock, (due) => this.#web.refresh(due));
     this.#telemetry = this.#responder.telemetry;
     const sources = {
       state: () => this.#state(),

@@ -7,6 +7,7 @@ import { Signing } from "../assertion/signing.ts";
 import type { AuditConfig } from "../config/sections/audit.ts";
 import { send } from "../http/fetch.ts";
 import { createIdentity, type Identity, type IssuerStatus } from "../identity/identity.ts";
+import type { Due } from "../identity/issuer/world.ts";
 import type { Loaded } from "../loading/load.ts";
 import type { Address } from "../net/address.ts";
 import { ERROR_CODES } from "../server/error-codes.ts";
@@ -22,6 +23,7 @@ function usesOf({ name: issuer, lastUses = {} }: IssuerStatus) {
 export class Responder {
   readonly telemetry: Telemetry;
   readonly #clock: () => number;
+  readonly #due: (due: Due) => void;
   /** As it was at the start; another one takes a restart. */
   readonly #audited: AuditConfig | undefined;
   readonly #process: number;
@@ -30,9 +32,10 @@ export class Responder {
   readonly #signing = new Signing();
   #snapshot: Snapshot;
 
-  /** @param worker its number, where there are several; their log goes to standard output, which the primary reads */
-  constructor(loaded: Loaded, clock: () => number, worker?: number) {
+  /** @param due told of sessions that their providers are to be asked about @param worker its number, where there are several; their log goes to standard output, which the primary reads */
+  constructor(loaded: Loaded, clock: () => number, due: (due: Due) => void, worker?: number) {
     this.#clock = clock;
+    this.#due = due;
     this.telemetry = createTelemetry({
       version: VERSION,
       log: loaded.config.log,
@@ -134,7 +137,7 @@ export class Responder {
 
   #build({ config, policies, checked, configuration }: Loaded, previous: Identity | undefined): Snapshot {
     const { cache, limits, issuers, revoked, deadline, dpop } = config;
-    const world = { send, clock: this.#clock, events: this.telemetry };
+    const world = { send, clock: this.#clock, events: this.telemetry, due: this.#due };
     const identity = createIdentity(issuers, { ...world, cache, limits, revoked, dpop, deadline, previous });
     return {
       config,

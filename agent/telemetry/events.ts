@@ -66,7 +66,15 @@ export interface LoginEvent {
    * `refused`: it was no good; `failed`: nobody could tell; `ended`: a session, by its person or provider;
    * `logout-refused`: a provider's word to end some was no good; `logout-failed`: what was to end could not.
    */
-  readonly outcome: "begun" | "completed" | "refused" | "failed" | "ended" | "logout-refused" | "logout-failed";
+  readonly outcome:
+    | "begun"
+    | "completed"
+    | "refused"
+    | "failed"
+    | "refreshed"
+    | "ended"
+    | "logout-refused"
+    | "logout-failed";
   /** Why not. */
   readonly why?: string;
 }

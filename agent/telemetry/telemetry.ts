@@ -270,6 +270,18 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#log.warn({ error: plainText(problem, LONGEST), ...also(held) }, message);
   }
 
+  sessionStore(issuer: string, problem: string | undefined): void {
+    const kind = `session store ${issuer}`;
+    if (problem === undefined) {
+      if (this.#throttle.forget(kind)) this.#log.info({ issuer }, "the store of sessions can be reached again");
+      return;
+    }
+    const held = this.#throttle.pass(kind, this.#clock());
+    if (held === undefined) return;
+    const message = "the store of sessions cannot be reached: requests with a session are refused";
+    this.#log.warn({ issuer, error: plainText(problem, LONGEST), ...also(held) }, message);
+  }
+
   started(loaded: LoadReport): void {
     this.#loaded(loaded);
     this.#listen = loaded.listen;

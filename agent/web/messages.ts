@@ -1,4 +1,5 @@
 /** What the thread of a listener and the agent say to each other. */
+import type { Due } from "../identity/issuer/world.ts";
 import type { Address } from "../net/address.ts";
 import type { LoginEvent } from "../telemetry/events.ts";
 import type { LoginSetup } from "./login/logins.ts";
@@ -37,7 +38,7 @@ export type Told =
   | { readonly kind: "login"; readonly event: LoginEvent };
 
 /** To the thread. */
-export type Said = Rendered | Renewed;
+export type Said = Rendered | Renewed | { readonly due: Due };
 
 /** What people log in by from now on. */
 export interface Renewed {

@@ -1,9 +1,10 @@
 import { Worker } from "node:worker_threads";
+import type { Due } from "../identity/issuer/world.ts";
 import type { Address } from "../net/address.ts";
 import type { LoginEvent } from "../telemetry/events.ts";
 import { workerScript } from "../threads/worker-script.ts";
 import type { LoginSetup } from "./login/logins.ts";
-import type { Begin, Page, Rendered, Renewed, Told } from "./messages.ts";
+import type { Begin, Page, Rendered, Renewed, Said, Told } from "./messages.ts";
 
 const THREAD = workerScript("web/web-worker");
 /** Milliseconds for a whole connection. */
@@ -84,6 +85,11 @@ export class PageListener {
   renew(login: LoginSetup | undefined): void {
     this.#login = login;
     this.#worker?.postMessage({ login } satisfies Renewed);
+  }
+
+  /** Has a provider say anew who has a session. */
+  refresh(due: Due): void {
+    this.#worker?.postMessage({ due } satisfies Said);
   }
 
   #begin(address: Address): Promise<void> {

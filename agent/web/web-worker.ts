@@ -220,7 +220,8 @@ async function begin(): Promise<void> {
 
 standBack();
 parentPort?.on("message", (said: Said) => {
-  if ("page" in said) asked.get(said.id)?.(said.page);
+  if ("due" in said) void logins?.refresh(said.due);
+  else if ("page" in said) asked.get(said.id)?.(said.page);
   else {
     logins?.close();
     logins = loginsOf(said.login);

@@ -107,7 +107,7 @@ test("the ends of each range are accepted, and nothing beyond", (t) => {
     }
     if (key.startsWith("audit.")) document.audit = { file: "a", key: "k", ...document.audit };
     if (key.startsWith("traces.")) document.traces = { endpoint: "https://a/v1/traces", ...document.traces };
-    if (key.startsWith("dpop.store")) inner.url = "redis://127.0.0.1";
+    if (/^(dpop|sessions)\.store/.test(key)) inner.url = "redis://127.0.0.1";
     return files.faults(JSON.stringify(document)).length;
   };
   for (const { key, value } of rows) {

@@ -129,6 +129,10 @@ export class Told implements IdentityEvents {
     this.#tell(problem === undefined ? "store ok" : "store error");
   }
 
+  sessionStore(_issuer: string, problem: string | undefined): void {
+    this.#tell(problem === undefined ? "sessions ok" : "sessions error");
+  }
+
   cache(outcome: "hit" | "miss" | "refusal_hit"): void {
     this.#tell(outcome);
   }

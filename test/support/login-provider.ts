@@ -17,6 +17,8 @@ export interface LoginProvider {
   logout(subject: string, sid: string): Promise<void>;
   /** What the provider signs: a token with these claims, and no others. */
   sign(claims: Readonly<Record<string, unknown>>, header?: Readonly<Record<string, unknown>>): Promise<string>;
+  /** Seconds that an access token lasts. */
+  lasts: number;
   /** How often the token endpoint was asked. */
   readonly tokenCalls: number;
 }
@@ -35,7 +37,7 @@ export async function startLoginProvider(
   t: Test,
   accounts: Accounts,
   redirects: readonly string[],
-  options: { readonly par?: boolean; readonly deliver?: Deliver } = {},
+  options: { readonly par?: boolean; readonly refresh?: boolean; readonly deliver?: Deliver } = {},
 ): Promise<LoginProvider> {
   let handler = (_request: unknown, _response: unknown) => {};
   const front = await startFront((request, response) => handler(request, response));
@@ -49,6 +51,7 @@ export async function startLoginProvider(
     front,
     who: Object.keys(accounts)[0] as string | undefined,
     acr: "pwd",
+    lasts: 3600,
     get tokenCalls() {
       return front.requests.filter((path) => path === "/token").length;
     },
@@ -70,6 +73,10 @@ export async function startLoginProvider(
     claims: { openid: ["sub", ...new Set(Object.values(accounts).flatMap(Object.keys))] },
     acrValues: ["pwd", "mfa"],
     conformIdTokenClaims: false,
+    ttl: { AccessToken: () => running.lasts },
+    // Each refresh token counts once: a second use takes all back.
+    rotateRefreshToken: true,
+    issueRefreshToken: () => options.refresh ?? false,
     features: {
       devInteractions: { enabled: false },
       revocation: { enabled: true },

@@ -1,11 +1,17 @@
+import { readFileSync } from "node:fs";
 import { Redis } from "ioredis";
 import { type Test, test } from "tap";
 import { rotatedSealing } from "../../agent/config/files/sealing-ring.ts";
+import { type Send, send } from "../../agent/http/fetch.ts";
 import { SessionStore, StoreUnavailable } from "../../agent/identity/session/store.ts";
 import { StoredSessions } from "../../agent/identity/session/stored.ts";
+import type { LoginEvent } from "../../agent/telemetry/events.ts";
+import { Logins } from "../../agent/web/login/logins.ts";
+import { oidcIssuer } from "../support/identity.ts";
+import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
+import { CALLBACK, COOKIE, ORIGIN, Person } from "../support/person.ts";
 import { RedisServer } from "../support/redis.ts";
 
-const COOKIE = "__Host-countersign";
 const RING = rotatedSealing([], 0, 0);
 const WHOSE = { name: "idp", issuer: "https://idp.example", login: { client: { id: "countersign" } } };
 const NOW = 1_800_000_000_000;
@@ -139,6 +145,27 @@ test("of one person's sessions a thousand are kept, and the oldest ends", async 
   t.strictSame(await spy.keys("*:of:*"), []);
 });
 
+test("the store's user may do what the documentation says, and no more", async (t) => {
+  const { redis, spy } = await shared(t);
+  const page = readFileSync(new URL("../../docs/login.md", import.meta.url), "utf8");
+  const [, keys = "", commands = ""] = /needs `(~\S+)` and `([^`]+)`/.exec(page) ?? [];
+  await spy.call("ACL", "SETUSER", "agent", "on", ">secret", keys, ...commands.split(" "));
+  const store = new SessionStore({ url: `redis://agent:secret@127.0.0.1:${redis.port}`, timeout: 5_000 });
+  t.teardown(() => store.close());
+  await store.ready();
+  const sessions = new StoredSessions({ cookie: COOKIE, ring: RING }, store);
+  const begin = () => sessions.begin(sessionOf("alice"), TOKENS, WHOSE, NOW);
+  const cookie = await begin();
+  const before = await sessions.read(sessions.idIn(cookie, WHOSE) ?? "", WHOSE);
+  if (before === undefined) throw new Error("no session");
+  t.equal(await sessions.alone("x", 1000, () => sessions.replace(before, before.session, TOKENS, NOW)), "written");
+  t.equal(await sessions.endOf(cookie, WHOSE), true);
+  await begin();
+  t.equal(await sessions.endMarked("sub", "alice", WHOSE), 1);
+  await begin();
+  t.equal(await sessions.endAll(WHOSE), 1);
+});
+
 test("who has all that the store holds has no session, and no token", async (t) => {
   const { agent, spy } = await shared(t);
   const sessions = await agent();
@@ -214,4 +241,157 @@ test("a session that a former key has sealed is none", async (t) => {
   const cookie = await former.begin(sessionOf("alice"), TOKENS, WHOSE, NOW);
   const sessions = new StoredSessions({ cookie: COOKIE, ring: RING }, store);
   t.equal(await sessions.open(cookie, WHOSE), undefined);
+});
+
+/** Agents that share a store and a provider that gives refresh tokens, and somebody who logs in at the first. */
+async function refreshing(t: Test) {
+  const { redis, spy } = await shared(t);
+  const accounts: Record<string, Record<string, unknown>> = { alice: { groups: ["readers"] } };
+  const provider = await startLoginProvider(t, accounts, [`${ORIGIN.origin}${CALLBACK}`], { refresh: true });
+  const sessions = {
+    ...{ origins: [ORIGIN.origin], cookie: COOKIE, keys: "", ring: RING },
+    ...{ idle: 3_600_000, lifetime: 28_800_000, largest: 8192, store: { url: redis.url, timeout: 300 } },
+  };
+  const authentication = { method: "client_secret_basic", secret: CLIENT.secret } as const;
+  const login = {
+    client: { id: CLIENT.id, authentication, certificate: undefined },
+    ...{ scopes: ["openid"], parameters: {}, title: "Idp", sessions },
+    claims: { subject: "sub", groups: "groups" },
+    logout: { provider: false, hint: undefined, backchannel: false, frontchannel: false },
+  } as const;
+  const issuer = { ...oidcIssuer(provider.issuer, { name: "idp" }), login };
+  const time = { now: Date.now() };
+  const events: LoginEvent[] = [];
+  /** Done before each request to the provider. */
+  const before = { asking: async (_url: URL) => {} };
+  const agent = async () => {
+    const store = new SessionStore(sessions.store);
+    t.teardown(() => store.close());
+    await store.ready();
+    const asking: Send = async (url, ...rest) => {
+      await before.asking(url);
+      return send(url, ...rest);
+    };
+    const tell = (event: LoginEvent) => events.push(event);
+    const logins = new Logins({ sessions, issuers: [issuer] }, asking, () => time.now, tell, store);
+    return { logins, stored: new StoredSessions(sessions, store) };
+  };
+  const [one, other] = [await agent(), await agent()];
+  const alice = new Person(one.logins);
+  await alice.ask(await alice.until());
+  const id = one.stored.idIn(alice.session, issuer) ?? "";
+  const stored = async () => {
+    const found = await one.stored.read(id, issuer);
+    if (found === undefined) throw new Error("no session");
+    return found;
+  };
+  const due = { issuer: "idp", id };
+  return { ...{ redis, spy, accounts, provider, issuer, time, events, before, one, other, alice, id, stored, due } };
+}
+
+test("a session is refreshed once by all agents, ahead of its tokens' end, and who it is is judged anew", async (t) => {
+  const { accounts, provider, time, events, one, other, alice, stored, due, spy, id } = await refreshing(t);
+  t.match(alice.session, /^idp~[\w-]{43}$/);
+  const all = () => Promise.all([one, other, one, other, one, other].map(({ logins }) => logins.refresh(due)));
+  const first = await stored();
+  t.match(first.session.claims, { sub: "alice", groups: ["readers"] });
+  await all();
+  t.equal(provider.tokenCalls, 1, "not before it is due");
+  accounts.alice = { groups: ["writers"] };
+  time.now += 3_600_000;
+  await all();
+  t.equal(provider.tokenCalls, 2);
+  const second = await stored();
+  t.match(second.session.claims, { sub: "alice", groups: ["writers"] }, "what the provider says now");
+  t.match(second.session, { begunAt: first.session.begunAt, endsAt: first.session.endsAt });
+  t.strictSame(
+    [second.session.claims.iat, second.session.claims.auth_time],
+    [first.session.claims.iat, first.session.claims.auth_time],
+    "nobody has logged in anew: what was taken back from before a time stays so",
+  );
+  t.not(second.tokens.refresh, first.tokens.refresh, "the token is another one");
+  t.not(second.tokens.access, first.tokens.access);
+  time.now += 3_600_000;
+  await all();
+  t.equal(provider.tokenCalls, 3, "which is the one that counts");
+  t.match((await stored()).session.subject, "alice");
+  t.equal(events.filter(({ outcome }) => outcome === "refreshed").length, 2);
+  t.strictSame(await spy.keys("*lock*"), []);
+  t.ok((await spy.pttl(`countersign:session:of:x:${id}`)) === -2);
+});
+
+test("what a provider refuses to refresh ends, unless another agent has refreshed it meanwhile", async (t) => {
+  const { provider, time, events, before, one, stored, due } = await refreshing(t);
+  time.now += 3_600_000;
+  const first = await stored();
+  const changed = { ...first.session, subject: "by another" };
+  t.equal(await one.stored.replace(first, first.session, { ...first.tokens, refresh: "used up" }, time.now), "written");
+  const used = await stored();
+  before.asking = async ({ pathname }) => {
+    if (pathname === "/token") await one.stored.replace(used, changed, first.tokens, time.now);
+  };
+  await one.logins.refresh(due);
+  t.match((await stored()).session.subject, "by another");
+  t.equal(provider.tokenCalls, 2);
+  before.asking = async () => {};
+  const again = await stored();
+  await one.stored.replace(again, again.session, { ...first.tokens, refresh: "used up" }, time.now);
+  await one.logins.refresh(due);
+  await t.rejects(stored(), /no session/);
+  t.match(events.at(-1), { outcome: "ended" });
+});
+
+test("a session ends where the provider speaks of somebody else", async (t) => {
+  const { time, one, stored, due } = await refreshing(t);
+  time.now += 3_600_000;
+  const first = await stored();
+  const claims = { ...first.session.claims, sub: "bob" };
+  await one.stored.replace(first, { ...first.session, claims }, first.tokens, time.now);
+  await one.logins.refresh(due);
+  await t.rejects(stored(), /no session/);
+});
+
+test("while a provider is away sessions last, and it is asked less and less", async (t) => {
+  const { provider, time, events, one, stored, due } = await refreshing(t);
+  time.now += 3_600_000;
+  provider.front.behave("reset");
+  const asked = () => provider.front.requests.length;
+  await one.logins.refresh(due);
+  t.match(events.at(-1), { outcome: "failed" });
+  const before = asked();
+  await one.logins.refresh(due);
+  t.equal(asked(), before, "not at once");
+  time.now += 5_001;
+  await one.logins.refresh(due);
+  t.match((await stored()).session.subject, "alice");
+  provider.front.behave("up");
+  time.now += 5_001;
+  await one.logins.refresh(due);
+  t.equal(events.filter(({ outcome }) => outcome === "refreshed").length, 0, "each time for longer");
+  time.now += 5_001;
+  await one.logins.refresh(due);
+  t.match(events.at(-1), { outcome: "refreshed" });
+});
+
+test("while the store is away nobody is signed in or out, and what was ended by a sign-out is no more", async (t) => {
+  const { redis, events, one, alice, due, time, provider } = await refreshing(t);
+  const out = () => alice.ask("/.countersign/logout", { method: "POST", headers: { "sec-fetch-site": "same-origin" } });
+  const bob = new Person(one.logins);
+  const callback = await bob.until();
+  redis.freeze();
+  t.match(await out(), { status: 503, headers: { "retry-after": "5" } });
+  t.not(alice.session, "");
+  t.match([(await bob.ask(callback)).status, bob.session], [503, ""]);
+  t.match(events.at(-1), { outcome: "failed", why: "session-unavailable" });
+  time.now += 3_600_000;
+  const calls = provider.tokenCalls;
+  await one.logins.refresh(due);
+  t.equal(provider.tokenCalls, calls, "and nothing is refreshed");
+  redis.thaw();
+  const held = alice.session;
+  while ((await out()).status === 503) await new Promise(setImmediate);
+  t.equal(alice.session, "");
+  alice.cookies.set(COOKIE, held);
+  t.match((await alice.ask("/.countersign/login")).location, /\/auth\?/);
+  t.equal(await one.stored.open(held, { name: "idp", issuer: provider.issuer, login: { client: CLIENT } }), undefined);
 });

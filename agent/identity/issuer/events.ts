@@ -19,9 +19,11 @@ export interface IdentityEvents {
   unusable(issuer: string, keys: readonly { readonly kid: string | undefined; readonly why: string }[]): void;
   /** The store of proofs has become reachable, or not: why not, safe to show. */
   proofStore(problem: string | undefined): void;
+  /** The store of an issuer's sessions has become reachable, or not: why not, safe to show. */
+  sessionStore(issuer: string, problem: string | undefined): void;
   /** A token was looked up among the cached identities and refusals. */
   cache(outcome: "hit" | "miss" | "refusal_hit"): void;
 }
 
 /** For whoever asks once and has no metrics. */
-export const UNHEARD: IdentityEvents = { fetched() {}, unusable() {}, proofStore() {}, cache() {} };
+export const UNHEARD: IdentityEvents = { fetched() {}, unusable() {}, proofStore() {}, sessionStore() {}, cache() {} };

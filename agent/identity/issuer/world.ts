@@ -24,6 +24,13 @@ export interface SignatureChecks {
   ): Promise<boolean | "dropped">;
 }
 
+/** A session that is in use, and whose person its provider is to be asked about anew. Plain data, and no secret. */
+export interface Due {
+  /** Name of the issuer. */
+  readonly issuer: string;
+  readonly id: string;
+}
+
 /** What an issuer needs of the world. */
 export interface World {
   /** One request to a provider and its answer; see agent/http/exchange.ts and document.ts for what is made of it. */
@@ -35,6 +42,8 @@ export interface World {
   readonly slots: Slots;
   readonly signatures: SignatureChecks;
   readonly events: IdentityEvents;
+  /** Told of sessions that are due, now and then as long as they are used; default: nobody is. */
+  readonly due?: ((due: Due) => void) | undefined;
   /** Milliseconds that somebody who asks may wait for an answer. */
   readonly deadline: number;
 }

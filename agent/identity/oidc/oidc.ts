@@ -20,7 +20,7 @@ import { type OidcIssuer, readOidc } from "./section.ts";
 export const OIDC: IssuerType<OidcIssuer> = {
   revocable: ["token_id", "key_id"],
   read: readOidc,
-  create: (config, world) => withSessions(withOkta(new OidcVerifier(config, world), config, world), config),
+  create: (config, world) => withSessions(withOkta(new OidcVerifier(config, world), config, world), config, world),
 };
 
 /** Signature checks of one issuer under way at a time; a thousand take some 50 to 200 ms. */

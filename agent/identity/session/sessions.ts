@@ -4,11 +4,14 @@ import { Pool } from "../claims/pool.ts";
 import { type ClaimPaths, claimPaths, principalOf } from "../claims/principal.ts";
 import type { Evidence } from "../issuer/evidence.ts";
 import type { Basis, Finding, Issuer, IssuerReport, KeyView, Unproven } from "../issuer/issuer.ts";
+import type { World } from "../issuer/world.ts";
 import { groupsUnasked } from "../okta/okta.ts";
 import type { OktaConfig } from "../okta/section.ts";
 import { type LoginConfig, sessionKind } from "./section.ts";
 import { SeenSession } from "./seen.ts";
 import { issuerOf, type Session, SessionCookies } from "./session.ts";
+import { SessionStore, StoreUnavailable } from "./store.ts";
+import { StoredSessions } from "./stored.ts";
 
 /** An issuer that people may log in at. */
 type LoginIssuer = ClaimsIssuer & {
@@ -17,11 +20,17 @@ type LoginIssuer = ClaimsIssuer & {
 };
 
 /** An issuer as it is, or with the sessions of those who have logged in there. */
-export function withSessions(issuer: Issuer, config: LoginIssuer): Issuer {
-  return config.login === undefined ? issuer : new Sessions(issuer, config, config.login);
+export function withSessions(issuer: Issuer, config: LoginIssuer, world: World): Issuer {
+  return config.login === undefined ? issuer : new Sessions(issuer, config, config.login, world);
 }
 
 const INVALID: Unproven = { reason: "session-invalid", lasting: true };
+const UNAVAILABLE: Unproven = { reason: "session-unavailable" };
+const OVERLOADED: Unproven = { reason: "overloaded" };
+/** Sessions of one issuer that a store is asked for at a time. */
+const MOST_ASKED = 1024;
+/** Milliseconds for which a session counts without asking the store again: so long one lasts that was ended there. */
+const KNOWN = 5_000;
 const EXPIRED: Unproven = { reason: "session-expired", lasting: true };
 
 /** Opens sessions beside the tokens of an issuer: whom they prove is a principal of it like any other. */
@@ -31,16 +40,27 @@ class Sessions implements Issuer {
   readonly #login: LoginConfig;
   readonly #kind: string;
   readonly #cookies: SessionCookies;
+  readonly #store: SessionStore | undefined;
+  readonly #stored: StoredSessions | undefined;
+  readonly #clock: () => number;
+  readonly #due: World["due"];
+  #asked = 0;
   readonly #claims: SessionClaims;
   readonly #basis: Basis = { until: Number.POSITIVE_INFINITY, identities: 0 };
   readonly #tolerance: number;
 
-  constructor(inner: Issuer, config: LoginIssuer, login: LoginConfig) {
+  constructor(inner: Issuer, config: LoginIssuer, login: LoginConfig, { clock, events, due }: World) {
     this.config = config;
     this.#inner = inner;
     this.#login = login;
     this.#kind = sessionKind(login.sessions);
     this.#cookies = new SessionCookies(login.sessions);
+    const { store } = login.sessions;
+    const told = (problem: string | undefined) => events.sessionStore(config.name, problem);
+    this.#store = store === undefined ? undefined : new SessionStore(store, told);
+    this.#stored = this.#store === undefined ? undefined : new StoredSessions(login.sessions, this.#store);
+    this.#clock = clock;
+    this.#due = due;
     this.#claims = new SessionClaims(config, login);
     this.#tolerance = config.clockTolerance;
   }
@@ -58,11 +78,13 @@ class Sessions implements Issuer {
   }
 
   verify(evidence: Evidence, now: number, wanted: () => boolean): Finding | Promise<Finding> {
-    return evidence.kind === this.#kind ? this.#open(evidence.text, now) : this.#inner.verify(evidence, now, wanted);
+    if (evidence.kind !== this.#kind) return this.#inner.verify(evidence, now, wanted);
+    if (this.#stored !== undefined) return this.#find(evidence.text, this.#stored);
+    return this.#proven(this.#cookies.open(evidence.text, this.#whose), now);
   }
 
-  ready(): Promise<void> {
-    return this.#inner.ready();
+  async ready(): Promise<void> {
+    await Promise.all([this.#inner.ready(), this.#store?.ready()]);
   }
 
   status(): IssuerReport {
@@ -76,12 +98,40 @@ class Sessions implements Issuer {
 
   close(): void {
     this.#basis.until = 0;
+    this.#store?.close();
     this.#inner.close();
   }
 
-  #open(cookie: string, now: number): Finding {
+  get #whose() {
+    return { ...this.config, login: this.#login };
+  }
+
+  /** What can be no session is told at once. */
+  #find(cookie: string, stored: StoredSessions): Finding | Promise<Finding> {
+    if (stored.idIn(cookie, this.#whose) === undefined) return INVALID;
+    return this.#asked < MOST_ASKED ? this.#ask(cookie, stored) : OVERLOADED;
+  }
+
+  async #ask(cookie: string, stored: StoredSessions): Promise<Finding> {
+    this.#asked++;
+    try {
+      const session = await stored.open(cookie, this.#whose);
+      const now = this.#clock();
+      const finding = this.#proven(session, now);
+      if (session === undefined || "reason" in finding) return finding;
+      const { id, refreshAt } = session;
+      if (refreshAt > 0 && now >= refreshAt) this.#due?.({ issuer: this.config.name, id });
+      return { ...finding, lifetime: KNOWN };
+    } catch (error) {
+      if (error instanceof StoreUnavailable) return UNAVAILABLE;
+      throw error;
+    } finally {
+      this.#asked--;
+    }
+  }
+
+  #proven(session: Session | undefined, now: number): Finding {
     if (this.#basis.until === 0) return { reason: "issuer-unavailable" };
-    const session = this.#cookies.open(cookie, { ...this.config, login: this.#login });
     if (session === undefined || session.begunAt > now + this.#tolerance) return INVALID;
     const { lifetime, idle } = this.#login.sessions;
     // What the configuration says now counts as well: a shorter life ends sessions that were given a longer one.

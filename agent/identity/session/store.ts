@@ -14,6 +14,9 @@ const BATCH = 1000;
 /** The store is away, slow, or holds what nobody of ours has put there: what was asked cannot be told. */
 export class StoreUnavailable extends Error {}
 
+/** A session that no store is to keep: its claims, or its tokens, are too many. */
+export class SessionTooLarge extends Error {}
+
 /** Where an entry is, and the lists that it is found by. */
 export interface Place {
   readonly key: string;

@@ -3,7 +3,7 @@ import type { SessionsConfig } from "../../config/config.ts";
 import { parseObject } from "../../http/json.ts";
 import { Sealer } from "./sealer.ts";
 import { END_OF_NAME, issuerOf, readSession, type Session, sessionText, textOf, type Whose } from "./session.ts";
-import { LARGEST_ENTRY, type Place, PREFIX, type SessionStore, StoreUnavailable } from "./store.ts";
+import { LARGEST_ENTRY, type Place, PREFIX, type SessionStore, SessionTooLarge, StoreUnavailable } from "./store.ts";
 
 /** What the provider gave at a login, and later in place of that. */
 export interface Tokens {
@@ -57,7 +57,7 @@ export class StoredSessions {
     this.#store = store;
   }
 
-  /** Keeps a new session. @returns what the browser is to hold @throws {RangeError} where it is too large */
+  /** Keeps a new session. @returns what the browser is to hold @throws {SessionTooLarge} */
   async begin(session: Omit<StoredSession, "id">, tokens: Tokens, whose: Whose, now: number): Promise<string> {
     const reference = randomBytes(RANDOM).toString("base64url");
     const begun = { ...session, id: this.#idOf(reference, whose) };
@@ -150,7 +150,7 @@ export class StoredSessions {
       this.#sealer.seal(own, this.#context("stored", id, whose), now),
       this.#sealer.seal(JSON.stringify(tokens), this.#context("tokens", id, whose), now),
     ].join(APART);
-    if (sealed.length > LARGEST_ENTRY) throw new RangeError("a session that is too large");
+    if (sealed.length > LARGEST_ENTRY) throw new SessionTooLarge();
     return sealed;
   }
 

@@ -1,6 +1,7 @@
 import cluster, { type Worker as ClusterWorker } from "node:cluster";
 import { execArgv } from "node:process";
-import type { Asked, Order, Reply } from "./messages.ts";
+import type { Due } from "../../identity/issuer/world.ts";
+import type { Asked, Order, Reply, Unasked } from "./messages.ts";
 
 /** A line feed. */
 const END = 10;
@@ -20,8 +21,8 @@ export class Child {
   #reason: string | undefined;
   #rest: Buffer = Buffer.alloc(0);
 
-  /** @param lines takes whole lines of its log */
-  constructor(lines: (lines: Buffer) => void) {
+  /** @param lines takes whole lines of its log @param due told of sessions that are due */
+  constructor(lines: (lines: Buffer) => void, due: (due: Due) => void) {
     cluster.setupPrimary({
       serialization: "advanced",
       stdio: ["ignore", "pipe", "inherit", "ipc"],
@@ -31,7 +32,7 @@ export class Child {
     const { process } = this.#worker;
     // A message that cannot be sent any more: `ended` tells.
     this.#worker.on("error", () => {});
-    this.#worker.on("message", (reply: Reply) => this.#replied(reply));
+    this.#worker.on("message", (said: Reply | Unasked) => ("due" in said ? due(said.due) : this.#replied(said)));
     process.stdout?.on("data", (chunk: Buffer) => this.#read(chunk, lines));
     this.ended = new Promise((resolve) => {
       const over = (end: string) => {

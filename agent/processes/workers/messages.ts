@@ -1,4 +1,5 @@
 import type { ResponderState } from "../../admin/status.ts";
+import type { Due } from "../../identity/issuer/world.ts";
 import type { CheckedSet } from "../../loading/load.ts";
 import type { Address } from "../../net/address.ts";
 import type { MetricValues } from "../../telemetry/metrics/metrics.ts";
@@ -40,6 +41,11 @@ export interface Reply {
   readonly tapped?: Tapped;
   /** Why the order could not be carried out. */
   readonly fault?: string;
+}
+
+/** What a worker tells by itself. */
+export interface Unasked {
+  readonly due: Due;
 }
 
 export interface Report {

@@ -1,6 +1,7 @@
 import type { Fault } from "../../../policies/fault.ts";
 import { AdminListener } from "../../admin/admin.ts";
 import type { AdminState, Phase, WorkerState } from "../../admin/status.ts";
+import type { Due } from "../../identity/issuer/world.ts";
 import type { CheckedSet, Surroundings } from "../../loading/load.ts";
 import { examineBeside } from "../../loading/reload.ts";
 import { Reloads } from "../../loading/reloads.ts";
@@ -94,8 +95,9 @@ export class Primary implements Service {
       clock,
     });
     const relay = (lines: Buffer) => this.#telemetry.relay(lines);
+    const due = (due: Due) => this.#web.refresh(due);
     this.#seats = Array.from({ length: workers }, (_, index) => {
-      return new Seat(index + 1, addressesOf(listen.spop, index + 1), relay, clock);
+      return new Seat(index + 1, addressesOf(listen.spop, index + 1), relay, due, clock);
     });
     this.#report = reportOf(set, { loadedAt: clock(), durationMs: clock() - begun });
   }

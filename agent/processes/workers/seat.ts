@@ -1,4 +1,5 @@
 import type { WorkerState } from "../../admin/status.ts";
+import type { Due } from "../../identity/issuer/world.ts";
 import type { CheckedSet } from "../../loading/load.ts";
 import type { Address } from "../../net/address.ts";
 import { MOST_TAPS, type TapFilter, type Tapped } from "../../telemetry/taps.ts";
@@ -24,6 +25,7 @@ export class Seat {
   readonly #addresses: readonly Address[];
   readonly #lines: (lines: Buffer) => void;
   readonly #clock: () => number;
+  readonly #due: (due: Due) => void;
   #child: Child | undefined;
   /** What its process judges by. */
   #set: CheckedSet | undefined;
@@ -38,12 +40,19 @@ export class Seat {
   #restarts = 0;
   #lastEnd: string | undefined;
 
-  /** @param lines takes whole lines of its log */
-  constructor(worker: number, addresses: readonly Address[], lines: (lines: Buffer) => void, clock: () => number) {
+  /** @param lines takes whole lines of its log @param due told of sessions that are due */
+  constructor(
+    worker: number,
+    addresses: readonly Address[],
+    lines: (lines: Buffer) => void,
+    due: (due: Due) => void,
+    clock: () => number,
+  ) {
     this.worker = worker;
     this.#addresses = addresses;
     this.#lines = lines;
     this.#clock = clock;
+    this.#due = due;
   }
 
   /** Whether its process answers HAProxy, and knows the issuers' keys if anybody does. */
@@ -59,7 +68,7 @@ export class Seat {
    * @throws {Error} that says why it does not listen; the process is then ended
    */
   async begin(set: CheckedSet, joining: boolean, ended: (end: string) => void): Promise<void> {
-    const child = new Child(this.#lines);
+    const child = new Child(this.#lines, this.#due);
     this.#child = child;
     this.#set = set;
     void child.ended.then((end) => {

@@ -1,12 +1,13 @@
 import type { Snapshot } from "../../answer/snapshot.ts";
 import type { Config } from "../../config/config.ts";
+import type { Due } from "../../identity/issuer/world.ts";
 import { compileBeside } from "../../loading/reload.ts";
 import type { Telemetry } from "../../telemetry/telemetry.ts";
 import { endOnBug } from "../crash.ts";
 import { EXIT } from "../exit.ts";
 import { Responder } from "../responder.ts";
 import type { Signals } from "../signals.ts";
-import type { Asked, Order, Reply } from "./messages.ts";
+import type { Asked, Order, Reply, Unasked } from "./messages.ts";
 
 /**
  * One of several processes that answer HAProxy, as the primary orders it to. It reads no file of the configuration,
@@ -93,7 +94,7 @@ class Worker {
   }
 
   async #begun({ worker, set, addresses, joining }: Extract<Order, { kind: "begin" }>): Promise<Responder> {
-    const responder = new Responder(await compileBeside(set, this.#clock), this.#clock, worker);
+    const responder = new Responder(await compileBeside(set, this.#clock), this.#clock, tellDue, worker);
     responder.telemetry.configured(adjustable(set.config));
     if (joining) await responder.ready();
     await responder.listen(addresses);
@@ -105,6 +106,11 @@ class Worker {
     await responder.telemetry.close();
     return {};
   }
+}
+
+/** To the primary, whose web listener asks providers. */
+function tellDue(due: Due): void {
+  if (process.connected) process.send?.({ due } satisfies Unasked, () => {});
 }
 
 function adjustable({ log, issuers }: Config): Parameters<Telemetry["configured"]>[0] {

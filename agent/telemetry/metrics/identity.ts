@@ -10,7 +10,7 @@ const OTHERS = ["introspection", "groups", "sts"] as const;
 const OUTCOMES = ["ok", "error"] as const;
 const LOGINS = [
   ...(["begun", "completed", "refused", "failed"] as const),
-  ...(["ended", "logout-refused", "logout-failed"] as const),
+  ...(["refreshed", "ended", "logout-refused", "logout-failed"] as const),
 ] as const satisfies LoginEvent["outcome"][];
 // Issuers come from the configuration; the number only makes certain that the series are bounded.
 const MOST_ISSUERS = 1000;

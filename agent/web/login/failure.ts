@@ -1,5 +1,6 @@
 import { AuthorizationResponseError, ClientError, ResponseBodyError } from "openid-client";
 import { FetchError } from "../../http/fetch-error.ts";
+import { SessionTooLarge, StoreUnavailable } from "../../identity/session/store.ts";
 
 /** Why a login came to nothing. */
 export interface Failure {
@@ -12,6 +13,9 @@ export interface Failure {
 /** More logins at a time than a provider is asked for. */
 export class TooManyLogins extends Error {}
 
+/** The provider speaks of somebody else. */
+export class OtherSubject extends Error {}
+
 /** A code of OAuth 2.0 (RFC 6749, section 4.1.2.1); what is longer, or has other signs, is not shown. */
 const CODE = /^[A-Za-z0-9_-]{1,64}$/;
 /** With these the provider says that it cannot, or does not know this agent; not that somebody may not. */
@@ -21,6 +25,8 @@ const UNAVAILABLE: ReadonlySet<string> = new Set([
 
 /** What an error of the provider's, or of what is asked of it, comes to. Its text is never shown: it may hold a token. */
 export function failureOf(error: unknown): Failure {
+  if (error instanceof StoreUnavailable) return { outcome: "failed", why: "session-unavailable" };
+  if (error instanceof SessionTooLarge) return { outcome: "refused", why: "session-too-large" };
   if (error instanceof TooManyLogins) return { outcome: "failed", why: "too many logins at a time" };
   const cause = error instanceof ClientError && error.cause instanceof Error ? error.cause : error;
   if (error instanceof FetchError || cause instanceof FetchError) {

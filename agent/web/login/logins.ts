@@ -3,11 +3,12 @@ import { LRUCache } from "lru-cache";
 import { LOGIN_PATH, STYLE_PATH, WEB_PATH } from "../../../haproxy/input.ts";
 import type { SessionsConfig } from "../../config/config.ts";
 import type { Send } from "../../http/fetch.ts";
+import type { Due } from "../../identity/issuer/world.ts";
 import { Sealer } from "../../identity/session/sealer.ts";
-import { issuerOf, type Session, SessionCookies } from "../../identity/session/session.ts";
+import { issuerOf, type Session, SessionCookies, type Whose } from "../../identity/session/session.ts";
 import { SessionClaims } from "../../identity/session/sessions.ts";
 import { Steps } from "../../identity/session/step.ts";
-import type { SessionStore } from "../../identity/session/store.ts";
+import { type SessionStore, StoreUnavailable } from "../../identity/session/store.ts";
 import { StoredSessions } from "../../identity/session/stored.ts";
 import type { LoginEvent } from "../../telemetry/events.ts";
 import { type Answer, type Asked, css, redirect } from "./answer.ts";
@@ -26,6 +27,7 @@ import {
 } from "./pages.ts";
 import { type Begun, isLoop, type Pending, PendingLogins } from "./pending.ts";
 import { type LoggedIn, type LoginIssuer, LoginProvider } from "./provider.ts";
+import { Refresher, refreshAt } from "./refresher.ts";
 import { returnTo } from "./return-to.ts";
 import { STYLE } from "./style.ts";
 
@@ -60,6 +62,9 @@ export class Logins {
   readonly #providers: ReadonlyMap<string, LoginProvider>;
   readonly #sealer: Sealer;
   readonly #cookies: SessionCookies;
+  /** Undefined where browsers keep their sessions themselves. */
+  readonly #stored: StoredSessions | undefined;
+  readonly #refreshers: ReadonlyMap<string, Refresher>;
   readonly #steps: Steps;
   readonly #logouts: Logouts;
   readonly #clock: () => number;
@@ -87,8 +92,13 @@ export class Logins {
     this.#providers = new Map(issuers.map((issuer) => [issuer.name, new LoginProvider(issuer, send, ticks)]));
     this.#sealer = new Sealer(sessions.ring);
     this.#cookies = new SessionCookies(sessions);
-    this.#steps = new Steps(sessions);
     const stored = store === undefined ? undefined : new StoredSessions(sessions, store);
+    this.#stored = stored;
+    const refreshers = [...this.#providers].flatMap(([name, provider]): [string, Refresher][] =>
+      stored === undefined ? [] : [[name, new Refresher(provider, stored, clock, tell)]],
+    );
+    this.#refreshers = new Map(refreshers);
+    this.#steps = new Steps(sessions);
     this.#logouts = new Logouts(sessions, this.#providers, stored, send, clock, tell);
     this.#clock = clock;
     this.#tell = tell;
@@ -116,8 +126,22 @@ export class Logins {
     return named.find(({ protocol, origin }) => URL.parse(`${protocol}//${host}`)?.origin === origin);
   }
 
+  /** Has a provider say anew who has this session, where that is due. Never rejects. */
+  async refresh({ issuer, id }: Due): Promise<void> {
+    await this.#refreshers.get(issuer)?.refresh(id);
+  }
+
   /** The answer to a request for one of these pages; undefined where it is for another one. Never rejects. */
   async answer(asked: Asked): Promise<Answer | undefined> {
+    try {
+      return await this.#answer(asked);
+    } catch (error) {
+      if (error instanceof StoreUnavailable) return unavailablePage(asked);
+      throw error;
+    }
+  }
+
+  async #answer(asked: Asked): Promise<Answer | undefined> {
     const { path, method } = asked;
     if (Logouts.has(path)) return await this.#logouts.answer(asked);
     const page = {
@@ -134,7 +158,7 @@ export class Logins {
     const now = this.#clock();
     const pendings = this.#pendings(origin);
     const before = pendings.read(cookies, now);
-    if (isLoop(before, now)) return this.#session(asked) === undefined ? noCookiesPage(asked) : loopPage(asked);
+    if (isLoop(before, now)) return (await this.#session(asked)) === undefined ? noCookiesPage(asked) : loopPage(asked);
     const to = returnTo(query.get("rt") ?? undefined);
     const provider = this.#chosen(query.getAll("provider"));
     if (provider === undefined) return this.#choice(asked, to, query.get("step") ?? "");
@@ -167,7 +191,7 @@ export class Logins {
     const before = pendings.read(cookies, now);
     const state = query.get("state") ?? "";
     const pending = before.find((each) => each.state === state);
-    const session = this.#session(asked);
+    const session = await this.#session(asked);
     // Another tab was first, or the page is reloaded.
     const isOther = pending?.acr === undefined && (session?.begunAt ?? 0) > (pending?.begunAt ?? 0);
     const isOver = pending === undefined || pending.doneAt > 0 || isOther;
@@ -228,7 +252,7 @@ export class Logins {
         return this.#failed(asked, issuer.name, { outcome: "refused", why: "authentication-weak" });
       }
       if ("reason" in principal) return this.#failed(asked, issuer.name, { outcome: "refused", why: principal.reason });
-      const sealed = this.#cookies.seal(session, issuer, now);
+      const sealed = await this.#kept(session, principal.subject, loggedIn, issuer, now);
       const lines = sessionLines(this.#sessions.cookie, sealed, this.#sessions.largest);
       if (lines === undefined)
         return this.#failed(asked, issuer.name, { outcome: "refused", why: "session-too-large" });
@@ -239,8 +263,15 @@ export class Logins {
     }
   }
 
+  /** What the browser is to hold of a session. */
+  #kept(session: Session, subject: string, loggedIn: LoggedIn, issuer: Whose, now: number): string | Promise<string> {
+    if (this.#stored === undefined) return this.#cookies.seal(session, issuer, now);
+    const stored = { ...session, subject, refreshAt: refreshAt(loggedIn, now) };
+    return this.#stored.begin(stored, loggedIn.tokens, issuer, now);
+  }
+
   /** Never the one that a browser has shown: whoever has put that there must not have a part in it. */
-  #begun({ claims, scopes }: LoggedIn, host: string, now: number): Session {
+  #begun({ claims, scopes }: Pick<LoggedIn, "claims" | "scopes">, host: string, now: number): Session {
     return { id: random(), host, begunAt: now, endsAt: now + this.#sessions.lifetime, claims, scopes };
   }
 
@@ -274,10 +305,11 @@ export class Logins {
   }
 
   /** The session that a browser has here, as far as its cookie tells. */
-  #session({ cookies, origin }: Asked): Session | undefined {
+  async #session({ cookies, origin }: Asked): Promise<Session | undefined> {
     const sealed = sessionIn(cookies, this.#sessions.cookie);
     const provider = this.#providers.get(issuerOf(sealed));
-    const session = provider === undefined ? undefined : this.#cookies.open(sealed, provider.issuer);
+    const sessions = this.#stored ?? this.#cookies;
+    const session = provider === undefined ? undefined : await sessions.open(sealed, provider.issuer);
     const lasts = session !== undefined && session.host === origin.hostname && this.#clock() < session.endsAt;
     return lasts ? session : undefined;
   }

@@ -9,6 +9,8 @@ import {
   clockTolerance,
   customFetch,
   enableNonRepudiationChecks,
+  fetchUserInfo,
+  refreshTokenGrant,
   type ServerMetadata,
   tokenRevocation,
 } from "openid-client";
@@ -22,8 +24,10 @@ import { type ClientFetch, fetchBy } from "../../identity/oauth/fetch.ts";
 import { discover } from "../../identity/oidc/discovery.ts";
 import type { OidcIssuer } from "../../identity/oidc/section.ts";
 import type { LoginConfig } from "../../identity/session/section.ts";
+import type { Session } from "../../identity/session/session.ts";
+import type { Tokens } from "../../identity/session/stored.ts";
 import { Allowance } from "../allowance.ts";
-import { TooManyLogins } from "./failure.ts";
+import { OtherSubject, TooManyLogins } from "./failure.ts";
 import type { Pending } from "./pending.ts";
 
 /** Milliseconds for one answer of a provider. */
@@ -49,7 +53,15 @@ export type LoginIssuer = OidcIssuer & { readonly login: LoginConfig };
 export interface LoggedIn {
   readonly claims: Claims;
   readonly scopes: readonly string[];
+  readonly tokens: Tokens;
+  /** Milliseconds that the access token lasts; undefined where the provider does not say it. */
+  readonly expiresIn?: number | undefined;
 }
+
+/** What tokens say of the login itself, which stays as it was however often they are renewed. */
+const STAYS = ["iat", "auth_time"] as const;
+/** And what stays where a new token does not say it. */
+const MAY_STAY = ["iss", "sid", "acr", "amr"] as const;
 
 /** One OpenID provider, as a relying party talks to it. What goes wrong is thrown. */
 export class LoginProvider {
@@ -114,10 +126,35 @@ export class LoginProvider {
     });
     const claims = objectOf(tokens.id_token?.split(".")[1] ?? "");
     if (claims === undefined) throw new Error("the ID token can be read in two ways");
-    return {
-      claims: Object.fromEntries(Object.entries(claims).filter(([name]) => !OF_THE_LOGIN.has(name))),
-      scopes: tokens.scope?.split(" ").filter((scope) => scope !== "") ?? this.issuer.login.scopes,
-    };
+    return { claims: ofSession(claims), ...granted(tokens, this.issuer.login.scopes) };
+  }
+
+  /**
+   * Who the session's person is now (OpenID Connect Core 1.0, section 12.2): by a new ID token, or what UserInfo says
+   * where the provider gives none. When they have logged in does not change by it: it would undo what asks for that.
+   */
+  async refresh(token: string, { claims, scopes }: Pick<Session, "claims" | "scopes">): Promise<LoggedIn> {
+    const configuration = await this.#configuration();
+    const tokens = await refreshTokenGrant(configuration, token);
+    const told = await this.#told(configuration, tokens, claims);
+    if (told.sub !== claims.sub) throw new OtherSubject();
+    const kept = [...MAY_STAY.filter((name) => told[name] === undefined), ...STAYS];
+    const renewed = Object.fromEntries(kept.map((name) => [name, claims[name]]));
+    const all = Object.entries({ ...ofSession(told), ...renewed }).filter(([, value]) => value !== undefined);
+    const { tokens: given, ...rest } = granted(tokens, scopes);
+    return { claims: Object.fromEntries(all), ...rest, tokens: { ...given, refresh: given.refresh ?? token } };
+  }
+
+  async #told(configuration: Configuration, tokens: Granted, claims: Claims): Promise<Claims> {
+    if (tokens.id_token !== undefined) {
+      const told = objectOf(tokens.id_token.split(".")[1] ?? "");
+      if (told === undefined) throw new Error("the ID token can be read in two ways");
+      return told;
+    }
+    if (configuration.serverMetadata().userinfo_endpoint === undefined) return claims;
+    const { sub } = claims;
+    if (typeof sub !== "string") throw new OtherSubject();
+    return await fetchUserInfo(configuration, tokens.access_token, sub);
   }
 
   /**
@@ -204,6 +241,29 @@ export class LoginProvider {
     const client = login.client.certificate;
     return { signal: AbortSignal.timeout(ANSWER_LIMIT), ca, proxy, maxSize: keys.maxSize, client };
   }
+}
+
+/** A token endpoint's answer, as far as anything here looks at it. */
+interface Granted {
+  readonly access_token: string;
+  readonly refresh_token?: string | undefined;
+  readonly id_token?: string | undefined;
+  readonly scope?: string | undefined;
+  readonly expires_in?: number | undefined;
+}
+
+/** @param scopes granted where nothing else is said */
+function granted({ scope, expires_in, ...given }: Granted, scopes: readonly string[]): Omit<LoggedIn, "claims"> {
+  const { access_token: access, refresh_token: refresh, id_token: id } = given;
+  return {
+    scopes: scope?.split(" ").filter((each) => each !== "") ?? scopes,
+    tokens: { access, ...(refresh !== undefined && { refresh }), ...(id !== undefined && { id }) },
+    expiresIn: expires_in === undefined ? undefined : expires_in * 1000,
+  };
+}
+
+function ofSession(claims: Claims): Claims {
+  return Object.fromEntries(Object.entries(claims).filter(([name]) => !OF_THE_LOGIN.has(name)));
 }
 
 function checkEndpoint(written: unknown, at: URL): void {
