@@ -14,6 +14,7 @@ import { REPLAY } from "./logs/replay.ts";
 import { TAP } from "./logs/tap.ts";
 import { TRACE } from "./logs/trace.ts";
 import { SERVE } from "./serve.ts";
+import { SESSIONS } from "./sessions.ts";
 import { TEST } from "./test.ts";
 
 /** All commands by name. docs/commands.md describes each; a test holds both equal. */
@@ -28,6 +29,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   replay: REPLAY,
   tap: TAP,
   keys: KEYS,
+  sessions: SESSIONS,
   audit: AUDIT,
   doctor: DOCTOR,
 };

@@ -732,7 +732,7 @@ test("a form is read where a path needs one: so large, in so long, so many at a 
 
   const body = await told("one");
   const whole = [FORM, `content-length: ${body.length}`];
-  t.match(await send(head(whole), body.slice(0, 100), body.slice(100)), /^HTTP\/1\.1 200 [^]*no-store/, "in pieces");
+  t.match(await send(head(whole), body.slice(0, 100), body.slice(100)), /^HTTP\/1\.1 200 /, "in pieces");
   t.equal(await one.isThere(), false);
   const second = await told("two");
   const chunks = [...second.matchAll(/.{1,9}/g)].map(([part]) => `${part.length.toString(16)}\r\n${part}\r\n`);

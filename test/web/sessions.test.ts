@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Redis } from "ioredis";
 import { type Test, test } from "tap";
-import { rotatedSealing } from "../../agent/config/files/sealing-ring.ts";
+import { parseSealingRing, rotatedSealing } from "../../agent/config/files/sealing-ring.ts";
 import { type Send, send } from "../../agent/http/fetch.ts";
 import { SessionStore, StoreUnavailable } from "../../agent/identity/session/store.ts";
 import { StoredSessions } from "../../agent/identity/session/stored.ts";
@@ -11,6 +12,7 @@ import { oidcIssuer } from "../support/identity.ts";
 import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
 import { CALLBACK, COOKIE, ORIGIN, Person } from "../support/person.ts";
 import { RedisServer } from "../support/redis.ts";
+import { command, folderOf } from "../support/serve.ts";
 
 const RING = rotatedSealing([], 0, 0);
 const WHOSE = { name: "idp", issuer: "https://idp.example", login: { client: { id: "countersign" } } };
@@ -98,6 +100,64 @@ test("sessions are found by what a provider or an operator calls them, and all o
   t.equal(await sessions.endAll(WHOSE), 1);
   t.strictSame(await alive(), [false, false, false, true]);
   t.ok((await spy.keys("*")).every((key) => /^countersign:session:[\w:-]+$/.test(key)));
+});
+
+test("an operator signs people out everywhere by a command", async (t) => {
+  const { redis } = await shared(t);
+  const login = (name: string) =>
+    `  ${name}: { type: oidc, issuer: "https://${name}.example", audiences: [a], login: { client: { id: countersign, secret: s } } }\n`;
+  const kept = `, store: { url: "${redis.url}" }`;
+  const text = (store: string) =>
+    `listen: { spop: [127.0.0.1:9000], web: 127.0.0.1:9902 }\npolicies: policies\nissuers:\n${login("idp")}${login("other")}sessions: { origins: ["${ORIGIN.origin}"], keys: ring.json${store} }\nhaproxy: { version: "3.2", bind: ["*:80"], scheme: http, backends: { a: ["127.0.0.1:8080"] } }\n`;
+  const policy = `services: { a: { hosts: [${ORIGIN.hostname}], backend: a, routes: [{ name: a, match: [GET /a], allow: [authenticated] }] } }\n`;
+  const files = { "policies/a.yaml": policy, "countersign.yaml": text(kept), "by-value.yaml": text("") };
+  const folder = folderOf(t, files);
+  const run = (...args: readonly string[]) => command(args, { cwd: folder });
+  await run("keys", "rotate", "ring.json", "--algorithm", "A256GCM");
+  const ring = parseSealingRing(readFileSync(join(folder, "ring.json"), "utf8"));
+  const store = new SessionStore({ url: redis.url, timeout: 5_000 });
+  t.teardown(() => store.close());
+  await store.ready();
+  if ("problem" in ring) throw new Error(ring.problem);
+  const sessions = new StoredSessions({ cookie: COOKIE, ring }, store);
+  const other = { ...WHOSE, name: "other", issuer: "https://other.example" };
+  const begin = (subject: string, whose = WHOSE) =>
+    sessions.begin({ ...sessionOf(subject), subject: `${subject}@example.com` }, TOKENS, whose, NOW);
+  const all: [string, typeof WHOSE][] = [];
+  for (const whose of [WHOSE, other]) for (const name of ["alice", "bob"]) all.push([await begin(name, whose), whose]);
+  const alive = async () => {
+    const opened = await Promise.all(all.map(([cookie, whose]) => sessions.open(cookie, whose)));
+    return opened.map((each) => (each === undefined ? 0 : 1)).join("");
+  };
+  for (const [args, code, said] of [
+    [["revoke"], 64, /whose sessions: --subject, --issuer or --all/],
+    [["revoke", "--all", "--subject", "alice"], 64, /--all is everybody/],
+    [["revoke", "--subject", ""], 64, /not empty/],
+    [["end", "--all"], 64, /did you mean sessions revoke/],
+    [["revoke", "--issuer", "idq"], 78, /people log in at no issuer idq, but at idp, other/],
+    [["revoke", "--all", "--config", "by-value.yaml"], 78, /A new key ring ends all of them: remove .*ring\.json/],
+    [["revoke", "--subject", "a", "--config", "by-value.yaml"], 78, /- \{ issuer: idp, subject: "a", issued_before: 2/],
+  ] as const) {
+    const ended = await run("sessions", ...args);
+    t.match([ended.code, ended.err], [code, said], args.join(" "));
+  }
+  t.equal(await alive(), "1111");
+  t.match(await run("sessions", "revoke", "--subject", "alice", "--issuer", "other"), {
+    code: 0,
+    out: "1 session ended\n",
+  });
+  t.equal(await alive(), "1101");
+  const known = await run("sessions", "revoke", "--subject", "alice@example.com", "--json");
+  t.strictSame([known.code, JSON.parse(known.out)], [0, { ended: 1 }], "as policies know them");
+  t.equal(await alive(), "0101");
+  t.match(await run("sessions", "revoke", "--issuer", "idp"), { code: 0, out: "1 session ended\n" });
+  t.equal(await alive(), "0001");
+  t.match(await run("sessions", "revoke", "--all"), { code: 0, out: "1 session ended\n" });
+  t.match(await run("sessions", "revoke", "--all"), { code: 0, out: "0 sessions ended\n" });
+  await redis.stop();
+  const away = await run("sessions", "revoke", "--all");
+  t.match([away.code, away.err], [1, /sessions.store does not answer/]);
+  t.notMatch(away.err, /the-password/);
 });
 
 test("what has ended does not come back, and of two who renew a session one reads again", async (t) => {
