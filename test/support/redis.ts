@@ -7,19 +7,22 @@ import { freePort } from "./haproxy.ts";
 /** Where install-redis.sh has put one, if this machine has none. */
 const UNPACKED = resolve(import.meta.dirname, "../../.cache/redis/bin/redis-server");
 
-/** A real Redis or Valkey on a port of its own. It keeps nothing when it ends, and ends with the test. */
+/** A real Redis or Valkey on a port of its own. It keeps nothing when it ends unless it has a folder, and ends with the test. */
 export class RedisServer {
   readonly port: number;
   readonly #password: string;
+  readonly #folder: string | undefined;
   #child: ChildProcess | undefined;
 
-  private constructor(port: number, password: string) {
+  private constructor(port: number, password: string, folder: string | undefined) {
     this.port = port;
     this.#password = password;
+    this.#folder = folder;
   }
 
-  static async start(t: Test, password: string): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), password);
+  /** @param folder in which it keeps all that it was told, each time before it answers */
+  static async start(t: Test, password: string, folder?: string): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), password, folder);
     t.teardown(() => server.stop());
     await server.begin();
     return server;
@@ -31,7 +34,9 @@ export class RedisServer {
 
   /** Starts it, anew after `stop`, and waits until it takes connections. */
   async begin(): Promise<void> {
-    const options = { port: this.port, bind: "127.0.0.1", save: "", appendonly: "no", requirepass: this.#password };
+    const kept = this.#folder === undefined ? {} : { appendonly: "yes", appendfsync: "always", dir: this.#folder };
+    const none = { save: "", appendonly: "no" };
+    const options = { port: this.port, bind: "127.0.0.1", ...none, ...kept, requirepass: this.#password };
     const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, `${value}`]);
     const child = spawn(program(), args, { stdio: ["ignore", "pipe", "ignore"] });
     this.#child = child;

@@ -1,0 +1,146 @@
+import { join } from "node:path";
+import { type Test, test } from "tap";
+import { startBackend } from "../support/backend.ts";
+import { Browser, NAVIGATION } from "../support/browser.ts";
+import { freePort, haproxies, startHaproxy } from "../support/haproxy.ts";
+import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
+import { RedisServer } from "../support/redis.ts";
+import { command, configuration, folderOf, serve } from "../support/serve.ts";
+import { generated } from "../support/stage.ts";
+
+const HOST = "app.example.com";
+const ORIGIN = `https://${HOST}`;
+const COOKIE = "__Host-countersign";
+const PASSWORD = "the-password-of-the-store";
+const POLICY = `
+roles:
+  readers: [{ issuer: idp, group: readers }]
+services:
+  app:
+    hosts: [${HOST}]
+    backend: app
+    headers: { x-auth-subject: principal.subject }
+    routes:
+      - { name: pages, match: ["GET /v1/{path...}"], allow: [readers] }
+`;
+const XHR = { accept: "application/json", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty" };
+
+/** Two agents behind the oldest and the newest HAProxy, the second in two processes, which share a store. */
+async function stage(t: Test) {
+  const accounts: Record<string, Record<string, unknown>> = { alice: { groups: ["readers"] } };
+  const redirects = [`${ORIGIN}/.countersign/callback/idp`];
+  const provider = await startLoginProvider(t, accounts, redirects, { refresh: true });
+  const redis = await RedisServer.start(t, PASSWORD, folderOf(t, {}));
+  const backend = await startBackend(t);
+  const ring = join(folderOf(t, {}), "sessions.json");
+  await command(["keys", "rotate", ring, "--algorithm", "A256GCM"]);
+  const binaries = haproxies();
+  const fronts = [];
+  for (const [binary, workers] of [
+    [binaries[0], 1],
+    [binaries.at(-1), 2],
+  ] as const) {
+    if (binary === undefined) throw new Error("no HAProxy");
+    const [web, port] = [await freePort(), await freePort()];
+    const { text, ...ports } = await configuration(
+      `
+issuers:
+  idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://app], login: { client: { id: ${CLIENT.id}, secret: "\${file:secret}" }, scopes: [openid] } }
+sessions: { origins: ["${ORIGIN}"], keys: ${ring}, store: { url: "redis://:\${file:password}@127.0.0.1:${redis.port}", timeout: 2s } }
+deadline: 10s
+workers: ${workers}
+haproxy: { version: "2.6", bind: ["127.0.0.1:${port}"], scheme: https, backends: { app: ["127.0.0.1:${backend.port}"] } }
+`,
+      `, web: 127.0.0.1:${web}`,
+    );
+    const files = { "countersign.yaml": text, "policies/app.yaml": POLICY, secret: CLIENT.secret, password: PASSWORD };
+    const folder = folderOf(t, files);
+    const served = await serve(t, folder, ports);
+    const log = await startHaproxy(t, binary, await generated(folder), port);
+    fronts.push({ served, log, browser: new Browser({ [HOST]: port }) });
+  }
+  const [one, other] = fronts;
+  if (one === undefined || other === undefined) throw new Error("no fronts");
+  return { accounts, provider, redis, backend, one, other };
+}
+
+test("sessions in a store, of two agents", async (t) => {
+  const { accounts, provider, redis, backend, one, other } = await stage(t);
+  const asked = (browser: Browser, headers: Readonly<Record<string, string>> = XHR) =>
+    browser.ask(`${ORIGIN}/v1/a`, headers);
+  /** Asks until that is the answer, and before it this one alone; each process has its own memory. */
+  const until = async (browser: Browser, status: number, before: number, headers?: typeof NAVIGATION) => {
+    for (;;) {
+      const answer = await asked(browser, headers);
+      if (answer.status === status) return answer;
+      if (answer.status !== before) throw new Error(`${answer.status}: ${answer.body}`);
+    }
+  };
+  provider.lasts = 4;
+  const page = await one.browser.show(`${ORIGIN}/v1/orders`);
+  t.match([page.status, page.body], [200, "ok"]);
+  const session = one.browser.cookies(HOST).get(COOKIE) ?? "";
+  t.match(session, /^idp~[\w-]{43}$/);
+  other.browser.cookies(HOST).set(COOKIE, session);
+  provider.lasts = 3600;
+
+  await t.test("it counts at the other agent, and is refreshed once by both", async (t) => {
+    t.equal((await asked(other.browser)).status, 200);
+    t.strictSame(backend.last("x-auth-subject"), ["alice"]);
+    accounts.alice = { groups: ["readers"], email: "alice@example.com" };
+    const all = () =>
+      Promise.all(Array.from({ length: 20 }, (_, n) => asked(n % 2 === 0 ? one.browser : other.browser)));
+    const statuses = new Set<number>();
+    const ask = async () => {
+      for (const { status } of await all()) statuses.add(status);
+    };
+    while (provider.tokenCalls === 1) await ask();
+    const refreshed = async () => {
+      const texts = await Promise.all([one, other].map(({ served }) => served.page("/metrics")));
+      return texts.flatMap(({ text }) => text.match(/^countersign_logins_total\{.*"refreshed".* 1$/gm) ?? []);
+    };
+    while ((await refreshed()).length === 0) await ask();
+    await ask();
+    t.strictSame([...statuses], [200]);
+    t.equal(provider.tokenCalls, 2);
+    t.equal((await refreshed()).length, 1);
+  });
+
+  await t.test("while the store is away nobody is sent to log in, and afterwards nothing is lost", async (t) => {
+    await redis.stop();
+    for (const { browser } of [one, other]) {
+      const answer = await until(browser, 503, 200);
+      t.match([JSON.parse(answer.body).reason, answer.headers["retry-after"]], ["session-unavailable", "1"]);
+      await until(browser, 503, 200, NAVIGATION);
+    }
+    await redis.begin();
+    for (const { browser } of [one, other]) {
+      await until(browser, 200, 503);
+      t.equal(browser.cookies(HOST).get(COOKIE), session, "it is the same one");
+    }
+    t.equal(provider.tokenCalls, 2);
+  });
+
+  await t.test("who signs out at one agent is signed out at the other", async (t) => {
+    const headers = { ...NAVIGATION, "sec-fetch-site": "same-origin" };
+    const out = () => one.browser.ask(`${ORIGIN}/.countersign/logout`, headers, "POST");
+    let answered = await out();
+    // The thread that signs out has a connection of its own, which may come back later than the others.
+    while (answered.status === 503) answered = await out();
+    t.equal(answered.status, 303);
+    const answer = await until(other.browser, 401, 200);
+    t.match(JSON.parse(answer.body), { reason: "session-invalid", login: "/.countersign/login" });
+    await until(other.browser, 303, 200, NAVIGATION);
+  });
+
+  await t.test("no secret is logged", async (t) => {
+    const logged = [one, other].flatMap(({ served, log }) => [
+      ...served.lines.map((line) => JSON.stringify(line)),
+      served.errors(),
+      ...log,
+    ]);
+    t.match(logged.join("\n"), /the store of sessions cannot be reached/);
+    for (const secret of [session.slice(4), PASSWORD, CLIENT.secret])
+      t.notOk(logged.some((line) => line.includes(secret)));
+  });
+});
