@@ -5,7 +5,15 @@ import { clientHeaders } from "./client-headers.ts";
 import { corsRules, preflightRules } from "./cors.ts";
 import { ALL_CREDENTIALS, type Strip, sentKinds } from "./credentials.ts";
 import { errorAnswer } from "./error-answers.ts";
-import { addedHeaders, LOGIN_PATH, loggedVariables, type RenderInput, WEB_BACKEND, WEB_PATH } from "./input.ts";
+import {
+  addedHeaders,
+  BACKCHANNEL_PATH,
+  LOGIN_PATH,
+  loggedVariables,
+  type RenderInput,
+  WEB_BACKEND,
+  WEB_PATH,
+} from "./input.ts";
 import { metadataRules } from "./metadata.ts";
 import { sessionCookies, sessionPart } from "./places.ts";
 import type { OwnReason } from "./reasons.ts";
@@ -179,8 +187,9 @@ function connectionHeaders(): readonly string[] {
 function ownPages({ webAddress }: RenderInput): readonly string[] {
   if (webAddress === undefined) return [];
   return [
-    "# The agent's own pages are for whoever asks, and lead nowhere else.",
+    "# The agent's own pages are for whoever asks, and lead nowhere else; a body is passed on once it is there.",
     `http-request set-var(${OWN.web}) bool(true) if { path -m beg ${WEB_PATH} }`,
+    `http-request wait-for-body time 5s if ${WEB} { method POST } { path -m beg ${BACKCHANNEL_PATH} }`,
     `http-request set-var(${OWN.verdict}) str(none) if ${WEB}`,
     `http-request allow if ${WEB}`,
     "",

@@ -131,6 +131,9 @@ export const WEB_PATH = "/.countersign/";
 /** Where people begin to log in. */
 export const LOGIN_PATH = `${WEB_PATH}login`;
 
+/** Before the name of an issuer, whose provider tells there who has logged out. */
+export const BACKCHANNEL_PATH = `${WEB_PATH}backchannel-logout/`;
+
 /** How the pages for people look. */
 export const STYLE_PATH = `${WEB_PATH}style.css`;
 

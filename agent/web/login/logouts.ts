@@ -1,4 +1,4 @@
-import { WEB_PATH } from "../../../haproxy/input.ts";
+import { BACKCHANNEL_PATH, WEB_PATH } from "../../../haproxy/input.ts";
 import { type SessionsConfig, spellingsOf } from "../../config/config.ts";
 import type { Send } from "../../http/fetch.ts";
 import type { Claims } from "../../identity/claims/claims.ts";
@@ -16,7 +16,6 @@ import type { LoginProvider } from "./provider.ts";
 const LOGOUT_PATH = `${WEB_PATH}logout`;
 export const SIGNED_OUT_PATH = `${WEB_PATH}signed-out`;
 /** Before the name of an issuer, whose provider asks there. */
-const BACKCHANNEL_PATH = `${WEB_PATH}backchannel-logout/`;
 const FRONTCHANNEL_PATH = `${WEB_PATH}frontchannel-logout/`;
 
 /** What of a session that has ended the provider is told. */
