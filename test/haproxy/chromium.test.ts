@@ -8,6 +8,7 @@ import { SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
 import { startChromium } from "../support/chromium.ts";
 import { freePort, haproxies, startHaproxy } from "../support/haproxy.ts";
 import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
+import { RedisServer } from "../support/redis.ts";
 import { command, configuration, folderOf, serve } from "../support/serve.ts";
 import { generated } from "../support/stage.ts";
 
@@ -29,22 +30,22 @@ services:
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 
-/** One provider, agent and backend behind HAProxys of all versions, by TLS and HTTP/2. */
-async function stage(t: Test) {
-  const versions = haproxies();
+/** One provider, agent and backend behind these HAProxys, by TLS and HTTP/2. @param store of sessions */
+async function stage(t: Test, versions = haproxies(), store = "") {
   const [web, front] = [await freePort(), await freePort(versions.length)];
   const origins = versions.map((_, index) => `https://${HOST}:${front + index}`);
   const provider = await startLoginProvider(
     t,
     { alice: { groups: ["readers"] } },
     origins.map((origin) => `${origin}/.countersign/callback/idp`),
+    { refresh: store !== "" },
   );
   const backend = await startBackend(t);
   const { text, ...ports } = await configuration(
     `
 issuers:
   idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://app], login: { client: { id: ${CLIENT.id}, secret: "\${file:secret}" }, scopes: [openid] } }
-sessions: { origins: ${JSON.stringify(origins)}, keys: sessions.json }
+sessions: { origins: ${JSON.stringify(origins)}, keys: sessions.json${store} }
 deadline: 10s
 haproxy: { version: "2.6", bind: ["127.0.0.1:${front} ssl crt server.pem alpn h2,http/1.1"], scheme: https, backends: { app: ["127.0.0.1:${backend.port}"] } }
 `,
@@ -193,4 +194,38 @@ test("people in Chromium", async (t) => {
     while (fresh.page.url() !== there("/")) await fresh.page.goto(there("/.countersign/login"));
     t.not(await fresh.page.title(), "You cannot sign in now", "and then people sign in again");
   });
+});
+
+test("people in Chromium whose sessions are in a store", async (t) => {
+  const redis = await RedisServer.start(t, "the-password", folderOf(t, {}));
+  const store = `, store: { url: "${redis.url}", timeout: 2s }`;
+  const { provider, origins } = await stage(t, haproxies().slice(-1), store);
+  const profile = await startChromium(t);
+  const { page, complaints } = await profile();
+  const [origin = ""] = origins;
+  provider.lasts = 4;
+  await page.goto(`${origin}/v1/a`);
+  provider.lasts = 3600;
+  const statuses = async () => {
+    const all = Array.from({ length: 20 }, (_, n) => fetched(page, `/v1/${n}`));
+    return [...new Set(await Promise.all(all))];
+  };
+  while (provider.tokenCalls === 1) t.strictSame(await statuses(), [200], "its tokens end under 20 requests at a time");
+  t.strictSame(await statuses(), [200]);
+  t.equal(provider.tokenCalls, 2, "one token call");
+  t.strictSame(complaints, []);
+
+  await redis.stop();
+  while ((await fetched(page, "/v1/b")) !== 503);
+  await page.goto(`${origin}/v1/b`);
+  t.strictSame(
+    [page.url(), await page.title()],
+    [`${origin}/v1/b`, "503 Service Unavailable"],
+    "nobody is sent to log in",
+  );
+  await redis.begin();
+  while ((await fetched(page, "/v1/b")) !== 200);
+  await page.reload();
+  t.equal(await page.textContent("body"), "ok");
+  t.equal(provider.tokenCalls, 2, "nobody had to sign in again");
 });
