@@ -80,6 +80,7 @@ export async function startLoginProvider(
     features: {
       devInteractions: { enabled: false },
       revocation: { enabled: true },
+      rpInitiatedLogout: { enabled: true, logoutSource: askWhetherTheyMeanIt },
       backchannelLogout: { enabled: true },
       pushedAuthorizationRequests: { enabled: options.par ?? true },
     },
@@ -115,6 +116,12 @@ function backchannelOf(redirect: string | undefined) {
     backchannel_logout_uri: redirect.replace("/callback/", "/backchannel-logout/"),
     backchannel_logout_session_required: true,
   };
+}
+
+/** The provider's own page, without what it would load from elsewhere. */
+function askWhetherTheyMeanIt(context: { body: unknown }, form: string): void {
+  const button = '<button name="logout" value="yes" form="op.logoutForm">Yes</button>';
+  context.body = `<!doctype html><html lang="en"><head><title>Sign out</title></head><body>${form}${button}</body></html>`;
 }
 
 interface GrantContext {
