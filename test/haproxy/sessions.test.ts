@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { startBackend } from "../support/backend.ts";
@@ -57,7 +59,7 @@ haproxy: { version: "2.6", bind: ["127.0.0.1:${port}"], scheme: https, backends:
     const folder = folderOf(t, files);
     const served = await serve(t, folder, ports);
     const log = await startHaproxy(t, binary, await generated(folder), port);
-    fronts.push({ served, log, browser: new Browser({ [HOST]: port }) });
+    fronts.push({ served, log, port, browser: new Browser({ [HOST]: port }) });
   }
   const [one, other] = fronts;
   if (one === undefined || other === undefined) throw new Error("no fronts");
@@ -133,6 +135,26 @@ test("sessions in a store, of two agents", async (t) => {
     await until(other.browser, 303, 200, NAVIGATION);
   });
 
+  await t.test("a provider ends at one agent what the other has begun, and slow senders wait at HAProxy", async (t) => {
+    const page = await other.browser.show(`${ORIGIN}/v1/orders`);
+    t.equal(page.status, 200, "people log in where several workers answer");
+    one.browser.cookies(HOST).set(COOKIE, other.browser.cookies(HOST).get(COOKIE) ?? "");
+    t.equal((await asked(one.browser)).status, 200);
+    const now = Math.floor(Date.now() / 1000);
+    const claims = { iss: provider.issuer, aud: CLIENT.id, sub: "alice", jti: "one", iat: now, exp: now + 120 };
+    const events = { "http://schemas.openid.net/event/backchannel-logout": {} };
+    const token = await provider.sign({ ...claims, events }, { typ: "logout+jwt" });
+    const bearer = await one.browser.ask(`${ORIGIN}/v1/a`, { accept: "*/*", authorization: `Bearer ${token}` });
+    t.equal(bearer.status, 401, "as a bearer token it proves nobody");
+    const slow = [one, other].map(({ port }) => told(port, "logout_token=x", 1000));
+    const idToken = await provider.sign({ ...claims, jti: "two", nonce: "n" });
+    t.match(await told(one.port, `logout_token=${idToken}`), /^HTTP\/1\.1 400 /, "an ID token is none");
+    t.equal((await asked(one.browser)).status, 200);
+    t.match(await told(one.port, `logout_token=${token}`), /^HTTP\/1\.1 200 /);
+    await until(one.browser, 401, 200);
+    for (const answer of await Promise.all(slow)) t.match(answer, /^HTTP\/1\.1 408 /);
+  });
+
   await t.test("no secret is logged", async (t) => {
     const logged = [one, other].flatMap(({ served, log }) => [
       ...served.lines.map((line) => JSON.stringify(line)),
@@ -144,3 +166,17 @@ test("sessions in a store, of two agents", async (t) => {
       t.notOk(logged.some((line) => line.includes(secret)));
   });
 });
+
+/** What HAProxy answers to a form about a logout. @param length as the head says it */
+async function told(port: number, form: string, length = form.length): Promise<string> {
+  const socket = connect(port, "127.0.0.1");
+  let text = "";
+  socket.setEncoding("latin1").on("data", (chunk: string) => (text += chunk));
+  const fields = ["content-type: application/x-www-form-urlencoded", `content-length: ${length}`, "connection: close"];
+  const head = ["POST /.countersign/backchannel-logout/idp HTTP/1.1", `host: ${HOST}`, ...fields].join("\r\n");
+  socket.write(`${head}\r\n\r\n${form}`);
+  while (!text.includes("\r\n\r\n") && !socket.closed)
+    await Promise.race([once(socket, "data"), once(socket, "close")]);
+  socket.destroy();
+  return text;
+}
