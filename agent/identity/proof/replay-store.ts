@@ -12,6 +12,8 @@ export interface StoreConfig {
 const PREFIX = "countersign:dpop:";
 /** Milliseconds between two attempts to connect, at most. */
 const LONGEST_PAUSE = 1_000;
+/** Milliseconds without an answer after which a connection is dead: nothing else tells of a store that was replaced. */
+const LONGEST_SILENCE = 2_000;
 
 /**
  * The proofs that have come to any of the agents that share a Redis or Valkey: `SET … NX PX`, once for each. Only digests
@@ -30,6 +32,7 @@ export class ReplayStore implements Replays {
     this.#redis = new Redis(url, {
       commandTimeout: timeout,
       connectTimeout: 2_000,
+      socketTimeout: LONGEST_SILENCE,
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
