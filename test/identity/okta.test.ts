@@ -293,6 +293,11 @@ test("okta: a token of the service app that was taken back is replaced once", as
     reply(oktaError("E0000011"), 401, { "www-authenticate": 'DPoP error="invalid_token"' })({} as never, response);
   t.match(await groupsOf(await okta.token({ uid: "00uCarol" })), /^groups-unavailable/);
   t.match(identity.status()[0]?.error, /groups: status 401 instead of 200/);
+  const granted = '"token_type":"DPoP","expires_in":3600,"scope":"okta.users.read"';
+  okta.front.behave(reply(`{"access_token":"one","access_token":"two",${granted}}`), "/oauth2/v1/token");
+  okta.groups.set("00uDave", ["Everyone"]);
+  t.match(await groupsOf(await okta.token({ uid: "00uDave" })), /^groups-unavailable/);
+  t.match(identity.status()[0]?.error, /token: the body can be read in two ways/);
 });
 
 test("okta: an org that does not answer delays nobody for longer than `timeout`, and no other issuer at all", async (t) => {
