@@ -105,7 +105,10 @@ export interface McpEntry {
   readonly headers?: "enforced";
 }
 
-export type ToolEntry = Pick<RuleEntry, "allow" | "scopes">;
+export interface ToolEntry extends Pick<RuleEntry, "allow" | "scopes"> {
+  /** The tool's name once more, where it has a sign to which other tools give a meaning. */
+  readonly equals?: string;
+}
 
 /** What OAuth clients are told of an API (RFC 9728). */
 export interface ResourceEntry {

@@ -461,6 +461,7 @@ test("what is wrong with logins and sessions is told with its place", (t) => {
     ["https://a.example]", "https://a.example/]", /^5:23: .*what browsers have before the path/],
     ["https://a.example]", "http://a.example]", /^5:23: .*http is for loopback only/],
     ["https://a.example]", '"https://A.example"]', /^5:23: .*what browsers have before the path/],
+    ["https://a.example]", '"https://*.example"]', /^5:23: .*what browsers have before the path/],
     [
       "keys: session-keys.json",
       "keys: absent.json",

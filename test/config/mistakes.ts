@@ -116,6 +116,11 @@ const CHANGES: readonly Mistake[] = [
     '+0:24: the text "*.example.com"; a DNS name in lower case, or a URI such as spiffe://example.org/haproxy',
   ],
   [
+    "spiffe://example.org/haproxy]",
+    '"spiffe://example.org/*"]',
+    '+0:45: the text "spiffe://example.org/*"; a DNS name in lower case, or a URI such as spiffe://example.org/haproxy',
+  ],
+  [
     "servers: [agent-1.example.com:9000, 10.0.0.6:9000]",
     "servers: [10.0.0.6:9000, 10.0.0.6:9000]",
     '+0:30: the text "10.0.0.6:9000" twice in one list; each of them once',
@@ -807,7 +812,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "keys: assertion-keys.json",
     "keys: authority.pem",
-    '+0:9: the text "authority.pem": it is no JWK set, `{"keys": [...]}`; the file of a key ring; `countersign keys rotate FILE` makes one',
+    '+0:9: the text "authority.pem": it is no JWK set, `{"keys": [...]}`, with each name once; the file of a key ring; `countersign keys rotate FILE` makes one',
   ],
   ["lifetime: 30s\n  claims", "lifetime: 2m\n  claims", '+0:13: the text "2m"; from 5s to 60s'],
   ["claims: [groups, act]", "claims: [groups, email]", '+0:20: the text "email"; groups, roles, scopes, act'],

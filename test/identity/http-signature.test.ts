@@ -293,8 +293,15 @@ test("agents are addresses, each signature has one memory, and there is one issu
   const one = (agents: string, more = "") => `{ bots: { type: http-signature, agents: [${agents}]${more} } }`;
   const good = '"https://bot.example/keys"';
   t.strictSame(faults(one(`${good}, "https://chatgpt.com", "http://127.0.0.1:8080/keys"`)), []);
-  for (const bad of ["http://bot.example/keys", "bot.example", "https://u@bot.example/", "https://bot.example/k?x"])
-    t.match(faults(one(`"${bad}"`)), [/^:3:5\d: the text ".*"; the https address of/], bad);
+  for (const bad of [
+    "http://bot.example/keys",
+    "bot.example",
+    "https://u@bot.example/",
+    "https://bot.example/k?x",
+    "https://*.example/",
+    "https://bot.example/{id}",
+  ])
+    t.match(faults(one(`"${bad}"`)), [/^:3:5\d: the text ".*"; the whole https address of/], bad);
   t.match(faults(one(good), "workers: 2\n"), [/several workers, each of which remembers only the proofs/]);
   t.strictSame(faults(one(good, ", reuse: accept"), "workers: 2\n"), []);
   const two = `{ a: { type: http-signature, agents: [${good}] }, b: { type: http-signature, agents: ["https://b.example/"] } }`;

@@ -216,6 +216,34 @@ const FAULTS: readonly Row[] = [
       "1:142: what a tool asks of who calls it, on a route that allows `anyone`; no more than the name, or a route that allows roles or `authenticated`: no credential is read here",
     ],
   ],
+  ...Object.entries({
+    ...{ "get_?": "?", "^get": "^", get$: "$", "<x>": "<x>", "{x}": "{x}" },
+    ...{ ":x": ":", "/get/": "/", "a%b": "%", "get.+": ".+" },
+  }).map(
+    ([name, sign]): Row => [
+      `a tool that is called as other tools write patterns: ${name}`,
+      `services: { a: { issuers: [aws], hosts: [h.example], backend: b, allow: [authenticated], routes: [{ name: r, match: [POST /mcp], mcp: { tools: { "${name}": {}, "*": {} } } }] } }`,
+      [
+        `1:146: \`${sign}\`, which has no meaning in a name; the whole name of one tool; \`{ equals: "${name}" }\` beside what it asks, if it is really called so`,
+      ],
+    ],
+  ),
+  [
+    "a tool that is really called so, and is not",
+    'services: { a: { issuers: [aws], hosts: [h.example], backend: b, allow: [authenticated], routes: [{ name: r, match: [POST /mcp], mcp: { tools: { "a?": { equals: "a?" }, "b?": { equals: b }, c: { equals: d } } } }] } }',
+    [
+      '1:170: `?`, which has no meaning in a name; the whole name of one tool; `{ equals: "b?" }` beside what it asks, if it is really called so',
+      '1:204: `equals` with another name than the tool\'s; no `equals`, or `{ equals: "c" }`',
+    ],
+  ],
+  [
+    "an actor's issuer that no token names",
+    'roles: { a: [{ issuer: okta, actor: { issuer: "https://*.example.com" } }], b: [{ issuer: okta, actor: { issuer: "https://id.example.com/{tenant}" } }] }',
+    ["https://*.example.com", "https://id.example.com/{tenant}"].map(
+      (name, index) =>
+        `1:${[47, 114][index]}: "${name}", which no token has; the actor's whole \`iss\`, as tokens have it: another binding for each that differs in this`,
+    ),
+  ],
   [
     "odd names of methods and tools",
     'services: { a: { issuers: [aws], hosts: [h.example], backend: b, allow: [authenticated], routes: [{ name: r, match: [POST /mcp], mcp: { methods: ["tools*", "a b"], tools: { "a b": {}, a*: {}, "*b": {} } } }] } }',
@@ -651,6 +679,13 @@ test("a login that no client could be asked for is a fault", (t) => {
 });
 
 const WARNINGS: readonly Row[] = [
+  [
+    "a login that no provider calls so",
+    route('{ name: r, match: [GET /], allow: [authenticated], step_up: { acr: ["urn:example:*", mfa] } }'),
+    [
+      "8:77: `*` in an authentication context, which is compared letter by letter; the whole of it, as the provider's tokens have it",
+    ],
+  ],
   [
     "a role's path, which AWS does not tell",
     "roles: { a: [{ issuer: aws, arn: arn:aws:iam::123456789012:role/ci/deploy/reporting }, { issuer: aws, arn: arn:aws:iam::123456789012:user/ci/alice }] }",
