@@ -264,6 +264,9 @@ test("a session's cookie has what it needs, and nothing of the provider's secret
   });
   t.strictSame([session?.begunAt, session?.endsAt], [time.now, time.now + 28_800_000]);
   t.notMatch(Object.keys(session?.claims ?? {}), ["nonce"]);
+  const cookies = new SessionCookies(sessions);
+  const large = { id: "i", host: "h", begunAt: 1, endsAt: 2, claims: { tenant: 9007199254740993n }, scopes: [] };
+  t.strictSame(cookies.open(cookies.seal(large, whose, time.now), whose), large, "to the last digit");
   const renamed = alice.session.replace(/^idp/, "other");
   t.equal(new SessionCookies(sessions).open(renamed, { ...whose, name: "other" }), undefined);
   for (const other of [{ issuer: "https://other.example" }, { login: { client: { id: "other" } } }])
