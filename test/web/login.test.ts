@@ -10,6 +10,7 @@ import type { Answer } from "../../agent/web/login/answer.ts";
 import { cookiesIn, sessionIn } from "../../agent/web/login/cookies.ts";
 import { Logins } from "../../agent/web/login/logins.ts";
 import { returnTo } from "../../agent/web/login/return-to.ts";
+import { reply } from "../../demo/front.ts";
 import { rocaKeyPair } from "../identity/roca.ts";
 import { Browser } from "../support/browser.ts";
 import { oidcIssuer } from "../support/identity.ts";
@@ -428,6 +429,24 @@ test("an ID token that is signed with a key of this moment signs in, whatever ke
     const alice = new Person(logins);
     t.equal((await alice.ask(await alice.until())).status, 303);
     pair = await generateKeyPair("RS256");
+  }
+});
+
+test("what a provider has said of itself stays in use while it says nothing that can be used", async (t) => {
+  const { logins, provider, time } = await stage(t);
+  const signedIn = async () => {
+    const alice = new Person(logins);
+    return (await alice.ask(await alice.until())).status === 303;
+  };
+  t.ok(await signedIn());
+  const said = "openid-configuration";
+  const asked = () => provider.front.requests.filter((path) => path.endsWith(said)).length;
+  for (const behaviour of ["error", reply({}), reply({ issuer: provider.issuer })] as const) {
+    provider.front.behave(behaviour, said);
+    time.ticks += 3_600_000;
+    const before = asked();
+    t.ok(await signedIn());
+    t.ok(asked() > before);
   }
 });
 

@@ -141,15 +141,21 @@ export class LoginProvider {
     return configuration;
   }
 
-  /** Looked for once for all who log in, and again where that is long ago; where it has failed, after a while. */
+  /**
+   * Looked for once for all who log in, and again where that is long ago; where it has failed, after a while. What was found
+   * before stays in use until then.
+   */
   #server(): Promise<ServerMetadata> {
-    if (this.#known !== undefined && this.#clock() < this.#known.until) return this.#known.server;
-    const known = { until: this.#clock() + this.issuer.keys.refresh, server: this.#discovered() };
-    this.#known = known;
-    known.server.catch(() => {
+    const before = this.#known;
+    if (before !== undefined && this.#clock() < before.until) return before.server;
+    const failed = (error: unknown) => {
       known.until = this.#clock() + DISCOVERED_AGAIN;
-    });
-    return known.server;
+      return before?.server ?? Promise.reject(error);
+    };
+    const server = this.#discovered().catch(failed);
+    const known = { until: this.#clock() + this.issuer.keys.refresh, server };
+    this.#known = known;
+    return server;
   }
 
   get #at(): URL {
