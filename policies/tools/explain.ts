@@ -225,7 +225,9 @@ function explainRoles({ test }: Rule, { principal, held }: Subject, now: number,
   }
 }
 
-function bindingsText(role: Role, principal: Principal, { roles, doubtful }: Held, now: number): string {
+function bindingsText(role: Role, principal: Principal, { roles, doubtful, names }: Held, now: number): string {
+  if (doubtful.has(role) && names instanceof Unknown && names.reason === "cost-exceeded")
+    return `unknown (${names.text})`;
   return role.bindings
     .map(({ checks, included, until }) => {
       const parts = checks.map(({ key, wanted, holds }) => checkText(`${key} ${wanted}`, holds(principal)));
