@@ -89,7 +89,8 @@ function verified(files: readonly string[], key: KeyObject, from?: Checkpoint) {
 }
 
 function verifiedTexts(all: readonly { file: string; bytes: Buffer }[], key: KeyObject, from?: Checkpoint) {
-  const verifier = new Verifier({ key, from });
+  const known = from === undefined ? [] : [{ ...from, by: "the checkpoint that was kept" }];
+  const verifier = new Verifier({ key, known });
   for (const [index, { file, bytes }] of all.entries()) {
     verifier.open(file);
     let start = 0;
@@ -358,7 +359,10 @@ test("a segment that cannot be begun is begun later, and nothing is lost meanwhi
   stage.decide(log, 60);
   while (log.state.error === undefined && stage.told.length === 0) await new Promise((done) => setTimeout(done, 20));
   stage.decide(log, 60);
-  for (let seen = stage.notes.length; stage.notes.length === seen; ) await new Promise((done) => setTimeout(done, 20));
+  for (const { signed, records } = log.state; log.state.records === records; ) {
+    t.equal(log.state.signed, signed, "nothing is told that is not in a file");
+    await new Promise((done) => setTimeout(done, 20));
+  }
   rmdirSync(inTheWay);
   await written(log);
   const { findings, summary } = verified(stage.segments(), stage.first);

@@ -44,6 +44,7 @@ export class Primary implements Service {
   /** What a worker begins with. */
   #set: CheckedSet;
   #phase: Phase = "starting";
+  #exchanges: NodeJS.Timeout | undefined;
   /** What ended processes had counted. */
   #retired: Promise<readonly MetricValues[]> = Promise.resolve([]);
   #listening: Promise<void> = Promise.resolve();
@@ -115,6 +116,8 @@ export class Primary implements Service {
     }
     if (this.#phase !== "starting") return;
     this.#phase = "serving";
+    const { audit } = this.#set.config;
+    if (audit !== undefined) this.#exchanges = setInterval(() => this.#exchangeHeads(), audit.checkpoint).unref();
     this.#telemetry.ready();
     this.#manager.ready(`serving revision ${this.#report.revision}`);
   }
@@ -150,6 +153,7 @@ export class Primary implements Service {
 
   async #close(cause: Error | undefined): Promise<void> {
     this.#phase = "draining";
+    clearInterval(this.#exchanges);
     this.#reloads.stop();
     const ended = this.#seats.map((seat) => seat.end({ kind: "close" }, CLOSE_LIMIT));
     await this.#listening.catch(() => {});
@@ -206,6 +210,12 @@ export class Primary implements Service {
       await Promise.all(behind.map(async (seat) => (await seat.prepare(set)) && (await seat.commit(set))));
     }
     return reportOf(set, { loadedAt: this.#clock(), durationMs: this.#clock() - begun });
+  }
+
+  /** Each audit log tells of all others, once all have begun. */
+  #exchangeHeads(): void {
+    const heads = this.#seats.flatMap(({ head }) => head ?? []);
+    for (const seat of this.#seats) seat.exchangeHeads(heads.length === this.#seats.length ? heads : []);
   }
 
   #refused(found: string): Fault {
