@@ -83,6 +83,8 @@ export class Verifier {
   #proven = false;
   #signed = 0;
   #checkpoint: string | undefined;
+  /** Whether a record says so that no batch has ended behind; and whether one has. */
+  #ending = false;
   #ended = false;
   #begun = false;
   #allowed = 0;
@@ -173,6 +175,7 @@ export class Verifier {
         "unsigned",
         `${this.#head.size - this.#signed} records behind the last checkpoint: nothing vouches for them`,
       );
+    this.#ending = false;
     this.#ended = false;
     this.#batch = new Batch(this.#head);
     this.#kept = [];
@@ -262,6 +265,7 @@ export class Verifier {
     else if (text !== batchLine(found, this.#batch.sum))
       this.#tampered("edited", "the line that ends the batch was changed");
     this.#head = said;
+    this.#ended ||= this.#ending;
     this.#hold(said);
     this.#batch = new Batch(said);
     this.#kept = [];
@@ -296,7 +300,7 @@ export class Verifier {
     else if (record.audit === "gap") {
       this.#lost += Number(record.lost);
       this.#say("warning", "gap", `${record.lost} decisions were not kept`);
-    } else if (record.audit === "end") this.#ended = true;
+    } else if (record.audit === "end") this.#ending = true;
     else if (record.msg === "decision") {
       if (record.verdict === "allow") this.#allowed++;
       else this.#denied++;

@@ -23,8 +23,12 @@ import { Batch, BEGINNING } from "../../records/audit/chain.ts";
 import { batchLine, type SegmentLine } from "../../records/audit/lines.ts";
 import { type Checkpoint, privateKeyOf, readNote } from "../../records/audit/note.ts";
 import { type Finding, Verifier } from "../../records/audit/verify.ts";
+import { Random } from "../fuzz/random.ts";
 import { folderOf } from "../support/serve.ts";
 import { decision, NOON, observation, principal, recorded } from "../support/telemetry.ts";
+import { honestLogs } from "./honest.ts";
+import { kills } from "./kills.ts";
+import { casesOf, faultOf, verifierOf } from "./tampering.ts";
 
 /** A log in a folder of its own, and what it has told. */
 class Stage {
@@ -153,61 +157,28 @@ async function honest(t: Test) {
   return { stage, files, texts };
 }
 
-test("every way of tampering is told, wherever it is done, and told apart", async (t) => {
-  const { stage, files, texts } = await honest(t);
-  const kept = readNote(stage.notes.at(-1) ?? "");
-  if (kept === undefined) throw new Error("no checkpoint");
-  const look = (changed: readonly (readonly string[])[], names = files) =>
-    verifiedTexts(
-      changed.map((lines, index) => ({ file: names[index] ?? "", bytes: Buffer.from(lines.join("")) })),
-      stage.first,
-      kept,
-    );
-  const with_ = (segment: number, lines: readonly string[]) =>
-    texts.map((own, index) => (index === segment ? lines : own));
-  t.strictSame(look(texts).findings, []);
-
-  for (const [segment, lines] of texts.entries()) {
-    for (const [at, line] of lines.entries()) {
-      if (!line.includes('"msg":"decision"')) continue;
-      const name = `segment ${segment}, line ${at + 1}`;
-      const tell = (changed: readonly string[], expected: string) => {
-        const found = look(with_(segment, changed)).findings;
-        const all = kinds(found, "tampered");
-        if (!(all.length === 1 && all[0] === expected)) t.fail(`${name}: ${expected} told as ${all}`);
-        const place = found.find(({ severity }) => severity === "tampered");
-        if (place?.file !== files[segment] || Math.abs((place?.line ?? 0) - at) > lines.length)
-          t.fail(`${name}: ${place?.file}`);
-      };
-      tell(lines.toSpliced(at, 1, line.replace("GET", "PUT")), "edited");
-      tell(lines.toSpliced(at, 1), "deleted");
-      tell(lines.toSpliced(at, 0, line), "duplicated");
-      tell(lines.toSpliced(at, 0, line.replace("GET", "PUT")), "inserted");
-      const other = lines[at + 1] ?? "";
-      if (other.includes('"msg":"decision"')) tell(lines.toSpliced(at, 2, other, line), "reordered");
-      t.pass(name);
-    }
-    // What holds the chain together itself.
-    for (const [at, line] of lines.entries()) {
-      if (!line.startsWith('{"audit"')) continue;
-      const found = kinds(look(with_(segment, lines.toSpliced(at, 1))).findings, "tampered");
-      const vouched = line.includes('"audit":"checkpoint"') && at === lines.length - 1;
-      if (!vouched) t.ok(found.length > 0, `without ${line.slice(0, 30)} of segment ${segment}`);
-      const edited = line.replace(/[0-9](?=[^0-9]*$)/, (digit) => String((Number(digit) + 1) % 10));
-      const told = kinds(look(with_(segment, lines.toSpliced(at, 1, edited))).findings, "tampered");
-      t.ok(told.length > 0, `changed ${line.slice(0, 30)} of segment ${segment}`);
-    }
+test("every way of tampering is told, wherever it is done, and told apart: rotation, crashes, workers", async (t) => {
+  const logs = await honestLogs(10_000, new Random(1));
+  for (const { key, segments, kept, told, origin } of logs) {
+    t.ok(segments.length > 8 && segments.some(({ first }) => first.reason === "crash"), origin);
+    const head = { size: told.size, hash: Buffer.from(told.hash, "base64") };
+    const known = [kept, { origin, head }].map((each) => ({ ...each, by: "elsewhere" }));
+    t.strictSame(kinds(verifierOf(key, segments, known).findings, "tampered"), [], `${origin} as it was written`);
   }
+  // `npm run tamper` takes every position.
+  const counts = new Map<string, number>();
+  for (const each of casesOf(logs, (position) => position % 101 === 0)) {
+    const told = faultOf(each);
+    if (told !== undefined) t.fail(`${each.file}:${each.line}: ${each.what}, ${each.expected}, told as ${told}`);
+    counts.set(each.what, (counts.get(each.what) ?? 0) + 1);
+  }
+  t.ok(counts.size >= 18, [...counts].join(" "));
+});
 
-  const cut = (texts[2] ?? []).slice(0, -4);
-  t.ok(kinds(look(with_(2, cut)).findings, "tampered").includes("truncated"), "the end is gone");
-  t.strictSame(kinds(look(texts.slice(0, 2)).findings, "tampered"), ["truncated"], "the last segment is gone");
-  t.ok(kinds(look([texts[0] ?? [], texts[2] ?? []]).findings, "tampered").includes("deleted"), "one between is gone");
-  t.ok(
-    kinds(look([texts[0] ?? [], texts[1] ?? [], texts[1] ?? []]).findings, "tampered").includes("replayed") ||
-      kinds(look([texts[0] ?? [], texts[1] ?? [], texts[1] ?? []]).findings, "tampered").includes("forked"),
-    "one is there twice",
-  );
+test("kill -9 is no tampering, wherever the writer is by then", async (t) => {
+  const { findings, summary, told } = await kills(10, new Random(1));
+  t.strictSame(kinds(findings, "tampered"), []);
+  t.ok(told > 10 && summary.decisions.allowed > 100, JSON.stringify({ ...summary, told }));
 });
 
 test("another history, and another's log, are told by what was kept elsewhere", async (t) => {
@@ -229,9 +200,10 @@ test("a crash is no tampering: whatever was written last", async (t) => {
   const whole = (texts[2] ?? []).join("");
   const bytes = Buffer.from(whole);
   const first = bytes.indexOf(10) + 1;
-  for (let n = 0; n < 100; n++) {
-    // As after `kill -9`: the file ends anywhere behind its first line, and the next start goes on from there.
-    const at = first + Math.floor(((bytes.length - first) * n) / 100);
+  // As after `kill -9`: the file ends anywhere behind its first line, and the next start goes on from there.
+  const anywhere = Array.from({ length: 50 }, (_, n) => first + Math.floor(((bytes.length - first) * n) / 50));
+  const ends = [...whole.matchAll(/\n/g)].map(({ index }) => index + 1).slice(-6);
+  for (const at of [...anywhere, ...ends]) {
     const crashed = new Stage(t);
     for (const [index, lines] of texts.slice(0, 2).entries())
       writeFileSync(segmentFile(crashed.config.file, index + 1), lines.join(""));
