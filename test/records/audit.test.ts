@@ -1,9 +1,12 @@
+import { execFileSync } from "node:child_process";
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import {
   appendFileSync,
+  closeSync,
   existsSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -13,6 +16,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import type { AuditConfig } from "../../agent/config/sections/audit.ts";
@@ -249,6 +253,31 @@ test("what cannot be kept is counted in the log, or asked to be refused", async 
   t.strictSame([kinds(findings, "tampered"), kinds(findings, "warning")], [[], ["gap"]]);
   t.equal(summary.lost, lost);
   t.equal(summary.decisions.allowed + summary.decisions.denied + lost, stage.asked, "all are accounted for");
+});
+
+test("a slow disk: nobody waits for it, and what waits is written in its order, or counted", async (t) => {
+  const stage = new Stage(t, { checkpoint: 50 });
+  const log = stage.open();
+  // Every thread that writes is busy: nothing is written while these pipes have no other end.
+  const pipes = Array.from({ length: 4 }, (_, n) => join(stage.folder, `pipe${n}`));
+  execFileSync("mkfifo", pipes);
+  const held = pipes.map((pipe) => open(pipe));
+  stage.decide(log, 100);
+  for (let turn = 0; turn < 20; turn++) await new Promise((done) => setTimeout(done, 10));
+  t.equal(readFileSync(stage.segments()[0] ?? "", "utf8").split("\n").length, 2, "nothing but its first line");
+  t.strictSame([log.full, stage.notes], [undefined, []], "the event loop goes on, and no checkpoint is told");
+  while (log.full === undefined) {
+    stage.decide(log, 1_000);
+    await new Promise((done) => setImmediate(done));
+  }
+  stage.decide(log, 10);
+  for (const pipe of pipes) closeSync(openSync(pipe, "w"));
+  for (const handle of await Promise.all(held)) await handle.close();
+  while (stage.told.length < 2) await new Promise((done) => setTimeout(done, 20));
+  await written(log);
+  const { findings, summary } = verified(stage.segments(), stage.first);
+  t.strictSame([kinds(findings, "tampered"), kinds(findings, "warning")], [[], ["gap"]]);
+  t.equal(summary.decisions.allowed + summary.decisions.denied + summary.lost, stage.asked, "all are accounted for");
 });
 
 test("a segment that was moved away is ended, and another begun", async (t) => {
