@@ -206,6 +206,22 @@ test("no agent starts with an audit log that it cannot write, and it says what t
   });
 });
 
+test("a pod that starts again makes no key anew, and goes on with its log", async (t) => {
+  const { text, spop, admin } = await configuration(`${REST}audit: { file: audit.log, key: audit.key }\n`);
+  const folder = folderOf(t, { "countersign.yaml": text, "policies/a.yaml": POLICY });
+  const init = (...args: string[]) => command(["audit", "init", ...args], { cwd: folder });
+  const made = await init("--once");
+  t.match(made, { code: 0, out: / [A-Za-z0-9+/]{43}=\n$/ });
+  t.strictSame(await init("--once"), made, "as long as the log has not begun");
+  const { child, said } = await serve(t, folder, { spop, admin });
+  child.kill("SIGTERM");
+  await said("countersign stopped");
+  const key = readFileSync(join(folder, "audit.key"), "utf8");
+  t.match(await init("--once"), { code: 0, out: "" });
+  t.match(await init(), { code: 1, err: /audit\.log has begun: another key would vouch for nothing of it/ });
+  t.equal(readFileSync(join(folder, "audit.key"), "utf8"), key);
+});
+
 test("an agent that is started twice by mistake does not touch the log of the first", async (t) => {
   const { text, spop, admin } = await configuration(`${REST}audit: { file: audit.log, key: audit.key }\n`);
   const folder = folderOf(t, { "countersign.yaml": text, "policies/a.yaml": POLICY });
@@ -259,6 +275,7 @@ test("access is listed, and mistakes are told", async (t) => {
   t.match(out, /^revision [0-9a-f]{12}\n\nGET orders\.example\.com\/v1\/orders {2}orders\/read\n {2}group: Readers\n/);
   for (const [args, code, told] of [
     [["frobnicate"], 64, "audit what?"],
+    [["init", "--once"], 78, "the configuration has no `audit`"],
     [["init"], 78, "the configuration has no `audit`"],
     [["verify"], 64, "--key is missing"],
     [["verify", "--key", "x"], 64, "--key: no public key"],
