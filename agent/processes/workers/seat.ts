@@ -1,3 +1,4 @@
+import type { LogHead } from "../../../records/audit/lines.ts";
 import type { WorkerState } from "../../admin/status.ts";
 import type { CheckedSet } from "../../loading/load.ts";
 import type { Address } from "../../net/address.ts";
@@ -33,6 +34,8 @@ export class Seat {
   #reporting: Promise<boolean> | undefined;
   /** What it was asked for by taps and has not answered, or nobody has taken. */
   readonly #tapping = new Map<string, Promise<Tapped | undefined>>();
+  #head: LogHead | undefined;
+  #exchanging = false;
   #silent = false;
   #failures = 0;
   #restarts = 0;
@@ -161,6 +164,27 @@ export class Seat {
     if (!answered) return undefined;
     this.#tapping.delete(name);
     return await asked;
+  }
+
+  /** How far the audit log of its processes has come, as the last one that was asked has said. */
+  get head(): LogHead | undefined {
+    return this.#head;
+  }
+
+  /** Tells its process how far the audit logs of all have come, and asks the same of it; nobody waits for that. */
+  exchangeHeads(heads: readonly LogHead[]): void {
+    const child = this.#child;
+    // One that stands still is not asked again and again.
+    if (child === undefined || this.#exchanging) return;
+    this.#exchanging = true;
+    const answered = (head = this.#head) => {
+      this.#head = head;
+      this.#exchanging = false;
+    };
+    child.ask({ kind: "heads", heads }).then(
+      ({ head }) => answered(head),
+      () => answered(),
+    );
   }
 
   /** Whether HAProxy has ever come to its process. */

@@ -31,6 +31,7 @@ export class Workers implements Responders<CheckedSet> {
   #retired: Promise<readonly MetricValues[]> = Promise.resolve([]);
   /** Whether a worker that ends is started again. */
   #serving = false;
+  #exchanges: NodeJS.Timeout | undefined;
 
   constructor(file: string, set: CheckedSet, surroundings: Surroundings) {
     const { clock } = surroundings;
@@ -71,6 +72,8 @@ export class Workers implements Responders<CheckedSet> {
   async ready(): Promise<void> {
     await Promise.all(this.#seats.map((seat) => seat.ready()));
     this.#serving = true;
+    const { audit } = this.config;
+    if (audit !== undefined) this.#exchanges = setInterval(() => this.#exchangeHeads(), audit.checkpoint).unref();
     // One that ended while the others were waited for.
     for (const seat of this.#seats) if (!seat.isReady) void this.#restart(seat);
   }
@@ -82,6 +85,7 @@ export class Workers implements Responders<CheckedSet> {
 
   async close(): Promise<void> {
     this.#serving = false;
+    clearInterval(this.#exchanges);
     await Promise.all(this.#seats.map((seat) => seat.end({ kind: "close" }, CLOSE_LIMIT)));
   }
 
@@ -137,6 +141,12 @@ export class Workers implements Responders<CheckedSet> {
       if (behind.length === 0) return undefined;
       await Promise.all(behind.map(async (seat) => (await seat.prepare(set)) && (await seat.commit(set))));
     }
+  }
+
+  /** Each audit log tells of all others, once all have begun. */
+  #exchangeHeads(): void {
+    const heads = this.#seats.flatMap(({ head }) => head ?? []);
+    for (const seat of this.#seats) seat.exchangeHeads(heads.length === this.#seats.length ? heads : []);
   }
 
   #refused(found: string): Fault {
