@@ -25,6 +25,4 @@ export interface Snapshot {
   readonly upstreamTokens?: UpstreamTokens;
   /** Digest of the policies, sent with every answer. */
   readonly revision: string;
-  /** Milliseconds since the epoch. */
-  readonly loadedAt: number;
 }

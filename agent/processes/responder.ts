@@ -163,7 +163,6 @@ export class Responder {
       upstreamTokens: new UpstreamTokens(issuers, { ...world, schedule: timer }, previous?.upstreamTokens),
       assertions: config.assertion && new Assertions(config.assertion, this.#signing),
       revision: policies.revision,
-      loadedAt: this.#clock(),
     };
   }
 }
