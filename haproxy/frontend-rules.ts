@@ -43,10 +43,7 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
     "",
     ...metadataRules(input),
     ...preflightRules(input.cors ?? []),
-    ...clientHeaders(
-      input.identityPrefix,
-      addedHeaders(input).map(({ name }) => name),
-    ),
+    ...clientHeaders(input.identityPrefix, identityHeaders(input)),
     "",
     ...connectionHeaders(),
     "",
@@ -59,6 +56,12 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
     "",
     ...passedOn(input),
   ];
+}
+
+/** Those that only the agent fills. What a credential stands in is deleted once it was judged. */
+function identityHeaders(input: RenderInput): readonly string[] {
+  const credentials = sentKinds(input.uses).flatMap(({ headers }) => headers);
+  return addedHeaders(input).flatMap(({ name }) => (credentials.includes(name) ? [] : [name]));
 }
 
 function preparation(input: RenderInput, spoeFile: string): readonly string[] {

@@ -81,6 +81,11 @@ export const VARIABLES = {
     meaning: "the signed identity assertion, a short-lived JWT for this request",
     header: { name: "x-auth-assertion", max: 1536 },
   },
+  upstream_token: {
+    present: "named by the contract, when there is one",
+    meaning: "the whole Authorization value with the token that the backend gets in place of the client's",
+    header: { name: "authorization", max: 4096 },
+  },
   verdict: {
     present: "always",
     meaning:

@@ -79,6 +79,8 @@ export const REASONS = {
   "cost-exceeded": 403,
   "header-error": 403,
   "header-too-long": 403,
+  "exchange-impossible": 403,
+  "exchange-refused": 403,
 
   // Countersign, HAProxy or a dependency cannot tell.
   "issuer-unavailable": 503,
@@ -88,6 +90,7 @@ export const REASONS = {
   "deadline-exceeded": 503,
   overloaded: 503,
   "assertion-unavailable": 503,
+  "exchange-unavailable": 503,
   "haproxy-config-outdated": 503,
   "message-malformed": 503,
   "agent-error": 503,

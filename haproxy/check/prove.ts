@@ -1,3 +1,4 @@
+import { ALL_CREDENTIALS, CREDENTIAL_KINDS } from "../credentials.ts";
 import { FALSE, type Formula, TRUE } from "./bdd.ts";
 import { type Blame, blameOf } from "./blame.ts";
 import type { Evaluator } from "./evaluate.ts";
@@ -156,8 +157,9 @@ function identity(way: Way, judged: Formula, evaluator: Evaluator): readonly Fin
   const { formulas } = evaluator;
   return [...way.state.headers].flatMap(([header, dirt]) => {
     if (WARNED_HEADERS.includes(header)) return [];
+    const forwarded = forwardedOf(header, way, evaluator);
     return dirt.flatMap(({ when, cause, empty }) => {
-      const bad = formulas.and(judged, when);
+      const bad = formulas.without(formulas.and(judged, when), forwarded);
       if (bad === FALSE) return [];
       if (empty) return cause === undefined ? [] : unfilled(way, header, cause);
       const statement =
@@ -177,6 +179,19 @@ function identity(way: Way, judged: Formula, evaluator: Evaluator): readonly Fin
       ];
     });
   });
+}
+
+/** When the agent itself says that the client's credential goes on, and has no token to take its place. */
+function forwardedOf(header: string, { state }: Way, evaluator: Evaluator): Formula {
+  const kind = CREDENTIAL_KINDS.find(({ headers }) => headers.includes(header));
+  if (kind === undefined) return FALSE;
+  const { formulas } = evaluator;
+  return formulas.any(
+    state.asks.map(({ n }) => {
+      const said = [kind.argument, ALL_CREDENTIALS].map((name) => evaluator.answerIs(n, "forward", name));
+      return formulas.without(formulas.any(said), evaluator.isThere(n, "upstream_token"));
+    }),
+  );
 }
 
 /** A backend may take a header that is there for somebody. Those that only tell something are nobody's identity. */

@@ -32,6 +32,7 @@ export class Rule implements Route {
   readonly backend: string;
   readonly access: Route["access"];
   readonly forwardCredential: boolean;
+  readonly upstreamToken: Route["upstreamToken"];
   readonly needs: Uses;
   readonly resource: Route["resource"];
   readonly asks: Route["asks"];
@@ -51,6 +52,7 @@ export class Rule implements Route {
     this.backend = parts.backend;
     this.access = parts.access;
     this.forwardCredential = parts.forwardCredential;
+    this.upstreamToken = parts.upstreamToken;
     this.needs = parts.needs;
     this.resource = parts.resource;
     this.test = parts.test;

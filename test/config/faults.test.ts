@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { test } from "tap";
+import { parse } from "yaml";
 import schema from "../../agent/config/config.schema.json" with { type: "json" };
 import { loadConfig } from "../../agent/config/load-config.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
@@ -35,10 +36,11 @@ test("a misspelt key is told with the one that was meant, and nothing else", (t)
     const lines = EVERY_KEY.split("\n");
     const misspelt = `${key}${key.at(-1)}`;
     lines[line - 1] = lines[line - 1]?.replace(`${key}:`, `${misspelt}:`) ?? "";
-    const known = knownKeys(schemaAt(schema as Schema, path.slice(0, -1))).join(", ");
+    const known = knownKeys(schemaAt(schema as Schema, path.slice(0, -1), parse(EVERY_KEY))).join(", ");
     const unknown = `${line}:${column}: unknown key "${misspelt}"; did you mean "${key}"? Known keys: ${known}`;
     // One of these without the other is a mistake of its own.
-    const others = ["from", "trusted", "server_name"].includes(key) ? 1 : 0;
+    const isKey = key === "key" && path.includes("client");
+    const others = isKey || ["from", "trusted", "server_name"].includes(key) ? 1 : 0;
     const faults = files.faults(lines.join("\n"));
     t.ok(faults.includes(unknown), unknown);
     t.equal(faults.length, 1 + others, key);
@@ -396,7 +398,8 @@ function keysOf(text: string): readonly Key[] {
     while ((path.at(-1)?.indent ?? -1) >= blanks.length) path.pop();
     if (dash !== "") path.push({ indent: blanks.length, step: 0 });
     path.push({ indent, step: key });
-    if (["okta", "cluster", "google", "closed", "token_use", "orders", "legacy", "files"].includes(key)) return [];
+    if (["okta", "cluster", "google", "closed", "bots", "token_use", "orders", "legacy", "files"].includes(key))
+      return [];
     // The other issuers are there for what the first one cannot have as well.
     if (["type", "issuer", "audiences"].includes(key) && path[1]?.step !== "okta") return [];
     return [

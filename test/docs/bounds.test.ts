@@ -47,7 +47,7 @@ test("the constants that the page names are in those files, and are what it says
 test("whatever holds a number of things while the agent runs is on the page", (t) => {
   // Of the rooms of the running agent; those of the configuration are faults when they are read.
   const files = globSync(
-    "agent/{answer,assertion,http,identity,loading,processes,server,telemetry,threads,web}/**/*.ts",
+    "agent/{answer,assertion,http,identity,loading,processes,server,telemetry,threads,upstream,web}/**/*.ts",
     { cwd: ROOT },
   );
   const missing = files.flatMap((file) => {

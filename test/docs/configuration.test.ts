@@ -35,10 +35,10 @@ const FORMS: Readonly<Record<string, object>> = {
 
 test("every key of the schema is on the page, and no other", (t) => {
   const known = [...keys].filter(([, { later }]) => !later).map(([key]) => key);
-  // Of `kind`, one kind is described for all. The long forms of `listen.admin` and `listen.web` are that of `listen.spop`, those of claims are that of `groups`, and said to be; what `require` wants is said for `kind`; the client of `okta.groups` and `login` is that of introspection, and the claims of `login` are those of access tokens.
+  // Of `kind`, one kind is described for all. The long forms of `listen.admin` and `listen.web` are that of `listen.spop`, those of claims are that of `groups`, and said to be; what `require` wants is said for `kind`; the client of `okta.groups`, `login` and `exchange` is that of introspection, and the claims of `login` are those of access tokens.
   const documented = known.filter(
     (key) =>
-      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^issuers\.NAME\.require\.NAME(?:\[\]|\.(?:[^p]|prefix))|\.(?:okta\.groups|login)\.client\.|\.login\.claims\.groups\.|^listen\.(?:admin|web)\.|\.claims\.(?:subject|scopes|kind|client|audience)\./.test(
+      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^issuers\.NAME\.require\.NAME(?:\[\]|\.(?:[^p]|prefix))|\.(?:okta\.groups|login|exchange)\.client\.|\.login\.claims\.groups\.|^listen\.(?:admin|web)\.|\.claims\.(?:subject|scopes|kind|client|audience)\./.test(
         key,
       ),
   );
@@ -105,6 +105,7 @@ test("the ends of each range are accepted, and nothing beyond", (t) => {
         ...document.sessions,
       };
     }
+    if (key.includes(".exchange.")) inner.client = { id: "a", key: "okta.pem" };
     if (key.startsWith("audit.")) document.audit = { file: "a", key: "k", ...document.audit };
     if (key.startsWith("traces.")) document.traces = { endpoint: "https://a/v1/traces", ...document.traces };
     if (key.startsWith("dpop.store")) inner.url = "redis://127.0.0.1";

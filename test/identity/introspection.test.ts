@@ -765,7 +765,7 @@ test("introspection: each mistake of its section is told where it is", (t) => {
     [
       "answers:",
       "token_types: [JWT]\n    answers:",
-      '14:5: unknown key "token_types"; Known keys: type, issuer, discovery, credentials, audiences, require, proofs, unbound, algorithms, claims, kind, clock_tolerance, keys, ca, proxy, okta, tokens, token_prefix, endpoint, client, answers, untyped, lifetime, timeout, max_size, concurrency',
+      '14:5: unknown key "token_types"; Known keys: type, issuer, discovery, credentials, audiences, require, proofs, unbound, algorithms, claims, kind, clock_tolerance, keys, ca, proxy, okta, exchange, tokens, token_prefix, endpoint, client, answers, untyped, lifetime, timeout, max_size, concurrency',
     ],
   ] as const) {
     t.ok(SECTION.includes(from), from);

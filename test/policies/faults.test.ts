@@ -1,6 +1,7 @@
 import { test } from "tap";
+import type { PolicyEnvironment } from "../../policies/compile/compile.ts";
 import type { PolicyIssuer } from "../../policies/judging/binding.ts";
-import { findingsOf } from "../support/policies.ts";
+import { ENVIRONMENT, findingsOf } from "../support/policies.ts";
 
 /** A service that is fine but for its routes; the routes begin in line 7, or one line lower for each line of roles. */
 const service = (routes: string, roles = "") => `${roles}services:
@@ -91,7 +92,7 @@ const FAULTS: readonly Row[] = [
     "an unknown key in a route",
     route("{ name: r, match: [GET /], alow: [authenticated] }"),
     [
-      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, backend, allow, deny, scopes, when, step_up, optional, resource, headers, forward_credential, mcp, shadow',
+      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, backend, allow, deny, scopes, when, step_up, optional, resource, headers, forward_credential, upstream_token, mcp, shadow',
     ],
   ],
   [
@@ -675,6 +676,59 @@ test("a login that no client could be asked for is a fault", (t) => {
   ])
     t.equal(faults(wrong).length, 1, wrong);
   t.match(faults("{ max_age: 15 min }"), [/:8:\d+: the text "15 min"; how long ago the login may be, such as `30s`/]);
+  t.end();
+});
+
+test("a backend's token is had where all who pass have one to exchange, and nowhere else", (t) => {
+  const [okta, aws] = ENVIRONMENT.issuers;
+  if (okta === undefined || aws === undefined) throw new Error("no issuers");
+  const exchanging = { ...okta, exchanges: true };
+  const found = (more: string, issuers: PolicyEnvironment["issuers"] = [exchanging, aws], takes = "[okta]") => {
+    const text = `services:
+  s:
+    hosts: [s.example.com]
+    issuers: ${takes}
+    audiences: ${takes === "[okta]" ? "[api://orders]" : "[api://orders, api://aws]"}
+    backend: s
+    upstream_token: { exchange: okta, audience: api://stock, scopes: [b, a] }
+    routes:
+      - { name: r, match: [GET /], ${more} }
+`;
+    const { faults, warnings } = findingsOf(text, { issuers });
+    return [...faults, ...warnings].map((text) => text.replace("p.yaml:", ""));
+  };
+  const all = "allow: [authenticated]";
+  t.strictSame(found(all), []);
+  t.strictSame(found("allow: [anyone]"), [], "a default is for routes that ask who it is");
+  t.strictSame(found("allow: [anyone], upstream_token: { exchange: okta, audience: a }"), [
+    `9:53: \`upstream_token\` on a route that allows \`anyone\`; ${NOT_FOR_ANYONE}`,
+  ]);
+  t.strictSame(found(`${all}, optional: true`), [
+    "7:5: `upstream_token` on a route with `optional`; no `optional` there, or `upstream_token` at the routes that need it: who is anonymous has no token",
+  ]);
+  t.strictSame(found(`${all}, forward_credential: true`), [
+    "7:5: `upstream_token` beside `forward_credential`; one of the two: the exchanged token takes the place of the client's",
+  ]);
+  t.strictSame(found(all, [okta, aws]), [
+    '7:33: the issuer "okta" exchanges no tokens; `exchange: { client: … }` at the issuer "okta" in the configuration',
+  ]);
+  t.strictSame(found(all, [exchanging, aws], "[okta, aws]"), [
+    '7:33: the service takes principals of "aws", too, who have no token of "okta" to exchange; `issuers: [okta]` at the service, and another service for the others',
+  ]);
+  t.strictSame(found(all, [{ ...exchanging, sessions: true }]), [
+    '7:33: people log in at "okta" by a browser, and their sessions have no token to exchange; they are refused here (exchange-impossible): use the route for those who bring a token',
+  ]);
+  t.match(found(`${all}, upstream_token: { exchange: okat, audience: a }`), [
+    /^9:\d+: no issuer "okat"; did you mean "okta"\?/,
+  ]);
+  t.match(found(`${all}, upstream_token: { exchange: okta }`), [/no "audience" here/]);
+  t.match(found(`${all}, upstream_token: { exchange: okta, audience: "a b" }`), [
+    /whom it is for, as that issuer calls it/,
+  ]);
+  t.match(found(`${all}, upstream_token: { exchange: okta, audience: a, scopes: ["a b"] }`), [/; a scope: printable/]);
+  t.match(found(`${all}, upstream_token: { exchange: okta, audience: a, scope: b }`), [
+    /unknown key "scope"; did you mean "scopes"/,
+  ]);
   t.end();
 });
 

@@ -45,6 +45,7 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
     backendVariables: ["mesh_identity", "assertion"],
     webAddress: "127.0.0.1:9902",
   },
+  "tokens for upstreams": { backendVariables: ["assertion", "upstream_token"], uses: MUCH },
   "sessions of browsers": {
     uses: { ...MUCH, credentials: ["bearer", "session:__Host-countersign"] },
     webAddress: "127.0.0.1:9902",
@@ -91,6 +92,33 @@ test("what is generated is proven, for every version, by one that is known and b
       }
     }
   }
+  t.end();
+});
+
+test("the client's own token never stands where the agent has given another, and else only where that says so", (t) => {
+  const input = { ...INPUT, backendVariables: ["upstream_token"], version: "3.2" } as const;
+  const rendered = { ...renderHaproxy(input) };
+  const written =
+    "http-request set-header authorization %[var(txn.countersign.upstream_token)] if { var(txn.countersign.upstream_token) -m found }";
+  const strip = /http-request del-header authorization unless .*/;
+  const told = (from: string | RegExp, to: string) => {
+    const cfg = rendered["haproxy.cfg"].replace(from, () => to);
+    t.not(cfg, rendered["haproxy.cfg"], `${from}`);
+    return prove({ ...rendered, "haproxy.cfg": cfg }, { ...known(input), version: "3.2" }).findings.map(
+      ({ level, code, found }) => `${level} ${code}: ${found}`,
+    );
+  };
+  const passes = [
+    "fault identity: the client's own authorization passes to backend orders: nothing deletes it on every way",
+  ];
+  t.strictSame(told(strip, ""), passes, "it is not deleted");
+  t.strictSame(told(strip, "http-request del-header authorization if { method POST }"), passes, "or not always");
+  t.strictSame(told(written, written.replace("set-header", "add-header")), passes, "it stands beside the other");
+  t.strictSame(told(written, `${written} { method POST }`), passes, "the other is not always set");
+  t.strictSame(told(written, `${written}\n    http-request set-header authorization %[req.hdr(x-token)]`), [
+    'fault rewrite: "http-request set-header authorization %[req.hdr(x-token)]" changes header authorization after the agent has judged it: backend orders gets another request than was allowed',
+    'fault identity: "http-request set-header authorization %[req.hdr(x-token)]" lets the client say what authorization is',
+  ]);
   t.end();
 });
 

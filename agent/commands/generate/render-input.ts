@@ -48,6 +48,7 @@ function backendVariablesOf(config: Config, { services }: Policies): readonly Va
   const needed = {
     mesh_identity: meshIdentities(config, services).size > 0,
     assertion: config.assertion !== undefined,
+    upstream_token: services.some(({ routes }) => routes.some(({ upstreamToken }) => upstreamToken !== undefined)),
   };
-  return (["mesh_identity", "assertion"] as const).filter((name) => needed[name]);
+  return (["mesh_identity", "assertion", "upstream_token"] as const).filter((name) => needed[name]);
 }
