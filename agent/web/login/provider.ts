@@ -136,7 +136,7 @@ export class LoginProvider {
     const keys = URL.parse(server.jwks_uri ?? issuer)?.href;
     configuration[customFetch] = (url, options) =>
       url === keys ? this.#keys(new URL(url)) : this.#fetch(url, options as never);
-    if (this.#at.protocol === "http:") allowInsecureRequests(configuration);
+    if (this.#place().protocol === "http:") allowInsecureRequests(configuration);
     enableNonRepudiationChecks(configuration);
     return configuration;
   }
@@ -158,17 +158,13 @@ export class LoginProvider {
     return server;
   }
 
-  get #at(): URL {
-    const { issuer, keys } = this.issuer;
-    return new URL("discovery" in keys.source ? keys.source.discovery : issuer);
-  }
-
   async #discovered(): Promise<ServerMetadata> {
     const { issuer, aliases = [] } = this.issuer;
-    const { document } = await discover(this.#send, this.#at, [issuer, ...aliases], this.#bounds());
+    const at = this.#place();
+    const { document } = await discover(this.#send, at, [issuer, ...aliases], this.#bounds());
     const server = document as ServerMetadata;
     for (const name of ["authorization_endpoint", "token_endpoint", "jwks_uri"] as const)
-      checkEndpoint(server[name], this.#at);
+      checkEndpoint(server[name], at);
     return server;
   }
 
@@ -184,6 +180,12 @@ export class LoginProvider {
     const response = await fetchBy(this.#send, this.#bounds(), READS)(url, request);
     if (!READS.includes(response.status)) throw failed(new URL(url), `status ${response.status} instead of 200`);
     return response;
+  }
+
+  /** Where it is said to be. */
+  #place(): URL {
+    const { issuer, keys } = this.issuer;
+    return new URL("discovery" in keys.source ? keys.source.discovery : issuer);
   }
 
   #bounds() {
