@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
+import { once } from "node:events";
 import {
   closeSync,
   mkdirSync,
@@ -51,12 +52,27 @@ test("through a real HAProxy: what was decided is in the log, verifies, and is e
     t.equal(made.code, 0, made.err);
     key = made.out;
   };
-  const { folder, served, log, ask, untilAllowed } = await stage(t, binary, undefined, {}, audit, {}, "", before);
+  const { folder, served, log, ask, untilAllowed, ports } = await stage(
+    t,
+    binary,
+    undefined,
+    {},
+    audit,
+    {},
+    "",
+    before,
+  );
   t.match(key, /^ingress\/0 [A-Za-z0-9+/]{43}=\n$/);
   t.strictSame(statSync(join(folder, "audit.key")).mode & 0o777, 0o600);
   await untilAllowed();
   t.equal((await ask({ token: "nonsense" })).status, 401);
   t.equal((await ask({ path: "/v1/none" })).status, 403);
+  // What HAProxy refuses by itself; and what it refuses while the agent stands still, which then decides it all the same.
+  t.equal((await ask({ header: "authorization: Bearer another" })).status, 400);
+  served.child.kill("SIGSTOP");
+  t.equal((await ask()).status, 503);
+  served.child.kill("SIGCONT");
+  await untilAllowed();
   served.child.kill("SIGHUP");
   await served.said("reloaded");
   const { note } = await served.said("audit checkpoint");
@@ -86,23 +102,23 @@ test("through a real HAProxy: what was decided is in the log, verifies, and is e
   // HAProxy's log has the same, but for what it refused by itself.
   const asked = log.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
   const judged = asked.filter(({ revision }) => revision !== "");
-  t.equal(manifest.allowed + manifest.denied, judged.length);
+  t.equal(manifest.allowed + manifest.denied, judged.length + 1, "one was decided too late");
   t.equal(readFileSync(join(folder, "all.csv"), "utf8").split("\r\n").length, decisions.length + 2);
 
   // What HAProxy refused while the agent was away is its own, and explained.
   const away = await ask({});
   t.equal(away.status, 503);
   const own = () => log.filter((line) => line.includes('"agent-unavailable"')).length;
-  while (own() === 0) await new Promise((done) => setTimeout(done, 20));
+  while (own() < 2) await new Promise((done) => setTimeout(done, 20));
   writeFileSync(join(folder, "haproxy.log"), log.map((line) => `${line}\n`).join(""));
   const reconcile = (...more: string[]) =>
     command(["audit", "export", "--output", "all.json", "--haproxy", "haproxy.log", ...more], { cwd: folder });
   const counted = await reconcile();
   t.equal(counted.code, 0, counted.err);
   const { haproxy } = JSON.parse(readFileSync(join(folder, "all.json.manifest.json"), "utf8"));
-  t.match(haproxy, { judged: decisions.length, unexplained: 0 });
-  t.equal(haproxy.own["agent-unavailable"], own());
-  t.equal(haproxy.requests, haproxy.judged + own());
+  t.match(haproxy, { judged: decisions.length - 1, late: 1, unexplained: 0 });
+  t.strictSame(haproxy.own, { duplicate: 1, "agent-unavailable": own() });
+  t.equal(haproxy.requests, haproxy.judged + own() + 1);
   // One that was decided, and whose answer came too late; and one that the log has not.
   const lines = readFileSync(join(folder, "haproxy.log"), "utf8").split("\n");
   const at = lines.findIndex((line) => line.includes(String(decisions[0]?.request_id)));
@@ -110,13 +126,29 @@ test("through a real HAProxy: what was decided is in the log, verifies, and is e
   writeFileSync(join(folder, "haproxy.log"), lines.with(at, JSON.stringify(late)).join("\n"));
   t.equal((await reconcile()).code, 0);
   t.match(JSON.parse(readFileSync(join(folder, "all.json.manifest.json"), "utf8")).haproxy, {
-    late: 1,
+    late: 2,
     unexplained: 0,
   });
   writeFileSync(join(folder, "haproxy.log"), lines.toSpliced(at, 1).join("\n"));
   const differs = await reconcile();
   t.equal(differs.code, 1);
   t.match(differs.err, /the counts differ: 1 decisions without a line of HAProxy's/);
+
+  // Killed, once all is written: nothing that was decided is missing, and nothing is altered.
+  const again = await serve(t, folder, ports);
+  await untilAllowed();
+  const allowed = () => again.lines.find(({ verdict }) => verdict === "allow")?.request_id;
+  const written = () => readFileSync(join(folder, "audit.log.000002"), "utf8").includes(String(allowed()));
+  while (!written()) await new Promise((done) => setTimeout(done, 20));
+  again.child.kill("SIGKILL");
+  await once(again.child, "exit");
+  const refused = own();
+  t.equal((await ask()).status, 503);
+  while (own() === refused) await new Promise((done) => setTimeout(done, 20));
+  writeFileSync(join(folder, "haproxy.log"), log.map((line) => `${line}\n`).join(""));
+  t.match(await verify(), { code: 0 });
+  const all = await reconcile();
+  t.equal(all.code, 0, all.err);
 
   writeFileSync(join(folder, segment ?? ""), text.replace("/v1/none", "/v1/nine"));
   const altered = await verify();
