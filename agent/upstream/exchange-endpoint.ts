@@ -9,6 +9,7 @@ import {
 import type { UpstreamToken } from "../../policies/policies.ts";
 import type { Bounds, Send } from "../http/fetch.ts";
 import { FetchError, failed } from "../http/fetch-error.ts";
+import { mediaType } from "../identity/introspection/answer.ts";
 import type { AskingWorld } from "../identity/issuer/world.ts";
 import { authenticationOf } from "../identity/oauth/authentication.ts";
 import { type ClientFetch, fetchBy } from "../identity/oauth/fetch.ts";
@@ -96,7 +97,13 @@ export class ExchangeEndpoint {
       authenticationOf(exchange.client.authentication),
     );
     const fetch = fetchBy(this.#send, bounds, READS);
-    configuration[customFetch] = (at, request) => fetch(at, request as Parameters<ClientFetch>[1]);
+    configuration[customFetch] = async (at, request) => {
+      const response = await fetch(at, request as Parameters<ClientFetch>[1]);
+      const type = response.headers.get("content-type") ?? "";
+      if (response.status === 200 && mediaType({ headers: { "content-type": type } }) !== "application/json")
+        throw failed(url, "the answer's type is not application/json");
+      return response;
+    };
     if (url.protocol === "http:") allowInsecureRequests(configuration);
     return configuration;
   }
