@@ -1045,7 +1045,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "agents: [https://bot.example",
     "agents: [http://bot.example",
-    '+0:14: the text "http://bot.example/.well-known/http-message-signatures-direc…"; the https address of a directory of keys, without user, query and fragment, such as https://bot.example/.well-known/http-message-signatures-directory',
+    '+0:14: the text "http://bot.example/.well-known/http-message-signatures-direc…"; the whole https address of one directory of keys, without user, query and fragment, such as https://bot.example/.well-known/http-message-signatures-directory',
   ],
   [
     "[api://bots]",
