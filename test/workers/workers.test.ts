@@ -287,7 +287,11 @@ test("each worker's audit log is sound, however often one is killed while it wri
     while (!over) {
       try {
         const client = await SpopClient.open({ path: join(folder, name) });
-        for (; !over; answered++) await client.notify(NOTIFY);
+        for (; !over; answered++) {
+          await client.notify(NOTIFY);
+          // What is written has to be verified several times.
+          await new Promise((done) => setTimeout(done, 1));
+        }
         client.socket.destroy();
       } catch {
         await new Promise((done) => setTimeout(done, 20));
