@@ -92,6 +92,7 @@ export const DRIVEN: Readonly<Record<string, readonly [file: string, title: stri
   ],
   "a page": ["telemetry/admin", "an agent that stands still is told so, and asked again"],
   "who taps decisions": ["telemetry/admin", "a tap is bounded: lines until it is read, taps at a time"],
+  "a drain": ["server/server", "a drain ends at its limit, whoever still waits"],
   "policy files": ["commands/commands", "of policy files there are so many, each is so large"],
   "a worker that ends": ["server/memory", "a worker that ends again and again is started after ten seconds"],
   "findings of `audit verify`": ["records/audit", "however much is wrong, what is kept of it is bounded"],
@@ -107,7 +108,6 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   "connections that wait for the next question": "a setting of node:http's agent",
   "logins that have just ended": "the library's LRU cache, as of clients' keys, which are driven",
   "a reload": "half a minute, or half a gigabyte",
-  "a drain": "half a minute; its way to the end is in server/server.test.ts",
   "orders that a worker has not answered":
     "a process that stands still while it is asked 64 times; the taps before it are driven",
 };
