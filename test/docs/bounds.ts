@@ -49,7 +49,10 @@ export const DRIVEN: Readonly<Record<string, readonly [file: string, title: stri
     "identity/http-signature",
     "no more signatures wait to be checked than there is room for",
   ],
-  "checks of proofs": ["identity/proof", "no more proofs wait for a store than there is room for"],
+  "checks of proofs, and questions to their store": [
+    "identity/proof",
+    "no more proofs wait for a store than there is room for",
+  ],
   "keys of clients": ["server/memory", "of clients' keys the least recently used gives way"],
   "a store of proofs": [
     "haproxy/proof",
