@@ -130,10 +130,12 @@ async function main(args: readonly string[]): Promise<number> {
   }
   try {
     const { samples, answers, faults: atTheEnd } = await soak(stage, Number(values.seconds), Number(values.every));
-    const { thirds, faults: found } = judge(samples, answers);
+    const { thirds, faults: found, unjudged } = judge(samples, answers);
     const faults = [...found, ...atTheEnd];
     writeFileSync(resolve(values.picture), picture(samples));
-    process.stdout.write(report({ haproxy: haproxy.version, commit: commit(), samples, answers, thirds, faults }));
+    process.stdout.write(
+      report({ haproxy: haproxy.version, commit: commit(), samples, answers, thirds, faults, unjudged }),
+    );
     return faults.length === 0 ? 0 : 1;
   } finally {
     closeStage(stage);
