@@ -2,6 +2,8 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { PolicyText } from "../../policies/compile/compile.ts";
 import type { Fault } from "../../policies/fault.ts";
+import { LARGEST } from "../../policies/source/yaml-syntax.ts";
+import { unfit } from "../config/files/read-file.ts";
 
 /** Entries of one search, and directories below each other. Past them a mount was probably named by mistake. */
 const MOST_FILES = 1000;
@@ -88,7 +90,9 @@ export async function readPolicyFiles(
   const faults: Fault[] = [];
   for (const file of files) {
     try {
-      texts.push({ file, text: await readFile(file, "utf8") });
+      const problem = unfit(file, LARGEST);
+      if (problem === undefined) texts.push({ file, text: await readFile(file, "utf8") });
+      else faults.push(fault(file, `cannot be read: ${problem}`, `a plain file of at most ${LARGEST} bytes`));
     } catch (error) {
       faults.push(fault(file, `cannot be read: ${codeOf(error)}`, "a readable file"));
     }

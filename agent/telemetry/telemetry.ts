@@ -360,6 +360,11 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#sink.relay(lines);
   }
 
+  /** A line of another process was too long to be passed on. */
+  lineLost(): void {
+    this.#sink.lose(1);
+  }
+
   /** The metrics as values that can be added to those of other processes. */
   metricValues(): Promise<readonly MetricValues[]> {
     return this.#metrics.values();
@@ -431,7 +436,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   }
 
   #recovered(lines: number): void {
-    this.#log.warn({ lines }, "log lines were lost: whoever reads the log was too slow");
+    this.#log.warn({ lines }, "log lines were lost: whoever reads the log was too slow, or a line too long");
   }
 }
 

@@ -122,6 +122,24 @@ test("check says that all is fine, or everything that is not", async (t) => {
   t.match(both.err, /countersign\.yaml:7:1: unknown key "typo"/);
 });
 
+test("of policy files there are so many, each is so large, and none is a pipe or a device", async (t) => {
+  const haproxy = 'haproxy: { version: "3.2", bind: ["*:8080"], scheme: http, backends: {} }';
+  const config = (policies: string) =>
+    `listen: { spop: [127.0.0.1:9000] }\npolicies: ${policies}\nissuers: {}\n${haproxy}\n`;
+  const files = Object.fromEntries(Array.from({ length: 1_001 }, (_, n) => [`many/${n}.yaml`, "services: {}\n"]));
+  const cwd = folderOf(t, { ...files, "large.yaml": `# ${"x".repeat(1 << 20)}\n` });
+  for (const [policies, expected] of [
+    ["many", /\.yaml:1:1: more than 1000 files; is `policies` the directory that was meant\?/],
+    ["large.yaml", /large\.yaml:1:1: cannot be read: it has more than 1048576 bytes; a plain file of at most 1048576/],
+    ["/dev/zero", /\/dev\/zero:1:1: cannot be read: it is not a plain file/],
+  ] as const) {
+    writeFileSync(join(cwd, "countersign.yaml"), config(policies));
+    const { code, out, err } = await command(["check"], { cwd });
+    t.equal(code, 1, policies);
+    t.match(out + err, expected);
+  }
+});
+
 test("a configuration that cannot be used ends every other command with 78, and says why", async (t) => {
   const cwd = folderOf(t, { ...FILES, "policies/orders.yaml": "services: []\n" });
   for (const args of [["serve"], ["test"], ["generate", "haproxy"], ["explain", "GET https://orders.example.com/"]]) {

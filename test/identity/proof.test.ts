@@ -10,7 +10,7 @@ import type { Confirmation } from "../../agent/identity/issuer/issuer.ts";
 import { Signatures } from "../../agent/identity/jwt/signatures.ts";
 import { keptFor, ProofMemory, Proofs } from "../../agent/identity/proof/proofs.ts";
 import { ReplayStore } from "../../agent/identity/proof/replay-store.ts";
-import type { Replays } from "../../agent/identity/proof/replays.ts";
+import type { Replays, Seen } from "../../agent/identity/proof/replays.ts";
 import type { Shown } from "../../agent/identity/proof/shown.ts";
 import { isTarget } from "../../agent/identity/proof/target.ts";
 import { DPOP } from "../support/agent.ts";
@@ -451,6 +451,20 @@ test("a connection to a store on which nothing comes any more is given up for an
   let seen = await store.note("c");
   for (; seen === "unavailable"; seen = await store.note("c")) await setImmediate();
   t.equal(clients.length, 2);
+});
+
+test("no more proofs wait for a store than there is room for, of either kind", async (t) => {
+  const { jkt, sign } = await client();
+  const gate = Promise.withResolvers<Seen>();
+  const { judge, memory } = judging({}, undefined, { note: () => gate.promise });
+  const once = (n: number) => judge({ once: { digest: `${n}`, madeAt: NOW } }, shownWith(undefined));
+  const waiting = Array.from({ length: 1024 }, (_, n) => once(n));
+  t.equal(await once(1024), "overloaded");
+  t.equal(await judge({ jkt }, shownWith(await sign())), "overloaded");
+  gate.resolve("new");
+  t.strictSame(new Set(await Promise.all(waiting)), new Set(["proven"]));
+  t.equal(memory.checking, 0);
+  t.equal(await once(1025), "proven");
 });
 
 test("what may have come to a store counts no more once the agent remembers for itself", async (t) => {

@@ -281,6 +281,28 @@ test("a slow disk: nobody waits for it, and what waits is written in its order, 
   t.equal(summary.checkpoint, stage.notes.at(-1), "the last checkpoint is told, once the machine keeps it");
 });
 
+test("of reloads while nothing can be written the last one alone is kept, and said once there is room", async (t) => {
+  const stage = new Stage(t, { onFull: "deny", checkpoint: 100 });
+  const log = stage.open();
+  const inForce = (revision: string) => log.inForce({ revision, configuration: "c", files: { "a.yaml": "x" } });
+  inForce("before");
+  for (let n = 0; n < 40 && log.full === undefined; n++) stage.decide(log, 1_000);
+  t.equal(log.full, "slow");
+  for (let n = 0; n < 1_000; n++) inForce(`reload-${n}`);
+  while (log.full !== undefined) await new Promise((done) => setImmediate(done));
+  inForce("after");
+  await written(log);
+  const revisions = readFileSync(stage.segments()[0] ?? "", "utf8")
+    .split("\n")
+    .flatMap((line) => (line.startsWith('{"audit":"revision"') ? [JSON.parse(line)] : []))
+    .map(({ revision, previous }) => [revision, previous]);
+  // What waited is said by whichever comes first: a checkpoint, or the next reload, which takes its place.
+  t.strictSame(revisions[0], ["before", ""]);
+  t.ok(revisions.length <= 3, `${revisions.length} records`);
+  t.equal(revisions.at(-1)?.[0], "after");
+  t.strictSame(kinds(verified(stage.segments(), stage.first).findings, "tampered"), []);
+});
+
 test("a segment that was moved away is ended, and another begun", async (t) => {
   const stage = new Stage(t, { checkpoint: 100 });
   const log = stage.open();

@@ -219,6 +219,25 @@ test("a refusal is remembered for 10 s, a failure not at all", async (t) => {
   t.equal(forms.length, 4);
 });
 
+test("of more tokens, and of more refusals, than are kept the first is asked for again", async (t) => {
+  for (const [most, answer] of [
+    [10_000, reply(GOOD)],
+    [1_000, reply({ error: "invalid_target" }, 400)],
+  ] as const) {
+    const { exchange, forms, answers, tokens } = await stage(t);
+    answers(answer);
+    for (let n = 0; n <= most; n += 500) {
+      await Promise.all(Array.from({ length: Math.min(500, most - n) }, (_, i) => exchange(WANTED, `token-${n + i}`)));
+    }
+    t.ok((tokens.use?.entries ?? 0) <= most);
+    t.notOk(exchange(WANTED, "token-0") instanceof Promise, "kept");
+    await exchange(WANTED, "one-more");
+    t.equal(forms.length, most + 1);
+    await exchange(WANTED, "token-1");
+    t.equal(forms.length, most + 2, "it has given way");
+  }
+});
+
 test("an issuer that says nothing is given up in time", async (t) => {
   const { exchange, answers, front, time } = await stage(t);
   answers("silent");

@@ -568,6 +568,32 @@ test("a bug in a worker ends this one only, and is in the log", async (t) => {
   t.match(await served.said("the worker answers again"), { worker: 1 });
 });
 
+/** The first worker writes a line without end at SIGUSR2, and stands still where it is to judge by a reload. */
+const STRANGE = `{
+  const { default: cluster } = await import("node:cluster");
+  const [emit, first] = [process.emit, cluster.worker?.id === 1];
+  process.on("SIGUSR2", () => process.stdout.write("x".repeat(3 << 20) + "\\n"));
+  process.emit = function (name, message, ...rest) {
+    if (first && message?.order?.kind === "commit") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    return emit.call(this, name, message, ...rest);
+  };
+}`;
+
+test("a worker that writes without end, or never does what it is told, takes nothing from the others", async (t) => {
+  const { folder, served, client, status, metrics } = await workers(t, preload(t, STRANGE));
+  process.kill((await status()).workers[0]?.pid ?? 0, "SIGUSR2");
+  while (value(await metrics(), "countersign_log_lines_dropped_total") !== 1);
+  t.equal(await ruleOf(await client(1)), "s/one");
+  t.match(await served.said("log lines were lost"), { lines: 1 });
+
+  writeFileSync(join(folder, "policies/a.yaml"), policy("two"));
+  t.match(await served.said("a worker ended"), { worker: 1, end: "took too long to judge by a reload" });
+  await served.said("reloaded");
+  t.equal(await ruleOf(await client(2)), "s/two");
+  await served.said("the worker answers again");
+  t.equal(await ruleOf(await client(1)), "s/two");
+});
+
 /** An environment in which the workers, who alone have a channel to another process, run this first. */
 function preload(t: Test, script: string): Readonly<Record<string, string>> {
   const folder = folderOf(t, { "preload.mjs": `if (process.send !== undefined) ${script};\n` });

@@ -12,6 +12,7 @@ import { mergedTaps, type TapFilter, type Tapped } from "../../telemetry/taps.ts
 import { createTelemetry, type Telemetry } from "../../telemetry/telemetry.ts";
 import type { Responders } from "../service.ts";
 import { VERSION } from "../version.ts";
+import type { Relay } from "./child.ts";
 import { added, addedText, labelled, lasting, mergedState, workerMetrics } from "./merge.ts";
 import type { Report } from "./messages.ts";
 import { Seat } from "./seat.ts";
@@ -55,7 +56,10 @@ export class Workers implements Responders<CheckedSet> {
       clock,
       process: true,
     });
-    const relay = (lines: Buffer) => this.telemetry.relay(lines);
+    const relay: Relay = {
+      lines: (lines) => this.telemetry.relay(lines),
+      lost: () => this.telemetry.lineLost(),
+    };
     this.#seats = Array.from({ length: workers }, (_, index) => {
       return new Seat(index + 1, addressesOf(listen.spop, index + 1), relay, clock);
     });

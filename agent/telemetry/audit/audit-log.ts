@@ -96,6 +96,8 @@ export class AuditLog implements DecisionSink {
   #lost = 0;
   #allLost = 0;
   #revision = "";
+  /** What is in force and could not be said. */
+  #unsaid: InForce | undefined;
   #closed = false;
 
   /**
@@ -152,7 +154,7 @@ export class AuditLog implements DecisionSink {
   }
 
   decided(observation: Observation): void {
-    this.#gap();
+    this.#catchUp();
     const { full } = this;
     if (full !== undefined && !this.#mustKeep(observation)) {
       this.#allLost++;
@@ -169,7 +171,7 @@ export class AuditLog implements DecisionSink {
 
   /** Decisions as the decision log has them: lines, each with its line feed, which are written twice and made once. */
   take(lines: Buffer, count: number): void {
-    this.#gap();
+    this.#catchUp();
     const { full } = this;
     const kept = full === undefined ? lines : this.#mustBeKept(lines);
     const lost = full === undefined ? 0 : count - linesIn(kept);
@@ -185,10 +187,12 @@ export class AuditLog implements DecisionSink {
     else this.#timer ??= setTimeout(() => this.#flush(), DELAY).unref();
   }
 
-  /** A record of what is in force from now on. */
-  inForce({ revision, configuration, files }: InForce): void {
-    this.#add(line({ audit: "revision", revision, previous: this.#revision, configuration, files, time: this.#now() }));
-    this.#revision = revision;
+  /** A record of what is in force from now on. While the log is full, the last one alone waits for room. */
+  inForce(inForce: InForce): void {
+    if (this.#closed) return;
+    this.#unsaid = inForce;
+    this.#catchUp();
+    this.#gather();
   }
 
   /**
@@ -213,7 +217,7 @@ export class AuditLog implements DecisionSink {
     this.#closed = true;
     clearInterval(this.#checkpoints);
     clearTimeout(this.#timer);
-    this.#gap();
+    this.#catchUp();
     this.#end("stop");
     await this.#append.end(LONGEST_CLOSE);
     this.#ownership.release();
@@ -249,6 +253,11 @@ export class AuditLog implements DecisionSink {
     if (this.#closed) return;
     this.#news = true;
     this.#text += text;
+    this.#gather();
+  }
+
+  /** What is text by now is written once there is enough of it, or soon. */
+  #gather(): void {
     if (this.#text.length >= BATCH) this.#flush();
     else this.#timer ??= setTimeout(() => this.#flush(), DELAY).unref();
   }
@@ -291,7 +300,7 @@ export class AuditLog implements DecisionSink {
 
   #checkpoint(): void {
     if (this.#isAnothers) return;
-    this.#gap();
+    this.#catchUp();
     this.#flush();
     if (this.#head.size > this.#signed) {
       this.#batch.addAll(this.#sign());
@@ -316,13 +325,32 @@ export class AuditLog implements DecisionSink {
     return bytes;
   }
 
-  /** Says how many were lost, once there is room for that again, or at the end. */
-  #gap(): void {
-    if (this.#lost === 0 || (this.full !== undefined && !this.#closed)) return;
+  /** Says how many were lost, and what is in force by now, once there is room for that again, or at the end. */
+  #catchUp(): void {
+    if (this.#lost === 0 && this.#unsaid === undefined) return;
+    if (this.full === undefined || this.#closed) {
+      this.#sayLost();
+      this.#sayInForce();
+    }
+  }
+
+  #sayLost(): void {
     const lost = this.#lost;
+    if (lost === 0) return;
     this.#lost = 0;
+    this.#news = true;
     this.#text += line({ audit: "gap", lost, time: this.#now() });
     this.#events.room(lost);
+  }
+
+  #sayInForce(): void {
+    if (this.#unsaid === undefined) return;
+    const { revision, configuration, files } = this.#unsaid;
+    this.#unsaid = undefined;
+    const previous = this.#revision;
+    this.#revision = revision;
+    this.#news = true;
+    this.#text += line({ audit: "revision", revision, previous, configuration, files, time: this.#now() });
   }
 
   /** Whether somebody has given the segment another name, or removed it. */
