@@ -4,6 +4,7 @@ import type { Contract } from "./contract.ts";
 import { frontendRules } from "./frontend-rules.ts";
 import type { RenderInput } from "./input.ts";
 import { addedUses, checkInput, loggedVariables } from "./input.ts";
+import { AT_MESH_BIND, meshBind } from "./mesh-bind.ts";
 import { SPOE_FILE, spoeFile, spoeFileWord } from "./spoe-file.ts";
 
 /** The two files of a HAProxy that does nothing but this. The same input gives the same bytes. */
@@ -113,12 +114,13 @@ function defaults(): string {
 
 function frontend(input: RenderInput, spoeFile: string): string {
   const { from, trusted } = input.client;
+  const { mesh } = input;
   const proxied = from === "proxy-protocol" && trusted.length === 0 ? " accept-proxy" : "";
   const expected = from === "proxy-protocol" && trusted.length > 0;
   return `frontend countersign from ${DEFAULTS}
-${input.bind.map((bind) => `    bind ${bind}${proxied}\n`).join("")}
+${input.bind.map((bind) => `    bind ${bind}${proxied}\n`).join("")}${mesh === undefined ? "" : `    bind ${meshBind(mesh)}\n`}
     # ---- countersign rules begin ----
-${expected ? `    tcp-request connection expect-proxy layer4 if { src ${trusted.join(" ")} }\n` : ""}${indented(frontendRules(input, spoeFile))}    # ---- countersign rules end ----
+${expected ? `    tcp-request connection expect-proxy layer4 if { src ${trusted.join(" ")} }${mesh === undefined ? "" : ` !${AT_MESH_BIND}`}\n` : ""}${indented(frontendRules(input, spoeFile))}    # ---- countersign rules end ----
 `;
 }
 
