@@ -22,6 +22,4 @@ export interface Snapshot {
   readonly assertions: Assertions | undefined;
   /** Digest of the policies, sent with every answer. */
   readonly revision: string;
-  /** Milliseconds since the epoch. */
-  readonly loadedAt: number;
 }

@@ -1,8 +1,9 @@
-import { type Loaded, load } from "../loading/load.ts";
-import { Agent, type Service } from "../processes/agent.ts";
+import { type CheckedSet, type Loaded, load } from "../loading/load.ts";
 import { endOnBug } from "../processes/crash.ts";
 import { EXIT } from "../processes/exit.ts";
+import { Service } from "../processes/service.ts";
 import type { Signals } from "../processes/signals.ts";
+import { Single } from "../processes/single.ts";
 import {
   CONFIG_OPTION,
   type Command,
@@ -60,15 +61,17 @@ async function isWorker(): Promise<boolean> {
   return process.send !== undefined && (await import("node:cluster")).default.isWorker;
 }
 
-async function serviceOf(file: string, loaded: Loaded, context: Context, begun: number): Promise<Service> {
-  if (loaded.config.workers === 1) return new Agent(file, loaded, context, begun);
-  const { Primary } = await import("../processes/workers/primary.ts");
+async function serviceOf(file: string, loaded: Loaded, context: Context, begun: number) {
+  if (loaded.config.workers === 1) {
+    return new Service(file, loaded, new Single(file, loaded, context), context, begun);
+  }
+  const { Workers } = await import("../processes/workers/workers.ts");
   const { policies, ...set } = loaded;
-  return new Primary(file, set, context, begun);
+  return new Service<CheckedSet>(file, set, new Workers(file, set, context), context, begun);
 }
 
 /** The first signal drains, the second ends what is left of it. */
-function untilSignal(agent: Service, signals: Signals): Promise<void> {
+function untilSignal(agent: Pick<Service<CheckedSet>, "close" | "drain">, signals: Signals): Promise<void> {
   return new Promise((resolve) => {
     let draining = false;
     signals.on(["SIGTERM", "SIGINT"], (signal) => {

@@ -149,7 +149,6 @@ export class Responder {
       unrecorded: this.#audited?.onFull === "deny" ? () => this.telemetry.auditIsFull : undefined,
       assertions: config.assertion && new Assertions(config.assertion, this.#signing),
       revision: policies.revision,
-      loadedAt: this.#clock(),
     };
   }
 }

@@ -1,8 +1,9 @@
 import type { Rule } from "../judging/rule.ts";
 import { Site } from "../judging/site.ts";
+import { type Conflict, conflictsOf } from "../routing/conflicts.ts";
 import { HostTable } from "../routing/hosts.ts";
 import type { Pattern } from "../routing/pattern.ts";
-import { type Conflict, conflictsOf, RouteTable } from "../routing/routes.ts";
+import { RouteTable } from "../routing/routes.ts";
 import { warnBesideMcp } from "./beside-mcp.ts";
 import type { Findings, Place } from "./findings.ts";
 import type { CompiledService } from "./service.ts";

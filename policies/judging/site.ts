@@ -1,6 +1,7 @@
 import type { Match, Refusal, Service } from "../policies.ts";
+import type { Found } from "../routing/found.ts";
 import { type PathLeniency, STRICT, segmentsOf } from "../routing/path.ts";
-import type { Found, NotFound, RouteTable } from "../routing/routes.ts";
+import type { NotFound, RouteTable } from "../routing/routes.ts";
 import type { Rule } from "./rule.ts";
 
 /** A match whose captures are taken out of the path when somebody asks for them. */

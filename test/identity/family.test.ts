@@ -367,7 +367,6 @@ haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: 
       identity,
       meshIdentities,
       revision: policies.revision,
-      loadedAt: 0,
       unrecorded: undefined,
       inForce: { revision: "", configuration: "", files: {} },
       assertions: undefined,

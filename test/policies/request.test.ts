@@ -1,8 +1,9 @@
 import { test } from "tap";
+import type { Found } from "../../policies/routing/found.ts";
 import { normalizeHost } from "../../policies/routing/host.ts";
 import { ambiguityOf, type PathLeniency, STRICT, segmentsOf } from "../../policies/routing/path.ts";
 import { parsePattern } from "../../policies/routing/pattern.ts";
-import { type Found, type NotFound, RouteTable } from "../../policies/routing/routes.ts";
+import { type NotFound, RouteTable } from "../../policies/routing/routes.ts";
 
 const PATHS: readonly (readonly [string, readonly string[] | undefined])[] = [
   ["/", [""]],

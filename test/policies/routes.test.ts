@@ -1,8 +1,10 @@
 import { test } from "tap";
+import { conflictsOf } from "../../policies/routing/conflicts.ts";
+import type { Found } from "../../policies/routing/found.ts";
 import { HostTable, parseHostPattern } from "../../policies/routing/hosts.ts";
 import { STRICT } from "../../policies/routing/path.ts";
 import { type Pattern, parsePattern } from "../../policies/routing/pattern.ts";
-import { conflictsOf, type Found, type NotFound, RouteTable } from "../../policies/routing/routes.ts";
+import { type NotFound, RouteTable } from "../../policies/routing/routes.ts";
 
 function pattern(text: string): Pattern {
   const parsed = parsePattern(text);

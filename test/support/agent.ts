@@ -187,7 +187,6 @@ export function snapshotOf(policies: Policies, identity: Identity, config: Parti
     revision: policies.revision,
     inForce: { revision: "", configuration: "", files: {} },
     unrecorded: undefined,
-    loadedAt: 0,
   };
 }
 
