@@ -67,7 +67,7 @@ export function renderFragment(input: RenderInput, spoeFile: string): string {
 #      else to before the rules' use_backend, where only allowed requests come.
 # Each frontend that leads to a protected backend needs the rules, or it is a way around them. A backend that is in your
 # file and here too is an error: keep one, or say "external" for its servers in countersign.yaml.
-${ownBackends(input)}
+${ownBackends(input)}${ownBind(input)}
 ${globals(input)}${sections(input, spoeFileWord(spoeFile))}`;
 }
 
@@ -78,6 +78,14 @@ function ownBackends({ backends }: RenderInput): string {
   return `#
 # Yours, and not in this file: ${own.map((name) => `backend ${name}`).join(", ")}. From HAProxy 3.2 on, give each
 # "option http-drop-request-trailers": a trailer can bear an identity header's name.
+`;
+}
+
+/** A bind that moves with the rules, or nobody is told from others by it. */
+function ownBind({ mesh }: RenderInput): string {
+  if (mesh === undefined) return "";
+  return `#
+# Meshed clients come in at "bind ${meshBind(mesh)}": where you move the rules, move it too.
 `;
 }
 

@@ -255,6 +255,27 @@ test("mesh: what the proxy has said counts for 30 s, and what it says otherwise 
   }
 });
 
+test("mesh: a clock that is set back does not prolong what the proxy has said", async (t) => {
+  let skew = 0;
+  const time = new Clockwork();
+  Object.assign(time, { clock: () => time.now + skew });
+  const { issuer, good, provider } = await meshSubject(t);
+  const { identity, told } = startIdentity([issuer], { time });
+  t.teardown(() => identity.close());
+  await identity.ready();
+  const bytes = Buffer.from(await good());
+  const judged = () => identity.verify({ kind: "mesh", bytes, start: 0, end: bytes.length }, time.now + skew);
+  t.match(judged(), { principal: { issuer: "mesh" } });
+  skew = -3_600_000;
+  provider?.front.behave("reset", provider.path);
+  const asked = told.next("sidecar error");
+  time.advance(10_000);
+  await asked;
+  t.match(judged(), { principal: { issuer: "mesh" } });
+  time.advance(20_000);
+  t.match(judged(), { reason: "issuer-unavailable" });
+});
+
 const DETECTION = "LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION";
 /** What the proxy may say, and is not believed for. */
 const UNFIT: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {

@@ -34,6 +34,7 @@ export class Sidecar {
   #basis: Basis = { until: 0, identities: 0 };
   #closed = false;
   #cancel: () => void = () => {};
+  #cancelEnd: () => void = () => {};
   #abort = new AbortController();
   /** Settles once it was asked, well or not. */
   readonly first: Promise<void>;
@@ -62,7 +63,7 @@ export class Sidecar {
     this.#closed = true;
     this.#cancel();
     this.#abort.abort();
-    this.#basis.until = 0;
+    this.#end();
   }
 
   async #ask(): Promise<void> {
@@ -91,14 +92,22 @@ export class Sidecar {
   #proven(begun: number): void {
     if (this.#basis.until === 0) this.#basis = { until: 0, identities: 0 };
     this.#basis.until = begun + COUNTS_FOR;
+    // By a timer too: a clock that is set back must not prolong it.
+    this.#cancelEnd();
+    this.#cancelEnd = this.#world.schedule(COUNTS_FOR, () => this.#end());
     this.succeededAt = this.#world.clock();
     this.error = undefined;
   }
 
   /** What rests on it ends at once; where it only does not answer, when the last answer counts no more. */
   #unfit(problem: string): void {
-    this.#basis.until = 0;
+    this.#end();
     this.#failed(problem);
+  }
+
+  #end(): void {
+    this.#cancelEnd();
+    this.#basis.until = 0;
   }
 
   #failed(problem: string): void {
