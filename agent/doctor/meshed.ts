@@ -34,6 +34,12 @@ function ofPod(pod: Pod, port: number): readonly Finding[] {
       "take it out of `config.linkerd.io/opaque-ports`",
     ],
     [
+      annotation(pod, "linkerd.io/inject") === "ingress",
+      "the proxy of HAProxy's pods goes where a header says (`linkerd.io/inject: ingress`)",
+      unbelieved,
+      "`linkerd.io/inject: enabled`, with the backends' Services as servers",
+    ],
+    [
       pod.spec.hostNetwork === true,
       "HAProxy's pods are on the network of their nodes",
       `what a node forwards has the address of HAProxy's own proxy: ${FORGED}`,

@@ -381,6 +381,10 @@ const SEEDS: Readonly<Record<string, readonly [Stage, ...RegExp[]]>> = {
     meshed(ingressPods({ "config.linkerd.io/opaque-ports": "25,8000-8100" })),
     /port 8081, for meshed clients, is opaque/,
   ],
+  "meshed clients at a proxy that goes where a header says": [
+    meshed(ingressPods({ "linkerd.io/inject": "ingress" })),
+    /goes where a header says/,
+  ],
   "meshed clients at pods that are their nodes": [
     meshed(ingressPods({}, { hostNetwork: true })),
     /the network of their nodes/,

@@ -248,7 +248,7 @@ test("mesh: what the proxy has said counts for 30 s, and what it says otherwise 
     provider.front.behave(reply({ ...FIT, ...changes }), provider.path);
     await asked(10_000, "error");
     t.equal(await as(1), "issuer-unavailable", said);
-    t.match(identity.status(), [{ error: /LINKERD2_PROXY_INBOUND_/ }], said);
+    t.match(identity.status(), [{ error: /LINKERD2_PROXY_IN/ }], said);
     provider.front.behave("up", provider.path);
     await asked(1_000, "ok");
     t.equal(await as(1), "proven", `after ${said}`);
@@ -290,6 +290,7 @@ const UNFIT: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "ports that are no text": { [DETECTION]: 8081 },
   "a port with a policy of its own": { LINKERD2_PROXY_INBOUND_PORTS_REQUIRE_IDENTITY: "8081" },
   "and another": { LINKERD2_PROXY_INBOUND_PORTS_REQUIRE_TLS: "8080-8090" },
+  "a proxy that goes where a header says": { LINKERD2_PROXY_INGRESS_MODE: "true" },
   "a gateway": { LINKERD2_PROXY_INBOUND_GATEWAY_SUFFIXES: "svc.cluster.local." },
 };
 

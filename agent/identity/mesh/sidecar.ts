@@ -19,9 +19,11 @@ const PORT_LISTS = [
   "LINKERD2_PROXY_INBOUND_PORTS_REQUIRE_IDENTITY",
   "LINKERD2_PROXY_INBOUND_PORTS_REQUIRE_TLS",
 ];
+/** It then goes wherever a request's `l5d-dst-override` says, and to this pod itself it hands on whatever the request has. */
+const INGRESS_MODE = "LINKERD2_PROXY_INGRESS_MODE";
 /** A gateway hands over what other clusters send, from its own address and with the header as it came. */
 const GATEWAY = "LINKERD2_PROXY_INBOUND_GATEWAY_SUFFIXES";
-const QUESTION = [DEFAULT_POLICY, ...PORT_LISTS, GATEWAY].join("&");
+const QUESTION = [DEFAULT_POLICY, ...PORT_LISTS, INGRESS_MODE, GATEWAY].join("&");
 
 /**
  * Whether the Linkerd proxy beside HAProxy hands nothing over but what its policies allow: then a Server must say what
@@ -136,6 +138,10 @@ export function unfit(environment: Readonly<Record<string, unknown>>, port: numb
     if (ports.some(([from, to]) => port >= from && port <= to)) {
       return `${name} has the port ${port}: take it out of config.linkerd.io/opaque-ports of HAProxy's pod`;
     }
+  }
+  const mode = environment[INGRESS_MODE] ?? "false";
+  if (mode !== "false" && mode !== "") {
+    return `${INGRESS_MODE} is set: linkerd.io/inject of HAProxy's pod must be "enabled", not "ingress"`;
   }
   const gateway = environment[GATEWAY] ?? "";
   return gateway === "" ? undefined : `${GATEWAY} is set: a gateway hands over what others have written`;
