@@ -379,6 +379,12 @@ test("meshed clients are told from others by one bind, one mesh and one pod", (t
   const good = 'bind: "*:8081", pods: { app: haproxy }';
   t.strictSame(faults(good), []);
   t.strictSame(faults(`${good}, namespaces: [shop], trust_domain: a.example, control_plane: l5d, kind: agent`), []);
+  const warned = (text: string) => {
+    const loaded = files.load(text.replace(/^issuers: .*$/m, `issuers: { m: { type: mesh, ${good} } }`));
+    return "config" in loaded ? loaded.warnings.map(({ found }) => found) : loaded.faults;
+  };
+  t.match(warned(SHORTEST), [/meshed clients, and nothing that says whose pods HAProxy's are/]);
+  t.strictSame(warned(`${SHORTEST}\nmesh: { identity: haproxy.ingress }\n`), []);
   const mesh = (text: string) => `${text}\nmesh: { trust_domain: a.example, identity: haproxy.ingress }\n`;
   t.match(faults(good, mesh), [/`trust_domain: a.example`, as `mesh` says it/]);
   t.strictSame(faults(`${good}, trust_domain: a.example`, mesh), []);

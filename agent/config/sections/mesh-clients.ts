@@ -24,6 +24,10 @@ export function checkMeshClients(
   const issuer = issuers.find(({ credentials }) => credentials.includes("mesh"));
   if (issuer === undefined) return;
   const section = root.section("issuers").section(issuer.name);
+  if (config.mesh === undefined) {
+    const found = "meshed clients, and nothing that says whose pods HAProxy's are, for `generate linkerd` and `doctor`";
+    section.warn([], found, "`mesh: { identity: ACCOUNT.NAMESPACE }` of HAProxy's service account");
+  }
   checkPod(section, config.listen);
   checkOneMesh(section, "trust_domain", section.optionalText("trust_domain") ?? TRUST_DOMAIN, config.mesh?.trustDomain);
   checkOneMesh(section, "control_plane", section.text("control_plane"), config.mesh?.controlPlane);
