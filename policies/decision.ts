@@ -66,6 +66,7 @@ export const REASONS = {
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,
   "origin-not-allowed": 403,
+  "mesh-bypassed": 403,
   "route-unknown": 403,
   "method-not-allowed": 403,
   "role-missing": 403,

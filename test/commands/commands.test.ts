@@ -427,9 +427,33 @@ test("explain says whose a client's certificate is, or what was found in it and 
     await command(["explain", "GET https://orders.example.com/", "--certificate-file", "x", "--claims", "y"], { cwd }),
     {
       code: 64,
-      err: /one of --token-file, --certificate-file, --claims/,
+      err: /one of --token-file, --certificate-file, --claims, --mesh-identity/,
     },
   );
+});
+
+test("explain says who a client of the mesh would be, and of which names the issuer is", async (t) => {
+  const mesh = `  mesh: { type: mesh, bind: "*:8081", pods: { app: haproxy }, namespaces: [shop] }\n`;
+  const cwd = folderOf(t, {
+    "countersign.yaml": CONFIG.replace("haproxy:", `${mesh}haproxy:`),
+    "policies/orders.yaml": POLICY.replace(
+      "{ issuer: idp, group: Readers }",
+      "{ issuer: mesh, claim: { namespace: shop, service_account: web } }",
+    ).replace('principal.kind == "person" && ', ""),
+  });
+  const explained = (name: string) =>
+    command(["explain", "GET https://orders.example.com/v1/orders/42", "--mesh-identity", name], { cwd });
+  const whole = "web.shop.serviceaccount.identity.linkerd.cluster.local";
+  for (const name of ["web.shop", whole]) {
+    const { out } = await explained(name);
+    t.match(out, `workload "${whole}" of mesh`);
+    t.match(out, "+ decision    allow: allowed\n");
+  }
+  t.match((await explained("cart.shop")).out, "- decision    deny: role-missing (403)\n");
+  const foreign = (await explained("web.billing")).out;
+  t.match(foreign, "mesh takes ACCOUNT.NAMESPACE.serviceaccount.identity.linkerd.cluster.local of shop");
+  t.match(foreign, "- decision    deny: issuer-unknown (401)\n");
+  t.match((await explained("spiffe://a/b")).out, "- decision    deny: credential-malformed (401)\n");
 });
 
 test("explain verifies a token by the issuer's keys, and never shows it", async (t) => {

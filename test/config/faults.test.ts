@@ -7,7 +7,15 @@ import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { faultText } from "../../policies/fault.ts";
 import { knownKeys, type Schema, schemaAt } from "../../policies/source/schema.ts";
 import { nearest } from "../../policies/source/validate.ts";
-import { Authority, extension, PAIRS, pem } from "../support/certificates.ts";
+import {
+  AUTHORITY,
+  Authority,
+  extension,
+  PAIRS,
+  pem,
+  SERVER_CERTIFICATE,
+  SERVER_KEY,
+} from "../support/certificates.ts";
 import { EVERY_KEY, env, Files, file, SHORTEST } from "./example.ts";
 import { MISTAKES } from "./mistakes.ts";
 
@@ -361,6 +369,56 @@ test("certificates that no bind asks for are warned of", (t) => {
   t.strictSame(warnings('"*:443 ssl crt a.pem ca-file b.pem verify none"'), none);
   t.strictSame(warnings('"*:80", "*:443 ssl crt a.pem ca-file b.pem verify optional"'), []);
   t.strictSame(warnings('"*:443 ssl crt a.pem verify required ca-file b.pem"'), []);
+  t.end();
+});
+
+test("meshed clients are told from others by one bind, one mesh and one pod", (t) => {
+  const files = new Files(t.testdir());
+  const faults = (section: string, change: (text: string) => string = (text) => text, more = "") => {
+    const issuers = `issuers: { m: { type: mesh, ${section} }${more} }`;
+    return files.faults(change(SHORTEST.replace(/^issuers: .*$/m, issuers)));
+  };
+  const good = 'bind: "*:8081", pods: { app: haproxy }';
+  t.strictSame(faults(good), []);
+  t.strictSame(faults(`${good}, namespaces: [shop], trust_domain: a.example, control_plane: l5d, kind: agent`), []);
+  const warned = (text: string) => {
+    const loaded = files.load(text.replace(/^issuers: .*$/m, `issuers: { m: { type: mesh, ${good} } }`));
+    return "config" in loaded ? loaded.warnings.map(({ found }) => found) : loaded.faults;
+  };
+  t.match(warned(SHORTEST), [/meshed clients, and nothing that says whose pods HAProxy's are/]);
+  t.strictSame(warned(`${SHORTEST}\nmesh: { identity: haproxy.ingress }\n`), []);
+  const mesh = (text: string) => `${text}\nmesh: { trust_domain: a.example, identity: haproxy.ingress }\n`;
+  t.match(faults(good, mesh), [/`trust_domain: a.example`, as `mesh` says it/]);
+  t.strictSame(faults(`${good}, trust_domain: a.example`, mesh), []);
+  t.match(faults(`${good}, trust_domain: a.example, control_plane: other`, mesh), [
+    /"other"; `control_plane: linkerd`/,
+  ]);
+  const named = (text: string) => text.replace('"*:80"', '"*:80 name countersign-mesh"');
+  t.match(faults(good, named), [/another name than countersign-mesh/]);
+  const far = (text: string) =>
+    text.replace(
+      /spop: \[[^\]]*\]/,
+      "spop: [{ address: 10.0.0.5:9000, tls: { cert: agent.pem, key: agent.key, client_ca: ca.pem } }]",
+    );
+  files.write("agent.pem", SERVER_CERTIFICATE);
+  files.write("agent.key", SERVER_KEY);
+  files.write("ca.pem", AUTHORITY);
+  t.match(faults(good, far), [/HAProxys of other pods can ask; loopback addresses and unix sockets in `listen.spop`/]);
+  t.match(faults(good, undefined, `, n: { type: mesh, ${good} }`), [/one issuer for both/]);
+  for (const [from, to, right] of [
+    ['bind: "*:8081", ', "", /where HAProxy takes what meshed clients send/],
+    ['"*:8081"', '"8081"', /where HAProxy takes what meshed clients send/],
+    ['"*:8081"', '"*:8081 accept-proxy"', /where HAProxy takes what meshed clients send/],
+    ['"*:8081"', '"*:70000"', /a port from 1 to 65535/],
+    [", pods: { app: haproxy }", "", /the labels of HAProxy's own pods/],
+    ["{ app: haproxy }", "{ app: haproxy }, admin: 'http://10.0.0.5:4191'", /a loopback address and a port/],
+    ["{ app: haproxy }", "{ app: haproxy }, admin: 'https://127.0.0.1:4191'", /a loopback address and a port/],
+    ["{ app: haproxy }", "{ app: haproxy }, namespaces: ['*']", /the name of a namespace/],
+    ["{ app: haproxy }", "{ app: haproxy }, namespaces: []", /a list of the namespaces/],
+  ] as const) {
+    t.ok(good.includes(from), from);
+    t.match(faults(good.replace(from, to)), [right], to);
+  }
   t.end();
 });
 

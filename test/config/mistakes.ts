@@ -9,7 +9,7 @@ const KIND_CLAIM =
 const ISSUER_OF_ASSERTION =
   'whose word it is, the `iss` that backends compare: an http or https URL with neither query nor fragment, such as "https://api.example.com"';
 const TYPES =
-  "`oidc`: JWT access tokens of an OpenID Connect provider; `introspection`: tokens that their authorization server is asked about; `aws-iam`: AWS roles, by requests that they have signed; `api-key`: keys that this agent knows; `client-certificate`: certificates in the TLS handshake; `http-signature`: agents that sign their requests";
+  "`oidc`: JWT access tokens of an OpenID Connect provider; `introspection`: tokens that their authorization server is asked about; `aws-iam`: AWS roles, by requests that they have signed; `api-key`: keys that this agent knows; `client-certificate`: certificates in the TLS handshake; `http-signature`: agents that sign their requests; `mesh`: clients of HAProxy's own Linkerd mesh";
 
 const LONG = "a".repeat(63);
 
@@ -503,7 +503,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "identity_prefix: x-id-",
     "identity_prefix: l5d-",
-    '+0:20: the text "l5d-"; a prefix of your own, such as x-auth-: HAProxy removes all that begins so',
+    '+0:20: the text "l5d-"; a prefix of your own, such as x-auth-: HAProxy removes all that begins so, l5d-client-id too',
   ],
   [
     "identity_prefix: x-id-",

@@ -208,6 +208,21 @@ test("chart and base are the same objects, whatever the values the chart's are v
   t.end();
 });
 
+test("a port for meshed clients is let in by Linkerd's policies alone, and has a Service of its own", { skip }, (t) => {
+  const manifests = manifestsOf(rendered("--set", "linkerd.meshedPort=8081"));
+  for (const version of ["1.30", "1.37"]) t.strictSame(faultsOf(manifests, version), [], version);
+  const [deployment] = manifests.filter(({ kind }) => kind === "Deployment");
+  t.strictSame(unrestricted(deployment?.spec.template), []);
+  t.strictSame(danglingOf(manifests), []);
+  t.match(deployment?.spec.template.metadata.annotations, {
+    "config.linkerd.io/default-inbound-policy": "deny",
+    "config.linkerd.io/skip-inbound-ports": "8443,9901",
+  });
+  const meshed = manifests.filter(({ metadata }) => metadata.name === "haproxy-meshed");
+  t.match(meshed, [{ kind: "Service", spec: { type: "ClusterIP", ports: [{ port: 8081, appProtocol: "http" }] } }]);
+  t.end();
+});
+
 test("what values may not say is refused by name", { skip }, (t) => {
   for (const [option, told] of [
     ["config.listen.admin=0.0.0.0:1", /config\/listen/],

@@ -30,6 +30,7 @@ const FORMS: Readonly<Record<string, object>> = {
     ...{ type: "introspection", issuer: "https://example.com", audiences: ["orders"] },
     client: { id: "a", secret: "b" },
   },
+  meshClients: { type: "mesh", bind: "*:8081", pods: { app: "haproxy" } },
   httpSignature: { type: "http-signature", agents: ["https://example.com/keys"] },
 };
 

@@ -3,7 +3,7 @@ import type { CheckInput } from "../../haproxy/check/check.ts";
 import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { SPOE_FILE, spoeFile } from "../../haproxy/spoe-file.ts";
-import { BODIES, CORS, INPUT } from "../support/rendered.ts";
+import { BODIES, CORS, INPUT, MESHED } from "../support/rendered.ts";
 import { knownOf, MERGED, mergedFiles, moved } from "./merged.ts";
 import { prove, told } from "./proving.ts";
 
@@ -41,6 +41,17 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   "X-Forwarded-For": { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "192.0.2.1"] } },
   "a PROXY header from all": { client: { from: "proxy-protocol", trusted: [] } },
   "a PROXY header from some": { client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] } },
+  "meshed clients": MESHED,
+  "meshed clients, and hops in every form": {
+    ...MESHED,
+    uses: { ...MUCH, credentials: ["bearer", "hop:x-goog-iap-jwt-assertion", "mesh"] },
+    hops: { "x-goog-iap-jwt-assertion": ["10.0.0.0/8"] },
+    client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8"] },
+  },
+  "meshed clients, beside a PROXY header from some": {
+    ...MESHED,
+    client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] },
+  },
   "assertions, and the agent's own pages": {
     backendVariables: ["mesh_identity", "assertion"],
     webAddress: "127.0.0.1:9902",
@@ -250,5 +261,58 @@ test("in a large configuration with public and judged frontends each of three ho
       to,
     );
   }
+  t.end();
+});
+
+test("who a meshed client is counts from the proxy in HAProxy's pod, or the line is told that would have it otherwise", (t) => {
+  const input: RenderInput = { ...INPUT, ...MESHED, client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] } };
+  const files = renderHaproxy(input);
+  const reads =
+    "http-request set-var(txn.countersign_meshed) req.fhdr(l5d-client-id) if { var(txn.countersign_sidecar) -m bool }";
+  const proxy =
+    "set-var(txn.countersign_sidecar) bool(true) if { so_name countersign-mesh } { src,strcmp(txn.countersign_reached) eq 0 }";
+  const first = "http-request set-var(txn.countersign_reached)";
+  const above = (rule: string) => [first, `${rule}\n    ${first}`] as const;
+  const public_ = "    bind 127.0.0.1:8080";
+  for (const [from, to] of [
+    [" { so_name countersign-mesh } { src,strcmp", " { src,strcmp"],
+    [" { src,strcmp(txn.countersign_reached) eq 0 }", ""],
+    [`if { var(txn.countersign_sidecar) -m bool }\n`, "\n"],
+    ["req.fhdr(l5d-client-id) if", "req.fhdr(x-client-id) if"],
+    [reads, `${reads} or { so_name inner }`],
+    [reads, `${reads}\n    http-request set-var(txn.countersign_meshed) req.fhdr(x-id) if { so_name inner }`],
+    [reads, `${reads}\n    http-request set-var-fmt(txn.countersign_meshed) %[req.fhdr(x-id)]`],
+    [reads, `${reads}\n    http-request set-var(txn.x) req.fhdr(x-id),set-var(txn.countersign_meshed,ifexists)`],
+    [proxy, proxy.replace("countersign-mesh", "inner")],
+    above("http-request set-src req.hdr_ip(x-real-ip) if { src 10.0.0.0/8 }"),
+    above("http-request set-dst src"),
+    above("http-request set-header l5d-client-id %[req.fhdr(x-id)]"),
+    above("http-request replace-header l5d-client-id (.*) \\\\1"),
+    above("tcp-request content set-src req.hdr_ip(x-real-ip)"),
+    [" } !{ so_name countersign-mesh }\n", " }\n"],
+    ["name countersign-mesh\n", "name countersign-mesh accept-proxy\n"],
+    [public_, `${public_} name countersign-mesh`],
+    [" 127.0.0.1:8081 ", " 127.0.0.1:8082 "],
+  ] as const) {
+    const edited = files["haproxy.cfg"].replace(from, () => to);
+    t.not(edited, files["haproxy.cfg"], `${from} is there`);
+    const found = told(prove({ ...files, "haproxy.cfg": edited }, known(input)));
+    t.ok(
+      found.some((text) => text.startsWith("fault mesh ")),
+      `${to}: ${found}`,
+    );
+  }
+  const spoe = files["countersign.spoe.conf"].replace(
+    "mesh=var(txn.countersign_meshed)",
+    "mesh=req.fhdr(l5d-client-id)",
+  );
+  t.match(told(prove({ ...files, "countersign.spoe.conf": spoe }, known(input))), [/^fault mesh /]);
+  const below = files["haproxy.cfg"].replace(
+    reads,
+    `${reads}\n    http-request set-src req.hdr_ip(x-real-ip) if { src 10.0.0.0/8 }`,
+  );
+  t.strictSame(told(prove({ ...files, "haproxy.cfg": below }, known(input))), [], "what follows may change addresses");
+  const nameless = files["haproxy.cfg"].replace(" name countersign-mesh", "");
+  t.match(prove({ ...files, "haproxy.cfg": nameless }, known(input)).findings, [{ level: "warning", code: "mesh" }]);
   t.end();
 });
