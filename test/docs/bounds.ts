@@ -65,6 +65,11 @@ export const DRIVEN: Readonly<Record<string, readonly [file: string, title: stri
   ],
   "questions to AWS STS": ["identity/aws-iam", "STS is asked for no more tokens at a time than it may be"],
   "access keys of AWS that are told apart": ["identity/aws-iam", "nobody has STS asked for more than his share"],
+  "an answer of the Linkerd proxy in HAProxy's pod": [
+    "identity/family",
+    "mesh: an answer of the proxy that is too large",
+  ],
+  "a wait for it": ["identity/family", "mesh: an answer of the proxy that is too large"],
   "tokens for backends that are kept, of each issuer": ["upstream/exchange", "of more tokens, and of more refusals,"],
   "exchanges that were refused, of each issuer": ["upstream/exchange", "of more tokens, and of more refusals,"],
   "exchanges that are under way or wait, of each issuer": ["upstream/exchange", "more than may wait are refused"],

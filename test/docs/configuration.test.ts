@@ -5,6 +5,7 @@ import schema from "../../agent/config/config.schema.json" with { type: "json" }
 import type { Config } from "../../agent/config/config.ts";
 import { PRESETS } from "../../agent/config/presets/presets.ts";
 import type { ConfigSchema } from "../../agent/config/section.ts";
+import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { policyEnvironment } from "../../agent/loading/load.ts";
 import { compilePolicies } from "../../policies/compile/compile.ts";
 import { faultText } from "../../policies/fault.ts";
@@ -172,6 +173,21 @@ test("so is what the pages of the identities say to write", (t) => {
         t.strictSame(compilePolicies([source], policyEnvironment(config, 0)).warnings.map(faultText), [], name);
       }
     }
+  }
+  t.end();
+});
+
+test("every type of issuers has a page, a row in the table of the identities, and a word on what is trusted", (t) => {
+  const read = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), "utf8");
+  for (const type of Object.keys(ISSUER_TYPES)) {
+    t.match(read("docs/identities/README.md"), `[\`${type}\`](${type}.md)`, type);
+    t.match(read("docs/security.md"), `(identities/${type}.md)`, type);
+    t.match(read("README.md"), `(docs/identities/${type}.md)`, type);
+    t.match(
+      read("docs/architecture.md"),
+      new RegExp(`^  ${type === "client-certificate" ? "certificate" : type}/ `, "m"),
+      type,
+    );
   }
   t.end();
 });

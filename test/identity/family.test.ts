@@ -255,6 +255,31 @@ test("mesh: what the proxy has said counts for 30 s, and what it says otherwise 
   }
 });
 
+test("mesh: an answer of the proxy that is too large, or not there in time, is none", async (t) => {
+  const time = new Clockwork();
+  const { issuer, provider } = await meshSubject(t);
+  if (provider === undefined) throw new Error("it asks nobody");
+  const { identity, told } = startIdentity([issuer], { time });
+  t.teardown(() => identity.close());
+  await identity.ready();
+  const large = told.next("sidecar error");
+  provider.front.behave(reply({ ...FIT, more: "x".repeat(65_536) }), provider.path);
+  time.advance(10_000);
+  await large;
+  const late = told.next("sidecar error");
+  const asked = provider.front.arrival(provider.path);
+  provider.front.behave("silent", provider.path);
+  time.advance(1_000);
+  await asked;
+  time.advance(2_000);
+  await late;
+  const again = told.next("sidecar ok");
+  provider.front.behave("up", provider.path);
+  time.advance(1_000);
+  await again;
+  t.match(identity.status(), [{ error: undefined }]);
+});
+
 test("mesh: a clock that is set back does not prolong what the proxy has said", async (t) => {
   let skew = 0;
   const time = new Clockwork();

@@ -7,6 +7,7 @@ import { UpstreamTokens } from "../../agent/upstream/upstream-tokens.ts";
 import { type Behaviour, reply, startFront } from "../../demo/front.ts";
 import type { UpstreamToken } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
+import { explain } from "../../policies/tools/explain.ts";
 import { clientOf, identityOf, messageOf, snapshotOf, startServer, valuesOf } from "../support/agent.ts";
 import { Clockwork } from "../support/clockwork.ts";
 import { oidcIssuer, Told } from "../support/identity.ts";
@@ -290,6 +291,10 @@ test("HAProxy is told of the token before the verdict, or of a refusal, and one 
   const { tokens, principal, answers, forms, time } = await stage(t);
   const provider = { name: "provider", audiences: [], credentials: ["bearer"], kinds: undefined, exchanges: true };
   const policies = policiesFrom(POLICY, { issuers: [provider] });
+  const written = { method: "GET", host: "orders.example.com", path: "/v1/orders", query: "", tls: true, headers: {} };
+  const request = { ...written, src: "192.0.2.7", time: time.now };
+  const explained = explain(policies, request, { principal }).steps.find(({ about }) => about === "upstream");
+  t.match(explained?.text, /^the backend gets a token of provider for "api:\/\/stock", in place of the client's/);
   const released: (() => void)[] = [];
   const identity = identityOf({
     mine: () => ({ principal }),
