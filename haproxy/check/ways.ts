@@ -1,5 +1,6 @@
 import { MESSAGE } from "../arguments.ts";
 import { FALSE, TRUE } from "./bdd.ts";
+import { sharedCaches } from "./caches.ts";
 import { Evaluator } from "./evaluate.ts";
 import type { Finding } from "./finding.ts";
 import { finding } from "./finding.ts";
@@ -33,6 +34,7 @@ export class Proof {
   readonly #services: readonly ProxySection[];
   readonly #engine: Engine | undefined;
   readonly #identity: ReadonlySet<string>;
+  readonly #fills: ReadonlyMap<string, readonly string[]>;
   /** The proxies that nobody may reach without a verdict, once it has run. */
   guarded: Guarded = { certain: new Set(), possible: new Set() };
 
@@ -46,6 +48,7 @@ export class Proof {
     });
     this.#services = servicesOf(model, knowledge);
     this.#engine = [...model.engines.values()].flat().find(asks);
+    this.#fills = this.#filled();
     this.#identity = this.#identityHeaders();
   }
 
@@ -66,7 +69,8 @@ export class Proof {
       findings.push(...this.#frontend(frontend, states, guarded));
       if (isDialled(frontend, guarded.possible)) findings.push(...this.#inner(frontend, guarded));
     }
-    return findings;
+    const told = findings.filter(({ code }) => code === "cache");
+    return [...findings, ...sharedCaches(guarded, targets, told)];
   }
 
   #frontend(frontend: ProxySection, followed: Followed, guarded: Guarded): readonly Finding[] {
@@ -111,7 +115,7 @@ export class Proof {
       const stays = raw.routes.includes(route);
       const { target } = route;
       if (!guarded.possible.has(target) || (isTcp && stays !== (modeOf(target).mode === "tcp"))) return [];
-      const way = { frontend, route, engine, several, identity: this.#named(), ...how };
+      const way = { frontend, route, engine, several, identity: this.#named(), fills: this.#fills, ...how };
       const found = stays ? this.#raw({ ...way, state: this.#taken(tcp, route) }) : this.#judged(way, http);
       return [guarded.certain.has(target) ? found : found.flatMap(doubtful(target.name))];
     });
@@ -150,7 +154,8 @@ export class Proof {
     const content = flow.run(opened, frontend, rulesOf(frontend, "tcp-request", "content"), 2);
     const asked = flow.event(content, frontend, "on-frontend-http-request");
     const ruled = flow.run(asked, frontend, rulesOf(frontend, "http-request"), 1);
-    const http = flow.run(ruled, frontend, rulesOf(frontend, "redirect"), 0);
+    const sent = flow.run(ruled, frontend, rulesOf(frontend, "redirect"), 0);
+    const http = flow.evaluated(sent, rulesOf(frontend, "use_backend"), 1);
     const { proxies } = this.#model;
     const isTcp = modeOf(frontend).mode === "tcp";
     const tcp = { ...content, live: isTcp ? this.#evaluator.formulas.without(content.live, content.switched) : FALSE };
@@ -179,23 +184,27 @@ export class Proof {
 
   /** Identity headers: what the policies say, and whatever is filled from an answer. */
   #identityHeaders(): ReadonlySet<string> {
-    const prefixes = [...this.#model.engines.values()]
-      .flat()
-      .filter(asks)
-      .map(({ prefix }) => `txn.${prefix}.`);
-    const filled = this.#model.proxies.flatMap((proxy) =>
-      rulesOf(proxy, "http-request").flatMap(({ statement }) => {
-        const [, action = "", name = "", ...values] = texts(statement);
-        const reads = values
-          .flatMap(samplesIn)
-          .some(
-            ({ calls: [fetch] }) =>
-              fetch?.name === "var" && prefixes.some((prefix) => fetch.values[0]?.startsWith(prefix)),
-          );
-        return reads && /^(?:set|add)-header$/.test(action) ? [name.toLowerCase()] : [];
-      }),
-    );
-    return new Set([...this.#named(), ...filled]);
+    return new Set([...this.#named(), ...this.#fills.keys()]);
+  }
+
+  /** The headers that are filled from an answer, each with the names in it. */
+  #filled(): ReadonlyMap<string, readonly string[]> {
+    const engines = [...this.#model.engines.values()].flat().filter(asks);
+    const starts = [...new Set(engines.map(({ prefix }) => `txn.${prefix}.`))];
+    const fills = new Map<string, readonly string[]>();
+    for (const { statement } of this.#model.proxies.flatMap((proxy) => rulesOf(proxy, "http-request"))) {
+      const [, action = "", name = "", ...values] = texts(statement);
+      if (!/^(?:set|add)-header$/.test(action)) continue;
+      const read = values
+        .flatMap(samplesIn)
+        .flatMap(({ calls: [fetch] }) => (fetch?.name === "var" ? fetch.values : []));
+      const answers = read.flatMap((full) =>
+        starts.flatMap((start) => (full.startsWith(start) ? [full.slice(start.length)] : [])),
+      );
+      const header = name.toLowerCase();
+      if (answers.length > 0) fills.set(header, [...(fills.get(header) ?? []), ...answers]);
+    }
+    return fills;
   }
 
   /** Those that policies say who it is by. */
