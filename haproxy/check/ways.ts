@@ -6,7 +6,16 @@ import type { Finding } from "./finding.ts";
 import { finding } from "./finding.ts";
 import { Flow } from "./flow.ts";
 import type { Model } from "./model.ts";
-import { type Guarded, guardedOf, hasEntrance, isDialled, isInner, type Knowledge, servicesOf } from "./protection.ts";
+import {
+  closed,
+  type Guarded,
+  guardedOf,
+  hasEntrance,
+  isDialled,
+  isInner,
+  type Knowledge,
+  servicesOf,
+} from "./protection.ts";
 import { provedOf, type Way } from "./prove.ts";
 import { type Bind, modeOf, type ProxySection, rulesOf } from "./proxies.ts";
 import { type Route, type Routing, routesOf } from "./routes.ts";
@@ -35,6 +44,7 @@ export class Proof {
   readonly #engine: Engine | undefined;
   readonly #identity: ReadonlySet<string>;
   readonly #fills: ReadonlyMap<string, readonly string[]>;
+  #judgedBackends: () => ReadonlySet<ProxySection> = () => new Set();
   /** The proxies that nobody may reach without a verdict, once it has run. */
   guarded: Guarded = { certain: new Set(), possible: new Set() };
 
@@ -63,6 +73,7 @@ export class Proof {
     );
     const guarded = guardedOf(this.#model, targets, judged, this.#knowledge);
     this.guarded = guarded;
+    this.#judgedBackends = once(() => closed(this.#judgedTargets(followed, guarded), this.#model, targets));
     const findings: Finding[] = [];
     for (const [frontend, states] of followed) {
       if (!hasEntrance(frontend)) continue;
@@ -117,9 +128,41 @@ export class Proof {
       if (!guarded.possible.has(target) || (isTcp && stays !== (modeOf(target).mode === "tcp"))) return [];
       const way = { frontend, route, engine, several, identity: this.#named(), fills: this.#fills, ...how };
       const found = stays ? this.#raw({ ...way, state: this.#taken(tcp, route) }) : this.#judged(way, http);
-      return [guarded.certain.has(target) ? found : found.flatMap(doubtful(target.name))];
+      return [
+        guarded.certain.has(target)
+          ? found.map((one) => this.#open(one, target))
+          : found.flatMap(doubtful(target.name)),
+      ];
     });
     return ways.length > 0 ? [...findings, ...ways.flat()] : [];
+  }
+
+  /** The backends that some requests only reach by what was answered. */
+  #judgedTargets(followed: ReadonlyMap<ProxySection, Followed>, guarded: Guarded): ReadonlySet<ProxySection> {
+    const { formulas } = this.#evaluator;
+    const found = new Set<ProxySection>();
+    for (const [frontend, { http, routing }] of followed)
+      for (const route of routing.routes) {
+        const { target } = route;
+        if (found.has(target) || !guarded.certain.has(target)) continue;
+        const taken = this.#taken(http, route);
+        const { live } = target === frontend ? taken : this.#backend(target, taken);
+        const atoms = [...formulas.atoms(live)].map((number) => this.#evaluator.atomOf(number)?.origin);
+        if (live === FALSE || atoms.some((origin) => origin !== "request")) found.add(target);
+      }
+    return found;
+  }
+
+  /**
+   * Beside gates that hold, a backend that no answer ever decides about is mostly meant for anybody: nobody but the
+   * reader knows.
+   */
+  #open(one: Finding, target: ProxySection): Finding {
+    const { backends } = this.#knowledge;
+    if (one.code !== "gate" || one.level !== "fault" || backends.includes(target.name)) return one;
+    const judged = this.#judgedBackends();
+    if (judged.has(target) || judged.size === 0) return one;
+    return { ...one, level: "unproven", right: `--public ${target.name}, if anybody may reach it; else ${one.right}` };
   }
 
   #taken(state: State, { when }: Route): State {
@@ -212,6 +255,15 @@ export class Proof {
     const { identityPrefix, identityHeaders } = this.#knowledge;
     return new Set([...(identityPrefix === undefined ? [] : [`${identityPrefix}*`]), ...identityHeaders]);
   }
+}
+
+/** What is only looked at where something was found, and then once. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 }
 
 /** Of a backend that only policies could call protected nothing is a fault, and nothing is fine. */
