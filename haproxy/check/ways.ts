@@ -128,13 +128,22 @@ export class Proof {
       if (!guarded.possible.has(target) || (isTcp && stays !== (modeOf(target).mode === "tcp"))) return [];
       const way = { frontend, route, engine, several, identity: this.#named(), fills: this.#fills, ...how };
       const found = stays ? this.#raw({ ...way, state: this.#taken(tcp, route) }) : this.#judged(way, http);
-      return [
-        guarded.certain.has(target)
-          ? found.map((one) => this.#open(one, target))
-          : found.flatMap(doubtful(target.name)),
-      ];
+      const certain = guarded.certain.has(target);
+      const told = certain ? found.map((one) => this.#open(one, target)) : found.flatMap(doubtful(target.name));
+      return [this.#isNamed(route) ? told : told.map(perhaps)];
     });
     return ways.length > 0 ? [...findings, ...ways.flat()] : [];
+  }
+
+  /** Whether it is known that the route leads there: of a map, by what its file says now. */
+  #isNamed({ by, statement, target }: Route): boolean {
+    if (by !== "map") return true;
+    const calls = samplesIn(texts(statement)[1] ?? "").flatMap((sample) => sample.calls);
+    return calls.some(({ name, values: [file = "", fallback] }) => {
+      if (!name.startsWith("map")) return false;
+      const lines = this.#model.named(file, statement)?.text.split("\n") ?? [];
+      return fallback === target.name || lines.some((line) => line.trim().split(/\s+/)[1] === target.name);
+    });
   }
 
   /** The backends that some requests only reach by what was answered. */
@@ -148,7 +157,7 @@ export class Proof {
         const taken = this.#taken(http, route);
         const { live } = target === frontend ? taken : this.#backend(target, taken);
         const atoms = [...formulas.atoms(live)].map((number) => this.#evaluator.atomOf(number)?.origin);
-        if (live === FALSE || atoms.some((origin) => origin !== "request")) found.add(target);
+        if (atoms.some((origin) => origin !== "request")) found.add(target);
       }
     return found;
   }
@@ -255,6 +264,14 @@ export class Proof {
     const { identityPrefix, identityHeaders } = this.#knowledge;
     return new Set([...(identityPrefix === undefined ? [] : [`${identityPrefix}*`]), ...identityHeaders]);
   }
+}
+
+/** What only holds where a map, which may change while HAProxy runs, names the backend. */
+function perhaps(one: Finding): Finding {
+  if (one.level !== "fault") return one;
+  const right =
+    "a map can be changed while HAProxy runs: use_backend NAME if …, a line for each that anybody may reach";
+  return { ...one, level: "unproven", right };
 }
 
 /** What is only looked at where something was found, and then once. */
