@@ -336,12 +336,19 @@ backend to-inner
     "    use_backend two if { urlp(svc) two }\n    default_backend app",
     TWO,
   ),
-  "a cache that the frontend of others shares": `${backend("http-response cache-store c")}cache c
+  "a cache that the frontend of others shares": `${edited(
+    "    filter spoe",
+    "    filter cache c\n    filter spoe",
+    below("http-response cache-store c"),
+  )}cache c
     total-max-size 4
 frontend others
     bind :9
     http-request cache-use c
-    http-request deny
+    default_backend www
+backend www
+    http-response cache-store c
+    server w 127.0.0.1:9
 `,
   "a server whose address has a default": besides("listen o", "bind :1", `server a "\${WHERE-127.0.0.1:47081}"`),
   "an agent behind a SOCKS proxy": edited("127.0.0.1:47900", "127.0.0.1:47900 socks4 192.0.2.1:1080"),
