@@ -69,6 +69,7 @@ export const DRIVEN: Readonly<Record<string, readonly [file: string, title: stri
     "identity/family",
     "mesh: an answer of the proxy that is too large",
   ],
+  "how long such an answer counts": ["identity/family", "mesh: what the proxy has said counts for 30 s"],
   "a wait for it": ["identity/family", "mesh: an answer of the proxy that is too large"],
   "tokens for backends that are kept, of each issuer": ["upstream/exchange", "of more tokens, and of more refusals,"],
   "exchanges that were refused, of each issuer": ["upstream/exchange", "of more tokens, and of more refusals,"],

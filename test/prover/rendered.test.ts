@@ -1,12 +1,16 @@
+import { rootCertificates } from "node:tls";
 import { test } from "tap";
 import type { CheckInput } from "../../haproxy/check/check.ts";
 import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { SPOE_FILE, spoeFile } from "../../haproxy/spoe-file.ts";
+import { AUTHORITY } from "../support/certificates.ts";
 import { BODIES, CORS, INPUT, MESHED } from "../support/rendered.ts";
 import { knownOf, MERGED, mergedFiles, moved } from "./merged.ts";
 import { prove, told } from "./proving.ts";
 
+/** What an operating system brings: whoever has a domain can have a certificate of these. */
+const BUNDLE = rootCertificates.slice(0, 3).join("\n");
 const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"];
 const MUCH: RenderInput["uses"] = {
   ...INPUT.uses,
@@ -128,7 +132,7 @@ test("the client's own token never stands where the agent has given another, and
   t.strictSame(told(written, `${written} { method POST }`), passes, "the other is not always set");
   t.strictSame(told(written, `${written}\n    http-request set-header authorization %[req.hdr(x-token)]`), [
     'fault rewrite: "http-request set-header authorization %[req.hdr(x-token)]" changes header authorization after the agent has judged it: backend orders gets another request than was allowed',
-    'fault identity: "http-request set-header authorization %[req.hdr(x-token)]" lets the client say what authorization is',
+    'fault identity: "http-request set-header authorization %[req.hdr(x-token)]" lets somebody else than the agent say what authorization is',
   ]);
   t.end();
 });
@@ -139,7 +143,8 @@ test("an agent off this machine is asked by TLS that proves who it is, or that i
   const told = (from: string | RegExp, to: string | ((all: string) => string)) => {
     const changed = typeof to === "string" ? cfg.replaceAll(from, to) : cfg.replace(from, to);
     t.not(changed, cfg, `${from}`);
-    const { findings } = prove({ ...rendered, "haproxy.cfg": changed }, { ...known(INPUT), version: "3.2" });
+    const files = { ...rendered, "haproxy.cfg": changed, "own.pem": AUTHORITY, "public.pem": BUNDLE };
+    const { findings } = prove(files, { ...known(INPUT), version: "3.2" });
     return [...new Set(findings.map(({ code, found }) => `${code}: ${found.replace(/^".*" asks /s, "asks ")}`))];
   };
   const plain = 'channel: asks the agent over the network in plain text: whoever is on the way can answer "allow"';
@@ -159,12 +164,20 @@ test("an agent off this machine is asked by TLS that proves who it is, or that i
     told(/ ssl ssl-min-ver .*$|(?<=default-server) /gm, (all) => (all === " " ? " ssl verify none " : "")),
     [unproven],
   );
-  t.strictSame(
+  const signed = (ca: string) =>
     told(/ ssl ssl-min-ver .*$|(?<=default-server) /gm, (all) =>
-      all === " " ? " ssl verify required ca-file /a.pem " : "",
-    ),
-    [],
-  );
+      all === " " ? ` ssl verify required ca-file ${ca} ` : "",
+    );
+  t.strictSame(signed("/own.pem"), [], "by an authority of one's own");
+  for (const ca of ["/public.pem", "/nowhere.pem"])
+    t.strictSame(signed(ca), [
+      `channel: asks whoever has a certificate of an authority in ${ca}: its name is not looked at`,
+    ]);
+  const named = / ssl ssl-min-ver .*$/gm;
+  t.strictSame(told(named, " ssl verify required ca-file /public.pem verifyhost agents.internal"), []);
+  t.strictSame(told(named, " ssl verify required ca-file /public.pem sni req.hdr(host)").length, 1);
+  const socks = told(/(?<=server \S+ )\S+(?= check)/g, "127.0.0.1:9000 socks4 192.0.2.1:1080");
+  t.strictSame(socks, [], "whom a SOCKS proxy leads to must prove it all the same");
   t.strictSame(told(/ca-file \S+ verifyhost \S+|sni \S+ check-sni \S+/g, "ca-file @system-ca"), [
     "channel: asks whoever has a certificate of any authority of the machine's: its name is not looked at",
   ]);
