@@ -10,6 +10,7 @@ import { Held } from "./held.ts";
 import { InFlight, type Waiter } from "./in-flight.ts";
 import type { IdentityEvents } from "./issuer/events.ts";
 import type { Confirmation, Finding, Issuer, IssuerReport, IssuerTypes, KeyView } from "./issuer/issuer.ts";
+import { timer } from "./issuer/timer.ts";
 import type { Due, Schedule, World } from "./issuer/world.ts";
 import { Signatures } from "./jwt/signatures.ts";
 import type { TokenBytes } from "./jwt/token.ts";
@@ -329,11 +330,3 @@ function created(config: IssuerConfig, types: IssuerTypes, world: World): Issuer
 function refused(reason: Reason, claim?: string): Verification {
   return { principal: undefined, reason, claim };
 }
-
-/** What setTimeout takes; a longer delay would run at once. */
-const LONGEST_DELAY = 2 ** 31 - 1;
-
-const timer: Schedule = (delay, task) => {
-  const timeout = setTimeout(task, Math.min(delay, LONGEST_DELAY)).unref();
-  return () => clearTimeout(timeout);
-};

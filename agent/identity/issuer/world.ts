@@ -47,3 +47,6 @@ export interface World {
   /** Milliseconds that somebody who asks may wait for an answer. */
   readonly deadline: number;
 }
+
+/** What asking an authorization server needs of it. */
+export type AskingWorld = Pick<World, "send" | "clock" | "schedule" | "events">;
