@@ -3,6 +3,14 @@
  * words, the file below test/ and how the title of the test begins.
  */
 export const DRIVEN: Readonly<Record<string, readonly [file: string, title: string]>> = {
+  "a store of sessions": ["web/sessions", "a store that is away, stands still or lies tells nothing"],
+  "what is known of a session in a store": [
+    "haproxy/sessions",
+    "who signs out at one agent is signed out at the other",
+  ],
+  "a session with its tokens in a store": ["web/sessions", "a store that is away, stands still or lies tells nothing"],
+  "sessions of one person in a store of sessions": ["web/sessions", "of one person's sessions a thousand are kept"],
+  "a provider that cannot refresh sessions": ["web/sessions", "while a provider is away sessions last"],
   "connections from HAProxy": ["server/server", "connections past the limit are turned away with a reason"],
   "a frame": ["server/conversation", "a frame may be as large as was agreed, and no larger"],
   "frames that are not whole, of all connections": [
@@ -116,6 +124,11 @@ export const DRIVEN: Readonly<Record<string, readonly [file: string, title: stri
 
 /** Rows that no test drives, and why. */
 export const UNDRIVEN: Readonly<Record<string, string>> = {
+  "sessions that a store is asked for at a time, of an issuer":
+    "a thousand sessions at once on a store that stands still, one comparison",
+  "a store that says nothing": "ioredis ends the connection; that a store which stands still is asked again is tested",
+  "sessions of an issuer that are refreshed at a time": "65 logins at once, for one comparison",
+  "a session that one agent refreshes": "the expiry of a key is the store's",
   "answers that HAProxy does not read": "the kernel's buffer; HAProxy that stops reading is in haproxy/wedge.test.ts",
   "users whose groups Okta has told": "the library's LRU cache, as of clients' keys, which are driven",
   "connections that wait for the next question": "a setting of node:http's agent",

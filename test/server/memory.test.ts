@@ -180,7 +180,13 @@ test("issuers and API keys past the bound have no metrics, and the others have",
 
 test("a worker that ends again and again is started after ten seconds at most", (t) => {
   const relay = { lines() {}, lost() {} };
-  const seat = new Seat(1, [], relay, () => {}, () => 0);
+  const seat = new Seat(
+    1,
+    [],
+    relay,
+    () => {},
+    () => 0,
+  );
   const delays = Array.from({ length: 2_000 }, () => seat.restartDelay());
   t.strictSame(delays.slice(0, 8), [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000]);
   t.equal(Math.max(...delays), 10_000);
