@@ -46,8 +46,8 @@ export function provenRequests(issuer: Issuer, count: number): readonly Request[
     ];
     const text = parts.map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
     const signature = sign("sha256", Buffer.from(text), { key: privateKey, dsaEncoding: "ieee-p1363" });
-    const proof = `DPoP: ${text}.${signature.toString("base64url")}`;
-    return { path: pathOf(10), header: `Authorization: DPoP ${token}`, proof };
+    const other = `DPoP: ${text}.${signature.toString("base64url")}`;
+    return { path: pathOf(10), header: `Authorization: DPoP ${token}`, other };
   });
 }
 

@@ -1,4 +1,5 @@
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+import { once } from "node:events";
 import { connect, createServer, type NetConnectOpts } from "node:net";
 
 /** The processes of a benchmark: whatever happens, they end with it. */
@@ -46,9 +47,10 @@ export class Running {
     this.#child.kill(signal);
   }
 
-  ended(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return Promise.resolve();
-    return new Promise((resolve) => this.#child.once("exit", () => resolve()));
+  /** Waits until it has ended, however long that takes. @returns its exit code, or the signal that ended it */
+  async ended(): Promise<number | NodeJS.Signals | null> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, "exit");
+    return this.#child.exitCode ?? this.#child.signalCode;
   }
 
   /**

@@ -10,6 +10,8 @@ export interface Row {
   readonly scenario: string;
   readonly traffic: Traffic;
   readonly connections: number;
+  /** How many times as long as others it is measured. */
+  readonly times?: number;
 }
 
 export interface Options {
@@ -81,7 +83,7 @@ export async function warmUp(stage: Stage, row: Row, subject: Subject, options: 
 
 export async function measureOnce(stage: Stage, row: Row, subject: Subject, { seconds }: Options): Promise<Sample> {
   const load = loadOf(stage, row, subject);
-  const sample = await measured(subject, row.traffic, () => saturate(load, seconds));
+  const sample = await measured(subject, row.traffic, () => saturate(load, seconds * (row.times ?? 1)));
   mustBeRight(`${row.contestant.name}, ${row.scenario}`, sample);
   return sample;
 }

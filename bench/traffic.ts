@@ -26,6 +26,16 @@ export function oneToken(routes = 10, algorithm: Algorithm = "RS256"): Traffic {
 
 export const ONE_TOKEN = oneToken();
 
+/** The same, in a trace that is recorded. */
+export const TRACED_TOKEN: Traffic = {
+  ...ONE_TOKEN,
+  name: `${ONE_TOKEN.name}, in a trace`,
+  requests: (issuer) =>
+    ONE_TOKEN.requests(issuer).map((request) => {
+      return { ...request, other: `traceparent: 00-${"a".repeat(32)}-${"b".repeat(16)}-01` };
+    }),
+};
+
 /** So many principals, a token each. */
 export function tokens(count: number, algorithm: Algorithm): Traffic {
   return {

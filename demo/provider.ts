@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { CompactSign } from "jose";
 import { type Context, errors, type Jwt, Provider, type Token } from "oidc-provider";
+import { EXCHANGE_GRANT, registerExchange } from "./exchange.ts";
 import { type Front, startFront } from "./front.ts";
 
 const generateKeyPair = promisify(generate);
@@ -62,7 +63,7 @@ export const RESOURCE = "api://orders";
 /** A person's token without a browser: the provider's own token, keys and endpoint, a grant made for demo and tests. */
 const PERSON_GRANT = "urn:countersign:demo:person";
 const PORTAL = "portal";
-/** The client that asks about opaque tokens. */
+/** The client that asks about opaque tokens, and exchanges others. */
 const GATEWAY = "gateway";
 const SECRET = readFileSync(new URL("client-secret", import.meta.url), "utf8").trimEnd();
 const ALGORITHMS: readonly Algorithm[] = ["RS256", "ES256", "EdDSA"];
@@ -145,7 +146,7 @@ function newProvider(issuer: string, parties: Readonly<Record<string, Party>>, k
     clients: [
       ...clients.map((name) => client(name, "client_credentials", parties[name]?.scope)),
       client(PORTAL, PERSON_GRANT, undefined),
-      { ...client(GATEWAY, undefined, undefined), token_endpoint_auth_method: "client_secret_basic" },
+      { ...client(GATEWAY, EXCHANGE_GRANT, undefined), token_endpoint_auth_method: "client_secret_basic" },
     ],
     scopes,
     jwks: { keys: keys.map((key) => ({ ...key.private.export({ format: "jwk" }), kid: key.kid, alg: key.algorithm })) },
@@ -185,6 +186,11 @@ function newProvider(issuer: string, parties: Readonly<Record<string, Party>>, k
     context.body = { access_token: value, expires_in: token.expiration, token_type: "Bearer", scope };
   };
   provider.registerGrantType(PERSON_GRANT, grant, ["person", "scope"]);
+  registerExchange(
+    provider,
+    issuer,
+    keys.map((key) => ({ ...key.public.export({ format: "jwk" }), kid: key.kid, alg: key.algorithm })),
+  );
   return provider;
 }
 

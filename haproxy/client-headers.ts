@@ -6,6 +6,14 @@ import { OWN } from "./variables.ts";
  */
 export const NOT_THE_CLIENTS = [
   "l5d-*",
+  // Who it is, as the proxies of platforms say it to what is behind them.
+  "x-ms-client-principal*",
+  "x-goog-authenticated-user-*",
+  "x-amzn-oidc-identity",
+  "cf-access-authenticated-user-email",
+  "x-authentik-*",
+  "x-webauth-*",
+  "tailscale-user-*",
   // Where it comes from.
   "forwarded*",
   "x-forward*",

@@ -1,4 +1,5 @@
 import { type PlaceName, placedKind } from "./places.ts";
+import { OWN } from "./variables.ts";
 
 /** A way in which a request can say who sends it. */
 export interface CredentialKind {
@@ -87,7 +88,16 @@ export const LARGEST_CERTIFICATE = 4096;
  * connection adds to all of them. Of two ranks the first is taken, and the other one is not looked at; two kinds of one
  * rank leave open who is meant, and are a 400.
  */
-export const RANKS = ["authorization", "header", "signature", "subprotocol", "hop", "cookie", "certificate"] as const;
+export const RANKS = [
+  "authorization",
+  "header",
+  "signature",
+  "subprotocol",
+  "hop",
+  "cookie",
+  "certificate",
+  "mesh",
+] as const;
 
 /** What a program of its own puts into a request. All others a browser adds, or lets any page's script add. */
 const EXPLICIT: readonly string[] = ["authorization", "header", "signature"];
@@ -194,6 +204,19 @@ const ROWS = [
     headers: [],
     largest: LARGEST_CERTIFICATE,
     proof: "certificate",
+  },
+  {
+    name: "mesh",
+    rank: "mesh",
+    argument: "mesh",
+    // Not the header: whoever does not come from the proxy in HAProxy's pod has not said it (mesh-bind.ts).
+    sample: `var(${OWN.meshed})`,
+    sent: "where an issuer takes it",
+    meaning:
+      "the mesh identity of a client, as the Linkerd proxy in HAProxy's pod has told it on the bind for meshed ones",
+    count: "req.fhdr_cnt(l5d-client-id)",
+    headers: ["l5d-client-id"],
+    largest: 253,
   },
 ] as const satisfies readonly CredentialKind[];
 

@@ -14,6 +14,7 @@ import {
   WEB_BACKEND,
   WEB_PATH,
 } from "./input.ts";
+import { AT_MESH_BIND, BESIDE_MESH, meshRules, readsMesh } from "./mesh-bind.ts";
 import { metadataRules } from "./metadata.ts";
 import { sessionCookies, sessionPart } from "./places.ts";
 import type { OwnReason } from "./reasons.ts";
@@ -42,6 +43,7 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
   return [
     ...preparation(input, spoeFile),
     "",
+    ...meshRules(input.uses),
     ...hopHeaders(input),
     ...clientAddress(input),
     ...target(),
@@ -51,10 +53,7 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
     "",
     ...metadataRules(input),
     ...preflightRules(input.cors ?? []),
-    ...clientHeaders(
-      input.identityPrefix,
-      addedHeaders(input).map(({ name }) => name),
-    ),
+    ...clientHeaders(input.identityPrefix, identityHeaders(input)),
     "",
     ...connectionHeaders(),
     "",
@@ -67,6 +66,12 @@ export function frontendRules(input: RenderInput, spoeFile: string): readonly st
     "",
     ...passedOn(input),
   ];
+}
+
+/** Those that only the agent fills. What a credential stands in is deleted once it was judged. */
+function identityHeaders(input: RenderInput): readonly string[] {
+  const credentials = sentKinds(input.uses).flatMap(({ headers }) => headers);
+  return addedHeaders(input).flatMap(({ name }) => (credentials.includes(name) ? [] : [name]));
 }
 
 function preparation(input: RenderInput, spoeFile: string): readonly string[] {
@@ -112,7 +117,9 @@ function hopHeaders({ uses, hops = {} }: RenderInput): readonly string[] {
   if (headers.length === 0) return [];
   return [
     "# What counts only from the hop that has put it there.",
-    ...headers.map((name) => `http-request del-header ${name} unless { src ${hops[name]?.join(" ")} }`),
+    ...headers.map(
+      (name) => `http-request del-header ${name} unless { src ${hops[name]?.join(" ")} }${elsewhere(uses)}`,
+    ),
     "",
   ];
 }
@@ -121,7 +128,7 @@ function hopHeaders({ uses, hops = {} }: RenderInput): readonly string[] {
  * `src` becomes the client's own address before anybody reads it. An entry that HAProxy cannot read ends the walk:
  * what stands before it was written by nobody that is trusted.
  */
-function clientAddress({ client }: RenderInput): readonly string[] {
+function clientAddress({ client, uses }: RenderInput): readonly string[] {
   if (client.from !== "x-forwarded-for") return [];
   const entries = Array.from({ length: HOPS }, (_, hop) => `req.hdr_ip(x-forwarded-for,-${hop + 1})`);
   return [
@@ -129,10 +136,15 @@ function clientAddress({ client }: RenderInput): readonly string[] {
     `acl countersign_trusted src ${client.trusted.join(" ")}`,
     ...entries.map((entry, hop) => {
       const read = entries.slice(0, hop).map((later) => ` { ${later} -m found }`);
-      return `http-request set-src ${entry} if countersign_trusted${read.join("")}`;
+      return `http-request set-src ${entry} if countersign_trusted${read.join("")}${elsewhere(uses)}`;
     }),
     "",
   ];
+}
+
+/** The pod's own address, from which meshed clients come, may be in a network that is trusted: they are no hop of it. */
+function elsewhere(uses: RenderInput["uses"]): string {
+  return readsMesh(uses) ? ` !${AT_MESH_BIND}` : "";
 }
 
 /**
@@ -167,7 +179,13 @@ function unfitRequests({ uses }: RenderInput): readonly string[] {
     own("credential-in-query", `${unfit} countersign_told`),
     own("duplicate", `${unfit} countersign_duplicate`),
     ...deny(400, unfit),
+    ...beside(uses),
   ];
+}
+
+/** Whoever reaches the bind for meshed clients without its proxy is nobody, whatever else it shows. */
+function beside(uses: RenderInput["uses"]): readonly string[] {
+  return readsMesh(uses) ? [own("mesh-bypassed", BESIDE_MESH), ...deny(403, BESIDE_MESH)] : [];
 }
 
 /** Only one thing remains of Connection and Upgrade: a WebSocket's. */

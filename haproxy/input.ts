@@ -2,6 +2,7 @@ import type { BodyPlace } from "./bodies.ts";
 import { isHeaderName, MOST_HEADERS } from "./contract.ts";
 import type { HostCors } from "./cors.ts";
 import { type CredentialUses, credentialKind } from "./credentials.ts";
+import { MESH_BIND, type MeshBind, readsMesh } from "./mesh-bind.ts";
 import { backendHeader, isPrincipalVariable, type VariableName } from "./variables.ts";
 
 /** What the files are rendered from; plain data, so that this room needs to know neither configuration nor policies. */
@@ -45,6 +46,8 @@ export interface RenderInput {
   readonly metadata?: Metadata | undefined;
   /** Networks of the hops whose word counts, by the request header that it stands in. Default: none */
   readonly hops?: Readonly<Record<string, readonly string[]>>;
+  /** Where meshed clients come in; undefined where none are told from others. */
+  readonly mesh?: MeshBind | undefined;
   /** What pages of other origins may do at which hosts; no host is there twice. Default: nothing is said of them */
   readonly cors?: readonly HostCors[];
   /** What the access log tells of a principal beside its subject. Default: nothing */
@@ -205,6 +208,7 @@ export function checkInput(input: RenderInput): void {
   checkHeaders(input.uses);
   checkBodies(input);
   checkCredentials(input);
+  checkMesh(input);
   for (const group of input.cors ?? []) checkCors(group);
   for (const backend of backends) checkBackend(backend);
   demand(areDistinct(backends), "backends", "a name twice");
@@ -229,6 +233,15 @@ function checkMetadata(metadata: Metadata | undefined): void {
   }
   for (const host of [...documents.map(({ host }) => host), ...serverless, ...closed])
     demand(URL_HOST.test(host), "metadata", host);
+}
+
+const MESH_ADDRESS = /^(?:\*|[0-9.]{7,15}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}$/;
+
+/** Without its bind nobody is told from others by the mesh; and no other has its name. */
+function checkMesh({ mesh, uses, bind }: RenderInput): void {
+  demand(readsMesh(uses) === (mesh !== undefined), "mesh", mesh);
+  demand(mesh === undefined || MESH_ADDRESS.test(mesh.address), "mesh", mesh);
+  demand(!bind.some((words) => words.split(" ").includes(MESH_BIND)), "bind", bind);
 }
 
 function checkCredentials({ uses: { credentials }, hops = {} }: RenderInput): void {

@@ -6,6 +6,7 @@ export const OWN_REASONS = {
   duplicate: 400,
   "path-ambiguous": 400,
   "credential-in-query": 400,
+  "mesh-bypassed": 403,
   "agent-unavailable": 503,
   "verdict-unbound": 503,
   "backend-unavailable": 503,

@@ -4,6 +4,7 @@ import type { Contract } from "./contract.ts";
 import { frontendRules } from "./frontend-rules.ts";
 import type { RenderInput } from "./input.ts";
 import { addedUses, checkInput, loggedVariables } from "./input.ts";
+import { AT_MESH_BIND, meshBind } from "./mesh-bind.ts";
 import { SPOE_FILE, spoeFile, spoeFileWord } from "./spoe-file.ts";
 
 /** The two files of a HAProxy that does nothing but this. The same input gives the same bytes. */
@@ -66,7 +67,7 @@ export function renderFragment(input: RenderInput, spoeFile: string): string {
 #      else to before the rules' use_backend, where only allowed requests come.
 # Each frontend that leads to a protected backend needs the rules, or it is a way around them. A backend that is in your
 # file and here too is an error: keep one, or say "external" for its servers in countersign.yaml.
-${ownBackends(input)}
+${ownBackends(input)}${ownBind(input)}
 ${globals(input)}${sections(input, spoeFileWord(spoeFile))}`;
 }
 
@@ -77,6 +78,14 @@ function ownBackends({ backends }: RenderInput): string {
   return `#
 # Yours, and not in this file: ${own.map((name) => `backend ${name}`).join(", ")}. From HAProxy 3.2 on, give each
 # "option http-drop-request-trailers": a trailer can bear an identity header's name.
+`;
+}
+
+/** A bind that moves with the rules, or nobody is told from others by it. */
+function ownBind({ mesh }: RenderInput): string {
+  if (mesh === undefined) return "";
+  return `#
+# Meshed clients come in at "bind ${meshBind(mesh)}": where you move the rules, move it too.
 `;
 }
 
@@ -113,12 +122,13 @@ function defaults(): string {
 
 function frontend(input: RenderInput, spoeFile: string): string {
   const { from, trusted } = input.client;
+  const { mesh } = input;
   const proxied = from === "proxy-protocol" && trusted.length === 0 ? " accept-proxy" : "";
   const expected = from === "proxy-protocol" && trusted.length > 0;
   return `frontend countersign from ${DEFAULTS}
-${input.bind.map((bind) => `    bind ${bind}${proxied}\n`).join("")}
+${input.bind.map((bind) => `    bind ${bind}${proxied}\n`).join("")}${mesh === undefined ? "" : `    bind ${meshBind(mesh)}\n`}
     # ---- countersign rules begin ----
-${expected ? `    tcp-request connection expect-proxy layer4 if { src ${trusted.join(" ")} }\n` : ""}${indented(frontendRules(input, spoeFile))}    # ---- countersign rules end ----
+${expected ? `    tcp-request connection expect-proxy layer4 if { src ${trusted.join(" ")} }${mesh === undefined ? "" : ` !${AT_MESH_BIND}`}\n` : ""}${indented(frontendRules(input, spoeFile))}    # ---- countersign rules end ----
 `;
 }
 

@@ -18,6 +18,12 @@ export const OWN = {
   reads: "txn.countersign_reads",
   /** As much of the body as fits into a buffer; set only there. */
   body: "txn.countersign_body",
+  /** The address that a request has reached on the bind for meshed clients. */
+  reached: "txn.countersign_reached",
+  /** Set where it came there from the proxy in the same pod. */
+  sidecar: "txn.countersign_sidecar",
+  /** Who its client is, by that proxy. */
+  meshed: "txn.countersign_meshed",
   /** Set for one of the agent's own pages. */
   web: "txn.countersign_web",
   /** Set for a request by which somebody's browser wants to show a page, where a login could help. */
@@ -80,6 +86,11 @@ export const VARIABLES = {
     present: "named by the contract, when there is one",
     meaning: "the signed identity assertion, a short-lived JWT for this request",
     header: { name: "x-auth-assertion", max: 1536 },
+  },
+  upstream_token: {
+    present: "named by the contract, when there is one",
+    meaning: "the whole Authorization value with the token that the backend gets in place of the client's",
+    header: { name: "authorization", max: 4096 },
   },
   verdict: {
     present: "always",

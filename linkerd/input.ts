@@ -10,6 +10,16 @@ export interface LinkerdInput {
     readonly identity: string;
   };
   readonly services: readonly ServiceInput[];
+  /** HAProxy's own pods, where meshed clients come to them. Default: none do */
+  readonly ingress?: IngressInput | undefined;
+}
+
+export interface IngressInput {
+  readonly port: number;
+  /** Labels of the pods. */
+  readonly pods: Readonly<Record<string, string>>;
+  /** Those whose service accounts may come; empty for all. */
+  readonly namespaces: readonly string[];
 }
 
 export interface ServiceInput {

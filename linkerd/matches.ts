@@ -6,7 +6,7 @@ import { type Entry, methodsOf, type Site, takes } from "./sites.ts";
 
 /** Of an HTTPRoute (Gateway API v1). Without a method: any. */
 export interface HttpRouteMatch {
-  readonly path: { readonly type: "Exact" | "RegularExpression"; readonly value: string };
+  readonly path: { readonly type: "Exact" | "RegularExpression" | "PathPrefix"; readonly value: string };
   readonly method?: string;
 }
 

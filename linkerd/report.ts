@@ -17,7 +17,8 @@ export interface Unenforced {
  * @throws InexpressibleError where there can be no manifests
  */
 export function unenforced(input: LinkerdInput): readonly Unenforced[] {
-  const servers = meshServers(input);
+  // HAProxy's own pods are no Service of the policies: all that comes there is judged.
+  const servers = meshServers({ ...input, ingress: undefined });
   const meshed = new Set(servers.map(({ mesh }) => mesh.backend));
   return servers.flatMap((server) => ofServer(server, input, meshed));
 }

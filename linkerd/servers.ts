@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
 import { wholeIdentity } from "./identity.ts";
 import { type Inexpressible, InexpressibleError } from "./inexpressible.ts";
+import { ingressServer } from "./ingress.ts";
 import type { LinkerdInput, MeshInput, ServiceInput } from "./input.ts";
 import { distinct, type HttpRouteMatch, type Rendered, siteMatches } from "./matches.ts";
 import { type Kind, type Site, sitesOf } from "./sites.ts";
@@ -30,7 +31,7 @@ const LONGEST_IDENTITY = 253;
 const MOST_MATCHES = 4096;
 
 /**
- * All meshed Services, by namespace and name.
+ * All meshed Services, and HAProxy's own pods where meshed clients come to them, by namespace and name.
  *
  * @throws InexpressibleError that lists what no manifest could say exactly
  */
@@ -40,7 +41,7 @@ export function meshServers(input: LinkerdInput): readonly MeshServer[] {
     service.mesh === undefined ? [] : [serverOf(service.name, service.mesh, input, problems)],
   );
   if (problems.length > 0) throw new InexpressibleError(distinctProblems(problems));
-  return servers.sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+  return [...servers, ...ingressServer(input)].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
 }
 
 function keyOf({ mesh, name }: MeshServer): string {

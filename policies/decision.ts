@@ -66,6 +66,7 @@ export const REASONS = {
   // And may they? The credential is good, but not for this.
   "host-unknown": 403,
   "origin-not-allowed": 403,
+  "mesh-bypassed": 403,
   "route-unknown": 403,
   "method-not-allowed": 403,
   "role-missing": 403,
@@ -79,6 +80,8 @@ export const REASONS = {
   "cost-exceeded": 403,
   "header-error": 403,
   "header-too-long": 403,
+  "exchange-impossible": 403,
+  "exchange-refused": 403,
 
   // Countersign, HAProxy or a dependency cannot tell.
   "issuer-unavailable": 503,
@@ -89,6 +92,7 @@ export const REASONS = {
   "deadline-exceeded": 503,
   overloaded: 503,
   "assertion-unavailable": 503,
+  "exchange-unavailable": 503,
   "haproxy-config-outdated": 503,
   "message-malformed": 503,
   "agent-error": 503,

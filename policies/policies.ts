@@ -89,6 +89,18 @@ export interface Mesh {
   readonly also: readonly string[];
 }
 
+/** A token that its issuer gives for the client's own (RFC 8693), for a backend that wants one. */
+export interface UpstreamToken {
+  /** Name of the issuer, of the configuration. */
+  readonly exchange: string;
+  /** Whom it is for, as that issuer calls it. */
+  readonly audience: string;
+  /** What it is asked to be good for; none for what the issuer gives by itself. Sorted. */
+  readonly scopes: readonly string[];
+  /** The same for whatever wants the same. */
+  readonly key: string;
+}
+
 export interface Route {
   readonly name: string;
   /** `service/route` */
@@ -102,6 +114,8 @@ export interface Route {
   readonly access: "anyone" | "optional" | "required";
   /** The backend gets the credential too. */
   readonly forwardCredential: boolean;
+  /** What the backend gets in place of the client's token; undefined where it gets none. */
+  readonly upstreamToken: UpstreamToken | undefined;
   readonly needs: Uses;
   /** What its clients are told of where to get a token; undefined where nothing says it, and where none is read. */
   readonly resource: Resource | undefined;

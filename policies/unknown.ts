@@ -24,8 +24,8 @@ export class Unknown {
   }
 }
 
-/** The credential does not tell it; or whoever else would cannot be asked now. */
-export type UnknownReason = "claim-unknown" | "groups-unavailable";
+/** The credential does not tell it; or whoever else would cannot be asked now; or to find it out would take too long. */
+export type UnknownReason = "claim-unknown" | "groups-unavailable" | "cost-exceeded";
 
 /** Whether something holds, where that may be unknown. */
 export type Truth = boolean | Unknown;

@@ -46,18 +46,20 @@ const AROUND_ID = START.id.length + 2;
 const WRITER = new AckWriter();
 
 /** What goes into an ACK. */
-type Said = Pick<Answer, "request" | "actions" | "assertion">;
+type Said = Pick<Answer, "request" | "actions" | "assertion" | "upstreamToken">;
 
 /** Bytes of an answer's ACK at most, length prefix included. */
-export function ackSize({ request, actions, assertion }: Said): number {
+export function ackSize({ request, actions, assertion, upstreamToken }: Said): number {
   const asserted = assertion === undefined ? 0 : largestSetVar("assertion", assertion.length);
-  return LARGEST_HEAD + AROUND_ID + request.idEnd - request.idStart + asserted + actions.length;
+  const exchanged = upstreamToken === undefined ? 0 : largestSetVar("upstream_token", upstreamToken.length);
+  return LARGEST_HEAD + AROUND_ID + request.idEnd - request.idStart + asserted + exchanged + actions.length;
 }
 
 /** Writes an answer's variables into the ACK that was begun. */
-export function writeActions(writer: AckWriter, { request, actions, assertion }: Said): void {
+export function writeActions(writer: AckWriter, { request, actions, assertion, upstreamToken }: Said): void {
   writer.setText(START.id, request.bytes, request.idStart, request.idEnd);
   // Before the verdict, which the actions end with.
+  if (upstreamToken !== undefined) writer.setString(START.upstream_token, upstreamToken);
   if (assertion !== undefined) writer.setString(START.assertion, assertion);
   writer.append(actions);
 }

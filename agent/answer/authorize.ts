@@ -2,17 +2,19 @@
  * START HERE. One request, from the arguments HAProxy sent to the answer it gets:
  *
  *   request view -> match (which route?) -> origin (may its page?) -> evidence (the one credential) -> identify (who?) -> prove (is it theirs?)
- *   -> decide (may they?) -> attest (what the backend is told) -> assert (signed, where that is wanted) -> answer
+ *   -> decide (may they?) -> attest (what the backend is told) -> exchange (a token of its own, where that is wanted)
+ *   -> assert (signed, where that is wanted) -> answer
  *
  * server/connection.ts calls this with what request.ts read from a NOTIFY, and sends the answer as it is: nothing later
  * refuses. Everything here fails closed: whatever cannot be told, or is thrown, is a deny with a reason.
  */
 
 import { type Decision, type Reason, refusal } from "../../policies/decision.ts";
-import type { Match } from "../../policies/policies.ts";
+import type { Match, UpstreamToken } from "../../policies/policies.ts";
 import type { Principal } from "../../policies/principal.ts";
 import type { Assertions } from "../assertion/assertions.ts";
 import type { Verification } from "../identity/identity.ts";
+import type { NoToken } from "../upstream/exchanger.ts";
 import { ackSize, refusalActions } from "./actions.ts";
 import { attest } from "./attest.ts";
 import { type Credential, credentialOf, type Form } from "./credentials.ts";
@@ -36,6 +38,8 @@ export interface Answer {
   readonly actions: Uint8Array;
   /** The signed identity assertion of an allowed request, where one is configured. */
   readonly assertion?: string;
+  /** The Authorization header that the backend gets in place of the client's, where the policy wants one. */
+  readonly upstreamToken?: string;
   /** Name of the claim for which a token was refused; no client ever sees it. */
   readonly claim?: string | undefined;
   /** What was thrown, for an `agent-error`: a bug, which telemetry tells and no client ever sees. */
@@ -104,6 +108,7 @@ function judge(
     return refuse(request, snapshot, asker, "origin-not-allowed", { match });
 
   request.credential = evidence.kind;
+  if (match.route.upstreamToken !== undefined) request.subject = evidence;
   request.wanted = asker.admits;
   const identified = snapshot.identity.verify(evidence, now, request);
   const proven = needsNoProof(identified, evidence.kind)
@@ -125,10 +130,11 @@ function evidenceOf(request: AuthorizeRequest, snapshot: Snapshot, match: Match,
   return credentialOf(request, taken, snapshot.config.limits.token, snapshot.config.haproxy.scheme);
 }
 
-/** Where nothing is to be signed, it is said in one go when it is sent: by then others have left less room for it. */
+/** Where nothing is to be signed or exchanged, it is said in one go when it is sent: by then others have left less room for it. */
 function concludeLater(...parts: Parameters<typeof conclude>): Conclusion | Promise<Conclusion> {
-  const [, snapshot, , , , asker] = parts;
-  if (snapshot.assertions === undefined) return () => concludeSafely(...parts) as Answer;
+  const [, snapshot, { route }, , , asker] = parts;
+  if (snapshot.assertions === undefined && route.upstreamToken === undefined)
+    return () => concludeSafely(...parts) as Answer;
   const answer = concludeSafely(...parts);
   return answer instanceof Promise ? answer : () => fitting(answer, asker);
 }
@@ -172,18 +178,54 @@ function decide(
   // Who was refused is still known: the access log names the subject.
   if (typeof actions === "string") return refuse(request, snapshot, asker, actions, { match, principal });
   const answer = { decision, request, snapshot, match, principal, actions };
-  const { assertions } = snapshot;
-  if (assertions === undefined || principal === undefined || decision.verdict !== "allow")
-    return fitting(answer, asker);
-  return assert({ ...answer, match, principal }, assertions, asker);
+  const { upstreamToken } = match.route;
+  const isAll = upstreamToken === undefined && snapshot.assertions === undefined;
+  if (isAll || principal === undefined || decision.verdict !== "allow") return fitting(answer, asker);
+  const allowed = { ...answer, principal };
+  return upstreamToken === undefined ? assert(allowed, asker) : exchange(allowed, upstreamToken, asker);
 }
 
-/** Has an allowed request's assertion signed, which another thread does. Without it, nothing passes. */
-function assert(
-  answer: Answer & { readonly match: Match; readonly principal: Principal },
-  assertions: Assertions,
-  asker: Asker,
-): Answer | Promise<Conclusion> {
+/** An answer that lets somebody in. */
+type Allowed = Answer & { readonly match: Match; readonly principal: Principal };
+
+/** Gets an allowed request's backend a token of its own. Without it, nothing passes; the client's never does. */
+function exchange(answer: Allowed, wanted: UpstreamToken, asker: Asker): Answer | Promise<Conclusion> {
+  const { request, snapshot, principal } = answer;
+  const { upstreamTokens } = snapshot;
+  if (upstreamTokens === undefined) return exchanged(answer, { reason: "exchange-unavailable" }, asker);
+  const known = upstreamTokens.find(principal, wanted, request.time);
+  if (known !== undefined) return assert({ ...answer, upstreamToken: known }, asker);
+  if (!request.cold && !asker.admits()) return refuse(request, snapshot, asker, "overloaded", answer);
+  const found = upstreamTokens.exchange(principal, wanted, request.subject, { wanted: () => request.wanted() });
+  if (!(found instanceof Promise)) return exchanged(answer, found, asker);
+  request.cold = true;
+  return found.then(
+    (late) => exchangedLater(answer, late, asker),
+    (thrown: unknown) => () => failed(request, snapshot, answer.match, thrown),
+  );
+}
+
+/** Where nothing is to be signed, it is said in one go when it is sent, as in `concludeLater`. */
+function exchangedLater(answer: Allowed, found: string | NoToken, asker: Asker): Conclusion | Promise<Conclusion> {
+  const conclude = () => exchanged(answer, found, asker);
+  if (answer.snapshot.assertions === undefined) return () => conclude() as Answer;
+  const rest = conclude();
+  return rest instanceof Promise ? rest : () => fitting(rest, asker);
+}
+
+function exchanged(answer: Allowed, found: string | NoToken, asker: Asker): Answer | Promise<Conclusion> {
+  if (typeof found === "string") return assert({ ...answer, upstreamToken: found }, asker);
+  const { request, snapshot, match, principal } = answer;
+  return refuse(request, snapshot, asker, found.reason, { match, principal, claim: found.claim });
+}
+
+/** Has an allowed request's assertion signed where that is wanted, which another thread does. Without it, nothing passes. */
+function assert(answer: Allowed, asker: Asker): Answer | Promise<Conclusion> {
+  const { assertions } = answer.snapshot;
+  return assertions === undefined ? fitting(answer, asker) : signed(answer, assertions, asker);
+}
+
+function signed(answer: Allowed, assertions: Assertions, asker: Asker): Answer | Promise<Conclusion> {
   const { decision, request, snapshot, match, principal } = answer;
   const unasserted = (reason: Reason) => refuse(request, snapshot, asker, reason, { match, principal });
   const unsigned = assertions.of({ principal, decision, service: match.route.service.name, request });

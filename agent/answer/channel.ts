@@ -66,6 +66,7 @@ export class Channel {
       needs.requestHeaders.every((name) => this.#arguments.has(`h_${name}`)) &&
       (needs.bodies === undefined || this.#arguments.has("body")) &&
       needs.identityHeaders.every(({ name }) => this.headerNumbers.has(name)) &&
+      (route.upstreamToken === undefined || this.contract.variables.includes("upstream_token")) &&
       (!meshIdentities.has(route.backend) || this.contract.variables.includes("mesh_identity")) &&
       (assertions === undefined || route.access === "anyone" || this.contract.variables.includes("assertion"));
     const taken = serves && forms !== undefined ? forms : "outdated";

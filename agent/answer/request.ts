@@ -8,6 +8,7 @@ import { SpopError } from "../../protocol/errors.ts";
 import type { Frame } from "../../protocol/frame-decoder.ts";
 import { BOOL_TRUE, VALUE_TYPE } from "../../protocol/spop.ts";
 import { addressText, contentStart } from "../../protocol/value.ts";
+import type { Subject } from "../upstream/upstream-tokens.ts";
 import { Channel } from "./channel.ts";
 import { isCredentialArgument, NOTHING_OFFERED } from "./credentials.ts";
 import { mcpMessageOf } from "./mcp.ts";
@@ -59,6 +60,8 @@ export class AuthorizeRequest implements PolicyRequest {
   offered: readonly number[] = NOTHING_OFFERED;
   /** The kind of the one that was taken. */
   credential: CredentialName | undefined;
+  /** The credential that was taken, where another token is to be had for it. */
+  subject: Subject | undefined;
   /** Whether who sent it had to be found out first. */
   cold = false;
   /** What its client is to use as `nonce` in DPoP proofs from now on, where it has to be told. */
@@ -98,9 +101,10 @@ export class AuthorizeRequest implements PolicyRequest {
     return this;
   }
 
-  /** Keeps nothing of the frame but id, address, trace and body. */
+  /** Keeps nothing of the frame but id, address, trace and body, and the credential where it is exchanged. */
   detach(): void {
     if (this.body !== undefined) this.body = Buffer.from(this.body);
+    if (this.subject !== undefined) this.subject = copied(this.subject);
     const { bytes, idStart, idEnd, srcStart, srcEnd, traceStart, traceEnd } = this;
     const src = bytes.subarray(srcStart, srcEnd);
     const trace = bytes.subarray(traceStart, traceEnd);
@@ -111,6 +115,10 @@ export class AuthorizeRequest implements PolicyRequest {
     this.idEnd = this.bytes.length;
     this.offered = NOTHING_OFFERED;
   }
+}
+
+function copied({ kind, bytes, start, end }: Subject): Subject {
+  return { kind, bytes: Buffer.from(bytes.subarray(start, end)), start: 0, end: end - start };
 }
 
 const MESSAGE_NAME = Buffer.from(MESSAGE);

@@ -3,6 +3,7 @@ import type { InForce } from "../../records/audit/lines.ts";
 import type { Assertions } from "../assertion/assertions.ts";
 import type { Config } from "../config/config.ts";
 import type { Identity } from "../identity/identity.ts";
+import type { UpstreamTokens } from "../upstream/upstream-tokens.ts";
 
 /**
  * All that a decision rests on, built whole and swapped whole: configuration, policies and issuers can never be of
@@ -20,6 +21,8 @@ export interface Snapshot {
   readonly unrecorded: (() => boolean) | undefined;
   /** What backends are told in a form that they can check; undefined where nothing is configured. */
   readonly assertions: Assertions | undefined;
+  /** What backends get in place of clients' tokens; absent where nothing is exchanged. */
+  readonly upstreamTokens?: UpstreamTokens;
   /** Digest of the policies, sent with every answer. */
   readonly revision: string;
 }

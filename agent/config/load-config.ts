@@ -23,6 +23,7 @@ import { readDpop } from "./sections/dpop.ts";
 import { checkCertificates, readHaproxy } from "./sections/haproxy.ts";
 import { type IssuerReaders, readIssuers } from "./sections/issuers.ts";
 import { readListen } from "./sections/listen.ts";
+import { checkMeshClients } from "./sections/mesh-clients.ts";
 import { readSessions } from "./sections/sessions.ts";
 import { readTraces } from "./sections/traces.ts";
 
@@ -112,6 +113,8 @@ function readConfig(file: string, root: Section, environment: Environment, reade
   checkCertificates(root.section("haproxy"), issuers);
   const revoked = readRevoked(root, issuers, readers);
   const listen = readListen(root.section("listen"), workers);
+  const mesh = readMesh(root);
+  checkMeshClients(root, issuers, { listen, mesh });
   return {
     file,
     listen,
@@ -127,7 +130,7 @@ function readConfig(file: string, root: Section, environment: Environment, reade
       agents: readAgents(root.section("haproxy"), root.section("listen"), listen.spop),
     },
     dpop: readDpop(root, workers, issuers),
-    mesh: readMesh(root),
+    mesh,
     assertion: readAssertion(root),
     ...sessionsOf(root, issuers),
     deadline: root.milliseconds("deadline"),

@@ -3,7 +3,9 @@ import { type Exported, fields, members, text } from "../../linkerd/export.ts";
 import { InexpressibleError } from "../../linkerd/inexpressible.ts";
 import type { Mesh } from "../../policies/policies.ts";
 import type { MeshConfig } from "../config/config.ts";
+import { isMeshIssuer } from "../identity/mesh/section.ts";
 import type { Finding } from "./finding.ts";
+import { meshedFindings } from "./meshed.ts";
 import { annotation, isHaproxy, listed, type Pod, podsOf, portOf } from "./pods.ts";
 import type { Sources } from "./sources.ts";
 import { spopFindings } from "./spop.ts";
@@ -12,9 +14,11 @@ import { spopFindings } from "./spop.ts";
 export function clusterFindings({ exported, config, services, revision }: Sources): readonly Finding[] {
   if (exported === undefined) return [];
   const pods = exported.flatMap(podsOf);
+  const ingress = config.issuers.find(isMeshIssuer);
   const meshes = services.flatMap(({ mesh }) => mesh ?? []);
   return [
-    ...(config.mesh === undefined ? [] : drifts({ revision, mesh: config.mesh, services }, exported)),
+    ...(config.mesh === undefined ? [] : drifts({ revision, mesh: config.mesh, services, ingress }, exported)),
+    ...(config.mesh === undefined || ingress === undefined ? [] : meshedFindings(ingress, config.mesh, pods)),
     ...meshes.flatMap((mesh) => backendFindings(mesh, pods)),
     ...(config.mesh === undefined ? [] : haproxyFindings(config.mesh, meshes, pods)),
     ...pods.flatMap(requestHeaders),
@@ -23,7 +27,7 @@ export function clusterFindings({ exported, config, services, revision }: Source
 }
 
 function drifts(input: Parameters<typeof driftOf>[0], exported: readonly Exported[]): readonly Finding[] {
-  if (input.services.every(({ mesh }) => mesh === undefined)) return [];
+  if (input.ingress === undefined && input.services.every(({ mesh }) => mesh === undefined)) return [];
   const remedy = "`countersign generate linkerd`, and apply it; see docs/linkerd.md";
   try {
     return driftOf(input, exported).map(({ drift, object, what }) => ({

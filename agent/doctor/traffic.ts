@@ -1,7 +1,9 @@
 import type { Service } from "../../policies/policies.ts";
 import { meshIdentities } from "../answer/mesh-identities.ts";
+import { isMeshIssuer } from "../identity/mesh/section.ts";
 import type { Sample, Samples } from "./exposition.ts";
 import type { Finding } from "./finding.ts";
+import { opaqueFindings } from "./meshed.ts";
 import type { Sources } from "./sources.ts";
 
 /** Seconds before the end of a proxy's certificate by which it should have a new one: of 24 h it renews at 70 %. */
@@ -16,6 +18,7 @@ export function trafficFindings({ proxy, config, services, now }: Sources): read
     ...certificate(at, samples, now / 1000),
     ...services.flatMap(({ mesh }) => (mesh === undefined ? [] : plaintext(at, samples, mesh))),
     ...refused(at, samples),
+    ...config.issuers.filter(isMeshIssuer).flatMap((issuer) => opaqueFindings(at, samples, issuer)),
     ...strangers(at, samples, services, identities),
   ];
 }

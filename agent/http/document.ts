@@ -71,9 +71,14 @@ export function objectOf(url: URL, { status, body }: Pick<HttpAnswer, "status" |
 
 function isJson(body: Buffer): boolean {
   try {
-    JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+    JSON.parse(body.toString());
     return true;
   } catch {
     return false;
   }
+}
+
+/** Whether a body is JSON of which another reader could make something else: a member twice, a number to be rounded. */
+export function isAmbiguous(body: Buffer): boolean {
+  return isJson(body) && parseObject(Buffer.concat([Buffer.from('{"body":'), body, Buffer.from("}")])) === undefined;
 }

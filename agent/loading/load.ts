@@ -1,5 +1,6 @@
 import { isAmbient } from "../../haproxy/credentials.ts";
 import { ownedHeaders } from "../../haproxy/owned-headers.ts";
+import { isSession } from "../../haproxy/places.ts";
 import { wholeIdentity } from "../../linkerd/identity.ts";
 import { type CheckedPolicies, compilePolicies, type PolicyEnvironment } from "../../policies/compile/compile.ts";
 import type { Fault } from "../../policies/fault.ts";
@@ -8,6 +9,7 @@ import type { Schema } from "../../policies/source/schema.ts";
 import { type Config, hasClaims, type IssuerConfig } from "../config/config.ts";
 import { loadConfig } from "../config/load-config.ts";
 import type { IssuerTypes } from "../identity/issuer/issuer.ts";
+import { exchanges } from "../identity/oidc/section.ts";
 import { ISSUER_TYPES } from "../identity/types.ts";
 import { findPolicyFiles, readPolicyFiles } from "./policy-files.ts";
 import { silentParts } from "./silence.ts";
@@ -113,7 +115,8 @@ export function policyEnvironment(config: Config, now: number): PolicyEnvironmen
     const { name, audiences, credentials, proofs, kinds, arns, trustDomains, labels = [] } = issuer;
     const ambient = credentials.some(isAmbient);
     const server = serverOf(issuer);
-    return { name, audiences, credentials, ambient, proofs, kinds, arns, trustDomains, labels, server };
+    const given = { name, audiences, credentials, ambient, proofs, kinds, arns, trustDomains, labels, server };
+    return { ...given, exchanges: exchanges(issuer), sessions: credentials.some(isSession) };
   });
   return {
     issuers,

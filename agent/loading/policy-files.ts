@@ -2,6 +2,8 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { PolicyText } from "../../policies/compile/compile.ts";
 import type { Fault } from "../../policies/fault.ts";
+import { LARGEST } from "../../policies/source/yaml-syntax.ts";
+import { unfit } from "../config/files/read-file.ts";
 
 /** Entries of one search, and directories below each other. Past them a mount was probably named by mistake. */
 const MOST_FILES = 1000;
@@ -39,7 +41,8 @@ interface Found {
 
 async function search(path: string, named: boolean, depth: number, found: Found): Promise<void> {
   try {
-    if ((await stat(path)).isDirectory()) {
+    const stats = await stat(path);
+    if (stats.isDirectory()) {
       const before = found.policies.length + found.tests.length;
       if (depth < DEEPEST) await searchDirectory(path, depth, found);
       if (named && found.policies.length + found.tests.length === before) {
@@ -47,7 +50,7 @@ async function search(path: string, named: boolean, depth: number, found: Found)
           fault(path, "no policy file in this directory", "a file whose name ends in `.yaml` or `.yml`"),
         );
       }
-    } else add(path, named, found);
+    } else add(path, named, stats.isFile(), found);
   } catch (error) {
     found.faults.push(
       fault(
@@ -65,8 +68,13 @@ async function searchDirectory(path: string, depth: number, found: Found): Promi
   for (const name of names) await search(join(path, name), false, depth + 1, found);
 }
 
-function add(path: string, named: boolean, found: Found): void {
+function add(path: string, named: boolean, plain: boolean, found: Found): void {
   if (!named && !/\.ya?ml$/.test(path)) return;
+  // A pipe would be waited for, by a thread of the process that nothing ends.
+  if (!plain) {
+    found.faults.push(fault(path, "cannot be read: it is not a plain file", "a readable file"));
+    return;
+  }
   if (found.policies.length + found.tests.length >= MOST_FILES) {
     found.faults.push(fault(path, `more than ${MOST_FILES} files`, "is `policies` the directory that was meant?"));
     return;
@@ -82,7 +90,9 @@ export async function readPolicyFiles(
   const faults: Fault[] = [];
   for (const file of files) {
     try {
-      texts.push({ file, text: await readFile(file, "utf8") });
+      const problem = unfit(file, LARGEST);
+      if (problem === undefined) texts.push({ file, text: await readFile(file, "utf8") });
+      else faults.push(fault(file, `cannot be read: ${problem}`, `a plain file of at most ${LARGEST} bytes`));
     } catch (error) {
       faults.push(fault(file, `cannot be read: ${codeOf(error)}`, "a readable file"));
     }

@@ -6,13 +6,15 @@ import { Assertions } from "../assertion/assertions.ts";
 import { Signing } from "../assertion/signing.ts";
 import type { AuditConfig } from "../config/sections/audit.ts";
 import { send } from "../http/fetch.ts";
-import { createIdentity, type Identity, type IssuerStatus } from "../identity/identity.ts";
+import { createIdentity, type IssuerStatus } from "../identity/identity.ts";
+import { timer } from "../identity/issuer/timer.ts";
 import type { Due } from "../identity/issuer/world.ts";
 import type { Loaded } from "../loading/load.ts";
 import type { Address } from "../net/address.ts";
 import { ERROR_CODES } from "../server/error-codes.ts";
 import { SpopServer } from "../server/spop-server.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/telemetry.ts";
+import { UpstreamTokens } from "../upstream/upstream-tokens.ts";
 import { VERSION } from "./version.ts";
 
 function usesOf({ name: issuer, lastUses = {} }: IssuerStatus) {
@@ -83,7 +85,7 @@ export class Responder {
    */
   async prepare(loaded: Loaded): Promise<Snapshot> {
     if (!isDeepStrictEqual(loaded.config.audit, this.#audited)) this.telemetry.auditStays();
-    const next = this.#build(loaded, this.#snapshot.identity);
+    const next = this.#build(loaded, this.#snapshot);
     await Promise.all([next.identity.ready(), this.#canSign(next)]);
     return next;
   }
@@ -100,14 +102,16 @@ export class Responder {
     this.telemetry.inForce(next.inForce);
     this.telemetry.traceTo(next.config.traces);
     previous.identity.close();
+    previous.upstreamTokens?.close();
   }
 
   /** What it is doing, as plain data. */
   state(): ResponderState {
-    const { identity } = this.#snapshot;
+    const { identity, upstreamTokens } = this.#snapshot;
+    const use = upstreamTokens?.use;
     return {
       issuers: identity.status(),
-      caches: { ...identity.caches() },
+      caches: { ...identity.caches(), ...(use && { upstream_tokens: use }) },
       connections: this.#server.connections,
       opened: this.#server.opened,
       inFlight: this.#server.inFlight,
@@ -127,6 +131,7 @@ export class Responder {
   async close(): Promise<void> {
     await this.#server.close();
     this.#snapshot.identity.close();
+    this.#snapshot.upstreamTokens?.close();
   }
 
   /** Tells of a bug before the process ends by it. From now on nothing is answered: nobody knows by what. */
@@ -135,10 +140,18 @@ export class Responder {
     await Promise.all([this.#server.close(), this.telemetry.close()]);
   }
 
-  #build({ config, policies, checked, configuration }: Loaded, previous: Identity | undefined): Snapshot {
+  #build({ config, policies, checked, configuration }: Loaded, previous: Snapshot | undefined): Snapshot {
     const { cache, limits, issuers, revoked, deadline, dpop } = config;
     const world = { send, clock: this.#clock, events: this.telemetry, due: this.#due };
-    const identity = createIdentity(issuers, { ...world, cache, limits, revoked, dpop, deadline, previous });
+    const identity = createIdentity(issuers, {
+      ...world,
+      cache,
+      limits,
+      revoked,
+      dpop,
+      deadline,
+      previous: previous?.identity,
+    });
     return {
       config,
       policies,
@@ -150,6 +163,7 @@ export class Responder {
         files: Object.fromEntries(checked.files.map(({ file, sha256 }) => [file, sha256])),
       },
       unrecorded: this.#audited?.onFull === "deny" ? () => this.telemetry.auditIsFull : undefined,
+      upstreamTokens: new UpstreamTokens(issuers, { ...world, schedule: timer }, previous?.upstreamTokens),
       assertions: config.assertion && new Assertions(config.assertion, this.#signing),
       revision: policies.revision,
     };

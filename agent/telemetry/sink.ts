@@ -64,7 +64,7 @@ export class LineSink {
     const destination = pino.destination(options) as unknown as Destination;
     destination.on("write", () => this.#progress());
     destination.on("drain", () => this.#drained());
-    destination.on("drop", () => this.#drop(this.#lines));
+    destination.on("drop", () => this.lose(this.#lines));
     destination.on("error", (error) => this.#failed(error.code ?? "unknown"));
     this.#destination = destination;
   }
@@ -107,6 +107,12 @@ export class LineSink {
     this.#hand(lines);
   }
 
+  /** Counts lines that are not written; it is told when others are. */
+  lose(lines: number): void {
+    this.#dropped += lines;
+    this.#unreported += lines;
+  }
+
   /** Hands what was gathered to the operating system's write, which happens on another thread. */
   flush(): void {
     if (this.#lines === 0) return;
@@ -117,7 +123,7 @@ export class LineSink {
   }
 
   #hand(bytes: Buffer): void {
-    if (this.#closed || this.#failure === "EPIPE") this.#drop(this.#lines);
+    if (this.#closed || this.#failure === "EPIPE") this.lose(this.#lines);
     else {
       this.#waitingSince ??= this.#clock();
       this.#destination.write(bytes);
@@ -153,11 +159,6 @@ export class LineSink {
   #due(): void {
     this.#timer = undefined;
     this.flush();
-  }
-
-  #drop(lines: number): void {
-    this.#dropped += lines;
-    this.#unreported += lines;
   }
 
   #progress(): void {

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { type Logger, pino } from "pino";
 import { type Fault, faultText } from "../../policies/fault.ts";
-import type { InForce } from "../../records/audit/lines.ts";
+import type { InForce, LogHead } from "../../records/audit/lines.ts";
 import type { AuditConfig } from "../config/sections/audit.ts";
 import type { TracesConfig } from "../config/sections/traces.ts";
 import type { IdentityEvents } from "../identity/issuer/events.ts";
@@ -130,6 +130,11 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   inForce(inForce: InForce): void {
     this.#sink.flush();
     this.#audit?.inForce(inForce);
+  }
+
+  /** Records how far the audit logs of all processes have come. @returns how far this one's has */
+  exchangeHeads(all: readonly LogHead[]): LogHead | undefined {
+    return this.#audit?.exchange(all);
   }
 
   /** A reload has another `audit`. */
@@ -377,6 +382,11 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
     this.#sink.relay(lines);
   }
 
+  /** A line of another process was too long to be passed on. */
+  lineLost(): void {
+    this.#sink.lose(1);
+  }
+
   /** The metrics as values that can be added to those of other processes. */
   metricValues(): Promise<readonly MetricValues[]> {
     return this.#metrics.values();
@@ -448,7 +458,7 @@ export class Telemetry implements ServerEvents, IdentityEvents, ReloadEvents, Li
   }
 
   #recovered(lines: number): void {
-    this.#log.warn({ lines }, "log lines were lost: whoever reads the log was too slow");
+    this.#log.warn({ lines }, "log lines were lost: whoever reads the log was too slow, or a line too long");
   }
 }
 

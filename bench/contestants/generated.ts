@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
+import { collector } from "../collector.ts";
 import { minorOf, startHaproxy } from "../haproxy.ts";
 import { AUDIENCE } from "../issuer.ts";
 import { HOST } from "../load/load.ts";
@@ -35,7 +36,7 @@ export interface Variant {
   readonly workers?: number;
   readonly others?: Others;
   /** What is made of each decision besides. */
-  readonly also?: "audit" | "assertion";
+  readonly also?: "audit" | "assertion" | "traces";
 }
 
 /** Files for one agent and its HAProxy, and where they are to listen. */
@@ -105,7 +106,8 @@ export async function configure(stage: Stage, variant: Variant, program = COUNTE
   const file = join(folder, "countersign.yaml");
   const configured = { folder, file, spop, port: await freePort(), admin: await freePort(), web: await freePort() };
   mkdirSync(join(folder, "policies"), { recursive: true });
-  writeFileSync(file, configuration(stage, variant, configured));
+  const also = variant.also === undefined ? "" : ALSO[variant.also](await collector());
+  writeFileSync(file, `${configuration(stage, variant, configured)}${also}`);
   writeFileSync(join(folder, "policies/orders.yaml"), policy(variant));
   writeFileSync(join(folder, "threads.cfg"), `global\n    nbthread ${stage.cores}\n`);
   if (variant.also === "audit") await run(process.execPath, [program, "audit", "init", "--config", file]);
@@ -143,13 +145,14 @@ ${(others?.issuers ?? []).map((line) => `  ${line}\n`).join("")}haproxy:
   scheme: http
   backends: { orders: ["127.0.0.1:${stage.backend}"] }
 ${identities === undefined ? "" : `cache: { identities: ${identities} }\n`}log: { decisions: ${decisions} }
-${also === undefined ? "" : ALSO[also]}`;
+`;
 }
 
 /** Beside the configuration, whose folder holds the files. */
-const ALSO: Readonly<Record<NonNullable<Variant["also"]>, string>> = {
-  audit: "audit: { file: audit.log, key: audit.key }\n",
-  assertion: "assertion: { issuer: https://ingress.example.com, keys: keys.json }\n",
+const ALSO: Readonly<Record<NonNullable<Variant["also"]>, (collector: string) => string>> = {
+  audit: () => "audit: { file: audit.log, key: audit.key }\n",
+  assertion: () => "assertion: { issuer: https://ingress.example.com, keys: keys.json }\n",
+  traces: (endpoint) => `traces: { endpoint: "${endpoint}" }\n`,
 };
 
 /** The policies of a variant. A reload is the same text with another comment at its end. */

@@ -11,8 +11,8 @@ export interface Request {
   readonly path: string;
   /** The one that bears the credential. */
   readonly header: string;
-  /** Another one, with the proof that it is the sender's. */
-  readonly proof?: string;
+  /** Another one, such as a proof that it is the sender's. */
+  readonly other?: string;
 }
 
 export interface Load {
@@ -54,8 +54,8 @@ export function writeRequests(folder: string, name: string, requests: readonly R
 }
 
 /** Between two headers is a tab, which no value here has. */
-function lineOf({ path, header, proof }: Request): string {
-  return `${path} ${header}${proof === undefined ? "" : `\t${proof}`}\n`;
+function lineOf({ path, header, other }: Request): string {
+  return `${path} ${header}${other === undefined ? "" : `\t${other}`}\n`;
 }
 
 /** Unpacks wrk where it is missing. @returns why it cannot be had, or `undefined` */

@@ -5,12 +5,16 @@ import { type Answers, LIMITS } from "./site.ts";
 /** How much more of the memory the last third may have than the second one; and how many descriptors. */
 export const MARGIN = 0.1;
 export const SPARE = 4;
+/** How many times as many requests the last third may have had: an agent that has more to do has more garbage. */
+const ALIKE = 1.5;
 
 /** What a soak has come to, and what must hold and does not. */
 export interface Judgement {
   /** Medians of each third. */
   readonly thirds: readonly Sample[];
   readonly faults: readonly string[];
+  /** What could not be judged, and why. */
+  readonly unjudged: readonly string[];
 }
 
 /** A machine that others use as well may be slow, so nothing here is a time. */
@@ -25,8 +29,11 @@ export function judge(samples: readonly Sample[], answers: Answers): Judgement {
   };
   must(answers.passed === 0, `${answers.passed} requests passed that must not`);
   must(answers.allowed > 0 && answers.refused > 0, "nothing was let in, or nothing refused");
-  if (second === undefined || last === undefined || samples.length < 3) return { thirds, faults: ["too few samples"] };
-  for (const name of ["resident", "heap"] as const) {
+  if (second === undefined || last === undefined || samples.length < 3) {
+    return { thirds, faults: ["too few samples"], unjudged: [] };
+  }
+  const alike = last.rate <= second.rate * ALIKE;
+  for (const name of alike ? (["resident", "heap"] as const) : []) {
     const [before, after] = [second[name], last[name]];
     must(
       after <= before * (1 + MARGIN),
@@ -40,7 +47,8 @@ export function judge(samples: readonly Sample[], answers: Answers): Judgement {
     const most = Math.max(...samples.map((sample) => sample[name]));
     must(most <= LIMITS[name], `${name}: ${most} in a cache of ${LIMITS[name]}`);
   }
-  return { thirds, faults };
+  const unlike = `memory: ${last.rate.toFixed(0)} requests a second in the last third, ${second.rate.toFixed(0)} before`;
+  return { thirds, faults, unjudged: alike ? [] : [unlike] };
 }
 
 function thirdOf(samples: readonly Sample[]): Sample {

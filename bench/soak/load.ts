@@ -1,6 +1,7 @@
 /**
  * The clients and the identity provider of a soak, as a program: its first argument is HAProxy's port, 0 for none yet.
- * It tells its parent the provider's URL, then every second what was answered since; `{ port }` begins the load.
+ * It tells its parent the provider's URL, then every second what was answered since; `{ port }` begins the load, and
+ * `{ end }` ends it, once the last of that is told.
  */
 import { claimsOf, pathOf, REFUSED_PATH } from "../contestants/generated.ts";
 import { AUDIENCE } from "../issuer.ts";
@@ -45,10 +46,13 @@ class Load {
     for (let n = 0; n < CONNECTIONS; n++) {
       this.#next(new Connection(port, (connection, status) => this.#answered(connection, status)));
     }
-    setInterval(() => {
-      process.send?.({ answers: this.#answers });
-      this.#answers = { ...ANSWERS };
-    }, 1000);
+    setInterval(() => this.tell(), 1000);
+  }
+
+  /** Tells what was answered since the last time. @param told called when that has been sent */
+  tell(told = () => {}): void {
+    process.send?.({ answers: this.#answers }, told);
+    this.#answers = { ...ANSWERS };
   }
 
   #churn(): void {
@@ -110,6 +114,9 @@ class Load {
 
 const provider = await RotatingProvider.start();
 const load = new Load(provider);
-process.on("message", (message: { readonly port: number }) => load.begin(message.port));
+process.on("message", (message: { readonly port: number } | { readonly end: true }) => {
+  if ("port" in message) load.begin(message.port);
+  else load.tell(() => process.exit());
+});
 process.on("disconnect", () => process.exit());
 process.send?.({ url: provider.url });

@@ -1,5 +1,6 @@
 /** `npm run soak`: an hour of load, with all that changes in a day. docs/reliability.md says what came of it. */
 import { fork } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -29,8 +30,8 @@ const tell = (line: unknown) => void process.stderr.write(`${line}\n`);
 interface Soaked {
   readonly samples: readonly Sample[];
   readonly answers: Answers;
-  /** What is wrong with the audit log; undefined where nothing is. */
-  readonly altered: string | undefined;
+  /** How the agent ended, and what is wrong with its audit log, where that is not as it must be. */
+  readonly faults: readonly string[];
 }
 
 async function soak(stage: Stage, seconds: number, every: number): Promise<Soaked> {
@@ -61,11 +62,15 @@ async function soak(stage: Stage, seconds: number, every: number): Promise<Soake
       });
       if (second % every === 0) await sample();
     }
-    clients.kill();
+    // Each of these is waited for, however slow the machine is: what the clients have counted last, a drain whose limit
+    // is the agent's own, and only then its log, which nobody writes any more.
+    const gone = Promise.all([once(clients, "exit"), once(clients, "disconnect")]);
+    clients.send({ end: true });
+    await gone;
     agent.kill("SIGTERM");
-    await agent.ended();
-    const altered = await site.auditFault();
-    return { samples, answers, altered };
+    const code = await agent.ended();
+    const faults = [code === 0 ? [] : `the agent ended with ${code}`, (await site.auditFault()) ?? []].flat();
+    return { samples, answers, faults };
   } finally {
     clients.kill();
   }
@@ -124,11 +129,13 @@ async function main(args: readonly string[]): Promise<number> {
     });
   }
   try {
-    const { samples, answers, altered } = await soak(stage, Number(values.seconds), Number(values.every));
-    const { thirds, faults: found } = judge(samples, answers);
-    const faults = altered === undefined ? found : [...found, altered];
+    const { samples, answers, faults: atTheEnd } = await soak(stage, Number(values.seconds), Number(values.every));
+    const { thirds, faults: found, unjudged } = judge(samples, answers);
+    const faults = [...found, ...atTheEnd];
     writeFileSync(resolve(values.picture), picture(samples));
-    process.stdout.write(report({ haproxy: haproxy.version, commit: commit(), samples, answers, thirds, faults }));
+    process.stdout.write(
+      report({ haproxy: haproxy.version, commit: commit(), samples, answers, thirds, faults, unjudged }),
+    );
     return faults.length === 0 ? 0 : 1;
   } finally {
     closeStage(stage);

@@ -26,7 +26,7 @@ const ROWS: readonly (readonly [string, keyof Sample, number])[] = [
 ];
 
 /** The soak as docs/reliability.md has it. */
-export function report({ haproxy, commit, samples, answers, thirds, faults }: Soak): string {
+export function report({ haproxy, commit, samples, answers, thirds, faults, unjudged }: Soak): string {
   const last = samples.at(-1);
   const rows = ROWS.map(([what, name, digits]) => {
     const most = Math.max(...samples.map((sample) => sample[name]));
@@ -44,6 +44,11 @@ ${table.map((row) => `| ${row.join(" | ")} |`).join("\n")}
 
 Requests ${requests}: good ones let in ${allowed}, good ones refused ${mistaken}, bad ones refused ${refused}, bad ones let in ${passed}, without an answer ${unanswered}. Log lines lost ${last?.linesLost}, decisions that the audit log lost ${last?.auditLost}.
 
-${faults.length === 0 ? "All that must hold does." : faults.map((fault) => `FAULT: ${fault}`).join("\n")}
+${verdict(faults, unjudged)}
 `;
+}
+
+function verdict(faults: readonly string[], unjudged: readonly string[]): string {
+  const bad = [...faults.map((fault) => `FAULT: ${fault}`), ...unjudged.map((what) => `NOT JUDGED: ${what}`)];
+  return bad.length === 0 ? "All that must hold does." : bad.join("\n");
 }

@@ -19,14 +19,17 @@ export class Memory {
   };
   /** Where the user is sent to log in; undefined where nobody was. */
   login: URL | undefined;
+  /** Where its own document is, where the authorization server reads such (CIMD). */
+  readonly clientMetadataUrl?: string;
   #client: Known | undefined;
   #tokens: { access_token: string; token_type: string } | undefined;
   #verifier = "";
   #discovery: unknown;
 
-  /** @param client one that the authorization server knows; default: it registers itself */
-  constructor(client?: Known) {
+  /** @param client one that the authorization server knows; default: it registers itself, unless it has a document */
+  constructor(client?: Known, clientMetadataUrl?: string) {
     this.#client = client;
+    if (clientMetadataUrl !== undefined) this.clientMetadataUrl = clientMetadataUrl;
   }
 
   clientInformation() {

@@ -24,10 +24,12 @@ export interface LoginOptions {
   readonly resources: Readonly<Record<string, readonly string[]>>;
   /** Clients that it knows beforehand. Default: none */
   readonly clients?: readonly Readonly<Record<string, unknown>>[];
+  /** Documents of clients that say so who they are (client ID metadata documents), by their URLs. Default: none */
+  readonly documents?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
 
 /** Starts oidc-provider on 127.0.0.1. Anybody is let in, by whatever password. */
-export async function startLogin({ port = 0, resources, clients = [] }: LoginOptions): Promise<Login> {
+export async function startLogin({ port = 0, resources, clients = [], documents }: LoginOptions): Promise<Login> {
   const { privateKey } = await generateKeyPair("rsa", { modulusLength: 2048 });
   let handler = (_request: unknown, _response: unknown) => {};
   const front = await startFront((request, response) => handler(request, response), { port });
@@ -40,6 +42,7 @@ export async function startLogin({ port = 0, resources, clients = [] }: LoginOpt
     features: {
       devInteractions: { enabled: true },
       registration: { enabled: true },
+      ...(documents && { clientIdMetadataDocument: { enabled: true, ack: "draft-02" } }),
       resourceIndicators: {
         enabled: true,
         defaultResource: () => undefined,
@@ -47,6 +50,7 @@ export async function startLogin({ port = 0, resources, clients = [] }: LoginOpt
         getResourceServerInfo: (_context: Context, resource: string) => serverOf(resource, resources),
       },
     },
+    ...(documents && { fetch: (url: string | URL) => Promise.resolve(documentAt(String(url), documents)) }),
     ttl: { AccessToken: LASTS, Grant: LASTS, Interaction: LASTS, RefreshToken: LASTS, Session: LASTS },
     pkce: { required: () => true },
     issueRefreshToken: (_context: Context, client: { grantTypeAllowed(type: string): boolean }) =>
@@ -55,6 +59,11 @@ export async function startLogin({ port = 0, resources, clients = [] }: LoginOpt
   });
   handler = provider.callback() as typeof handler;
   return { issuer: front.url, front, close: () => front.close() };
+}
+
+/** A document's URL is https, and nothing listens there. */
+function documentAt(url: string, documents: NonNullable<LoginOptions["documents"]>): Response {
+  return Object.hasOwn(documents, url) ? Response.json(documents[url]) : new Response(null, { status: 404 });
 }
 
 function serverOf(resource: string, resources: LoginOptions["resources"]) {

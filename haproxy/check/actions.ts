@@ -111,6 +111,10 @@ const VALUES: Readonly<Record<string, number>> = {
   string: 1,
   "lf-string": 1,
   "rst-ttl": 1,
+  "set-cookie": 1,
+  "clear-cookie": 1,
+  table: 1,
+  profile: 1,
   realm: 1,
 };
 

@@ -41,7 +41,10 @@ export function blameOf(
   const gate = gates.findLast((step) => judgesAnswer(step)) ?? gates.at(-1);
   if (gate === undefined) return without(route, dropped, state);
   const also = acls(gate, holds);
-  const writer = gate.looked.find(({ when, writer: by }) => by !== undefined && holds(when))?.writer;
+  // Who copies the answer is not to blame for what is believed of it.
+  const writer = gate.looked.find(
+    ({ when, value, writer: by }) => by !== undefined && value.kind !== "answer" && holds(when),
+  )?.writer;
   if (writer !== undefined && writer !== gate.statement)
     return { statement: writer, kind: "written", also: [noteOn(gate.statement, "the gate that believes it"), ...also] };
   return { statement: gate.statement, kind: "weak", also };

@@ -1,6 +1,7 @@
 import { MESSAGE } from "../arguments.ts";
 import { TooLarge } from "./bdd.ts";
 import { type Finding, finding, merged } from "./finding.ts";
+import { meshFindings } from "./mesh.ts";
 import { type Model, modelOf, type ReadFile } from "./model.ts";
 import type { Knowledge } from "./protection.ts";
 import type { SourceFile } from "./reader.ts";
@@ -86,6 +87,7 @@ function findingsOf(model: Model, input: CheckInput, names: Names): readonly Fin
     ...missing,
     ...unknownLines(model),
     ...nobodyAsks(model, input),
+    ...meshFindings(model),
     ...proofOf(model, input, names),
     ...(names.perhaps.size > 0 ? runtimeSockets(model) : []),
   ];

@@ -335,6 +335,7 @@ function compare(value: Known, { match, patterns, flags }: Test): boolean | unde
     if (match !== undefined && match !== "bool") return undefined;
     return patterns.length === 0 ? value.flag : patterns.some((pattern) => TRUTHS.test(pattern) === value.flag);
   }
+  if (match === "int") return comparesInteger(value.text, patterns);
   if (INTEGER.has(patterns[0] ?? "")) return undefined;
   if (match !== undefined && match !== "str" && match !== "beg" && match !== "end" && match !== "sub") return undefined;
   const fold = (text: string) => (flags.includes("-i") ? text.toLowerCase() : text);
@@ -344,4 +345,23 @@ function compare(value: Known, { match, patterns, flags }: Test): boolean | unde
     if (match === "end") return own.endsWith(pattern);
     return match === "sub" ? own.includes(pattern) : own === pattern;
   });
+}
+
+/** `eq`, `ge` and their kin hold for the patterns behind them, one of which must fit. */
+function comparesInteger(text: string, patterns: readonly string[]): boolean | undefined {
+  if (![text, ...patterns].every((word) => INTEGER.has(word) || /^-?[0-9]{1,15}$/.test(word))) return undefined;
+  const own = Number(text);
+  let operator = "eq";
+  for (const word of patterns) {
+    if (INTEGER.has(word)) operator = word;
+    else if (fits(own, operator, Number(word))) return true;
+  }
+  return false;
+}
+
+function fits(own: number, operator: string, other: number): boolean {
+  if (operator === "ge") return own >= other;
+  if (operator === "gt") return own > other;
+  if (operator === "le") return own <= other;
+  return operator === "lt" ? own < other : own === other;
 }

@@ -32,7 +32,7 @@ const CONSTANT: ReadonlySet<string> = new Set([
 ]);
 /** What the policies are told of, and may be routed by. */
 const JUDGED =
-  /^(?:path|pathq|url|base|baseq|query|urlp|method|src|src_port|ssl_fc|req\.ssl_sni|ssl_fc_sni|dst_port|dst|fc_http_major|req\.ver|http_version)$/;
+  /^(?:path|pathq|url|base|baseq|method|src|src_port|ssl_fc|req\.ssl_sni|ssl_fc_sni|dst_port|dst|fc_http_major|req\.ver|http_version)$/;
 
 /** The parts of the request that the sample reads; undefined where its value may be another each time. */
 function partsOf(sample: Sample): readonly string[] | undefined {
@@ -80,5 +80,6 @@ export function isJudged(sample: Sample, told: ReadonlySet<string>): boolean {
   const header = headerOf(sample);
   if (header !== undefined) return header === "host" || told.has(header);
   const name = sample.calls[0]?.name ?? "";
+  if (/^(?:query|urlp)/.test(name)) return told.has("query");
   return JUDGED.test(name) || CONSTANT.has(name) || name === "var";
 }

@@ -7,7 +7,8 @@ import type { Evaluated, Evaluator } from "./evaluate.ts";
 import { isClients } from "./fetches.ts";
 import { type HeaderRule, headerMatches, headerRuleOf } from "./header-rules.ts";
 import type { ProxySection, Rule } from "./proxies.ts";
-import { isScripted, isVariable, type Sample, sampleOf, samplesIn, writtenBy } from "./samples.ts";
+import { headersTold } from "./questions.ts";
+import { isScripted, isVariable, readBy, type Sample, sampleOf, samplesIn, writtenBy } from "./samples.ts";
 import type { Engine } from "./spoe.ts";
 import {
   type Case,
@@ -20,6 +21,7 @@ import {
   UNSET,
   written,
 } from "./state.ts";
+import { WARNED_HEADERS } from "./warnings.ts";
 import { type Statement, texts } from "./where.ts";
 
 /** What the rules are followed in. */
@@ -56,6 +58,25 @@ export class Flow {
         stopped = this.#evaluator.formulas.or(stopped, this.#evaluator.formulas.and(before, step.fires));
     }
     return { ...current, live: this.#evaluator.formulas.or(current.live, stopped) };
+  }
+
+  /** The state after rules that only decide, whose expressions may write variables all the same. @param at the first word of its own */
+  evaluated(state: State, rules: readonly Rule[], at: number): State {
+    return rules.reduce((current, { statement, acls }) => {
+      const words = texts(statement);
+      const end = conditionAt(statement, at, 0);
+      const after = this.#sideEffects(current, statement, words.slice(at, end));
+      return this.#written(after, this.#tests(words.slice(end), acls, statement, after), statement);
+    }, state);
+  }
+
+  #tests(words: readonly string[], acls: Rule["acls"], statement: Statement, state: State): Evaluated["tests"] {
+    try {
+      return this.#evaluator.condition(words, acls, statement, state).tests;
+    } catch (error) {
+      if (error instanceof NotUnderstood) return [];
+      throw error;
+    }
   }
 
   /** Questions that an event asks, before the rules of its phase. */
@@ -203,10 +224,13 @@ export class Flow {
     const answered = formulas.and(fires, this.#evaluator.atom(`question ${n} is answered`, "answer"));
     const sample = message?.args.find(({ name }) => name === "id")?.sample;
     const id = sample === undefined ? undefined : this.#evaluator.idOf(sample, state);
-    const start = `txn.${engine.prefix}.`;
+    // Countersign writes to `txn` only; what another agent writes to is its own choice.
+    const scopes = message === undefined ? ["proc", "sess", "txn", "req", "res"] : ["txn"];
+    const starts = scopes.map((scope) => `${scope}.${engine.prefix}.`);
     let current = state;
     for (const full of this.#around.variables) {
-      if (!full.startsWith(start)) continue;
+      const start = starts.find((one) => full.startsWith(one));
+      if (start === undefined) continue;
       const name = full.slice(start.length);
       const value: Case["value"] =
         message === undefined
@@ -241,6 +265,8 @@ export class Flow {
 
   #format(format: string, state: State, writer: Statement): readonly Case[] {
     const samples = samplesIn(format);
+    const [only] = samples;
+    if (only !== undefined && format === `%[${only.text}]`) return this.#evaluator.values(only.text, state, writer);
     if (!format.includes("%")) return [{ when: TRUE, value: { kind: "text", text: format }, writer }];
     const derived = samples.some((sample) => this.#evaluator.originOf(sample, state) !== "request");
     const origin = derived ? "derived" : "request";
@@ -264,12 +290,12 @@ export class Flow {
     const rule = headerRuleOf(own);
     let current = rule.exact ? touched(state, `header ${rule.name}`) : touched(state, "headers");
     const clients = rule.values.some((value) => this.#isClients(value, state));
-    const added: readonly Dirt[] = [
-      ...(clients && !rule.deletes ? [{ when: fires, cause: statement, empty: false }] : []),
-      ...(rule.deletes ? [] : [{ when: this.#unfilled(rule, fires, state), cause: statement, empty: true }]),
-    ];
+    const hop = clients && !rule.deletes ? [{ when: fires, word: "other" } as const] : [];
+    const empty = { when: this.#unfilled(rule, fires, state), word: "empty" } as const;
+    const words = rule.deletes ? [] : [...this.#words(rule, fires, state), empty];
     const headers = new Map(current.headers);
     for (const [name, dirt] of headers) {
+      const added = (WARNED_HEADERS.includes(name) ? hop : words).map((one) => ({ ...one, cause: statement }));
       const changed = this.#dirt(name, dirt, rule, fires, added);
       if (changed !== dirt) headers.set(name, changed);
     }
@@ -279,8 +305,9 @@ export class Flow {
       const judged = message.args.filter(({ name }) => clients || !isPlacedArgument(name));
       const told = judged.flatMap(({ sample }) => /^req\.f?hdr\(([^,)]*)/.exec(sample)?.[1]?.toLowerCase() ?? []);
       const names = ["host", ...told.filter((name) => name !== "authorization" || clients)];
+      const kept = new Set(["host", ...headersTold(message)]);
       for (const name of new Set(names)) {
-        if (!headerMatches(rule, name) || (rule.deletes && name !== "host")) continue;
+        if (!headerMatches(rule, name) || (rule.deletes && !kept.has(name))) continue;
         current = { ...current, changes: [...current.changes, { when: fires, ask: n, statement, what: name }] };
       }
     }
@@ -304,15 +331,35 @@ export class Flow {
 
   /** Whether a client has a say in the text. */
   #isClients(format: string, state: State): boolean {
-    return samplesIn(format).some((sample) => {
-      if (isClients(sample)) return true;
-      const [fetch] = sample.calls;
-      if (fetch?.name !== "var") return false;
-      return casesOf(state, fetch.values[0] ?? "").some(({ value }) => {
-        const read = value.kind === "some" ? sampleOf(value.expression) : undefined;
-        return read !== undefined && isClients(read);
-      });
+    return hasAlias(format) || samplesIn(format).some((sample) => this.#isClientsSample(sample, state));
+  }
+
+  #isClientsSample(sample: Sample, state: State): boolean {
+    if (isClients(sample)) return true;
+    const values = readBy(sample).flatMap((name) => casesOf(state, name).map(({ value }) => value));
+    return values.some((value) => {
+      const read = value.kind === "some" ? sampleOf(value.expression) : undefined;
+      return read !== undefined && isClients(read);
     });
+  }
+
+  /** What a rule puts into a header that only the agent fills: when that is somebody else's word, or written out. */
+  #words({ values }: HeaderRule, fires: Formula, state: State): Pick<Dirt, "when" | "word">[] {
+    const { formulas } = this.#evaluator;
+    if (values.some(hasAlias)) return [{ when: fires, word: "other" }];
+    const samples = values.flatMap(samplesIn);
+    // What was there before stays a part of it.
+    if (samples.length === 0)
+      return values.some((value) => /\\[0-9]/.test(value)) ? [] : [{ when: fires, word: "nobody" }];
+    if (!samples.every(({ calls: [fetch] }) => /^(?:var|str|int|bool)$/.test(fetch?.name ?? "")))
+      return [{ when: fires, word: "other" }];
+    const cases = samples.flatMap(readBy).flatMap((name) => casesOf(state, name));
+    const when = (word: Dirt["word"]) =>
+      formulas.and(fires, formulas.any(cases.filter(({ value }) => wordOf(value) === word).map((one) => one.when)));
+    return [
+      { when: when("other"), word: "other" },
+      { when: cases.length === 0 ? fires : when("nobody"), word: "nobody" },
+    ];
   }
 
   /** The client's address may come from a header only on connections of those who are believed. */
@@ -320,7 +367,7 @@ export class Flow {
     const sample = sampleOf(own[1] ?? "");
     const believed = this.#evaluator.trustsSource(fires, state);
     const after = touched(state, "src");
-    if (sample === undefined || !isClients(sample) || believed) return after;
+    if (sample === undefined || !this.#isClientsSample(sample, state) || believed) return after;
     return hazard(after, { when: fires, statement, kind: "source", what: "" });
   }
 
@@ -330,12 +377,23 @@ export class Flow {
   }
 }
 
+/** Whose word a variable has; undefined for the agent's, or what was made of it. */
+function wordOf(value: Case["value"]): Dirt["word"] | undefined {
+  if (value.kind === "text" || value.kind === "flag") return "nobody";
+  return value.kind === "some" && value.origin !== "derived" ? "other" : undefined;
+}
+
+/** `%HQ` and its kin: what a log line says of the request, in a text. */
+function hasAlias(format: string): boolean {
+  return /%(?:\{[^}]*\})?[A-Za-z]/.test(format);
+}
+
 function hazard(state: State, one: Hazard): State {
   return { ...state, hazards: [...state.hazards, one] };
 }
 
 /** The word, where it can be an expression that does something. */
 function expressionOf(word: string): readonly Sample[] {
-  const sample = /[(,]/.test(word) && !isVariable(word) ? sampleOf(word) : undefined;
+  const sample = /[(,]|^lua\./.test(word) && !isVariable(word) ? sampleOf(word) : undefined;
   return sample === undefined ? [] : [sample];
 }

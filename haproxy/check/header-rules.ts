@@ -1,6 +1,6 @@
 /** What a rule does to request headers. */
 export interface HeaderRule {
-  /** In lower case. */
+  /** In lower case; as it is written where it is a regular expression, which heeds the case. */
   readonly name: string;
   /** Whether it names one header, and does not match several. */
   readonly exact: boolean;
@@ -18,7 +18,7 @@ export function headerRuleOf([action = "", name = "", ...rest]: readonly string[
   const many = action.endsWith("-bin");
   const method = deletes && rest[0] === "-m" ? (rest[1] ?? "str") : many ? "any" : "str";
   return {
-    name: name.toLowerCase(),
+    name: method === "reg" ? name : name.toLowerCase(),
     exact: method === "str",
     method,
     deletes,
@@ -31,13 +31,26 @@ export function headerRuleOf([action = "", name = "", ...rest]: readonly string[
 export function headerMatches(rule: HeaderRule, header: string): boolean {
   const { name, method } = rule;
   if (method === "any") return true;
-  if (header.endsWith("*")) return method === "beg" && header.slice(0, -1).startsWith(name);
+  if (method === "reg") return PLAIN.test(name) && expressionMatches(name, header);
+  if (header.endsWith("*"))
+    return (method === "beg" && header.slice(0, -1).startsWith(name)) || (method === "sub" && header.includes(name));
   if (method === "beg") return header.startsWith(name);
   if (method === "end") return header.endsWith(name);
-  if (method === "sub") return header.includes(name);
-  if (method !== "reg") return header === name;
+  return method === "sub" ? header.includes(name) : header === name;
+}
+
+/** Of regular expressions only what means the same to whatever library HAProxy was built with. */
+const PLAIN = /^(?:[A-Za-z0-9_^$.*+?()|-]|\[[A-Za-z0-9^-]+\])*$/;
+/** All headers that begin so, or that have it somewhere. */
+const OPEN = /^(\^?)([A-Za-z0-9_-]+)(?:\.\*\$?)?$/;
+
+/** Names are in lower case when HAProxy compares them. */
+function expressionMatches(expression: string, header: string): boolean {
+  const [, anchor, text = ""] = OPEN.exec(expression) ?? [];
+  if (header.endsWith("*"))
+    return anchor === "^" ? header.slice(0, -1).startsWith(text) : text !== "" && header.includes(text);
   try {
-    return new RegExp(name, "i").test(header);
+    return new RegExp(expression).test(header);
   } catch {
     return false;
   }

@@ -14,6 +14,8 @@ export interface Model {
   readonly proxies: readonly ProxySection[];
   readonly engines: ReadonlyMap<ProxySection, readonly Engine[]>;
   readonly variables: ReadonlySet<string>;
+  /** Reads a file that a line names, seen from the file that the line stands in; undefined where it cannot be read. */
+  named(path: string, from: Statement): SourceFile | undefined;
   /** What HAProxy would not load. */
   readonly faults: readonly SyntaxFault[];
   /** What could not be looked at: a file that is not there. */
@@ -33,12 +35,14 @@ export function modelOf(files: readonly SourceFile[], readFile: ReadFile, world:
   const sections = sectionsOf(reading, faults);
   const proxies = proxiesOf(sections);
   const engines = new Map<ProxySection, readonly Engine[]>();
+  const named = (path: string, from: Statement) => fileNamed(path, from, readFile);
   for (const proxy of proxies) {
     const filters = proxy.statements.filter(({ words }) => words[0]?.text === "filter" && words[1]?.text === "spoe");
     engines.set(
       proxy,
       filters.flatMap((filter) => {
-        const file = spoeFile(filter, readFile);
+        const path = option(filter, "config");
+        const file = path === undefined ? undefined : named(path, filter);
         const engine = file === undefined ? undefined : engineOf(filter, file, world, faults);
         if (engine !== undefined) return [engine];
         const name = option(filter, "config") ?? "";
@@ -48,17 +52,16 @@ export function modelOf(files: readonly SourceFile[], readFile: ReadFile, world:
       }),
     );
   }
-  return { world, sections, proxies, engines, variables: variablesOf(sections, engines), faults, missing };
+  return { world, sections, proxies, engines, variables: variablesOf(sections, engines), named, faults, missing };
 }
 
 /**
- * The SPOE file: where its path leads, else beside the file that names it. A path of another machine's leads nowhere
+ * A file that a line names: where its path leads, else beside the file that names it. A path of another machine's leads nowhere
  * here, and the file is then mostly beside the haproxy.cfg that was given.
  */
-function spoeFile(filter: Statement, readFile: ReadFile): SourceFile | undefined {
-  const path = option(filter, "config");
-  if (path === undefined || isUnknown(path)) return undefined;
-  const beside = dirname(filter.file);
+function fileNamed(path: string, from: Statement, readFile: ReadFile): SourceFile | undefined {
+  if (isUnknown(path)) return undefined;
+  const beside = dirname(from.file);
   const places = isAbsolute(path)
     ? [path, join(beside, path.slice(path.lastIndexOf("/") + 1))]
     : [join(beside, path), path];

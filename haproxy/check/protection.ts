@@ -70,6 +70,13 @@ export function guardedOf(
   return { certain, possible };
 }
 
+/** These, and whatever leads to the same servers. */
+export function closed(found: ReadonlySet<ProxySection>, model: Model, targets: Targets): ReadonlySet<ProxySection> {
+  const all = new Set(found);
+  close(all, model, targets);
+  return all;
+}
+
 /** Adds what leads to the same servers, and what frontends lead to that those servers are. */
 function close(found: Set<ProxySection>, { proxies }: Model, targets: Targets): void {
   if (found.size === 0) return;

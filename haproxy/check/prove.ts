@@ -1,9 +1,10 @@
+import { ALL_CREDENTIALS, CREDENTIAL_KINDS } from "../credentials.ts";
 import { FALSE, type Formula, TRUE } from "./bdd.ts";
 import { type Blame, blameOf } from "./blame.ts";
 import type { Evaluator } from "./evaluate.ts";
 import { exampleOf } from "./example.ts";
 import { type Finding, finding, type Level, type Note, noteOn } from "./finding.ts";
-import { isAmong } from "./header-rules.ts";
+import { headerMatches, headerRuleOf, isAmong } from "./header-rules.ts";
 import type { Bind, ProxySection } from "./proxies.ts";
 import type { Dropped } from "./reader.ts";
 import { type Route, unjudgedChoice } from "./routes.ts";
@@ -27,6 +28,8 @@ export interface Way {
   readonly several: boolean;
   /** Names of the headers that policies say who it is by; some end in `*`. */
   readonly identity: ReadonlySet<string>;
+  /** The names in an answer that each header is filled from. */
+  readonly fills: ReadonlyMap<string, readonly string[]>;
 }
 
 /** What does not hold of: whoever gets here has been allowed, for this request, as it is forwarded. */
@@ -156,19 +159,26 @@ function identity(way: Way, judged: Formula, evaluator: Evaluator): readonly Fin
   const { formulas } = evaluator;
   return [...way.state.headers].flatMap(([header, dirt]) => {
     if (WARNED_HEADERS.includes(header)) return [];
-    return dirt.flatMap(({ when, cause, empty }) => {
-      const bad = formulas.and(judged, when);
+    const forwarded = forwardedOf(header, way, evaluator);
+    return dirt.flatMap(({ when, cause, word }) => {
+      const said = word === "nobody" ? saidBy(way, header, evaluator) : TRUE;
+      const bad = formulas.without(formulas.all([judged, when, said]), forwarded);
       if (bad === FALSE) return [];
-      if (empty) return cause === undefined ? [] : unfilled(way, header, cause);
+      if (word === "empty") return cause === undefined ? [] : unfilled(way, header, cause);
       const statement =
         cause ?? remover(way.state, header, bad, evaluator) ?? writerOf(way.state, header) ?? way.route.statement;
       const found =
         cause === undefined
           ? `the client's own ${header} passes to backend ${way.route.target.name}: nothing deletes it on every way`
-          : `"${lineText(cause)}" lets the client say what ${header} is`;
-      const right = header.endsWith("*")
-        ? `above the question: http-request del-header ${header.slice(0, -1)} -m beg`
-        : `above the question, without a condition: http-request del-header ${header}`;
+          : word === "nobody"
+            ? `"${lineText(cause)}" says who it is in the agent's place: ${header} is not what the agent said`
+            : `"${lineText(cause)}" lets somebody else than the agent say what ${header} is`;
+      const right =
+        cause !== undefined
+          ? "delete it: only what the agent said may stand in this header"
+          : header.endsWith("*")
+            ? `above the question: http-request del-header ${header.slice(0, -1)} -m beg`
+            : `above the question, without a condition: http-request del-header ${header}`;
       return [
         finding("fault", "identity", statement, found, right, {
           example: `${exampleOf(formulas.model(bad) ?? new Map(), evaluator, way.bind)} -H '${header.replace("*", "subject")}: admin'`,
@@ -177,6 +187,26 @@ function identity(way: Way, judged: Formula, evaluator: Evaluator): readonly Fin
       ];
     });
   });
+}
+
+/** When the agent itself says that the client's credential goes on, and has no token to take its place. */
+function forwardedOf(header: string, { state }: Way, evaluator: Evaluator): Formula {
+  const kind = CREDENTIAL_KINDS.find(({ headers }) => headers.includes(header));
+  if (kind === undefined) return FALSE;
+  const { formulas } = evaluator;
+  return formulas.any(
+    state.asks.map(({ n }) => {
+      const said = [kind.argument, ALL_CREDENTIALS].map((name) => evaluator.answerIs(n, "forward", name));
+      return formulas.without(formulas.any(said), evaluator.isThere(n, "upstream_token"));
+    }),
+  );
+}
+
+/** When the agent has said what the header is; always, where no line fills it from an answer. */
+function saidBy({ state, fills }: Way, header: string, evaluator: Evaluator): Formula {
+  const names = fills.get(header) ?? [];
+  if (names.length === 0) return TRUE;
+  return evaluator.formulas.any(state.asks.flatMap(({ n }) => names.map((name) => evaluator.isThere(n, name))));
 }
 
 /** A backend may take a header that is there for somebody. Those that only tell something are nobody's identity. */
@@ -188,12 +218,16 @@ function unfilled(way: Way, header: string, cause: Statement): readonly Finding[
   return [finding("fault", "identity", cause, found, right, { also: wayNotes(way) })];
 }
 
-/** A conditional line that deletes the header, and does not here. */
+/** A line that seems to delete the header, and does not here: its condition is another, or its match. */
 function remover(state: State, header: string, bad: Formula, evaluator: Evaluator): Statement | undefined {
   const model = evaluator.formulas.model(bad) ?? new Map<number, boolean>();
   const removers = state.steps.filter(({ statement, fires }) => {
-    const [, action, name] = statement.words.map(({ text }) => text);
-    return action === "del-header" && name?.toLowerCase() === header && !evaluator.formulas.holds(fires, model);
+    const [, action, ...words] = statement.words.map(({ text }) => text);
+    const rule = headerRuleOf(["del-header", ...words]);
+    const deletes = headerMatches(rule, header) && evaluator.formulas.holds(fires, model);
+    const text = rule.name.toLowerCase().replace(/[^a-z0-9-]/g, "");
+    const meant = text !== "" && (header.startsWith(text) || text.startsWith(header.replace("*", "")));
+    return action === "del-header" && meant && !deletes;
   });
   return removers.at(-1)?.statement;
 }
@@ -277,7 +311,7 @@ function choice(way: Way, judged: Formula, evaluator: Evaluator): readonly Findi
   const told = new Set(
     way.state.asks.flatMap(({ message }) => message.args.map(({ name }) => name.replace(/^h_/, ""))),
   );
-  const clients = unjudgedChoice(route.statement, evaluator, route.when, told);
+  const clients = unjudgedChoice(route.statement, evaluator, route.when, told, route.state);
   if (clients === undefined && route.by === "map")
     return [
       finding(

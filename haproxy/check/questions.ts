@@ -4,6 +4,7 @@ import { type Finding, finding, noteOn } from "./finding.ts";
 import type { Model } from "./model.ts";
 import type { Way } from "./prove.ts";
 import { lastOf, type ProxySection } from "./proxies.ts";
+import type { Message } from "./spoe.ts";
 import type { Ask } from "./state.ts";
 import { texts } from "./where.ts";
 
@@ -59,6 +60,11 @@ function samples({ message, engine }: Ask): readonly Finding[] {
       ),
     ];
   });
+}
+
+/** Names of the headers that conditions of policies read. */
+export function headersTold({ args }: Message): readonly string[] {
+  return args.flatMap(({ name }) => (name.startsWith("h_") ? [name.slice(2)] : []));
 }
 
 /** A header as it came, whole; which one bears a credential is the reader's choice. */

@@ -39,6 +39,7 @@ export const RULES: Readonly<Record<string, string>> = {
   mode: "A TCP stream meets no HTTP rule",
   cache: "A cached answer reaches somebody who was not judged",
   source: "A client can say where it comes from",
+  mesh: "A client can say who it is in the mesh",
   channel: "Somebody else can answer for the agent, or nobody is asked",
   parser: "HAProxy's parser was loosened",
   "early-data": "A request can be replayed",

@@ -2,9 +2,9 @@ import { NotUnderstood } from "./acls.ts";
 import { conditionAt } from "./actions.ts";
 import { FALSE, type Formula, TRUE } from "./bdd.ts";
 import type { Evaluator } from "./evaluate.ts";
-import { isClients, isJudged } from "./fetches.ts";
+import { isClients, isJudged, momentOf } from "./fetches.ts";
 import { lastOf, type ProxySection, rulesOf } from "./proxies.ts";
-import { samplesIn } from "./samples.ts";
+import { readBy, type Sample, sampleOf, samplesIn } from "./samples.ts";
 import { type Case, casesOf, type State } from "./state.ts";
 import { isUnknown, type Statement, texts } from "./where.ts";
 
@@ -17,6 +17,8 @@ export interface Route {
   readonly statement: Statement;
   /** Who says where it leads. */
   readonly by: "line" | "verdict" | "client" | "map";
+  /** What is known of a request when it is routed. */
+  readonly state: State;
   /** It gets what a `use_backend` with a variable name found no backend for. */
   readonly leftover: boolean;
 }
@@ -54,12 +56,12 @@ export function routesOf(
     const name = statement.words[1]?.text ?? "";
     const found = namedBy(name, state, proxies, services, evaluator, when);
     routes.push(
-      ...found.targets.map((target) => ({ target, when: found.when, statement, by: found.by, leftover: false })),
+      ...found.targets.map((target) => ({ target, when: found.when, statement, by: found.by, state, leftover: false })),
     );
     leftover = formulas.or(leftover, found.nobody);
     open = formulas.without(open, when);
   }
-  return { routes: [...routes, ...byDefault(frontend, proxies, open, leftover, evaluator)], unknown };
+  return { routes: [...routes, ...byDefault(frontend, state, proxies, open, leftover, evaluator)], unknown };
 }
 
 interface Named {
@@ -109,6 +111,7 @@ function available(name: string, { value, when }: Case, state: State, evaluator:
 
 function byDefault(
   frontend: ProxySection,
+  state: State,
   proxies: readonly ProxySection[],
   open: Formula,
   leftover: Formula,
@@ -119,7 +122,7 @@ function byDefault(
   const target = name === undefined ? frontend : proxies.find((proxy) => isBackend(proxy) && proxy.name === name);
   if (target === undefined || (name === undefined && frontend.kind !== "listen")) return [];
   const line = statement ?? frontend.servers[0]?.statement ?? frontend.section.head;
-  const base = { target, statement: line, by: "line" } as const;
+  const base = { target, statement: line, by: "line", state } as const;
   const rest = evaluator.formulas.without(leftover, open);
   return [
     ...(open === FALSE ? [] : [{ ...base, when: open, leftover: false }]),
@@ -137,15 +140,25 @@ export function unjudgedChoice(
   evaluator: Evaluator,
   when: Formula,
   told: ReadonlySet<string>,
+  state: State,
 ): string | undefined {
-  const inName = samplesIn(statement.words[1]?.text ?? "").filter(
-    (sample) => isClients(sample) && !isJudged(sample, told),
-  );
+  const inName = samplesIn(statement.words[1]?.text ?? "").filter((sample) => isUnjudged(sample, told, state));
   const atoms = [...evaluator.formulas.atoms(when)].map((number) => evaluator.atomOf(number)?.test);
   const inTest = atoms.flatMap((test) =>
-    test !== undefined && test.statement === statement && isClients(test.sample) && !isJudged(test.sample, told)
-      ? [test.sample]
-      : [],
+    test !== undefined && test.statement === statement && isUnjudged(test.sample, told, state) ? [test.sample] : [],
   );
   return [...inName, ...inTest][0]?.text;
+}
+
+/** Whether a client has a say in it that the agent was not told, also where a variable keeps it. */
+function isUnjudged(sample: Sample, told: ReadonlySet<string>, state: State): boolean {
+  if (isClients(sample)) return !isJudged(sample, told);
+  return readBy(sample).some((name) => casesOf(state, name).some(({ value }) => isKept(value, told, state)));
+}
+
+/** A variable that was filled before the request was rewritten says something else than was judged. */
+function isKept(value: Case["value"], told: ReadonlySet<string>, state: State): boolean {
+  const read = value.kind === "some" && value.origin === "request" ? sampleOf(value.expression) : undefined;
+  if (read === undefined || value.kind !== "some" || !isClients(read)) return false;
+  return !isJudged(read, told) || value.key !== `${value.expression} ${momentOf(read, state)}`;
 }

@@ -7,8 +7,8 @@ import { isAmong } from "./header-rules.ts";
 import type { Model } from "./model.ts";
 import type { Way } from "./prove.ts";
 import { lastOf, modeOf, optionOf } from "./proxies.ts";
-import { questions } from "./questions.ts";
-import { sampleOf } from "./samples.ts";
+import { headersTold, questions } from "./questions.ts";
+import { isScripted, sampleOf, samplesIn, writtenBy } from "./samples.ts";
 import type { State } from "./state.ts";
 import { warnings } from "./warnings.ts";
 import { at, lineText, type Statement, texts } from "./where.ts";
@@ -50,6 +50,7 @@ export function settings(
     ...parser(way),
     ...earlyData(way),
     ...headerWriters(way, identity),
+    ...lateWriters(way),
     ...questions(way, model),
     ...servers(way),
     ...warnings(way, model, identity, evaluator),
@@ -91,9 +92,26 @@ function earlyData({ frontend, state }: Way): readonly Finding[] {
   });
 }
 
+/** The id is made when it is first asked for, whenever that is: what its format writes on the way may be after the answer. */
+function lateWriters({ frontend }: Way): readonly Finding[] {
+  const format = lastOf(frontend, "unique-id-format");
+  const samples = format === undefined ? [] : texts(format, 1).flatMap(samplesIn);
+  if (format === undefined || !samples.some((sample) => writtenBy(sample).length > 0 || isScripted(sample))) return [];
+  return [
+    finding(
+      "unproven",
+      "unknown",
+      format,
+      `"${lineText(format)}" is not understood: it writes variables, or runs a script, whenever the id is first asked for`,
+      "unique-id-format %[uuid(),regsub(-,,g)]",
+    ),
+  ];
+}
+
 /** Options that write a header after all rules. */
-function headerWriters({ frontend, route }: Way, identity: ReadonlySet<string>): readonly Finding[] {
+function headerWriters({ frontend, route, state }: Way, identity: ReadonlySet<string>): readonly Finding[] {
   const { target } = route;
+  const told = new Set(state.asks.flatMap(({ message }) => headersTold(message)));
   const lines: (readonly [Statement | undefined, string | undefined])[] = [
     ...[frontend, target].flatMap((proxy) => [
       named(optionOf(proxy, "forwardfor")),
@@ -104,12 +122,14 @@ function headerWriters({ frontend, route }: Way, identity: ReadonlySet<string>):
   ];
   return lines.flatMap(([statement, header]) => {
     const name = header?.toLowerCase();
-    if (statement === undefined || name === undefined || !(name === "host" || isAmong(name, identity))) return [];
-    const what = name === "host" ? "the Host that was judged" : "who the backend believes it is";
+    if (statement === undefined || name === undefined) return [];
+    const judged = name === "host" || told.has(name);
+    if (!judged && !isAmong(name, identity)) return [];
+    const what = judged ? `the ${name} that was judged` : "who the backend believes it is";
     return [
       finding(
         "fault",
-        name === "host" ? "rewrite" : "identity",
+        judged ? "rewrite" : "identity",
         statement,
         `"${lineText(statement)}" writes ${name} after all rules: it changes ${what}`,
         "name another header",

@@ -43,13 +43,16 @@ export interface Change {
   readonly what: string;
 }
 
-/** When a header that the client sent, or made, or nobody has filled, can be there. */
+/** When a header can be there that the agent has not filled. */
 export interface Dirt {
   readonly when: Formula;
-  /** The line that wrote what a client says, or nothing; undefined for the client's own header. */
+  /** The line that wrote it; undefined for the client's own header. */
   readonly cause: Statement | undefined;
-  /** It is there, and empty: the line writes what the agent did not say. */
-  readonly empty: boolean;
+  /**
+   * `other`: it says what a client, or whoever else, says. `nobody`: it is written out in the file. `empty`: it is there,
+   * and the agent did not say what the line writes.
+   */
+  readonly word: "other" | "nobody" | "empty";
 }
 
 /** Something that no condition can be trusted beside, where it happens. */
@@ -104,7 +107,7 @@ export function fresh(headers: Iterable<string>): State {
     versions: new Map(),
     asks: [],
     changes: [],
-    headers: new Map([...headers].map((name) => [name, [{ when: TRUE, cause: undefined, empty: false }]])),
+    headers: new Map([...headers].map((name) => [name, [{ when: TRUE, cause: undefined, word: "other" as const }]])),
     hazards: [],
     switched: FALSE,
     steps: [],

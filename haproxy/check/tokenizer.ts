@@ -11,8 +11,9 @@ export interface Surroundings {
    * The value of an environment variable, or `undefined` for one that is unset.
    *
    * @param first the line's first word, where it is complete already
+   * @param fallback what the line has in its place where it is unset
    */
-  variable(name: string, first: string | undefined): string | undefined;
+  variable(name: string, first: string | undefined, fallback: string | undefined): string | undefined;
   /** Whether an empty word ends the line without a word (HAProxy before 3.3) or is fatal. */
   emptyEnds(): boolean;
   /**
@@ -162,7 +163,7 @@ class Tokenizer {
 
   #variable(): true {
     const reference = this.#reference();
-    const value = this.#world.variable(reference.name, this.#words[0]?.text) ?? reference.fallback;
+    const value = this.#world.variable(reference.name, this.#words[0]?.text, reference.fallback) ?? reference.fallback;
     if (reference.list && this.#quote !== undefined) this.#quote.forces = false;
     this.#at = reference.end;
     if (value === undefined) this.#unset(reference.list);

@@ -1,11 +1,21 @@
 import { MESSAGE } from "../arguments.ts";
 import { FALSE, TRUE } from "./bdd.ts";
+import { sharedCaches } from "./caches.ts";
 import { Evaluator } from "./evaluate.ts";
 import type { Finding } from "./finding.ts";
 import { finding } from "./finding.ts";
 import { Flow } from "./flow.ts";
 import type { Model } from "./model.ts";
-import { type Guarded, guardedOf, hasEntrance, isDialled, isInner, type Knowledge, servicesOf } from "./protection.ts";
+import {
+  closed,
+  type Guarded,
+  guardedOf,
+  hasEntrance,
+  isDialled,
+  isInner,
+  type Knowledge,
+  servicesOf,
+} from "./protection.ts";
 import { provedOf, type Way } from "./prove.ts";
 import { type Bind, modeOf, type ProxySection, rulesOf } from "./proxies.ts";
 import { type Route, type Routing, routesOf } from "./routes.ts";
@@ -33,6 +43,8 @@ export class Proof {
   readonly #services: readonly ProxySection[];
   readonly #engine: Engine | undefined;
   readonly #identity: ReadonlySet<string>;
+  readonly #fills: ReadonlyMap<string, readonly string[]>;
+  #judgedBackends: () => ReadonlySet<ProxySection> = () => new Set();
   /** The proxies that nobody may reach without a verdict, once it has run. */
   guarded: Guarded = { certain: new Set(), possible: new Set() };
 
@@ -46,6 +58,7 @@ export class Proof {
     });
     this.#services = servicesOf(model, knowledge);
     this.#engine = [...model.engines.values()].flat().find(asks);
+    this.#fills = this.#filled();
     this.#identity = this.#identityHeaders();
   }
 
@@ -60,13 +73,15 @@ export class Proof {
     );
     const guarded = guardedOf(this.#model, targets, judged, this.#knowledge);
     this.guarded = guarded;
+    this.#judgedBackends = once(() => closed(this.#judgedTargets(followed, guarded), this.#model, targets));
     const findings: Finding[] = [];
     for (const [frontend, states] of followed) {
       if (!hasEntrance(frontend)) continue;
       findings.push(...this.#frontend(frontend, states, guarded));
       if (isDialled(frontend, guarded.possible)) findings.push(...this.#inner(frontend, guarded));
     }
-    return findings;
+    const told = findings.filter(({ code }) => code === "cache");
+    return [...findings, ...sharedCaches(guarded, targets, told)];
   }
 
   #frontend(frontend: ProxySection, followed: Followed, guarded: Guarded): readonly Finding[] {
@@ -111,11 +126,52 @@ export class Proof {
       const stays = raw.routes.includes(route);
       const { target } = route;
       if (!guarded.possible.has(target) || (isTcp && stays !== (modeOf(target).mode === "tcp"))) return [];
-      const way = { frontend, route, engine, several, identity: this.#named(), ...how };
+      const way = { frontend, route, engine, several, identity: this.#named(), fills: this.#fills, ...how };
       const found = stays ? this.#raw({ ...way, state: this.#taken(tcp, route) }) : this.#judged(way, http);
-      return [guarded.certain.has(target) ? found : found.flatMap(doubtful(target.name))];
+      const certain = guarded.certain.has(target);
+      const told = certain ? found.map((one) => this.#open(one, target)) : found.flatMap(doubtful(target.name));
+      return [this.#isNamed(route) ? told : told.map(perhaps)];
     });
     return ways.length > 0 ? [...findings, ...ways.flat()] : [];
+  }
+
+  /** Whether it is known that the route leads there: of a map, by what its file says now. */
+  #isNamed({ by, statement, target }: Route): boolean {
+    if (by !== "map") return true;
+    const calls = samplesIn(texts(statement)[1] ?? "").flatMap((sample) => sample.calls);
+    return calls.some(({ name, values: [file = "", fallback] }) => {
+      if (!name.startsWith("map")) return false;
+      const lines = this.#model.named(file, statement)?.text.split("\n") ?? [];
+      return fallback === target.name || lines.some((line) => line.trim().split(/\s+/)[1] === target.name);
+    });
+  }
+
+  /** The backends that some requests only reach by what was answered. */
+  #judgedTargets(followed: ReadonlyMap<ProxySection, Followed>, guarded: Guarded): ReadonlySet<ProxySection> {
+    const { formulas } = this.#evaluator;
+    const found = new Set<ProxySection>();
+    for (const [frontend, { http, routing }] of followed)
+      for (const route of routing.routes) {
+        const { target } = route;
+        if (found.has(target) || !guarded.certain.has(target)) continue;
+        const taken = this.#taken(http, route);
+        const { live } = target === frontend ? taken : this.#backend(target, taken);
+        const atoms = [...formulas.atoms(live)].map((number) => this.#evaluator.atomOf(number)?.origin);
+        if (atoms.some((origin) => origin !== "request")) found.add(target);
+      }
+    return found;
+  }
+
+  /**
+   * Beside gates that hold, a backend that no answer ever decides about is mostly meant for anybody: nobody but the
+   * reader knows.
+   */
+  #open(one: Finding, target: ProxySection): Finding {
+    const { backends } = this.#knowledge;
+    if (one.code !== "gate" || one.level !== "fault" || backends.includes(target.name)) return one;
+    const judged = this.#judgedBackends();
+    if (judged.has(target) || judged.size === 0) return one;
+    return { ...one, level: "unproven", right: `--public ${target.name}, if anybody may reach it; else ${one.right}` };
   }
 
   #taken(state: State, { when }: Route): State {
@@ -150,7 +206,8 @@ export class Proof {
     const content = flow.run(opened, frontend, rulesOf(frontend, "tcp-request", "content"), 2);
     const asked = flow.event(content, frontend, "on-frontend-http-request");
     const ruled = flow.run(asked, frontend, rulesOf(frontend, "http-request"), 1);
-    const http = flow.run(ruled, frontend, rulesOf(frontend, "redirect"), 0);
+    const sent = flow.run(ruled, frontend, rulesOf(frontend, "redirect"), 0);
+    const http = flow.evaluated(sent, rulesOf(frontend, "use_backend"), 1);
     const { proxies } = this.#model;
     const isTcp = modeOf(frontend).mode === "tcp";
     const tcp = { ...content, live: isTcp ? this.#evaluator.formulas.without(content.live, content.switched) : FALSE };
@@ -179,23 +236,27 @@ export class Proof {
 
   /** Identity headers: what the policies say, and whatever is filled from an answer. */
   #identityHeaders(): ReadonlySet<string> {
-    const prefixes = [...this.#model.engines.values()]
-      .flat()
-      .filter(asks)
-      .map(({ prefix }) => `txn.${prefix}.`);
-    const filled = this.#model.proxies.flatMap((proxy) =>
-      rulesOf(proxy, "http-request").flatMap(({ statement }) => {
-        const [, action = "", name = "", ...values] = texts(statement);
-        const reads = values
-          .flatMap(samplesIn)
-          .some(
-            ({ calls: [fetch] }) =>
-              fetch?.name === "var" && prefixes.some((prefix) => fetch.values[0]?.startsWith(prefix)),
-          );
-        return reads && /^(?:set|add)-header$/.test(action) ? [name.toLowerCase()] : [];
-      }),
-    );
-    return new Set([...this.#named(), ...filled]);
+    return new Set([...this.#named(), ...this.#fills.keys()]);
+  }
+
+  /** The headers that are filled from an answer, each with the names in it. */
+  #filled(): ReadonlyMap<string, readonly string[]> {
+    const engines = [...this.#model.engines.values()].flat().filter(asks);
+    const starts = [...new Set(engines.map(({ prefix }) => `txn.${prefix}.`))];
+    const fills = new Map<string, readonly string[]>();
+    for (const { statement } of this.#model.proxies.flatMap((proxy) => rulesOf(proxy, "http-request"))) {
+      const [, action = "", name = "", ...values] = texts(statement);
+      if (!/^(?:set|add)-header$/.test(action)) continue;
+      const read = values
+        .flatMap(samplesIn)
+        .flatMap(({ calls: [fetch] }) => (fetch?.name === "var" ? fetch.values : []));
+      const answers = read.flatMap((full) =>
+        starts.flatMap((start) => (full.startsWith(start) ? [full.slice(start.length)] : [])),
+      );
+      const header = name.toLowerCase();
+      if (answers.length > 0) fills.set(header, [...(fills.get(header) ?? []), ...answers]);
+    }
+    return fills;
   }
 
   /** Those that policies say who it is by. */
@@ -203,6 +264,23 @@ export class Proof {
     const { identityPrefix, identityHeaders } = this.#knowledge;
     return new Set([...(identityPrefix === undefined ? [] : [`${identityPrefix}*`]), ...identityHeaders]);
   }
+}
+
+/** What only holds where a map, which may change while HAProxy runs, names the backend. */
+function perhaps(one: Finding): Finding {
+  if (one.level !== "fault") return one;
+  const right =
+    "a map can be changed while HAProxy runs: use_backend NAME if …, a line for each that anybody may reach";
+  return { ...one, level: "unproven", right };
+}
+
+/** What is only looked at where something was found, and then once. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 }
 
 /** Of a backend that only policies could call protected nothing is a fault, and nothing is fine. */

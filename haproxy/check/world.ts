@@ -85,12 +85,13 @@ export class World implements Surroundings {
     return answer;
   }
 
-  variable(name: string, first: string | undefined): string | undefined {
+  variable(name: string, first: string | undefined, fallback: string | undefined): string | undefined {
     if (name.startsWith(".")) return this.pseudo[name] ?? "";
     if (this.#environment.has(name)) return this.#environment.get(name);
     if (name === "HAPROXY_BRANCH") return this.idle ? "" : this.#branch();
-    if (this.idle || OF_HAPROXY.test(name) || (first !== undefined && PLAIN_LINES.has(first)))
-      return unknownValue(name);
+    if (this.idle || OF_HAPROXY.test(name)) return unknownValue(name);
+    // Where it is set nobody knows the address, so the one that the file has says more.
+    if (first !== undefined && PLAIN_LINES.has(first)) return fallback ?? unknownValue(name);
     return this.isSet(name) ? unknownValue(name) : undefined;
   }
 

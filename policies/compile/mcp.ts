@@ -1,8 +1,10 @@
-import { CALL, McpRule, type ToolRule } from "../judging/mcp.ts";
+import { CALL, McpRule, OTHERS, type ToolRule } from "../judging/mcp.ts";
 import type { Rule } from "../judging/rule.ts";
+import { meaningless } from "../judging/wanted.ts";
 import type { BodyPlace } from "../policies.ts";
 import type { Pattern } from "../routing/pattern.ts";
-import type { Place } from "./findings.ts";
+import { signIn } from "../signs.ts";
+import type { Findings, Place } from "./findings.ts";
 import type { McpEntry, ToolEntry } from "./policy-file.ts";
 import type { CompiledRoute } from "./route.ts";
 import { allowedRoles, compileScopes, given, type TestContext } from "./test.ts";
@@ -54,12 +56,27 @@ function compileTools(
   context: TestContext,
 ): ReadonlyMap<string, ToolRule> {
   return new Map(
-    Object.entries(tools).map(([name, entry]) => [name, compileTool(entry ?? {}, place.at(name), access, context)]),
+    Object.entries(tools).map(([name, entry]) => {
+      checkName(name, entry?.equals, place.at(name), context.findings);
+      return [name, compileTool(entry ?? {}, place.at(name), access, context)];
+    }),
   );
 }
 
+/** Beside the rule for all others, a name that was meant for several would leave each of them to it. */
+function checkName(name: string, equals: string | undefined, place: Place, findings: Findings): void {
+  const literally = `\`{ equals: ${JSON.stringify(name)} }\``;
+  const found = name === OTHERS || equals === name ? undefined : signIn(name);
+  if (found !== undefined) {
+    const right = `the whole name of one tool; ${literally} beside what it asks, if it is really called so`;
+    findings.key(place, meaningless(found.sign), right);
+  } else if (equals !== undefined && equals !== name) {
+    findings.fault(place.at("equals"), "`equals` with another name than the tool's", `no \`equals\`, or ${literally}`);
+  }
+}
+
 function compileTool(entry: ToolEntry, place: Place, access: Rule["access"], context: TestContext): ToolRule {
-  if (access === "anyone" && Object.keys(entry).length > 0) {
+  if (access === "anyone" && (entry.allow ?? entry.scopes) !== undefined) {
     const right = "no more than the name, or a route that allows roles or `authenticated`: no credential is read here";
     context.findings.fault(place, "what a tool asks of who calls it, on a route that allows `anyone`", right);
   }

@@ -69,6 +69,7 @@ export interface ServiceEntry extends Omit<RuleEntry, "scopes" | "step_up"> {
   };
   readonly headers?: HeaderEntries;
   readonly forward_credential?: boolean;
+  readonly upstream_token?: UpstreamTokenEntry;
   readonly routes: readonly RouteEntry[];
 }
 
@@ -105,7 +106,10 @@ export interface McpEntry {
   readonly headers?: "enforced";
 }
 
-export type ToolEntry = Pick<RuleEntry, "allow" | "scopes">;
+export interface ToolEntry extends Pick<RuleEntry, "allow" | "scopes"> {
+  /** The tool's name once more, where it has a sign to which other tools give a meaning. */
+  readonly equals?: string;
+}
 
 /** What OAuth clients are told of an API (RFC 9728). */
 export interface ResourceEntry {
@@ -118,6 +122,14 @@ export interface ResourceEntry {
   readonly documentation?: string;
 }
 
+/** The token that a backend gets in place of the client's. */
+export interface UpstreamTokenEntry {
+  /** Name of the issuer that gives it for one of its own. */
+  readonly exchange: string;
+  readonly audience: string;
+  readonly scopes?: readonly string[];
+}
+
 export interface RouteEntry extends RuleEntry {
   readonly name: string;
   readonly match: readonly string[];
@@ -126,6 +138,7 @@ export interface RouteEntry extends RuleEntry {
   readonly resource?: ResourceEntry;
   readonly headers?: HeaderEntries;
   readonly forward_credential?: boolean;
+  readonly upstream_token?: UpstreamTokenEntry;
   readonly shadow?: RuleEntry;
   readonly mcp?: McpEntry;
 }

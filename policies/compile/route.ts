@@ -1,3 +1,4 @@
+import type { PolicyIssuer } from "../judging/binding.ts";
 import { DEFAULT_MAX, type HeaderRule, headerNameFault } from "../judging/headers.ts";
 import { Rule, type Test } from "../judging/rule.ts";
 import { STEP_UP_CLAIMS } from "../judging/step-up.ts";
@@ -6,8 +7,9 @@ import type { Resource } from "../resource.ts";
 import { type Pattern, parsePattern } from "../routing/pattern.ts";
 import type { Place } from "./findings.ts";
 import { bodiesOf, compileMcp, MCP_HEADERS } from "./mcp.ts";
-import type { HeaderEntries, RouteEntry } from "./policy-file.ts";
+import type { HeaderEntries, RouteEntry, UpstreamTokenEntry } from "./policy-file.ts";
 import { checkCaptures, compileTest, type Given, given, type TestContext, type TestParts, testParts } from "./test.ts";
+import { compileUpstreamToken } from "./upstream-token.ts";
 
 /** What is read of who asks. */
 interface Evidence extends Pick<Uses, "credentials" | "proofs"> {
@@ -23,6 +25,9 @@ export interface RouteDefaults {
   readonly test: TestParts;
   readonly headers: Given<HeaderEntries> | undefined;
   readonly forwardCredential: boolean;
+  readonly upstreamToken: Given<UpstreamTokenEntry> | undefined;
+  /** All that the service takes. */
+  readonly takes: readonly PolicyIssuer[];
   /** Its own, or the service's. */
   readonly resource: Resource | undefined;
   /** What the service's issuers read of who asks. */
@@ -75,6 +80,10 @@ export function compileRoute(
       ? undefined
       : compileTest(testParts(entry.shadow, place.at("shadow"), parts, false), whole);
   checkRoute(entry, place, { access, test, parts }, whole);
+  const forwardCredential = entry.forward_credential ?? defaults.forwardCredential;
+  const wanted = access === "anyone" ? undefined : (given(entry, "upstream_token", place) ?? defaults.upstreamToken);
+  const upstreamToken =
+    wanted && compileUpstreamToken(wanted, { ...context, access, forwardCredential, issuers: defaults.takes });
   const mcp = entry.mcp && compileMcp(entry.mcp, place.at("mcp"), { access, patterns }, whole);
   const read = patterns.map(({ pattern }) => pattern);
   const bodies = mcp === undefined ? [] : bodiesOf(read, service.hosts);
@@ -85,7 +94,8 @@ export function compileRoute(
     patterns: read,
     backend: backend?.value ?? "",
     access,
-    forwardCredential: entry.forward_credential ?? defaults.forwardCredential,
+    forwardCredential,
+    upstreamToken,
     needs: usesOf([test], headers, evidence, service, bodies),
     resource: access === "anyone" ? undefined : defaults.resource,
     test,
@@ -161,7 +171,16 @@ function checkRoute(
     );
   }
   if (access !== "anyone") return;
-  const contradictions = ["deny", "scopes", "headers", "optional", "shadow", "resource", "step_up"] as const;
+  const contradictions = [
+    "deny",
+    "scopes",
+    "headers",
+    "optional",
+    "shadow",
+    "resource",
+    "step_up",
+    "upstream_token",
+  ] as const;
   for (const key of contradictions) {
     const value = entry[key];
     if (value === undefined || value === false) continue;

@@ -68,6 +68,8 @@ export function* compileService(
     test: testParts(entry, place, undefined, true),
     headers: given(entry, "headers", place),
     forwardCredential: entry.forward_credential ?? false,
+    upstreamToken: given(entry, "upstream_token", place),
+    takes: issuers,
     evidence: {
       credentials: [...new Set(issuers.flatMap(({ credentials }) => credentials))].sort(),
       proofs: [...new Set(issuers.flatMap(({ proofs = [] }) => proofs))].sort(),

@@ -70,13 +70,21 @@ export function compileTest(parts: TestParts, context: TestContext): Test {
     deny: parts.deny.flatMap((list) => namedRoles(list, context)),
     scopes: parts.scopes === undefined ? [] : compileScopes(parts.scopes, context),
     when: parts.when === undefined ? undefined : compileWhen(parts.when, context),
-    stepUp: parts.stepUp && compileStepUp(parts.stepUp.value),
+    stepUp: parts.stepUp && compileStepUp(parts.stepUp, context),
   };
 }
 
 const MILLISECONDS = { s: 1000, m: 60_000, h: 3_600_000 } as const;
 
-function compileStepUp({ acr = [], max_age }: NonNullable<RuleEntry["step_up"]>): StepUp {
+function compileStepUp({ value, place }: NonNullable<TestParts["stepUp"]>, { findings }: TestContext): StepUp {
+  const { acr = [], max_age } = value;
+  for (const [index, each] of [acr].flat().entries()) {
+    const found = signIn(each);
+    if (found === undefined) continue;
+    const right = "the whole of it, as the provider's tokens have it";
+    const what = `\`${found.sign}\` in an authentication context, which is compared letter by letter`;
+    findings.warn(typeof acr === "string" ? place.at("acr") : place.at("acr", index), what, right);
+  }
   const [, count, unit] = /^(\d+)([smh])$/.exec(max_age ?? "") ?? [];
   const maxAge = count === undefined ? undefined : Number(count) * MILLISECONDS[unit as keyof typeof MILLISECONDS];
   return { acr: typeof acr === "string" ? [acr] : acr, maxAge };

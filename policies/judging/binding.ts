@@ -25,6 +25,10 @@ export interface PolicyIssuer {
   readonly trustDomains?: readonly string[] | undefined;
   /** Issuer identifier of the authorization server that makes its tokens, where clients can be sent there. */
   readonly server?: string | undefined;
+  /** Whether it exchanges its tokens for others. Default: no */
+  readonly exchanges?: boolean | undefined;
+  /** Whether some of its credentials are sessions, which have no token. Default: no */
+  readonly sessions?: boolean | undefined;
   /** Claims of its principals that these have chosen themselves: they prove nothing. Default: none. */
   readonly labels?: readonly string[];
 }

@@ -1,6 +1,7 @@
 import type { Principal } from "../principal.ts";
-import type { Unknown } from "../unknown.ts";
+import { Unknown } from "../unknown.ts";
 import type { Binding } from "./binding.ts";
+import { lookedThrough } from "./wanted.ts";
 
 /** A role: who has one of its bindings has it. */
 export class Role {
@@ -32,6 +33,9 @@ export interface Held {
 // Combinations of roles that are kept once for all principals that have them; past this each has its own copy.
 const MOST_COMBINATIONS = 4096;
 const NONE: ReadonlySet<Role> = new Set();
+/** What may be looked through for the roles of one principal, as `lookedThrough` counts: about a millisecond. */
+const MOST_LOOKED = 100_000;
+const TOO_MUCH = new Unknown("groups", "more than is looked through for the roles of one principal", "cost-exceeded");
 
 /** All roles of a set of policies, and who has them. */
 export class Roles {
@@ -48,10 +52,11 @@ export class Roles {
     const roles = new Set<Role>();
     const doubts = new Map<Role, Unknown>();
     let until = Number.POSITIVE_INFINITY;
+    const most = lookedThrough() + MOST_LOOKED;
     for (const role of this.#ordered) {
       for (const binding of role.bindings) {
         if (now >= binding.until) continue;
-        const truth = binding.holds(principal, roles, doubts);
+        const truth = lookedThrough() > most ? TOO_MUCH : binding.holds(principal, roles, doubts);
         if (truth === false) continue;
         if (truth === true) roles.add(role);
         else doubts.set(role, truth);
@@ -60,7 +65,8 @@ export class Roles {
       if (roles.has(role)) doubts.delete(role);
     }
     const names = [...roles].map(({ name }) => name).sort();
-    const [doubt] = doubts.values();
+    const [first] = doubts.values();
+    const doubt = lookedThrough() > most && first !== undefined ? TOO_MUCH : first;
     if (doubt !== undefined) return { roles, doubtful: new Set(doubts.keys()), names: doubt, until };
     return this.#shared(names, { roles, doubtful: NONE, names, until });
   }

@@ -32,6 +32,7 @@ export class Rule implements Route {
   readonly backend: string;
   readonly access: Route["access"];
   readonly forwardCredential: boolean;
+  readonly upstreamToken: Route["upstreamToken"];
   readonly needs: Uses;
   readonly resource: Route["resource"];
   readonly asks: Route["asks"];
@@ -51,6 +52,7 @@ export class Rule implements Route {
     this.backend = parts.backend;
     this.access = parts.access;
     this.forwardCredential = parts.forwardCredential;
+    this.upstreamToken = parts.upstreamToken;
     this.needs = parts.needs;
     this.resource = parts.resource;
     this.test = parts.test;
@@ -95,7 +97,7 @@ export function judge(
   const { allow, deny, scopes } = test;
   const { roles, doubtful } = subject.held;
   for (const role of deny) if (roles.has(role)) return "role-denied";
-  if (doubtful.size > 0 && deny.some((role) => doubtful.has(role))) return doubtOf(subject.principal);
+  if (doubtful.size > 0 && deny.some((role) => doubtful.has(role))) return doubtOf(subject);
   const fault = (typeof allow === "string" ? undefined : roleFault(allow, subject)) ?? messageFault(asked, subject);
   if (fault !== undefined) return fault;
   const curable = stepUpFault(test.stepUp, subject.principal, request.time) ?? consentFault(scopes, asked, subject);
@@ -105,10 +107,10 @@ export function judge(
   return conditionFault(test, subject, match, request, work) ?? curable;
 }
 
-function roleFault(allow: readonly Role[], { held, principal }: Subject): Reason | undefined {
-  const { roles, doubtful } = held;
+function roleFault(allow: readonly Role[], subject: Subject): Reason | undefined {
+  const { roles, doubtful } = subject.held;
   if (allow.some((role) => roles.has(role))) return undefined;
-  return allow.some((role) => doubtful.has(role)) ? doubtOf(principal) : "role-missing";
+  return allow.some((role) => doubtful.has(role)) ? doubtOf(subject) : "role-missing";
 }
 
 /** Of what is said to an MCP server, and no consent helps with. */
@@ -123,9 +125,10 @@ function consentFault(scopes: readonly string[], asked: Asked, { principal }: Su
   return scopeFault(scopes, principal) ?? more;
 }
 
-/** Why a role cannot be told: for want of groups, where those cannot be had now. */
-function doubtOf({ groups }: Principal): UnknownReason {
-  return groups instanceof Unknown ? groups.reason : "claim-unknown";
+/** Why a role cannot be told: for want of groups, where those cannot be had now; or else as it was for the others. */
+function doubtOf({ principal: { groups }, held: { names } }: Subject): UnknownReason {
+  if (groups instanceof Unknown) return groups.reason;
+  return names instanceof Unknown ? names.reason : "claim-unknown";
 }
 
 function scopeFault(required: readonly string[], { scopes }: Principal): Reason | undefined {

@@ -48,6 +48,16 @@ export function meaningless(sign: string): string {
   return `\`${sign}\`, which has no meaning in a name`;
 }
 
+/** Texts that are compared in the time in which one is searched. */
+const COMPARED = 8;
+
+let looked = 0;
+
+/** What all that was looked through until now has cost, in units of some 10 ns as those of an expression. */
+export function lookedThrough(): number {
+  return looked;
+}
+
 /** What a value has to be. */
 export class Wanted {
   /** As an explanation shows it. */
@@ -70,12 +80,13 @@ export class Wanted {
   isText(text: string): boolean {
     if (this.#exact !== undefined) return text === this.#exact;
     if (text.length < this.#prefix.length + this.#suffix.length) return false;
-    return text.startsWith(this.#prefix) && text.endsWith(this.#suffix);
+    return text.startsWith(this.#prefix) && (this.#suffix === "" || text.endsWith(this.#suffix));
   }
 
   /** Whether one of some texts is it. */
   isAmong(texts: readonly string[] | Unknown): Truth {
     if (texts instanceof Unknown) return texts;
+    looked += typeof this.#exact === "string" ? texts.length / COMPARED : texts.length;
     return typeof this.#exact === "string" ? texts.includes(this.#exact) : texts.some((text) => this.isText(text));
   }
 
@@ -86,6 +97,7 @@ export class Wanted {
   isClaim(value: unknown, claim: string): Truth {
     if (value === undefined || value instanceof Unknown) return value ?? false;
     if (!Array.isArray(value)) return this.#isValue(value, claim);
+    looked += value.length;
     return oneHolds(value, (member) => (member === null ? false : this.#isValue(member, claim)));
   }
 

@@ -2,7 +2,8 @@ import { type Document, isCollection, isScalar, visit, type YAMLError } from "ya
 import type { Fault } from "../fault.ts";
 import type { SourceText } from "./source-text.ts";
 
-const LARGEST = 1 << 20;
+/** Bytes of a file. */
+export const LARGEST = 1 << 20;
 /** Past these, the file is no YAML at all. */
 const MOST_TOLD = 50;
 

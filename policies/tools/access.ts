@@ -155,7 +155,7 @@ function waysOf(role: Role, issuers: ReadonlySet<string>): readonly string[] {
 }
 
 function textOf(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
 type Change = Pick<Difference, "change" | "what">;

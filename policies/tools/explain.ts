@@ -9,7 +9,7 @@ import { conditionFault, Rule } from "../judging/rule.ts";
 import type { Site } from "../judging/site.ts";
 import { stepUpFault } from "../judging/step-up.ts";
 import type { Subject } from "../judging/subjects.ts";
-import type { Match, Refusal, Service } from "../policies.ts";
+import type { Match, Refusal, Service, UpstreamToken } from "../policies.ts";
 import type { Principal } from "../principal.ts";
 import type { PolicyRequest } from "../request.ts";
 import { normalizeHost } from "../routing/host.ts";
@@ -32,6 +32,7 @@ export interface Step {
     | "mcp"
     | "condition"
     | "header"
+    | "upstream"
     | "backend"
     | "shadow"
     | "decision";
@@ -225,7 +226,9 @@ function explainRoles({ test }: Rule, { principal, held }: Subject, now: number,
   }
 }
 
-function bindingsText(role: Role, principal: Principal, { roles, doubtful }: Held, now: number): string {
+function bindingsText(role: Role, principal: Principal, { roles, doubtful, names }: Held, now: number): string {
+  if (doubtful.has(role) && names instanceof Unknown && names.reason === "cost-exceeded")
+    return `unknown (${names.text})`;
   return role.bindings
     .map(({ checks, included, until }) => {
       const parts = checks.map(({ key, wanted, holds }) => checkText(`${key} ${wanted}`, holds(principal)));
@@ -361,6 +364,12 @@ function explainHeaders(
   }
 }
 
+function upstreamStep({ exchange, audience, scopes }: UpstreamToken): Step {
+  const good = scopes.length === 0 ? "" : `, with ${listed(scopes)}`;
+  const text = `the backend gets a token of ${exchange} for ${JSON.stringify(audience)}${good}, in place of the client's; whether ${exchange} gives one is not asked here`;
+  return { about: "upstream", outcome: "note", text };
+}
+
 function concluded(steps: readonly Step[], decision: Decision, route?: Rule): Explanation {
   const { verdict, reason, headers, shadow, roles } = decision;
   const last: Step[] = headers.map(({ name, value }) => ({
@@ -372,7 +381,10 @@ function concluded(steps: readonly Step[], decision: Decision, route?: Rule): Ex
     last.unshift({ about: "role", outcome: "note", text: `all roles: ${roles.join(", ")}` });
   if (shadow !== undefined)
     last.push({ about: "shadow", outcome: "note", text: `would ${shadow.verdict}: ${shadow.reason}` });
-  if (route !== undefined && verdict === "allow") last.push({ about: "backend", outcome: "note", text: route.backend });
+  if (route !== undefined && verdict === "allow") {
+    if (route.upstreamToken !== undefined && reason === "allowed") last.push(upstreamStep(route.upstreamToken));
+    last.push({ about: "backend", outcome: "note", text: route.backend });
+  }
   const status = statusOf(reason);
   last.push({
     about: "decision",

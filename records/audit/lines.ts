@@ -57,6 +57,33 @@ export interface CheckpointLine {
   readonly note: string;
 }
 
+/** How far a log has come in its file, signed. */
+export interface LogHead {
+  readonly origin: string;
+  readonly size: number;
+  readonly hash: string;
+}
+
+/** How far the logs of the other processes have come: none of them can be taken away unseen, nor cut off. */
+export interface HeadsLine {
+  readonly audit: "heads";
+  readonly heads: readonly LogHead[];
+  readonly time: string;
+}
+
+/** The same of a record; undefined where it is none. */
+export function headsLineOf(record: Readonly<Record<string, unknown>>): HeadsLine | undefined {
+  const { audit, heads } = record;
+  const sound = audit === "heads" && Array.isArray(heads) && heads.every(isHead);
+  return sound ? (record as unknown as HeadsLine) : undefined;
+}
+
+function isHead(value: unknown): value is LogHead {
+  if (typeof value !== "object" || value === null) return false;
+  const { origin, size, hash } = value as Partial<LogHead>;
+  return typeof origin === "string" && isCount(size) && typeof hash === "string";
+}
+
 /** Decisions that could not be kept. */
 export interface GapLine {
   readonly audit: "gap";
@@ -86,7 +113,7 @@ export interface EndLine {
   readonly time: string;
 }
 
-export type AuditLine = SegmentLine | BatchLine | CheckpointLine | GapLine | RevisionLine | EndLine;
+export type AuditLine = SegmentLine | BatchLine | CheckpointLine | HeadsLine | GapLine | RevisionLine | EndLine;
 
 export function batchLine({ size, hash }: Head, sum: number): string {
   return line({ audit: "batch", size, hash: hash.toString("base64"), sum });

@@ -28,11 +28,16 @@ export interface Finding {
   readonly text: string;
 }
 
+/** How far the log had come, as is known from elsewhere. */
+export interface Known extends Checkpoint {
+  /** Who says so: such as `the checkpoint that was kept`. */
+  readonly by: string;
+}
+
 export interface Trust {
   /** Public key of the first epoch that is presented, or of the one before it. */
   readonly key: KeyObject;
-  /** A checkpoint that was kept elsewhere. */
-  readonly from?: Checkpoint | undefined;
+  readonly known?: readonly Known[];
 }
 
 /** What was read. */
@@ -59,6 +64,8 @@ export class Verifier {
   readonly #findings: Record<Finding["severity"], Finding[]> = { tampered: [], warning: [] };
   #more = 0;
   readonly #trust: Trust;
+  /** What the records were not held against yet, by their number. */
+  readonly #known: Map<number, readonly Known[]>;
   #file = "";
   #line = 0;
   #origin = "";
@@ -71,11 +78,15 @@ export class Verifier {
   #head: Head = BEGINNING;
   #batch = new Batch(BEGINNING);
   #kept: string[] = [];
+  /** Records before those that are presented; and whether anybody vouches for there having been as many. */
+  #start = 0;
+  #proven = false;
   #signed = 0;
   #checkpoint: string | undefined;
+  /** Whether a record says so that no batch has ended behind; and whether one has. */
+  #ending = false;
   #ended = false;
   #begun = false;
-  #anchored = false;
   #allowed = 0;
   #denied = 0;
   #lost = 0;
@@ -83,6 +94,7 @@ export class Verifier {
 
   constructor(trust: Trust) {
     this.#trust = trust;
+    this.#known = Map.groupBy(trust.known ?? [], ({ head }) => head.size);
     this.#key = trust.key;
     this.#last = trust.key;
   }
@@ -163,6 +175,7 @@ export class Verifier {
         "unsigned",
         `${this.#head.size - this.#signed} records behind the last checkpoint: nothing vouches for them`,
       );
+    this.#ending = false;
     this.#ended = false;
     this.#batch = new Batch(this.#head);
     this.#kept = [];
@@ -170,18 +183,13 @@ export class Verifier {
 
   /** There are no more segments. */
   end(): void {
-    const { from } = this.#trust;
-    if (from === undefined || this.#anchored) return;
-    if (from.head.size > this.#head.size)
-      this.#tampered(
-        "truncated",
-        `the checkpoint that was kept has ${from.head.size} records, and these are ${this.#head.size}`,
-      );
-    else
-      this.#tampered(
-        "forked",
-        `no batch ends at the ${from.head.size} records of the checkpoint that was kept: this is another history`,
-      );
+    for (const { by, head } of [...this.#known.values()].flat()) {
+      if (head.size > this.#head.size)
+        this.#tampered("truncated", `${by} has ${head.size} records, and these are ${this.#head.size}`);
+      else if (head.size < this.#start && this.#proven)
+        this.#say("warning", "history", `${by} has ${head.size} records, all of them from before what is presented`);
+      else this.#tampered("forked", `no batch ends at the ${head.size} records of ${by}: this is another history`);
+    }
   }
 
   #begin(record: SegmentLine): void {
@@ -203,6 +211,8 @@ export class Verifier {
     if (!known) this.#tampered("wrong-key", "the segment's key is neither the given one nor vouched for by it");
     this.#key = key ?? this.#key;
     this.#signed = at.size;
+    this.#start = at.size;
+    this.#hold(at);
     if (record.segment === 1 && at.size === 0 && at.hash.equals(BEGINNING.hash)) return;
     this.#say(
       "warning",
@@ -255,14 +265,17 @@ export class Verifier {
     else if (text !== batchLine(found, this.#batch.sum))
       this.#tampered("edited", "the line that ends the batch was changed");
     this.#head = said;
-    const { from } = this.#trust;
-    if (from !== undefined && from.head.size === said.size) {
-      this.#anchored = true;
-      if (!from.head.hash.equals(said.hash))
-        this.#tampered("forked", `the ${said.size} records up to here are not those of the checkpoint that was kept`);
-    }
+    this.#ended ||= this.#ending;
+    this.#hold(said);
     this.#batch = new Batch(said);
     this.#kept = [];
+  }
+
+  /** Against what is known of as many records. */
+  #hold({ size, hash }: Head): void {
+    for (const { by, head } of this.#known.get(size) ?? [])
+      if (!head.hash.equals(hash)) this.#tampered("forked", `the ${size} records up to here are not those of ${by}`);
+    this.#known.delete(size);
   }
 
   /** What was done to a batch: as far as its bytes tell. */
@@ -287,7 +300,7 @@ export class Verifier {
     else if (record.audit === "gap") {
       this.#lost += Number(record.lost);
       this.#say("warning", "gap", `${record.lost} decisions were not kept`);
-    } else if (record.audit === "end") this.#ended = true;
+    } else if (record.audit === "end") this.#ending = true;
     else if (record.msg === "decision") {
       if (record.verdict === "allow") this.#allowed++;
       else this.#denied++;
@@ -300,9 +313,10 @@ export class Verifier {
       this.#tampered("edited", "a checkpoint that is none of this log");
       return;
     }
-    if (!isSignedBy(note, this.#key))
-      this.#tampered("wrong-key", "the checkpoint is not signed by the key of its epoch");
+    const known = isSignedBy(note, this.#key);
+    if (!known) this.#tampered("wrong-key", "the checkpoint is not signed by the key of its epoch");
     const same = note.head.size === this.#head.size && note.head.hash.equals(this.#head.hash);
+    this.#proven ||= known && same;
     if (!same) this.#tampered("edited", `the checkpoint is of other records than the ${this.#head.size} before it`);
     this.#signed = note.head.size;
     this.#checkpoint = text;

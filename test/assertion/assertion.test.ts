@@ -224,6 +224,8 @@ const BAD: Readonly<Record<string, readonly [text: string, problem: RegExp]>> = 
   "too many keys": [JSON.stringify({ keys: Array(17).fill(KEY) }), /has 17 keys/],
   "no object": ['{"keys":[1]}', /key 1 is no object/],
   "no kid": [JSON.stringify({ keys: [{ ...KEY, kid: undefined }] }), /has no `kid`/],
+  "two lists of keys": [`{"keys":[],${JSON.stringify({ keys: [KEY] }).slice(1)}`, /no JWK set/],
+  "a key with two names": [JSON.stringify({ keys: [KEY] }).replace('"kid"', '"kid":"b","kid"'), /no JWK set/],
   "a kid twice": [JSON.stringify({ keys: [KEY, KEY] }), /key 2 has the `kid` of another/],
   "another algorithm": [JSON.stringify({ keys: [{ ...KEY, alg: "HS256" }] }), /has not the `alg`/],
   "another curve": [JSON.stringify({ keys: [{ ...p384, kid: "a", alg: "ES256" }] }), /has not the `crv` P-256/],

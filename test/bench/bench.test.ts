@@ -135,6 +135,9 @@ test("a soak tells what grows, and what passed, and nothing that a shared machin
   t.equal(told(soaked()), "");
   t.equal(told(soaked((n) => ({ rate: 1000 - 10 * n, cpu: n / 90 }))), "", "slower and slower");
   t.equal(told(soaked((n) => (n > 60 ? { descriptors: 95, connections: 50 } : {}))), "", "HAProxy opens connections");
+  const freed = soaked((n) => (n < 60 ? { rate: 300, heap: 30 } : { rate: 2500, heap: 60 }));
+  t.strictSame(judge(freed, answers).faults, [], "starved of processors until the last third");
+  t.match(judge(freed, answers).unjudged, ["memory: 2500 requests a second in the last third, 300 before"]);
   t.match(told(soaked((n) => ({ resident: 300 + 2 * n }))), /resident: 4[45]\d\.\d MB/);
   t.match(told(soaked((n) => ({ descriptors: 50 + n }))), /descriptors but for SPOP connections/);
   t.match(told(soaked(() => ({ identities: 5001 }))), "identities: 5001 in a cache of 5000");

@@ -1,18 +1,25 @@
+import { spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
+import { once } from "node:events";
 import {
   closeSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { test } from "tap";
-import { haproxies } from "../support/haproxy.ts";
-import { command, configuration, folderOf, serve } from "../support/serve.ts";
+import { type Test, test } from "tap";
+import { SpopClient } from "../../protocol/client.ts";
+import type { Finding } from "../../records/audit/verify.ts";
+import { messageOf } from "../support/agent.ts";
+import { freePort, haproxies } from "../support/haproxy.ts";
+import { command, configuration, folderOf, MAIN, serve, watched } from "../support/serve.ts";
 import { stage } from "../support/stage.ts";
 
 const REST = `
@@ -32,6 +39,9 @@ services:
     routes: [{ name: read, match: [GET /v1/orders], allow: [reader] }]
 `;
 
+const OPEN = `services: { s: { hosts: [orders.example.com], backend: b, routes: [{ name: one, match: ["GET /v1/{path...}"], allow: [anyone] }] } }
+`;
+
 test("through a real HAProxy: what was decided is in the log, verifies, and is exported with what reconciles it", async (t) => {
   const binary = haproxies().at(-1);
   if (binary === undefined) throw new Error("no HAProxy");
@@ -42,12 +52,27 @@ test("through a real HAProxy: what was decided is in the log, verifies, and is e
     t.equal(made.code, 0, made.err);
     key = made.out;
   };
-  const { folder, served, log, ask, untilAllowed } = await stage(t, binary, undefined, {}, audit, {}, "", before);
+  const { folder, served, log, ask, untilAllowed, ports } = await stage(
+    t,
+    binary,
+    undefined,
+    {},
+    audit,
+    {},
+    "",
+    before,
+  );
   t.match(key, /^ingress\/0 [A-Za-z0-9+/]{43}=\n$/);
   t.strictSame(statSync(join(folder, "audit.key")).mode & 0o777, 0o600);
   await untilAllowed();
   t.equal((await ask({ token: "nonsense" })).status, 401);
   t.equal((await ask({ path: "/v1/none" })).status, 403);
+  // What HAProxy refuses by itself; and what it refuses while the agent stands still, which then decides it all the same.
+  t.equal((await ask({ header: "authorization: Bearer another" })).status, 400);
+  served.child.kill("SIGSTOP");
+  t.equal((await ask()).status, 503);
+  served.child.kill("SIGCONT");
+  await untilAllowed();
   served.child.kill("SIGHUP");
   await served.said("reloaded");
   const { note } = await served.said("audit checkpoint");
@@ -77,23 +102,23 @@ test("through a real HAProxy: what was decided is in the log, verifies, and is e
   // HAProxy's log has the same, but for what it refused by itself.
   const asked = log.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
   const judged = asked.filter(({ revision }) => revision !== "");
-  t.equal(manifest.allowed + manifest.denied, judged.length);
+  t.equal(manifest.allowed + manifest.denied, judged.length + 1, "one was decided too late");
   t.equal(readFileSync(join(folder, "all.csv"), "utf8").split("\r\n").length, decisions.length + 2);
 
   // What HAProxy refused while the agent was away is its own, and explained.
   const away = await ask({});
   t.equal(away.status, 503);
   const own = () => log.filter((line) => line.includes('"agent-unavailable"')).length;
-  while (own() === 0) await new Promise((done) => setTimeout(done, 20));
+  while (own() < 2) await new Promise((done) => setTimeout(done, 20));
   writeFileSync(join(folder, "haproxy.log"), log.map((line) => `${line}\n`).join(""));
   const reconcile = (...more: string[]) =>
     command(["audit", "export", "--output", "all.json", "--haproxy", "haproxy.log", ...more], { cwd: folder });
   const counted = await reconcile();
   t.equal(counted.code, 0, counted.err);
   const { haproxy } = JSON.parse(readFileSync(join(folder, "all.json.manifest.json"), "utf8"));
-  t.match(haproxy, { judged: decisions.length, unexplained: 0 });
-  t.equal(haproxy.own["agent-unavailable"], own());
-  t.equal(haproxy.requests, haproxy.judged + own());
+  t.match(haproxy, { judged: decisions.length - 1, late: 1, unexplained: 0 });
+  t.strictSame(haproxy.own, { duplicate: 1, "agent-unavailable": own() });
+  t.equal(haproxy.requests, haproxy.judged + own() + 1);
   // One that was decided, and whose answer came too late; and one that the log has not.
   const lines = readFileSync(join(folder, "haproxy.log"), "utf8").split("\n");
   const at = lines.findIndex((line) => line.includes(String(decisions[0]?.request_id)));
@@ -101,7 +126,7 @@ test("through a real HAProxy: what was decided is in the log, verifies, and is e
   writeFileSync(join(folder, "haproxy.log"), lines.with(at, JSON.stringify(late)).join("\n"));
   t.equal((await reconcile()).code, 0);
   t.match(JSON.parse(readFileSync(join(folder, "all.json.manifest.json"), "utf8")).haproxy, {
-    late: 1,
+    late: 2,
     unexplained: 0,
   });
   writeFileSync(join(folder, "haproxy.log"), lines.toSpliced(at, 1).join("\n"));
@@ -109,10 +134,98 @@ test("through a real HAProxy: what was decided is in the log, verifies, and is e
   t.equal(differs.code, 1);
   t.match(differs.err, /the counts differ: 1 decisions without a line of HAProxy's/);
 
+  // Killed, once all is written: nothing that was decided is missing, and nothing is altered.
+  const again = await serve(t, folder, ports);
+  await untilAllowed();
+  const allowed = () => again.lines.find(({ verdict }) => verdict === "allow")?.request_id;
+  const written = () => readFileSync(join(folder, "audit.log.000002"), "utf8").includes(String(allowed()));
+  while (!written()) await new Promise((done) => setTimeout(done, 20));
+  again.child.kill("SIGKILL");
+  await once(again.child, "exit");
+  const refused = own();
+  t.equal((await ask()).status, 503);
+  while (own() === refused) await new Promise((done) => setTimeout(done, 20));
+  writeFileSync(join(folder, "haproxy.log"), log.map((line) => `${line}\n`).join(""));
+  t.match(await verify(), { code: 0 });
+  const all = await reconcile();
+  t.equal(all.code, 0, all.err);
+
   writeFileSync(join(folder, segment ?? ""), text.replace("/v1/none", "/v1/nine"));
   const altered = await verify();
   t.equal(altered.code, 1);
   t.match(altered.out, /^ingress\/0: ALTERED; .*\n.*tampered {2}edited {2}\S+:\d+: a record was changed/s);
+});
+
+/** The agent with a small disk of its own, mounted where only it sees it; whoever started it looks in by /proc. */
+async function onDisk(t: Test, how: string, onFull: "deny" | "gap") {
+  const admin = await freePort();
+  const folder = folderOf(t, { "policies/a.yaml": OPEN });
+  const audit = `audit: { name: ingress, file: disk/audit.log, key: audit.key, checkpoint: 100ms, on_full: ${onFull} }`;
+  const text = `listen: { spop: ["unix:${join(folder, "spop.sock")}"], admin: "127.0.0.1:${admin}" }
+policies: ./policies
+issuers: {}
+haproxy: { version: "3.2", bind: ["*:8080"], scheme: http, backends: {} }
+log: { decisions: refused }
+${audit}
+`;
+  writeFileSync(join(folder, "countersign.yaml"), text);
+  mkdirSync(join(folder, "disk"));
+  writeFileSync(join(folder, "audit.pub"), (await command(["audit", "init"], { cwd: folder })).out);
+  const script = `mount -t tmpfs -o size=16m none disk && ${how} && exec "$0" "$@"`;
+  const args = ["--map-root-user", "--mount", "sh", "-c", script, process.execPath, MAIN, "serve"];
+  const child = spawn("unshare", args, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  const served = watched(t, child, { spop: 0, admin });
+  const disk = `/proc/${child.pid}/root${folder}/disk`;
+  return { folder, served, disk };
+}
+
+test("a full disk: requests are judged, or refused, and all that were decided are accounted for", async (t) => {
+  for (const onFull of ["gap", "deny"] as const) {
+    // What room there is, is less than what may wait for it.
+    const { folder, served, disk } = await onDisk(t, "head -c 15900k /dev/zero > disk/ballast", onFull);
+    await served.said("ready");
+    const client = await SpopClient.open({ path: join(folder, "spop.sock") });
+    t.teardown(() => client.socket.destroy());
+    let asked = 0;
+    const ask = async () => {
+      const actions = await client.notify(
+        messageOf({ authorization: null, contract: "1:subject", path: `/v1/${"x".repeat(1_000)}` }),
+      );
+      asked++;
+      return actions.find(({ name }) => name === "reason")?.value.value;
+    };
+    const isFull = () => served.lines.some(({ msg }) => String(msg).startsWith("the audit log cannot be written"));
+    const told = new Set<unknown>();
+    while (!isFull()) told.add(await ask());
+    t.ok(told.has("anyone") && [...told].every((reason) => reason === "anyone" || reason === "audit-unavailable"));
+    t.match(await served.said("the audit log cannot be written"), { error: "ENOSPC" }, onFull);
+    t.match(JSON.parse((await served.page("/status")).text), {
+      audit: [{ error: "ENOSPC" }],
+      problems: [/the audit log ingress\/0 cannot be written: ENOSPC/],
+    });
+    t.equal(await ask(), onFull === "gap" ? "anyone" : "audit-unavailable");
+    rmSync(join(disk, "ballast"));
+    await served.said("the audit log can be written again");
+    t.equal(await ask(), "anyone");
+    const counted = async () => {
+      const args = ["audit", "verify", join(disk, "audit.log.000001"), "--key", "audit.pub", "--json"];
+      const { logs } = JSON.parse((await command(args, { cwd: folder })).out);
+      t.notOk(
+        logs[0].findings.some(({ severity }: Finding) => severity === "tampered"),
+        JSON.stringify(logs[0].findings),
+      );
+      return logs[0].decisions.allowed + logs[0].decisions.denied + logs[0].lost;
+    };
+    while ((await counted()) < asked) await new Promise((done) => setTimeout(done, 50));
+    t.equal(await counted(), asked, `${onFull}: kept or counted`);
+  }
+});
+
+test("a directory that can only be read: no agent starts, and it says why", async (t) => {
+  const { served } = await onDisk(t, "mount -o remount,ro disk", "gap");
+  await t.rejects(served.said("ready"), {
+    message: /the audit log cannot be written: .*EROFS.*disk\/.*; see `countersign audit init`/,
+  });
 });
 
 test("no agent starts with an audit log that it cannot write, and it says what to do", async (t) => {
@@ -123,6 +236,22 @@ test("no agent starts with an audit log that it cannot write, and it says what t
   await t.rejects(serve(t, folder, { spop: 9000, admin: 9901 }), {
     message: /the audit log cannot be written: .*audit\.key.*; see `countersign audit init`/,
   });
+});
+
+test("a pod that starts again makes no key anew, and goes on with its log", async (t) => {
+  const { text, spop, admin } = await configuration(`${REST}audit: { file: audit.log, key: audit.key }\n`);
+  const folder = folderOf(t, { "countersign.yaml": text, "policies/a.yaml": POLICY });
+  const init = (...args: string[]) => command(["audit", "init", ...args], { cwd: folder });
+  const made = await init("--once");
+  t.match(made, { code: 0, out: / [A-Za-z0-9+/]{43}=\n$/ });
+  t.strictSame(await init("--once"), made, "as long as the log has not begun");
+  const { child, said } = await serve(t, folder, { spop, admin });
+  child.kill("SIGTERM");
+  await said("countersign stopped");
+  const key = readFileSync(join(folder, "audit.key"), "utf8");
+  t.match(await init("--once"), { code: 0, out: "" });
+  t.match(await init(), { code: 1, err: /audit\.log has begun: another key would vouch for nothing of it/ });
+  t.equal(readFileSync(join(folder, "audit.key"), "utf8"), key);
 });
 
 test("an agent that is started twice by mistake does not touch the log of the first", async (t) => {
@@ -178,6 +307,7 @@ test("access is listed, and mistakes are told", async (t) => {
   t.match(out, /^revision [0-9a-f]{12}\n\nGET orders\.example\.com\/v1\/orders {2}orders\/read\n {2}group: Readers\n/);
   for (const [args, code, told] of [
     [["frobnicate"], 64, "audit what?"],
+    [["init", "--once"], 78, "the configuration has no `audit`"],
     [["init"], 78, "the configuration has no `audit`"],
     [["verify"], 64, "--key is missing"],
     [["verify", "--key", "x"], 64, "--key: no public key"],

@@ -122,6 +122,24 @@ test("check says that all is fine, or everything that is not", async (t) => {
   t.match(both.err, /countersign\.yaml:7:1: unknown key "typo"/);
 });
 
+test("of policy files there are so many, each is so large, and none is a pipe or a device", async (t) => {
+  const haproxy = 'haproxy: { version: "3.2", bind: ["*:8080"], scheme: http, backends: {} }';
+  const config = (policies: string) =>
+    `listen: { spop: [127.0.0.1:9000] }\npolicies: ${policies}\nissuers: {}\n${haproxy}\n`;
+  const files = Object.fromEntries(Array.from({ length: 1_001 }, (_, n) => [`many/${n}.yaml`, "services: {}\n"]));
+  const cwd = folderOf(t, { ...files, "large.yaml": `# ${"x".repeat(1 << 20)}\n` });
+  for (const [policies, expected] of [
+    ["many", /\.yaml:1:1: more than 1000 files; is `policies` the directory that was meant\?/],
+    ["large.yaml", /large\.yaml:1:1: cannot be read: it has more than 1048576 bytes; a plain file of at most 1048576/],
+    ["/dev/zero", /\/dev\/zero:1:1: cannot be read: it is not a plain file/],
+  ] as const) {
+    writeFileSync(join(cwd, "countersign.yaml"), config(policies));
+    const { code, out, err } = await command(["check"], { cwd });
+    t.equal(code, 1, policies);
+    t.match(out + err, expected);
+  }
+});
+
 test("a configuration that cannot be used ends every other command with 78, and says why", async (t) => {
   const cwd = folderOf(t, { ...FILES, "policies/orders.yaml": "services: []\n" });
   for (const args of [["serve"], ["test"], ["generate", "haproxy"], ["explain", "GET https://orders.example.com/"]]) {
@@ -409,9 +427,33 @@ test("explain says whose a client's certificate is, or what was found in it and 
     await command(["explain", "GET https://orders.example.com/", "--certificate-file", "x", "--claims", "y"], { cwd }),
     {
       code: 64,
-      err: /one of --token-file, --certificate-file, --claims/,
+      err: /one of --token-file, --certificate-file, --claims, --mesh-identity/,
     },
   );
+});
+
+test("explain says who a client of the mesh would be, and of which names the issuer is", async (t) => {
+  const mesh = `  mesh: { type: mesh, bind: "*:8081", pods: { app: haproxy }, namespaces: [shop] }\n`;
+  const cwd = folderOf(t, {
+    "countersign.yaml": CONFIG.replace("haproxy:", `${mesh}haproxy:`),
+    "policies/orders.yaml": POLICY.replace(
+      "{ issuer: idp, group: Readers }",
+      "{ issuer: mesh, claim: { namespace: shop, service_account: web } }",
+    ).replace('principal.kind == "person" && ', ""),
+  });
+  const explained = (name: string) =>
+    command(["explain", "GET https://orders.example.com/v1/orders/42", "--mesh-identity", name], { cwd });
+  const whole = "web.shop.serviceaccount.identity.linkerd.cluster.local";
+  for (const name of ["web.shop", whole]) {
+    const { out } = await explained(name);
+    t.match(out, `workload "${whole}" of mesh`);
+    t.match(out, "+ decision    allow: allowed\n");
+  }
+  t.match((await explained("cart.shop")).out, "- decision    deny: role-missing (403)\n");
+  const foreign = (await explained("web.billing")).out;
+  t.match(foreign, "mesh takes ACCOUNT.NAMESPACE.serviceaccount.identity.linkerd.cluster.local of shop");
+  t.match(foreign, "- decision    deny: issuer-unknown (401)\n");
+  t.match((await explained("spiffe://a/b")).out, "- decision    deny: credential-malformed (401)\n");
 });
 
 test("explain verifies a token by the issuer's keys, and never shows it", async (t) => {

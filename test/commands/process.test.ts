@@ -1,7 +1,6 @@
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, readlinkSync, renameSync, truncateSync, writeFileSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { existsSync, readdirSync, readFileSync, readlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Test, test } from "tap";
 import { ServiceManager } from "../../agent/telemetry/service-manager.ts";
@@ -88,36 +87,38 @@ while (isMainThread && url() === undefined);
   t.equal(listening(served.child.pid ?? 0), 2, "SPOP and admin");
 });
 
-/** An agent whose load waits for a policy file, which is a pipe. */
+/** An agent that waits for leave to read a policy file, as for a slow disk. */
 async function loading(t: Test, more: string) {
   const { text, ...ports } = await configuration(`${REST}${more}`);
-  const folder = folderOf(t, { "countersign.yaml": text, "policies/z.yaml": "roles: { r: [{ subject: x }] }\n" });
-  const pipe = join(folder, "policies/a.yaml");
-  execFileSync("mkfifo", [pipe]);
-  const child = spawn(process.execPath, [MAIN, "serve"], {
+  const folder = folderOf(t, { "countersign.yaml": text, "policies/a.yaml": POLICY });
+  const leave = join(folder, "leave");
+  const preload = `import { existsSync } from "node:fs";
+import promises from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
+const { readFile } = promises;
+promises.readFile = async (file, ...more) => {
+  if (!existsSync("${leave}")) console.log('{"msg":"it waits"}');
+  while (!existsSync("${leave}")) await new Promise((done) => setTimeout(done, 5));
+  return readFile(file, ...more);
+};
+syncBuiltinESMExports();
+`;
+  writeFileSync(join(folder, "preload.mjs"), preload);
+  const child = spawn(process.execPath, ["--import", join(folder, "preload.mjs"), MAIN, "serve"], {
     cwd: folder,
     env: { PATH: process.env.PATH },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const served = watched(t, child, ports);
-  // Opens once the agent reads: no sooner and no later.
-  const writer = await open(pipe, "w");
-  return {
-    served,
-    async go() {
-      writeFileSync(join(folder, "plain"), POLICY);
-      renameSync(join(folder, "plain"), pipe);
-      await writer.writeFile(POLICY);
-      await writer.close();
-    },
-  };
+  await served.said("it waits");
+  return { served, go: () => writeFileSync(leave, "") };
 }
 
 for (const [kind, more] of Object.entries(KINDS)) {
   test(`${kind}: a SIGHUP while it loads is remembered, and SIGUSR1 and SIGUSR2 do nothing then either`, async (t) => {
     const { served, go } = await loading(t, more);
     for (const signal of ["SIGUSR1", "SIGUSR2", "SIGHUP", "SIGHUP"] as const) served.child.kill(signal);
-    await go();
+    go();
     await served.said("ready");
     await served.said("reloaded");
     t.notMatch(served.errors(), /debugger|inspector/i);
@@ -128,7 +129,7 @@ test("SIGTERM while it loads ends it, also where the kernel would pass it by, as
   const { served, go } = await loading(t, "");
   served.child.kill("SIGTERM");
   const ended = once(served.child, "exit");
-  await go();
+  go();
   t.strictSame(await ended, [0, null]);
 });
 

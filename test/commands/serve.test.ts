@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { generateKeyPairSync, sign } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -46,6 +47,15 @@ test("a file that comes, goes or is replaced is noticed, and SIGHUP needs no cha
   const line = await served.said("reload failed");
   t.match(String(line.faults), "no policy file in this directory");
   t.equal(await ruleOf(connection), "s/two", "nothing that was running is lost");
+});
+
+test("a pipe among the policies is told, and waited for by nobody", async (t) => {
+  const { folder, served } = await agent(t, { "policies/a.yaml": policy("one") });
+  const pipe = join(folder, "policies", "pipe.yaml");
+  execFileSync("mkfifo", [pipe]);
+  t.match(String((await served.said("reload failed")).faults), "pipe.yaml:1:1: cannot be read: it is not a plain file");
+  rmSync(pipe);
+  await served.said("reloaded");
 });
 
 test("a broken configuration is not used either, and its mending is noticed", async (t) => {

@@ -59,6 +59,15 @@ issuers:
       - { cookie: __Host-token }
     proofs: [certificate]
     unbound: accept
+    exchange:
+      client:
+        id: gateway
+        key: agent.key
+        key_id: gateway-1
+      endpoint: https://example.okta.com/oauth2/default/v1/token
+      timeout: 1500ms
+      max_size: 32KiB
+      concurrency: 8
   cluster:
     preset: kubernetes
     type: oidc
@@ -81,6 +90,21 @@ issuers:
     audiences: [api://orders]
     keys:
       file: keys.json
+  bots:
+    type: http-signature
+    agents: [https://bot.example/.well-known/http-message-signatures-directory]
+    audiences: [api://bots]
+    signature_age: 4m
+    clock_tolerance: 3s
+    reuse: accept
+    keys:
+      refresh: 7m
+      cooldown: 20s
+      max_stale: 11h
+      max_size: 16KiB
+      timeout: 2500ms
+    ca: clients.pem
+    proxy: none
 haproxy:
   version: "3.2"
   identity_prefix: x-id-

@@ -1,12 +1,21 @@
 import { join } from "node:path";
 import { test } from "tap";
+import { parse } from "yaml";
 import schema from "../../agent/config/config.schema.json" with { type: "json" };
 import { loadConfig } from "../../agent/config/load-config.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { faultText } from "../../policies/fault.ts";
 import { knownKeys, type Schema, schemaAt } from "../../policies/source/schema.ts";
 import { nearest } from "../../policies/source/validate.ts";
-import { Authority, extension, PAIRS, pem } from "../support/certificates.ts";
+import {
+  AUTHORITY,
+  Authority,
+  extension,
+  PAIRS,
+  pem,
+  SERVER_CERTIFICATE,
+  SERVER_KEY,
+} from "../support/certificates.ts";
 import { EVERY_KEY, env, Files, file, SHORTEST } from "./example.ts";
 import { MISTAKES } from "./mistakes.ts";
 
@@ -35,10 +44,11 @@ test("a misspelt key is told with the one that was meant, and nothing else", (t)
     const lines = EVERY_KEY.split("\n");
     const misspelt = `${key}${key.at(-1)}`;
     lines[line - 1] = lines[line - 1]?.replace(`${key}:`, `${misspelt}:`) ?? "";
-    const known = knownKeys(schemaAt(schema as Schema, path.slice(0, -1))).join(", ");
+    const known = knownKeys(schemaAt(schema as Schema, path.slice(0, -1), parse(EVERY_KEY))).join(", ");
     const unknown = `${line}:${column}: unknown key "${misspelt}"; did you mean "${key}"? Known keys: ${known}`;
     // One of these without the other is a mistake of its own.
-    const others = ["from", "trusted", "server_name"].includes(key) ? 1 : 0;
+    const isKey = key === "key" && path.includes("client");
+    const others = isKey || ["from", "trusted", "server_name"].includes(key) ? 1 : 0;
     const faults = files.faults(lines.join("\n"));
     t.ok(faults.includes(unknown), unknown);
     t.equal(faults.length, 1 + others, key);
@@ -362,6 +372,56 @@ test("certificates that no bind asks for are warned of", (t) => {
   t.end();
 });
 
+test("meshed clients are told from others by one bind, one mesh and one pod", (t) => {
+  const files = new Files(t.testdir());
+  const faults = (section: string, change: (text: string) => string = (text) => text, more = "") => {
+    const issuers = `issuers: { m: { type: mesh, ${section} }${more} }`;
+    return files.faults(change(SHORTEST.replace(/^issuers: .*$/m, issuers)));
+  };
+  const good = 'bind: "*:8081", pods: { app: haproxy }';
+  t.strictSame(faults(good), []);
+  t.strictSame(faults(`${good}, namespaces: [shop], trust_domain: a.example, control_plane: l5d, kind: agent`), []);
+  const warned = (text: string) => {
+    const loaded = files.load(text.replace(/^issuers: .*$/m, `issuers: { m: { type: mesh, ${good} } }`));
+    return "config" in loaded ? loaded.warnings.map(({ found }) => found) : loaded.faults;
+  };
+  t.match(warned(SHORTEST), [/meshed clients, and nothing that says whose pods HAProxy's are/]);
+  t.strictSame(warned(`${SHORTEST}\nmesh: { identity: haproxy.ingress }\n`), []);
+  const mesh = (text: string) => `${text}\nmesh: { trust_domain: a.example, identity: haproxy.ingress }\n`;
+  t.match(faults(good, mesh), [/`trust_domain: a.example`, as `mesh` says it/]);
+  t.strictSame(faults(`${good}, trust_domain: a.example`, mesh), []);
+  t.match(faults(`${good}, trust_domain: a.example, control_plane: other`, mesh), [
+    /"other"; `control_plane: linkerd`/,
+  ]);
+  const named = (text: string) => text.replace('"*:80"', '"*:80 name countersign-mesh"');
+  t.match(faults(good, named), [/another name than countersign-mesh/]);
+  const far = (text: string) =>
+    text.replace(
+      /spop: \[[^\]]*\]/,
+      "spop: [{ address: 10.0.0.5:9000, tls: { cert: agent.pem, key: agent.key, client_ca: ca.pem } }]",
+    );
+  files.write("agent.pem", SERVER_CERTIFICATE);
+  files.write("agent.key", SERVER_KEY);
+  files.write("ca.pem", AUTHORITY);
+  t.match(faults(good, far), [/HAProxys of other pods can ask; loopback addresses and unix sockets in `listen.spop`/]);
+  t.match(faults(good, undefined, `, n: { type: mesh, ${good} }`), [/one issuer for both/]);
+  for (const [from, to, right] of [
+    ['bind: "*:8081", ', "", /where HAProxy takes what meshed clients send/],
+    ['"*:8081"', '"8081"', /where HAProxy takes what meshed clients send/],
+    ['"*:8081"', '"*:8081 accept-proxy"', /where HAProxy takes what meshed clients send/],
+    ['"*:8081"', '"*:70000"', /a port from 1 to 65535/],
+    [", pods: { app: haproxy }", "", /the labels of HAProxy's own pods/],
+    ["{ app: haproxy }", "{ app: haproxy }, admin: 'http://10.0.0.5:4191'", /a loopback address and a port/],
+    ["{ app: haproxy }", "{ app: haproxy }, admin: 'https://127.0.0.1:4191'", /a loopback address and a port/],
+    ["{ app: haproxy }", "{ app: haproxy }, namespaces: ['*']", /the name of a namespace/],
+    ["{ app: haproxy }", "{ app: haproxy }, namespaces: []", /a list of the namespaces/],
+  ] as const) {
+    t.ok(good.includes(from), from);
+    t.match(faults(good.replace(from, to)), [right], to);
+  }
+  t.end();
+});
+
 test("the name that was probably meant", (t) => {
   const cases: readonly (readonly [name: string, candidates: string, nearest: string | undefined])[] = [
     ["isuer", "issuer subject", "issuer"],
@@ -396,7 +456,8 @@ function keysOf(text: string): readonly Key[] {
     while ((path.at(-1)?.indent ?? -1) >= blanks.length) path.pop();
     if (dash !== "") path.push({ indent: blanks.length, step: 0 });
     path.push({ indent, step: key });
-    if (["okta", "cluster", "google", "closed", "token_use", "orders", "legacy", "files"].includes(key)) return [];
+    if (["okta", "cluster", "google", "closed", "bots", "token_use", "orders", "legacy", "files"].includes(key))
+      return [];
     // The other issuers are there for what the first one cannot have as well.
     if (["type", "issuer", "audiences"].includes(key) && path[1]?.step !== "okta") return [];
     return [
@@ -463,6 +524,7 @@ test("what is wrong with logins and sessions is told with its place", (t) => {
     ["https://a.example]", "https://a.example/]", /^5:23: .*what browsers have before the path/],
     ["https://a.example]", "http://a.example]", /^5:23: .*http is for loopback only/],
     ["https://a.example]", '"https://A.example"]', /^5:23: .*what browsers have before the path/],
+    ["https://a.example]", '"https://*.example"]', /^5:23: .*what browsers have before the path/],
     [
       "keys: session-keys.json",
       "keys: absent.json",

@@ -7,6 +7,7 @@ import { renderInputOf } from "../../agent/commands/generate/render-input.ts";
 import type { Config } from "../../agent/config/config.ts";
 import { parseRing, type RingKey } from "../../agent/config/files/key-ring.ts";
 import { CONFIG_PLACES, configFile, loadConfig } from "../../agent/config/load-config.ts";
+import type { SignatureIssuer } from "../../agent/identity/http-signature/section.ts";
 import { ALGORITHMS } from "../../agent/identity/jwt/signature.ts";
 import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
@@ -15,7 +16,7 @@ import { policiesOf } from "../support/agent.ts";
 import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
 import { EVERY_KEY, env, Files, file, KEYS, oidcIssuersOf, RING, SHORTEST } from "./example.ts";
 
-type OidcConfig = Omit<Config, "issuers"> & { readonly issuers: readonly OidcIssuer[] };
+type OidcConfig = Omit<Config, "issuers"> & { readonly issuers: readonly (OidcIssuer | SignatureIssuer)[] };
 
 /** What is not said of an issuer. */
 const DEFAULTS = {
@@ -118,6 +119,20 @@ test("a configuration with every key is taken as it says", (t) => {
         },
         ca: AUTHORITY,
         proxy: { url: "http://agent:secret@proxy.example.com:3128/", except: [] },
+        exchange: {
+          client: {
+            id: "gateway",
+            authentication: {
+              method: "private_key_jwt",
+              key: { pem: SERVER_KEY, id: "gateway-1", algorithm: "ES256", audience: undefined },
+            },
+            certificate: undefined,
+          },
+          endpoint: "https://example.okta.com/oauth2/default/v1/token",
+          timeout: 1500,
+          maxSize: 32_768,
+          concurrency: 8,
+        },
       },
       {
         ...DEFAULTS,
@@ -148,6 +163,21 @@ test("a configuration with every key is taken as it says", (t) => {
         issuer: "https://closed.example",
         audiences: ["api://orders"],
         keys: { ...DEFAULTS.keys, source: { document: KEYS } },
+      },
+      {
+        name: "bots",
+        type: "http-signature",
+        issuer: "http-signature",
+        credentials: ["signature"],
+        audiences: ["api://bots"],
+        kinds: ["agent"],
+        agents: ["https://bot.example/.well-known/http-message-signatures-directory"],
+        maxAge: 240_000,
+        clockTolerance: 3_000,
+        reuse: "accept",
+        keys: { refresh: 420_000, cooldown: 20_000, maxStale: 39_600_000, maxSize: 16_384, timeout: 2_500 },
+        ca: AUTHORITY,
+        proxy: undefined,
       },
     ],
     revoked: [],
@@ -231,8 +261,10 @@ test("a configuration with every key is taken as it says", (t) => {
     files: [
       expected.file,
       ...[
+        "agent.key",
         "authority.pem",
         "keys.json",
+        "clients.pem",
         "revoked.yaml",
         "agent.pem",
         "agent.key",

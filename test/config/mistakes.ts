@@ -9,7 +9,7 @@ const KIND_CLAIM =
 const ISSUER_OF_ASSERTION =
   'whose word it is, the `iss` that backends compare: an http or https URL with neither query nor fragment, such as "https://api.example.com"';
 const TYPES =
-  "`oidc`: JWT access tokens of an OpenID Connect provider; `introspection`: tokens that their authorization server is asked about; `aws-iam`: AWS roles, by requests that they have signed; `api-key`: keys that this agent knows; `client-certificate`: certificates in the TLS handshake; `http-signature`: agents that sign their requests";
+  "`oidc`: JWT access tokens of an OpenID Connect provider; `introspection`: tokens that their authorization server is asked about; `aws-iam`: AWS roles, by requests that they have signed; `api-key`: keys that this agent knows; `client-certificate`: certificates in the TLS handshake; `http-signature`: agents that sign their requests; `mesh`: clients of HAProxy's own Linkerd mesh";
 
 const LONG = "a".repeat(63);
 
@@ -114,6 +114,11 @@ const CHANGES: readonly Mistake[] = [
     "client_names: [haproxy.example.com,",
     'client_names: ["*.example.com",',
     '+0:24: the text "*.example.com"; a DNS name in lower case, or a URI such as spiffe://example.org/haproxy',
+  ],
+  [
+    "spiffe://example.org/haproxy]",
+    '"spiffe://example.org/*"]',
+    '+0:45: the text "spiffe://example.org/*"; a DNS name in lower case, or a URI such as spiffe://example.org/haproxy',
   ],
   [
     "servers: [agent-1.example.com:9000, 10.0.0.6:9000]",
@@ -498,7 +503,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "identity_prefix: x-id-",
     "identity_prefix: l5d-",
-    '+0:20: the text "l5d-"; a prefix of your own, such as x-auth-: HAProxy removes all that begins so',
+    '+0:20: the text "l5d-"; a prefix of your own, such as x-auth-: HAProxy removes all that begins so, l5d-client-id too',
   ],
   [
     "identity_prefix: x-id-",
@@ -807,7 +812,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "keys: assertion-keys.json",
     "keys: authority.pem",
-    '+0:9: the text "authority.pem": it is no JWK set, `{"keys": [...]}`; the file of a key ring; `countersign keys rotate FILE` makes one',
+    '+0:9: the text "authority.pem": it is no JWK set, `{"keys": [...]}`, with each name once; the file of a key ring; `countersign keys rotate FILE` makes one',
   ],
   ["lifetime: 30s\n  claims", "lifetime: 2m\n  claims", '+0:13: the text "2m"; from 5s to 60s'],
   ["claims: [groups, act]", "claims: [groups, email]", '+0:20: the text "email"; groups, roles, scopes, act'],
@@ -1013,6 +1018,66 @@ const CHANGES: readonly Mistake[] = [
     '@identity_prefix:20: the text "x-id-"; a prefix of your own, such as x-auth-: HAProxy removes all that begins so, x-id-token too',
   ],
   ["proofs: [certificate]", "proofs: [mtls]", '+0:14: the text "mtls"; `dpop` or `certificate`'],
+  ["id: gateway", "id: 7", "+0:13: the number 7; the client's id at the issuer"],
+  [
+    "key: agent.key\n        key_id",
+    "key: authority.pem\n        key_id",
+    '+0:14: the text "authority.pem" names a file without such a key; a PEM file with a private key that is not encrypted: RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519',
+  ],
+  [
+    "key: agent.key\n        key_id",
+    "secret: a\n        key_id",
+    '+1:17: the text "gateway-1"; no `key_id` beside `secret`',
+  ],
+  ["key_id: gateway-1", "key_id: []", "+0:17: an empty list; the key's id at the issuer"],
+  [
+    "endpoint: https://example.okta.com",
+    "endpoint: http://example.okta.com",
+    '+0:17: the text "http://example.okta.com/oauth2/default/v1/token"; https: tokens and the client\'s secret are sent there; http is for loopback only',
+  ],
+  ["timeout: 1500ms", "timeout: 10ms", '+0:16: the text "10ms"; from 100ms to 1m'],
+  ["max_size: 32KiB", "max_size: 2MiB", '+0:17: the text "2MiB"; from 1KiB to 1MiB'],
+  [
+    "concurrency: 8",
+    "concurrency: 0",
+    "+0:20: the number 0; a whole number from 1 to 256: most exchanges at a time; the others wait",
+  ],
+  [
+    "agents: [https://bot.example",
+    "agents: [http://bot.example",
+    '+0:14: the text "http://bot.example/.well-known/http-message-signatures-direc…"; the whole https address of one directory of keys, without user, query and fragment, such as https://bot.example/.well-known/http-message-signatures-directory',
+  ],
+  [
+    "[api://bots]",
+    "[7]",
+    "+0:17: the number 7; an audience; `{ equals: AUDIENCE }` for one with `*` or another sign of patterns in it",
+  ],
+  ["signature_age: 4m", "signature_age: 2h", '+0:20: the text "2h"; from 10s to 1h'],
+  ["clock_tolerance: 3s", "clock_tolerance: 2h", '+0:22: the text "2h"; from 0s to 5m'],
+  [
+    "reuse: accept",
+    "reuse: never",
+    '+0:12: the text "never"; `refuse`, or `accept`: whether one signature may be shown with several requests',
+  ],
+  ["refresh: 7m", "refresh: 1s", '+0:16: the text "1s"; from 10s to 24h'],
+  ["cooldown: 20s", "cooldown: 0s", '+0:17: the text "0s"; from 1s to 1h'],
+  ["max_stale: 11h", "max_stale: 1s", '+0:18: the text "1s"; from 1m to 168h'],
+  [
+    "max_size: 16KiB",
+    "max_size: 16MB",
+    '+0:17: the text "16MB"; a size (`512B`, `8KiB`, `1MiB`): the largest answer of the issuer',
+  ],
+  ["timeout: 2500ms", "timeout: 2m", '+0:16: the text "2m"; from 100ms to 1m'],
+  [
+    "ca: clients.pem\n    proxy: none",
+    "ca: absent.pem\n    proxy: none",
+    '+0:9: the text "absent.pem" names a file that cannot be read: there is no such file; a readable PEM file with certificates',
+  ],
+  [
+    "proxy: none\nhaproxy",
+    "proxy: ftp://a\nhaproxy",
+    "+0:12: an address that is not http://HOST:PORT; `environment`, `none`, or a proxy's address, such as http://proxy.example.com:3128",
+  ],
   [
     "unbound: accept",
     "unbound: reject",

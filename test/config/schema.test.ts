@@ -29,6 +29,7 @@ const BEYOND = [
   /signs of patterns/,
   /are taken as they are/,
   /a prefix of your own/,
+  /`key_id` beside `secret`|secret are sent there|of one directory of keys/,
   /a network such as|the networks of|`trusted: |beside it/,
   /a port from 1 to/,
   /not http:\/\/HOST/,

@@ -120,6 +120,8 @@ test("HAProxy sends what policies read, and no more", (t) => {
       .filter((argument) => !sent(false, []).includes(argument));
   t.strictSame(all(["bearer", "client-certificate"]), certificate, "a certificate, as a credential");
   t.strictSame(all(["bearer"], ["certificate"]), certificate, "or as a token's proof");
+  const mesh = ["mesh=var(txn.countersign_meshed)"];
+  t.strictSame(all(["bearer", "mesh"]), mesh, "what the proxy in the pod has said, and not the header");
   t.strictSame(all(["bearer"], ["another"]), []);
   t.end();
 });

@@ -136,6 +136,7 @@ const SPOOFED = [
   "X-Remote-User: admin",
   "Remote-User: admin",
   "CF-Connecting-IPv6: 2001:db8::6",
+  "CF-Pseudo-IPv4: 240.0.0.6",
   "WL-Proxy-Client-IP: 6.6.6.6",
   "X-Azure-ClientIP: 6.6.6.6",
   "X-Appengine-User-IP: 6.6.6.6",

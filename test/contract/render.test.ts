@@ -9,7 +9,7 @@ import { type BackendTls, type RenderInput, versionOf } from "../../haproxy/inpu
 import { renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
 import { checkConfig, type HaproxyBinary, haproxies, minorOf } from "../support/haproxy.ts";
-import { BODIES, CORS, INPUT } from "../support/rendered.ts";
+import { BODIES, CORS, INPUT, MESHED } from "../support/rendered.ts";
 
 const SPOE = "/etc/haproxy/countersign.spoe.conf";
 const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"];
@@ -75,6 +75,16 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   },
   "no identity header": { uses: { query: true, requestHeaders: [], identityHeaders: [], credentials: [] } },
   "clients with certificates": { uses: { ...INPUT.uses, credentials: ["bearer", "client-certificate"] } },
+  "meshed clients": MESHED,
+  "meshed clients, everywhere, behind X-Forwarded-For": {
+    ...MESHED,
+    mesh: { address: "[::]:8082" },
+    client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8"] },
+  },
+  "meshed clients, beside a PROXY header from some": {
+    ...MESHED,
+    client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] },
+  },
   "a mesh": { backendVariables: ["mesh_identity"] },
   "assertions, and pages of the agent": { backendVariables: ["assertion"], webAddress: "127.0.0.1:9902" },
   "metadata of resources": {

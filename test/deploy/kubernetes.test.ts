@@ -184,10 +184,42 @@ test("chart and base are the same objects, whatever the values the chart's are v
   );
   hold(t, asserted, "assertion");
   t.match(asserted, "web: 127.0.0.1:9902");
+  const recorded = rendered(
+    ...["--set", "audit.claimName=audit", "--set", "config.audit.on_full=deny"],
+    ...["--set", "config.traces.endpoint=http://otel-collector.monitoring:4318"],
+  );
+  hold(t, recorded, "audit log and traces");
+  const [text = ""] = manifestsOf(recorded).flatMap(({ data }) => data?.["countersign.yaml"] ?? []);
+  t.match(text, /^audit:\n {2}file: \/var\/lib\/countersign\/audit.log\n {2}key: .*\n {2}on_full: deny\n/m);
+  t.match(text, /^traces:\n {2}endpoint: http:\/\/otel-collector.monitoring:4318\n/m);
+  const pod = manifestsOf(recorded).find(({ kind }) => kind === "Deployment")?.spec.template.spec;
+  t.strictSame(
+    pod.initContainers.map(({ name }: Manifest) => name),
+    ["generate", "audit-init", "countersign"],
+  );
+  for (const { name, volumeMounts } of pod.initContainers.slice(1)) {
+    const kept = volumeMounts.filter((mount: Manifest) => mount.name === "audit");
+    t.match(kept, [{ mountPath: "/var/lib/countersign", subPathExpr: "$(POD_NAME)" }], name);
+  }
   const lint = execFileSync(join(TOOLS, "helm"), ["lint", "--strict", CHART, "--values", EXAMPLE], {
     encoding: "utf8",
   });
   t.match(lint, "0 chart(s) failed");
+  t.end();
+});
+
+test("a port for meshed clients is let in by Linkerd's policies alone, and has a Service of its own", { skip }, (t) => {
+  const manifests = manifestsOf(rendered("--set", "linkerd.meshedPort=8081"));
+  for (const version of ["1.30", "1.37"]) t.strictSame(faultsOf(manifests, version), [], version);
+  const [deployment] = manifests.filter(({ kind }) => kind === "Deployment");
+  t.strictSame(unrestricted(deployment?.spec.template), []);
+  t.strictSame(danglingOf(manifests), []);
+  t.match(deployment?.spec.template.metadata.annotations, {
+    "config.linkerd.io/default-inbound-policy": "deny",
+    "config.linkerd.io/skip-inbound-ports": "8443,9901",
+  });
+  const meshed = manifests.filter(({ metadata }) => metadata.name === "haproxy-meshed");
+  t.match(meshed, [{ kind: "Service", spec: { type: "ClusterIP", ports: [{ port: 8081, appProtocol: "http" }] } }]);
   t.end();
 });
 
@@ -198,6 +230,8 @@ test("what values may not say is refused by name", { skip }, (t) => {
     ["config.issuers=null", /issuers/],
     ["policies=null", /policies/],
     ["haproxy.version=2.4", /haproxy\/version/],
+    ["config.audit.file=/tmp/audit.log", /audit\/file/],
+    ["config.audit.on_full=deny", /config\.audit needs audit\.claimName/],
     ["polices.a=b", /polices/],
   ] as const) {
     try {

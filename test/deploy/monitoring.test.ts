@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { test } from "tap";
@@ -7,19 +7,27 @@ import { ALERTS } from "../../deploy/monitoring/alerts.ts";
 import { ROWS } from "../../deploy/monitoring/dashboard.ts";
 import { monitoringFiles } from "../../deploy/monitoring/render.ts";
 import { REASONS } from "../../policies/decision.ts";
+import { SpopClient } from "../../protocol/client.ts";
+import { messageOf } from "../support/agent.ts";
 import { type Family, parseExposition } from "../support/exposition.ts";
-import { folderOf } from "../support/serve.ts";
+import { freePort } from "../support/haproxy.ts";
+import { configuration, folderOf, serve } from "../support/serve.ts";
 import { loaded, withEveryMetric } from "../support/telemetry.ts";
 
-const UNPACKED = resolve(import.meta.dirname, "../../.cache/promtool/promtool");
+const UNPACKED = resolve(import.meta.dirname, "../../.cache/promtool");
 const QUERIES = ROWS.flatMap(({ panels }) =>
   panels.flatMap(({ queries }) => queries.map(([expression]) => expression)),
 );
 const EXPRESSIONS = [...ALERTS.map(({ expression }) => expression), ...QUERIES];
 
+function program(name: "promtool" | "prometheus"): string {
+  const unpacked = join(UNPACKED, name);
+  return existsSync(unpacked) ? unpacked : name;
+}
+
 /** @throws Error with what promtool has written */
 function promtool(...args: readonly string[]): string {
-  return execFileSync(existsSync(UNPACKED) ? UNPACKED : "promtool", args, { encoding: "utf8", stdio: "pipe" });
+  return execFileSync(program("promtool"), args, { encoding: "utf8", stdio: "pipe" });
 }
 
 test("the files are what the tables say", (t) => {
@@ -130,4 +138,43 @@ test("each alert fires when what it is about happens, and none while all is well
   const wrong = folderOf(t, { ...monitoringFiles(), "alerts.test.yaml": suite.replace("value: 1", "value: 2") });
   t.throws(() => promtool("test", "rules", join(wrong, "alerts.test.yaml")), "it can fail");
   t.end();
+});
+
+test("a real Prometheus scrapes the agent, and finds a trace by the time that its decision took", async (t) => {
+  const { text, spop, admin } = await configuration(`issuers: {}
+haproxy: { version: "3.2", bind: ["*:8080"], scheme: http, backends: {} }
+`);
+  const policy = `services: { s: { hosts: [orders.example.com], backend: b, routes: [{ name: one, match: ["GET /v1/{path...}"], allow: [anyone] }] } }`;
+  const port = await freePort();
+  const scrape = { job_name: "agent", scrape_interval: "200ms", static_configs: [{ targets: [`127.0.0.1:${admin}`] }] };
+  const folder = folderOf(t, {
+    "countersign.yaml": text,
+    "policies/a.yaml": `${policy}\n`,
+    "prometheus.yaml": stringify({ scrape_configs: [scrape] }),
+  });
+  await serve(t, folder, { spop, admin });
+  const client = await SpopClient.open({ host: "127.0.0.1", port: spop });
+  t.teardown(() => client.socket.destroy());
+  const id = "0af7651916cd43dd8448eb211c80319c";
+  await client.notify(messageOf({ contract: "1:subject", authorization: null, trace: `00-${id}-b7ad6b7169203331-01` }));
+  const address = `127.0.0.1:${port}`;
+  const files = [`--config.file=${folder}/prometheus.yaml`, `--storage.tsdb.path=${folder}/tsdb`];
+  const args = [...files, `--web.listen-address=${address}`, "--enable-feature=exemplar-storage"];
+  const prometheus = spawn(program("prometheus"), args, { stdio: "ignore" });
+  t.teardown(() => prometheus.kill("SIGKILL"));
+  const asked = async (path: string) => {
+    const answer = await fetch(`http://${address}/api/v1/${path}`).catch(() => undefined);
+    return answer?.ok ? ((await answer.json()) as { data: unknown }).data : undefined;
+  };
+  const query = "query_exemplars?query=countersign_decision_duration_seconds_bucket&start=0&end=4102444800";
+  let found: unknown;
+  while (!Array.isArray(found) || found.length === 0) {
+    if (prometheus.exitCode !== null) throw new Error(`prometheus ended with ${prometheus.exitCode}`);
+    await new Promise((done) => setTimeout(done, 100));
+    found = await asked(query);
+  }
+  t.match(found, [{ seriesLabels: { job: "agent" }, exemplars: [{ labels: { trace_id: id } }] }]);
+  t.match(await asked("query?query=countersign_decisions_total%7Breason%3D%22anyone%22%7D"), {
+    result: [{ metric: { reason: "anyone" }, value: [Number, "1"] }],
+  });
 });

@@ -1,6 +1,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
+import { DRIVEN, UNDRIVEN } from "./bounds.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const page = readFileSync(join(ROOT, "docs/bounds.md"), "utf8");
@@ -44,10 +45,32 @@ test("the constants that the page names are in those files, and are what it says
   t.end();
 });
 
+test("a test drives each row, or the list says why none does", (t) => {
+  const whats = [...page.matchAll(/^\| ([^|]*?)(?:: [^|]*)? \| (?!limit)[^|]+ \| [^|]* \| [^|]+ \|$/gm)].map(
+    ([, what = ""]) => what,
+  );
+  t.strictSame(Object.keys({ ...DRIVEN, ...UNDRIVEN }).toSorted(), whats.toSorted());
+  for (const [what, [file, title]] of Object.entries(DRIVEN)) {
+    const source = readFileSync(join(ROOT, "test", `${file}.test.ts`), "utf8");
+    t.ok(
+      source.split("\n").some((line) => /^\s*(?:(?:await )?(?:t\.)?test\()?["`]/.test(line) && line.includes(title)),
+      `${what}: ${title}`,
+    );
+  }
+  t.end();
+});
+
+test("each row says what shows it", (t) => {
+  for (const [row, , , seen = ""] of page.matchAll(/^\| ([^|]*) \| ([^|]*) \| ([^|]*) \| [^|]+ \|$/gm)) {
+    t.not(seen.trim(), "", row);
+  }
+  t.end();
+});
+
 test("whatever holds a number of things while the agent runs is on the page", (t) => {
   // Of the rooms of the running agent; those of the configuration are faults when they are read.
   const files = globSync(
-    "agent/{answer,assertion,http,identity,loading,processes,server,telemetry,threads,web}/**/*.ts",
+    "agent/{answer,assertion,http,identity,loading,processes,server,telemetry,threads,upstream,web}/**/*.ts",
     { cwd: ROOT },
   );
   const missing = files.flatMap((file) => {

@@ -5,6 +5,7 @@ import schema from "../../agent/config/config.schema.json" with { type: "json" }
 import type { Config } from "../../agent/config/config.ts";
 import { PRESETS } from "../../agent/config/presets/presets.ts";
 import type { ConfigSchema } from "../../agent/config/section.ts";
+import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { policyEnvironment } from "../../agent/loading/load.ts";
 import { compilePolicies } from "../../policies/compile/compile.ts";
 import { faultText } from "../../policies/fault.ts";
@@ -30,15 +31,16 @@ const FORMS: Readonly<Record<string, object>> = {
     ...{ type: "introspection", issuer: "https://example.com", audiences: ["orders"] },
     client: { id: "a", secret: "b" },
   },
+  meshClients: { type: "mesh", bind: "*:8081", pods: { app: "haproxy" } },
   httpSignature: { type: "http-signature", agents: ["https://example.com/keys"] },
 };
 
 test("every key of the schema is on the page, and no other", (t) => {
   const known = [...keys].filter(([, { later }]) => !later).map(([key]) => key);
-  // Of `kind`, one kind is described for all. The long forms of `listen.admin` and `listen.web` are that of `listen.spop`, those of claims are that of `groups`, and said to be; what `require` wants is said for `kind`; the client of `okta.groups` and `login` is that of introspection, and the claims of `login` are those of access tokens.
+  // Of `kind`, one kind is described for all. The long forms of `listen.admin` and `listen.web` are that of `listen.spop`, those of claims are that of `groups`, and said to be; what `require` wants is said for `kind`; the client of `okta.groups`, `login` and `exchange` is that of introspection, and the claims of `login` are those of access tokens.
   const documented = known.filter(
     (key) =>
-      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^issuers\.NAME\.require\.NAME(?:\[\]|\.(?:[^p]|prefix))|\.(?:okta\.groups|login)\.client\.|\.login\.claims\.groups\.|^listen\.(?:admin|web)\.|\.claims\.(?:subject|scopes|kind|client|audience)\./.test(
+      !/^issuers\.NAME\.kind\.(?:person|agent|workload\[\]|workload\.NAME\.[^p]|workload\.NAME\.prefix)|^issuers\.NAME\.require\.NAME(?:\[\]|\.(?:[^p]|prefix))|\.(?:okta\.groups|login|exchange)\.client\.|\.login\.claims\.groups\.|^listen\.(?:admin|web)\.|\.claims\.(?:subject|scopes|kind|client|audience)\./.test(
         key,
       ),
   );
@@ -105,6 +107,7 @@ test("the ends of each range are accepted, and nothing beyond", (t) => {
         ...document.sessions,
       };
     }
+    if (key.includes(".exchange.")) inner.client = { id: "a", key: "okta.pem" };
     if (key.startsWith("audit.")) document.audit = { file: "a", key: "k", ...document.audit };
     if (key.startsWith("traces.")) document.traces = { endpoint: "https://a/v1/traces", ...document.traces };
     if (/^(dpop|sessions)\.store/.test(key)) inner.url = "redis://127.0.0.1";
@@ -170,6 +173,21 @@ test("so is what the pages of the identities say to write", (t) => {
         t.strictSame(compilePolicies([source], policyEnvironment(config, 0)).warnings.map(faultText), [], name);
       }
     }
+  }
+  t.end();
+});
+
+test("every type of issuers has a page, a row in the table of the identities, and a word on what is trusted", (t) => {
+  const read = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), "utf8");
+  for (const type of Object.keys(ISSUER_TYPES)) {
+    t.match(read("docs/identities/README.md"), `[\`${type}\`](${type}.md)`, type);
+    t.match(read("docs/security.md"), `(identities/${type}.md)`, type);
+    t.match(read("README.md"), `(docs/identities/${type}.md)`, type);
+    t.match(
+      read("docs/architecture.md"),
+      new RegExp(`^  ${type === "client-certificate" ? "certificate" : type}/ `, "m"),
+      type,
+    );
   }
   t.end();
 });

@@ -106,6 +106,38 @@ const OPAQUE = { "config.linkerd.io/opaque-ports": "25,9000" };
 const opaqueService = agentService({ appProtocol: "linkerd.io/opaque" });
 const remote = (...objects: object[]): Stage => ({ config: REMOTE, objects: (all) => [...all, pod(), ...objects] });
 
+/** The same with meshed clients, whom the proxy in HAProxy's pods names. */
+const MESHED = CONFIG.replace(
+  "audiences: [api://orders] } }",
+  'audiences: [api://orders] }, mesh: { type: mesh, bind: "*:8081", pods: { app: haproxy }, audiences: [api://orders] } }',
+);
+const ingressPods = (annotations: object = {}, spec: object = {}) => ({
+  apiVersion: "apps/v1",
+  kind: "Deployment",
+  metadata: { name: "haproxy", namespace: "ingress" },
+  spec: {
+    template: {
+      metadata: {
+        labels: { app: "haproxy" },
+        annotations: {
+          "linkerd.io/inject": "enabled",
+          "config.linkerd.io/default-inbound-policy": "deny",
+          "config.linkerd.io/skip-inbound-ports": "8443",
+          ...annotations,
+        },
+      },
+      spec: {
+        serviceAccountName: "haproxy",
+        containers: [{ name: "haproxy", ports: [{ containerPort: 8081 }] }],
+        ...spec,
+      },
+    },
+  },
+});
+const meshed = (...objects: object[]): Stage => ({ config: MESHED, objects: (all) => [...all, pod(), ...objects] });
+// biome-ignore lint/suspicious/noExplicitAny: whatever was generated
+const isServer = ({ kind, metadata }: any) => kind === "Server" && metadata.namespace === "ingress";
+
 /** What is looked at; what a test does not change is good. */
 interface Stage {
   /** What the agent shows HAProxy. */
@@ -337,11 +369,85 @@ const SEEDS: Readonly<Record<string, readonly [Stage, ...RegExp[]]>> = {
     },
     /proxies obey l5d-retry/,
   ],
+  "meshed clients at pods that let in what no Server is for": [
+    meshed(ingressPods({ "config.linkerd.io/default-inbound-policy": "all-unauthenticated" })),
+    /another `default-inbound-policy`, all-unauthenticated$/,
+  ],
+  "meshed clients past the proxy": [
+    meshed(ingressPods({ "config.linkerd.io/skip-inbound-ports": "8081,8443" })),
+    /port 8081, for meshed clients, is skipped/,
+  ],
+  "meshed clients at an opaque port": [
+    meshed(ingressPods({ "config.linkerd.io/opaque-ports": "25,8000-8100" })),
+    /port 8081, for meshed clients, is opaque/,
+  ],
+  "meshed clients at a proxy that goes where a header says": [
+    meshed(ingressPods({ "linkerd.io/inject": "ingress" })),
+    /goes where a header says/,
+  ],
+  "meshed clients at pods that are their nodes": [
+    meshed(ingressPods({}, { hostNetwork: true })),
+    /the network of their nodes/,
+  ],
+  "meshed clients at a port that nobody declares": [
+    meshed(ingressPods({}, { containers: [{ name: "haproxy" }] })),
+    /^undeclared: no container declares the port 8081/,
+  ],
+  "meshed clients without their Server": [
+    { config: MESHED, objects: (all) => [...all.filter((one) => !isServer(one)), pod(), ingressPods()] },
+    /^missing: /,
+    /^dangling: /,
+  ],
+  "meshed clients at a Server that does not say HTTP": [
+    {
+      config: MESHED,
+      objects: (all) => [
+        ...all.map((one) => (isServer(one) ? edited(one, { proxyProtocol: "unknown" }) : one)),
+        pod(),
+        ingressPods(),
+      ],
+    },
+    /^changed: its spec has another proxyProtocol/,
+  ],
+  "meshed clients at a Server of somebody else's": [
+    {
+      config: MESHED,
+      objects: (all) => [
+        ...all,
+        ...all.filter(isServer).map((one) => ({
+          ...edited(one, { proxyProtocol: "opaque", podSelector: {} }),
+          metadata: { name: "all", namespace: "ingress" },
+        })),
+        pod(),
+        ingressPods(),
+      ],
+    },
+    /^foreign: it may mean the pods and port of the Server countersign-mesh/,
+  ],
+  "meshed clients that were let in as they came": [
+    {
+      ...meshed(ingressPods()),
+      metrics: metrics({
+        'inbound_tcp_authz_allow_total{target_port="8081",srv_kind="server",srv_name="all",client_id="x.default"}': "1",
+      }),
+    },
+    /connections to port 8081 were let through as they came, by server all/,
+  ],
 };
+
+// biome-ignore lint/suspicious/noExplicitAny: whatever was generated
+function edited(object: any, changes: object): object {
+  return { ...object, spec: { ...object.spec, ...changes } };
+}
 
 test("of a sound set nothing is found, and all of it was looked at", async (t) => {
   const { code, findings, unseen } = await examine(t);
   t.strictSame({ code, findings, unseen }, { code: 0, findings: [], unseen: [] });
+});
+
+test("meshed clients at HAProxy's pods are sound as they are generated", async (t) => {
+  const { code, findings } = await examine(t, meshed(ingressPods()));
+  t.strictSame({ code, findings }, { code: 0, findings: [] });
 });
 
 test("an agent in pods of its own is sound where its port is opaque, or skipped, on both sides", async (t) => {

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { DpopSession } from "@modelcontextprotocol/client";
 import tap, { type Test, test } from "tap";
 import { CALLBACK, Memory } from "../../demo/mcp/client.ts";
 import { type Login, startLogin } from "../../demo/mcp/login.ts";
@@ -42,13 +43,15 @@ async function stage(t: Test): Promise<Stage> {
       redirect_uris: [CALLBACK],
       grant_types: ["authorization_code", ...(client_id === "refreshing" ? ["refresh_token"] : [])],
     })),
+    documents: { [DOCUMENT]: { client_id: DOCUMENT, ...new Memory().clientMetadata, application_type: "native" } },
   });
   t.teardown(() => login.close());
   const notes = await startNotes();
   t.teardown(() => notes.close());
   const policies = [...FRONTS.keys()].map((name) => policyOf(name, urlOf(name))).join("");
   const rest = (front: string, version: string) => `issuers:
-  login: { type: oidc, issuer: "${login.issuer}", audiences: ${JSON.stringify([...urls, ELSE])} }
+  login: { type: oidc, issuer: "${login.issuer}", audiences: ${JSON.stringify([...urls, ELSE])}, proofs: [dpop] }
+dpop: { ports: ${JSON.stringify([...ports.values()])} }
 haproxy: { version: "${version}", bind: ["127.0.0.1:${ports.get(front)}"], scheme: http, backends: { notes: ["${new URL(notes.url).host}"] } }
 `;
   const { text, ...agent } = await configuration("");
@@ -72,6 +75,8 @@ haproxy: { version: "${version}", bind: ["127.0.0.1:${ports.get(front)}"], schem
   return { folder, login, notes, urlOf };
 }
 
+/** Where a client says who it is. */
+const DOCUMENT = "https://walker.example/client.json";
 /** What a policy wrongly says that tokens are for. */
 const ELSE = "http://127.0.0.1/else";
 
@@ -84,6 +89,10 @@ function policyOf(name: string, url: string): string {
     routes:
       - { name: notes, match: [GET|POST|DELETE /${name}], scopes: [notes:read] }
       - { name: write, match: [GET|POST|DELETE /${name}/write], scopes: [notes:write] }
+      - name: tools
+        match: [GET|POST|DELETE /${name}/tools]
+        scopes: [notes:read]
+        mcp: { tools: { read_notes: {}, delete_notes: { scopes: [notes:write] } } }
       - { name: other, match: [POST /${name}/other], scopes: [notes:read], resource: { url: "${url}/other", audience: "${ELSE}" } }
 `;
 }
@@ -154,6 +163,71 @@ test("a client that has to ask for more scopes asks for all, where its SDK asks 
   const refreshing = await more("v1", "refreshing");
   t.match(refreshing, { outcome: /403 after trying upscoping/, logins: [] });
   t.strictSame(refreshing.asked, [write(403), "POST AS/token 200", write(403)]);
+});
+
+test("a client that has a document of its own is known by it, and registers nowhere", async (t) => {
+  const { urlOf } = await STAGE;
+  for (const name of NAMES.keys()) {
+    for (const client of CLIENTS) {
+      const { asked, outcome } = await walk(client, urlOf(name), new Memory(undefined, DOCUMENT), "read_notes");
+      t.equal(outcome, "read_notes delete_notes buy milk", `${name}: ${client}`);
+      const known = discovery(name).filter((line) => line !== "POST AS/reg 201");
+      t.strictSame(asked, [...known, ...(client === "v2 auto" ? newer : older)(name)], `${name}: ${client}`);
+    }
+  }
+});
+
+test("a tool that asks for more scopes is used once its client has asked for them", async (t) => {
+  const { login, urlOf } = await STAGE;
+  const use = (client: ClientName, name: string, id: string) =>
+    walk(
+      client,
+      urlOf(name, "/tools"),
+      new Memory({ client_id: id, issuer: login.issuer }),
+      "read_notes",
+      "delete_notes",
+    );
+  const wider = "notes:read notes:write";
+  for (const name of NAMES.keys()) {
+    const { asked, logins, outcome } = await use("v2 auto", name, "refreshing");
+    t.equal(outcome, "read_notes delete_notes buy milk deleted", name);
+    t.strictSame(
+      logins.map((scopes) => scopes.split(" ").sort().join(" ")),
+      ["notes:read offline_access", `${wider} offline_access`],
+      name,
+    );
+    t.strictSame(
+      asked.slice(-3),
+      [`POST RS/${name}/tools 403`, "POST AS/token 200", `POST RS/${name}/tools 200`],
+      name,
+    );
+  }
+  const [name] = NEWEST;
+  const forgetting = await use("v1", name, "forgetting");
+  t.equal(forgetting.outcome, "read_notes delete_notes buy milk deleted");
+  t.strictSame(forgetting.logins, ["notes:read", wider]);
+  // With a refresh token version 1 never asks its user.
+  t.match(await use("v1", name, "refreshing"), { outcome: /403 after trying upscoping/ });
+});
+
+test("a client that binds its tokens to a key proves to have it with every request", async (t) => {
+  const { notes, urlOf } = await STAGE;
+  for (const name of NAMES.keys()) {
+    for (const client of ["v2 legacy", "v2 auto"] as const) {
+      const before = notes.received.length;
+      const session = await DpopSession.create();
+      const memory = Object.assign(new Memory(), { dpop: () => session });
+      const { asked, outcome } = await walk(client, urlOf(name), memory, "read_notes");
+      t.equal(outcome, "read_notes delete_notes buy milk", `${name}: ${client}`);
+      t.strictSame(asked, [...discovery(name), ...(client === "v2 auto" ? newer : older)(name)], `${name}: ${client}`);
+      t.equal(memory.tokens()?.token_type.toLowerCase(), "dpop");
+      t.ok(notes.received.slice(before).every(({ authorization, dpop }) => (authorization ?? dpop) === undefined));
+      const stolen = { authorization: `Bearer ${memory.tokens()?.access_token}` };
+      const { status, headers } = await fetch(urlOf(name), { method: "POST", headers: stolen });
+      t.equal(status, 401, "without the proof it is nobody's");
+      t.match(headers.get("www-authenticate"), /DPoP /);
+    }
+  }
 });
 
 test("what does not fit ends, for every client, before anything reaches the server", async (t) => {

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
+import { readAnswer } from "../../agent/identity/aws-iam/answer.ts";
 import { endpointsOf, hostOf, partitionOf } from "../../agent/identity/aws-iam/endpoints.ts";
 import { readPresigned } from "../../agent/identity/aws-iam/presigned.ts";
 import type { AwsIamIssuer } from "../../agent/identity/aws-iam/section.ts";
@@ -306,6 +307,19 @@ test("another header can say that a request is for us", async (t) => {
   t.equal(await judge(token({ headers: { "a-server-id": "prod" } })), "proven", "which sorts before host");
   t.equal(sts.requests[0]?.headers["a-server-id"], "prod");
   t.equal(await judge(token()), "audience-not-accepted");
+});
+
+test("whatever STS answers is read in a time that grows with its length alone", (t) => {
+  const { xml } = RESPONSES["assumed-role"];
+  const blanks = " ".repeat(500_000);
+  const answer = (body: string) => ({ status: 200, headers: { "content-type": "text/xml" }, body: Buffer.from(body) });
+  // Where two parts of a pattern take the same blanks, each of these takes hours.
+  const places = [...xml.matchAll(/></g)].map(({ index }) => index + 1);
+  for (const at of [0, ...places, xml.length]) {
+    t.match(readAnswer(answer(`${xml.slice(0, at)}${blanks}<x/>${xml.slice(at)}`)), { error: String }, `at ${at}`);
+    t.match(readAnswer(answer(xml.slice(0, at) + blanks + xml.slice(at))), { caller: Object }, `blanks at ${at}`);
+  }
+  t.end();
 });
 
 test("a redirect leads nowhere", async (t) => {

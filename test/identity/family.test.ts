@@ -13,15 +13,25 @@ import { reply, startFront } from "../../demo/front.ts";
 import { startProvider } from "../../demo/provider.ts";
 import { CREDENTIAL_KINDS, type CredentialKind, type CredentialName } from "../../haproxy/credentials.ts";
 import { renderHaproxy } from "../../haproxy/render.ts";
+import { meshIdentity } from "../../linkerd/identity.ts";
 import { faultText } from "../../policies/fault.ts";
 import { SHORTEST } from "../config/example.ts";
 import { startServer } from "../support/agent.ts";
 import { startBackend } from "../support/backend.ts";
 import { Authority, base64 } from "../support/certificates.ts";
+import { Clockwork } from "../support/clockwork.ts";
 import { freePort, haproxies, minorOf, startHaproxy } from "../support/haproxy.ts";
 import { RawClient } from "../support/http.ts";
-import { certificateIssuer, oidcIssuer, signatureIssuer, startIdentity, Told } from "../support/identity.ts";
+import {
+  certificateIssuer,
+  meshIssuer,
+  oidcIssuer,
+  signatureIssuer,
+  startIdentity,
+  Told,
+} from "../support/identity.ts";
 import { folderOf } from "../support/serve.ts";
+import { FIT, LAST_ASKED, startSidecar } from "../support/sidecar.ts";
 import { agentKey, signedCredential } from "../support/signatures.ts";
 import { mallory } from "./forge.ts";
 import { behavesAsIssuer, LIFETIME, outlivesItsProvider, type Subject } from "./suite.ts";
@@ -152,6 +162,44 @@ async function signatureSubject(t: Test, time: { readonly now: number }): Promis
   };
 }
 
+/** What the proxy in HAProxy's pod says of meshed clients. */
+async function meshSubject(t: Test): Promise<Subject> {
+  const sidecar = await startSidecar(t);
+  const issuer = meshIssuer(sidecar.front.url, { namespaces: ["shop"] });
+  const name = (twin: number, namespace = "shop", domain = "cluster.local") =>
+    `alice${twin === 0 ? "" : `-${twin}`}.${namespace}.serviceaccount.identity.linkerd.${domain}`;
+  return {
+    issuer,
+    good: async (twin = 0) => name(twin),
+    foreign: async () => name(0, "billing"),
+    forged: async () => name(0, "shop", "example.com"),
+    provider: {
+      front: sidecar.front,
+      path: LAST_ASKED,
+      lies: [
+        reply({ ...FIT, LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: "all-unauthenticated" }),
+        reply({ ...FIT, LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION: "25,8000-8100" }),
+        reply({}),
+      ],
+      async again(started) {
+        const asked = started.told.next("sidecar ok");
+        started.time.advance(1_000);
+        await asked;
+      },
+    },
+    revoke: async () => ({ ...issuer, namespaces: ["billing"] }),
+  };
+}
+
+behavesAsIssuer("mesh", meshSubject, {
+  subject: "alice.shop.serviceaccount.identity.linkerd.cluster.local",
+  unsigned: "a name; that nobody but the proxy can say it is shown with HAProxy (test/haproxy/mesh.test.ts)",
+  expired: "issuer-unavailable",
+  forged: "issuer-unknown",
+  foreign: "issuer-unknown",
+  revoked: "issuer-unknown",
+});
+outlivesItsProvider("mesh", meshSubject);
 behavesAsIssuer("http-signature", signatureSubject, {
   forged: "signature-invalid",
   revoked: "key-unknown",
@@ -165,6 +213,143 @@ behavesAsIssuer("client-certificate", certificateSubject, {
 });
 behavesAsIssuer("oidc", oidcSubject, { forged: "signature-invalid", revoked: "key-unknown" });
 outlivesItsProvider("oidc", oidcSubject);
+test("mesh: what the proxy has said counts for 30 s, and what it says otherwise ends all at once", async (t) => {
+  const time = new Clockwork();
+  const { issuer, good, provider } = await meshSubject(t);
+  if (provider === undefined) throw new Error("it asks nobody");
+  const { identity, judge, told } = startIdentity([issuer], { time });
+  t.teardown(() => identity.close());
+  await identity.ready();
+  const kind = "mesh";
+  const as = async (twin: number) => {
+    const bytes = Buffer.from(await good(twin));
+    return judge({ kind, bytes, start: 0, end: bytes.length });
+  };
+  const asked = async (after: number, outcome: string) => {
+    const next = told.next(`sidecar ${outcome}`);
+    time.advance(after);
+    await next;
+  };
+  t.equal(await as(1), "proven");
+  provider.front.behave("reset", provider.path);
+  await asked(10_000, "error");
+  t.equal(await as(1), "proven", "one failure is none of the client's");
+  t.equal(await as(2), "proven");
+  t.match(identity.status(), [{ error: /env\.json/ }], "and it is told");
+  time.now += 19_999;
+  t.equal(await as(1), "proven", "30 s less one");
+  time.now += 1;
+  t.equal(await as(1), "issuer-unavailable", "known or not");
+  t.equal(await as(3), "issuer-unavailable");
+  provider.front.behave("up", provider.path);
+  await asked(1_000, "ok");
+  t.equal(await as(1), "proven");
+  for (const [said, changes] of Object.entries(UNFIT)) {
+    provider.front.behave(reply({ ...FIT, ...changes }), provider.path);
+    await asked(10_000, "error");
+    t.equal(await as(1), "issuer-unavailable", said);
+    t.match(identity.status(), [{ error: /LINKERD2_PROXY_IN/ }], said);
+    provider.front.behave("up", provider.path);
+    await asked(1_000, "ok");
+    t.equal(await as(1), "proven", `after ${said}`);
+  }
+});
+
+test("mesh: an answer of the proxy that is too large, or not there in time, is none", async (t) => {
+  const time = new Clockwork();
+  const { issuer, provider } = await meshSubject(t);
+  if (provider === undefined) throw new Error("it asks nobody");
+  const { identity, told } = startIdentity([issuer], { time });
+  t.teardown(() => identity.close());
+  await identity.ready();
+  const large = told.next("sidecar error");
+  provider.front.behave(reply({ ...FIT, more: "x".repeat(65_536) }), provider.path);
+  time.advance(10_000);
+  await large;
+  const late = told.next("sidecar error");
+  const asked = provider.front.arrival(provider.path);
+  provider.front.behave("silent", provider.path);
+  time.advance(1_000);
+  await asked;
+  time.advance(2_000);
+  await late;
+  const again = told.next("sidecar ok");
+  provider.front.behave("up", provider.path);
+  time.advance(1_000);
+  await again;
+  t.match(identity.status(), [{ error: undefined }]);
+});
+
+test("mesh: a clock that is set back does not prolong what the proxy has said", async (t) => {
+  let skew = 0;
+  const time = new Clockwork();
+  Object.assign(time, { clock: () => time.now + skew });
+  const { issuer, good, provider } = await meshSubject(t);
+  const { identity, told } = startIdentity([issuer], { time });
+  t.teardown(() => identity.close());
+  await identity.ready();
+  const bytes = Buffer.from(await good());
+  const judged = () => identity.verify({ kind: "mesh", bytes, start: 0, end: bytes.length }, time.now + skew);
+  t.match(judged(), { principal: { issuer: "mesh" } });
+  skew = -3_600_000;
+  provider?.front.behave("reset", provider.path);
+  const asked = told.next("sidecar error");
+  time.advance(10_000);
+  await asked;
+  t.match(judged(), { principal: { issuer: "mesh" } });
+  time.advance(20_000);
+  t.match(judged(), { reason: "issuer-unavailable" });
+});
+
+const DETECTION = "LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION";
+/** What the proxy may say, and is not believed for. */
+const UNFIT: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  "another policy": { LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: "all-authenticated" },
+  "a policy that only counts": { LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: "audit" },
+  "no policy": { LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: null },
+  "a policy that is no text": { LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: ["deny"] },
+  "a policy in other letters": { LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: "Deny" },
+  "an opaque port": { [DETECTION]: "25,8081" },
+  "a range of opaque ports": { [DETECTION]: "1-65535" },
+  "ports that cannot be read": { [DETECTION]: "25, 8081" },
+  "ports that are no text": { [DETECTION]: 8081 },
+  "a port with a policy of its own": { LINKERD2_PROXY_INBOUND_PORTS_REQUIRE_IDENTITY: "8081" },
+  "and another": { LINKERD2_PROXY_INBOUND_PORTS_REQUIRE_TLS: "8080-8090" },
+  "a proxy that goes where a header says": { LINKERD2_PROXY_INGRESS_MODE: "true" },
+  "a gateway": { LINKERD2_PROXY_INBOUND_GATEWAY_SUFFIXES: "svc.cluster.local." },
+};
+
+test("the name of a service account in the mesh is read in one way, or not at all", (t) => {
+  const end = "serviceaccount.identity.linkerd.cluster.local";
+  const rest = { controlPlane: "linkerd", trustDomain: "cluster.local" };
+  t.strictSame(meshIdentity(`web.shop.${end}`), { account: "web", namespace: "shop", ...rest });
+  t.strictSame(
+    meshIdentity(`a.b.shop.${end}`),
+    { account: "a.b", namespace: "shop", ...rest },
+    "accounts may have dots",
+  );
+  for (const text of [
+    "",
+    "web.shop",
+    `shop.${end}`,
+    `.shop.${end}`,
+    `web..${end}`,
+    `web.shop.${end}.`,
+    ` web.shop.${end}`,
+    `web.shop.${end}\n`,
+    `Web.shop.${end}`,
+    `web_.shop.${end}`,
+    `*.shop.${end}`,
+    `web.shop.${end}.${end}`,
+    `web.shop.serviceaccount.identity.linkerd`,
+    `${"a".repeat(64)}.shop.${end}`,
+    `${"a.".repeat(110)}shop.${end}`,
+    "spiffe://cluster.local/ns/shop/sa/web",
+  ])
+    t.equal(meshIdentity(text), undefined, text.slice(0, 80));
+  t.end();
+});
+
 const TOY_WORDING = { forged: "signature-invalid", revoked: "signature-invalid" } as const;
 behavesAsIssuer("toy, by its table alone", toySubject(false), TOY_WORDING, TYPES);
 behavesAsIssuer("toy", toySubject(true), TOY_WORDING, TYPES);

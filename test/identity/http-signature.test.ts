@@ -233,6 +233,16 @@ test("a signature counts once, by its nonce, or else by what it is of; unless it
   t.equal(lax.identity.caches().identities.entries, 1);
 });
 
+test("no more signatures wait to be checked than there is room for", async (t) => {
+  const { identity, time, offer } = await stage(t);
+  const waiting = Array.from({ length: 1024 }, (_, n) => identity.verify(offer({ nonce: `n${n}` }), time.now));
+  t.ok(waiting.every((verification) => verification instanceof Promise));
+  t.same(await identity.verify(offer({ nonce: "late" }), time.now), { principal: undefined, reason: "overloaded" });
+  const outcomes = await Promise.all(waiting);
+  t.ok(outcomes.every(({ principal }) => principal !== undefined));
+  t.ok((await identity.verify(offer({ nonce: "later" }), time.now)).principal !== undefined, "and then there is");
+});
+
 test("a directory is asked where it is configured and nowhere else, and may be of many forms", async (t) => {
   const { front, judge, bot, time, told, identity } = await stage(t, {}, 1);
   const show = async (behaviour: Parameters<typeof front.behave>[0], outcome = "ok", after = 300_000) => {
@@ -293,8 +303,15 @@ test("agents are addresses, each signature has one memory, and there is one issu
   const one = (agents: string, more = "") => `{ bots: { type: http-signature, agents: [${agents}]${more} } }`;
   const good = '"https://bot.example/keys"';
   t.strictSame(faults(one(`${good}, "https://chatgpt.com", "http://127.0.0.1:8080/keys"`)), []);
-  for (const bad of ["http://bot.example/keys", "bot.example", "https://u@bot.example/", "https://bot.example/k?x"])
-    t.match(faults(one(`"${bad}"`)), [/^:3:5\d: the text ".*"; the https address of/], bad);
+  for (const bad of [
+    "http://bot.example/keys",
+    "bot.example",
+    "https://u@bot.example/",
+    "https://bot.example/k?x",
+    "https://*.example/",
+    "https://bot.example/{id}",
+  ])
+    t.match(faults(one(`"${bad}"`)), [/^:3:5\d: the text ".*"; the whole https address of/], bad);
   t.match(faults(one(good), "workers: 2\n"), [/several workers, each of which remembers only the proofs/]);
   t.strictSame(faults(one(good, ", reuse: accept"), "workers: 2\n"), []);
   const two = `{ a: { type: http-signature, agents: [${good}] }, b: { type: http-signature, agents: ["https://b.example/"] } }`;

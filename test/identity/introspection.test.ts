@@ -302,6 +302,20 @@ test("introspection: each thing that an answer says of a token is checked", asyn
   );
 });
 
+test("introspection: a number that an answer tells is that number, and not the next one that a double holds", async (t) => {
+  const require = [{ path: "tenant", wanted: 9007199254740993n }];
+  const { judge, time } = await answering(t, { require });
+  const exp = Math.floor(time.now / 1000) + 60;
+  const told = { active: true, sub: "alice", aud: "api://orders", exp, token_type: "Bearer" };
+  for (const [tenant, expected] of [
+    ["9007199254740993", "proven"],
+    ["9007199254740992", "claim-not-accepted"],
+    ["9007199254740993.0", "issuer-unavailable"],
+    ["18446744073709551616", "issuer-unavailable"],
+  ] as const)
+    t.equal(await judge(reply(JSON.stringify(told).replace("}", `,"tenant":${tenant}}`))), expected, tenant);
+});
+
 test("introspection: a token that is bound to a key proves nobody without it, and is refused where proofs are not taken", async (t) => {
   const { identity, issuer, time, front } = await answering(t, { proofs: ["dpop"], credentials: ["bearer", "dpop"] });
   const jkt = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
@@ -751,7 +765,7 @@ test("introspection: each mistake of its section is told where it is", (t) => {
     [
       "answers:",
       "token_types: [JWT]\n    answers:",
-      '14:5: unknown key "token_types"; Known keys: type, issuer, discovery, credentials, audiences, require, proofs, unbound, algorithms, claims, kind, clock_tolerance, keys, ca, proxy, okta, tokens, token_prefix, endpoint, client, answers, untyped, lifetime, timeout, max_size, concurrency',
+      '14:5: unknown key "token_types"; Known keys: type, issuer, discovery, credentials, audiences, require, proofs, unbound, algorithms, claims, kind, clock_tolerance, keys, ca, proxy, okta, exchange, tokens, token_prefix, endpoint, client, answers, untyped, lifetime, timeout, max_size, concurrency',
     ],
   ] as const) {
     t.ok(SECTION.includes(from), from);

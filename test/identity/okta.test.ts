@@ -1,5 +1,7 @@
 import { type Test, test } from "tap";
+import type { World } from "../../agent/identity/issuer/world.ts";
 import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
+import { GroupDirectory } from "../../agent/identity/okta/groups.ts";
 import { groupsUnasked } from "../../agent/identity/okta/okta.ts";
 import type { GroupsConfig, OktaConfig } from "../../agent/identity/okta/section.ts";
 import { reply } from "../../demo/front.ts";
@@ -10,7 +12,7 @@ import { startBackend } from "../support/backend.ts";
 import { Clockwork } from "../support/clockwork.ts";
 import { freePort, haproxies, minorOf, startHaproxy } from "../support/haproxy.ts";
 import { RawClient } from "../support/http.ts";
-import { oidcIssuer, startIdentity } from "../support/identity.ts";
+import { oidcIssuer, startIdentity, Told } from "../support/identity.ts";
 import { APP, type Okta, oktaError, startOkta } from "../support/okta.ts";
 import { configuration, folderOf, serve } from "../support/serve.ts";
 import { generated } from "../support/stage.ts";
@@ -293,6 +295,11 @@ test("okta: a token of the service app that was taken back is replaced once", as
     reply(oktaError("E0000011"), 401, { "www-authenticate": 'DPoP error="invalid_token"' })({} as never, response);
   t.match(await groupsOf(await okta.token({ uid: "00uCarol" })), /^groups-unavailable/);
   t.match(identity.status()[0]?.error, /groups: status 401 instead of 200/);
+  const granted = '"token_type":"DPoP","expires_in":3600,"scope":"okta.users.read"';
+  okta.front.behave(reply(`{"access_token":"one","access_token":"two",${granted}}`), "/oauth2/v1/token");
+  okta.groups.set("00uDave", ["Everyone"]);
+  t.match(await groupsOf(await okta.token({ uid: "00uDave" })), /^groups-unavailable/);
+  t.match(identity.status()[0]?.error, /token: the body can be read in two ways/);
 });
 
 test("okta: an org that does not answer delays nobody for longer than `timeout`, and no other issuer at all", async (t) => {
@@ -311,6 +318,20 @@ test("okta: an org that does not answer delays nobody for longer than `timeout`,
   time.advance(5_000);
   t.match(shown((await waiting).principal), /^groups-unavailable/);
   t.match(identity.status()[0]?.error, /no answer in time/);
+});
+
+test("okta: no more users wait for their groups than there is room for", async (t) => {
+  const time = new Clockwork();
+  const org = "https://acme.okta.com";
+  const world = { ...time, send: () => new Promise<never>(() => {}), events: new Told() };
+  const directory = new GroupDirectory({ name: "okta" }, org, groupsConfig(org), world as unknown as World);
+  t.teardown(() => directory.close());
+  let settled = 0;
+  const ask = (n: number) => Promise.resolve(directory.find(`user-${n}`)).finally(() => settled++);
+  for (let n = 0; n < 1024; n++) void ask(n);
+  const { groups } = await ask(1024);
+  t.match(groups, { reason: "groups-unavailable" });
+  t.equal(settled, 1, "the others wait");
 });
 
 test("okta: an issuer that ends while groups are asked for proves nobody", async (t) => {

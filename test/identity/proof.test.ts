@@ -1,4 +1,7 @@
 import { constants, createHash, generateKeyPairSync, sign } from "node:crypto";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { setImmediate } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { calculateJwkThumbprint, type JWK } from "jose";
 import { type Test, test } from "tap";
@@ -6,7 +9,8 @@ import type { DpopConfig } from "../../agent/config/config.ts";
 import type { Confirmation } from "../../agent/identity/issuer/issuer.ts";
 import { Signatures } from "../../agent/identity/jwt/signatures.ts";
 import { keptFor, ProofMemory, Proofs } from "../../agent/identity/proof/proofs.ts";
-import type { Replays } from "../../agent/identity/proof/replays.ts";
+import { ReplayStore } from "../../agent/identity/proof/replay-store.ts";
+import type { Replays, Seen } from "../../agent/identity/proof/replays.ts";
 import type { Shown } from "../../agent/identity/proof/shown.ts";
 import { isTarget } from "../../agent/identity/proof/target.ts";
 import { DPOP } from "../support/agent.ts";
@@ -417,6 +421,50 @@ test("a store that is away, or says nothing that is understood, proves nothing",
     const { judge } = judging({}, undefined, { note } as Replays);
     t.equal(await judge({ jkt }, shownWith(await sign())), expected, `${note}`);
   }
+});
+
+test("a connection to a store on which nothing comes any more is given up for another", async (t) => {
+  const redis = await RedisServer.start(t, "hunter2");
+  const dead = new Set<Socket>();
+  const clients: Socket[] = [];
+  const relay = createServer((client) => {
+    clients.push(client);
+    const store = connect(redis.port, "127.0.0.1");
+    for (const [from, to] of [
+      [client, store],
+      [store, client],
+    ] as const) {
+      from.on("data", (chunk) => dead.has(client) || to.write(chunk));
+      from.on("error", () => {}).on("close", () => to.destroy());
+    }
+  }).listen(0, "127.0.0.1");
+  t.teardown(() => relay.close());
+  await once(relay, "listening");
+  const url = redis.url.replace(`:${redis.port}`, `:${(relay.address() as AddressInfo).port}`);
+  const ready = Promise.withResolvers<void>();
+  const store = new ReplayStore({ url, timeout: 100 }, 60_000, (problem) => problem ?? ready.resolve());
+  t.teardown(() => store.close());
+  await ready.promise;
+  t.equal(await store.note("a"), "new");
+  for (const client of clients) dead.add(client);
+  t.equal(await store.note("b"), "unavailable");
+  let seen = await store.note("c");
+  for (; seen === "unavailable"; seen = await store.note("c")) await setImmediate();
+  t.equal(clients.length, 2);
+});
+
+test("no more proofs wait for a store than there is room for, of either kind", async (t) => {
+  const { jkt, sign } = await client();
+  const gate = Promise.withResolvers<Seen>();
+  const { judge, memory } = judging({}, undefined, { note: () => gate.promise });
+  const once = (n: number) => judge({ once: { digest: `${n}`, madeAt: NOW } }, shownWith(undefined));
+  const waiting = Array.from({ length: 1024 }, (_, n) => once(n));
+  t.equal(await once(1024), "overloaded");
+  t.equal(await judge({ jkt }, shownWith(await sign())), "overloaded");
+  gate.resolve("new");
+  t.strictSame(new Set(await Promise.all(waiting)), new Set(["proven"]));
+  t.equal(memory.checking, 0);
+  t.equal(await once(1025), "proven");
 });
 
 test("what may have come to a store counts no more once the agent remembers for itself", async (t) => {

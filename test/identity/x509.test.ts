@@ -2,7 +2,8 @@ import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { test } from "tap";
 import { pemBlocks } from "../../agent/config/files/pem.ts";
-import { distinguishedName } from "../../agent/identity/certificate/names.ts";
+import { Der } from "../../agent/identity/certificate/der.ts";
+import { distinguishedName, readNames } from "../../agent/identity/certificate/names.ts";
 import { readRevocations } from "../../agent/identity/certificate/revocations.ts";
 import { readCertificate } from "../../agent/identity/certificate/x509.ts";
 import { spiffeId } from "../../policies/spiffe-id.ts";
@@ -185,6 +186,14 @@ function longerLength(bytes: Buffer): Buffer {
 test("what two programs could read differently is no certificate", (t) => {
   t.strictSame(readCertificate(whole({})).names.dns, ["a.example.org"]);
   for (const [name, bytes] of BROKEN) t.equal(read(bytes), undefined, name);
+  t.end();
+});
+
+test("a certificate has so many names, and with one more it is none", (t) => {
+  const names = (count: number) =>
+    new Der(sequence(...Array.from({ length: count }, (_, n) => text(0x82, `h${n}.example.org`))));
+  t.equal(readNames(names(1024)).dns.length, 1024);
+  t.throws(() => readNames(names(1025)), { name: "DerError" });
   t.end();
 });
 

@@ -435,3 +435,58 @@ function labelled(pods: string): Policies {
   return policiesFrom(`services:
   orders: { hosts: [a.example], issuers: [aws], backend: orders, ${MESHED.replace("app: orders", pods)} }, routes: [{ name: r, match: [GET /r], allow: [anyone] }] }`);
 }
+
+test("meshed clients come to HAProxy's pods by HTTP alone, at a route, and nobody is let in for anything else", (t) => {
+  const pods = { app: "haproxy" };
+  const input = {
+    revision: "r",
+    mesh: MESH,
+    services: [],
+    ingress: { port: 8081, pods, namespaces: ["shop", "billing"] },
+  };
+  const manifests = manifestsOf(input);
+  for (const manifest of manifests) t.equal(faultOf(manifest), undefined, manifest.kind);
+  t.match(
+    manifests.map(({ kind, metadata, spec }) => [kind, `${metadata.namespace}/${metadata.name}`, spec]),
+    [
+      [
+        "Server",
+        "ingress/countersign-mesh",
+        { accessPolicy: "deny", podSelector: { matchLabels: pods }, port: 8081, proxyProtocol: "HTTP/1" },
+      ],
+      [
+        "MeshTLSAuthentication",
+        "ingress/countersign-mesh.clients",
+        {
+          identities: [
+            "*.shop.serviceaccount.identity.linkerd.cluster.local",
+            "*.billing.serviceaccount.identity.linkerd.cluster.local",
+          ],
+        },
+      ],
+      [
+        "HTTPRoute",
+        "ingress/countersign-mesh",
+        {
+          parentRefs: [{ kind: "Server", name: "countersign-mesh" }],
+          rules: [{ matches: [{ path: { type: "PathPrefix", value: "/" } }] }],
+        },
+      ],
+      [
+        "AuthorizationPolicy",
+        "ingress/countersign-mesh",
+        {
+          targetRef: { kind: "HTTPRoute", name: "countersign-mesh" },
+          requiredAuthenticationRefs: [{ kind: "MeshTLSAuthentication", name: "countersign-mesh.clients" }],
+        },
+      ],
+    ],
+  );
+  t.equal(manifests.length, 4, "above all nothing that lets in at the Server, for what is no HTTP");
+  const all = manifestsOf({ ...input, ingress: { ...input.ingress, namespaces: [] } });
+  t.match(all[1]?.spec, { identities: ["*.serviceaccount.identity.linkerd.cluster.local"] });
+  t.strictSame(unenforced(input), [], "nothing of the policies is left out there");
+  const elsewhere = { ...MESH, identity: "spiffe://root.linkerd.cluster.local/haproxy" };
+  t.throws(() => manifestsOf({ ...input, mesh: elsewhere }), { message: /does not tell the namespace/ });
+  t.end();
+});

@@ -1,6 +1,7 @@
 import { test } from "tap";
 import { parseObject } from "../../agent/http/json.ts";
 import { compileChecked, compilePolicies } from "../../policies/compile/compile.ts";
+import type { CompiledPolicies } from "../../policies/judging/compiled.ts";
 import type { Principal } from "../../policies/principal.ts";
 import { explain } from "../../policies/tools/explain.ts";
 import { Unknown } from "../../policies/unknown.ts";
@@ -919,6 +920,40 @@ test("all expressions of a decision have so much work together, and past it nobo
     t.equal(read(route, length, headers), expected, named);
     t.equal(read(route, length, headers), expected, `${named}, again`);
   }
+  t.end();
+});
+
+test("however many bindings and groups there are, roles are looked for so long, and a role that was not found out helps nobody", (t) => {
+  const bindings = (count: number, of: (n: number) => string) =>
+    Array.from({ length: count }, (_, n) => of(n)).join(", ");
+  const policies = (count: number, wanted: (n: number) => string) =>
+    policiesFrom(`roles:
+  first: [{ issuer: okta, group: g0 }]
+  many: [${bindings(count, (n) => `{ issuer: okta, ${wanted(n)} }`)}]
+  last: [{ issuer: okta, group: g1 }]
+services:
+  orders:
+    hosts: [orders.example.com]
+    audiences: [api://orders, api://aws]
+    backend: orders
+    routes:
+      - { name: first, match: [GET /first], allow: [first] }
+      - { name: last, match: [GET /last], allow: [last] }
+      - { name: denied, match: [GET /denied], allow: [authenticated], deny: [last] }
+      - { name: any, match: [GET /any], allow: [authenticated] }
+`);
+  const listed = Array.from({ length: 1000 }, (_, n) => `g${n}`);
+  const who = principalFrom({ groups: listed, scopes: listed, claims: { roles: listed } });
+  const outcomes = (set: CompiledPolicies) =>
+    ["first", "last", "denied", "any"].map(
+      (route) => decide(set, `GET https://orders.example.com/${route}`, who).reason,
+    );
+  const exceeded = ["allowed", "cost-exceeded", "cost-exceeded", "allowed"];
+  for (const wanted of ["group: { prefix: x", "scope: { suffix: x", "claim: { roles: x"]) {
+    t.strictSame(outcomes(policies(500, (n) => `${wanted}${n} }`)), exceeded, wanted);
+    t.strictSame(outcomes(policies(20, (n) => `${wanted}${n} }`)), ["allowed", "allowed", "role-denied", "allowed"]);
+  }
+  t.strictSame(outcomes(policies(2000, (n) => `group: x${n}`)), exceeded, "group");
   t.end();
 });
 

@@ -1,6 +1,7 @@
 import { test } from "tap";
+import type { PolicyEnvironment } from "../../policies/compile/compile.ts";
 import type { PolicyIssuer } from "../../policies/judging/binding.ts";
-import { findingsOf } from "../support/policies.ts";
+import { ENVIRONMENT, findingsOf } from "../support/policies.ts";
 
 /** A service that is fine but for its routes; the routes begin in line 7, or one line lower for each line of roles. */
 const service = (routes: string, roles = "") => `${roles}services:
@@ -91,7 +92,7 @@ const FAULTS: readonly Row[] = [
     "an unknown key in a route",
     route("{ name: r, match: [GET /], alow: [authenticated] }"),
     [
-      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, backend, allow, deny, scopes, when, step_up, optional, resource, headers, forward_credential, mcp, shadow',
+      '8:36: unknown key "alow"; did you mean "allow"? Known keys: name, match, backend, allow, deny, scopes, when, step_up, optional, resource, headers, forward_credential, upstream_token, mcp, shadow',
     ],
   ],
   [
@@ -215,6 +216,34 @@ const FAULTS: readonly Row[] = [
     [
       "1:142: what a tool asks of who calls it, on a route that allows `anyone`; no more than the name, or a route that allows roles or `authenticated`: no credential is read here",
     ],
+  ],
+  ...Object.entries({
+    ...{ "get_?": "?", "^get": "^", get$: "$", "<x>": "<x>", "{x}": "{x}" },
+    ...{ ":x": ":", "/get/": "/", "a%b": "%", "get.+": ".+" },
+  }).map(
+    ([name, sign]): Row => [
+      `a tool that is called as other tools write patterns: ${name}`,
+      `services: { a: { issuers: [aws], hosts: [h.example], backend: b, allow: [authenticated], routes: [{ name: r, match: [POST /mcp], mcp: { tools: { "${name}": {}, "*": {} } } }] } }`,
+      [
+        `1:146: \`${sign}\`, which has no meaning in a name; the whole name of one tool; \`{ equals: "${name}" }\` beside what it asks, if it is really called so`,
+      ],
+    ],
+  ),
+  [
+    "a tool that is really called so, and is not",
+    'services: { a: { issuers: [aws], hosts: [h.example], backend: b, allow: [authenticated], routes: [{ name: r, match: [POST /mcp], mcp: { tools: { "a?": { equals: "a?" }, "b?": { equals: b }, c: { equals: d } } } }] } }',
+    [
+      '1:170: `?`, which has no meaning in a name; the whole name of one tool; `{ equals: "b?" }` beside what it asks, if it is really called so',
+      '1:204: `equals` with another name than the tool\'s; no `equals`, or `{ equals: "c" }`',
+    ],
+  ],
+  [
+    "an actor's issuer that no token names",
+    'roles: { a: [{ issuer: okta, actor: { issuer: "https://*.example.com" } }], b: [{ issuer: okta, actor: { issuer: "https://id.example.com/{tenant}" } }] }',
+    ["https://*.example.com", "https://id.example.com/{tenant}"].map(
+      (name, index) =>
+        `1:${[47, 114][index]}: "${name}", which no token has; the actor's whole \`iss\`, as tokens have it: another binding for each that differs in this`,
+    ),
   ],
   [
     "odd names of methods and tools",
@@ -650,7 +679,67 @@ test("a login that no client could be asked for is a fault", (t) => {
   t.end();
 });
 
+test("a backend's token is had where all who pass have one to exchange, and nowhere else", (t) => {
+  const [okta, aws] = ENVIRONMENT.issuers;
+  if (okta === undefined || aws === undefined) throw new Error("no issuers");
+  const exchanging = { ...okta, exchanges: true };
+  const found = (more: string, issuers: PolicyEnvironment["issuers"] = [exchanging, aws], takes = "[okta]") => {
+    const text = `services:
+  s:
+    hosts: [s.example.com]
+    issuers: ${takes}
+    audiences: ${takes === "[okta]" ? "[api://orders]" : "[api://orders, api://aws]"}
+    backend: s
+    upstream_token: { exchange: okta, audience: api://stock, scopes: [b, a] }
+    routes:
+      - { name: r, match: [GET /], ${more} }
+`;
+    const { faults, warnings } = findingsOf(text, { issuers });
+    return [...faults, ...warnings].map((text) => text.replace("p.yaml:", ""));
+  };
+  const all = "allow: [authenticated]";
+  t.strictSame(found(all), []);
+  t.strictSame(found("allow: [anyone]"), [], "a default is for routes that ask who it is");
+  t.strictSame(found("allow: [anyone], upstream_token: { exchange: okta, audience: a }"), [
+    `9:53: \`upstream_token\` on a route that allows \`anyone\`; ${NOT_FOR_ANYONE}`,
+  ]);
+  t.strictSame(found(`${all}, optional: true`), [
+    "7:5: `upstream_token` on a route with `optional`; no `optional` there, or `upstream_token` at the routes that need it: who is anonymous has no token",
+  ]);
+  t.strictSame(found(`${all}, forward_credential: true`), [
+    "7:5: `upstream_token` beside `forward_credential`; one of the two: the exchanged token takes the place of the client's",
+  ]);
+  t.strictSame(found(all, [okta, aws]), [
+    '7:33: the issuer "okta" exchanges no tokens; `exchange: { client: … }` at the issuer "okta" in the configuration',
+  ]);
+  t.strictSame(found(all, [exchanging, aws], "[okta, aws]"), [
+    '7:33: the service takes principals of "aws", too, who have no token of "okta" to exchange; `issuers: [okta]` at the service, and another service for the others',
+  ]);
+  t.strictSame(found(all, [{ ...exchanging, sessions: true }]), [
+    '7:33: people log in at "okta" by a browser, and their sessions have no token to exchange; they are refused here (exchange-impossible): use the route for those who bring a token',
+  ]);
+  t.match(found(`${all}, upstream_token: { exchange: okat, audience: a }`), [
+    /^9:\d+: no issuer "okat"; did you mean "okta"\?/,
+  ]);
+  t.match(found(`${all}, upstream_token: { exchange: okta }`), [/no "audience" here/]);
+  t.match(found(`${all}, upstream_token: { exchange: okta, audience: "a b" }`), [
+    /whom it is for, as that issuer calls it/,
+  ]);
+  t.match(found(`${all}, upstream_token: { exchange: okta, audience: a, scopes: ["a b"] }`), [/; a scope: printable/]);
+  t.match(found(`${all}, upstream_token: { exchange: okta, audience: a, scope: b }`), [
+    /unknown key "scope"; did you mean "scopes"/,
+  ]);
+  t.end();
+});
+
 const WARNINGS: readonly Row[] = [
+  [
+    "a login that no provider calls so",
+    route('{ name: r, match: [GET /], allow: [authenticated], step_up: { acr: ["urn:example:*", mfa] } }'),
+    [
+      "8:77: `*` in an authentication context, which is compared letter by letter; the whole of it, as the provider's tokens have it",
+    ],
+  ],
   [
     "a role's path, which AWS does not tell",
     "roles: { a: [{ issuer: aws, arn: arn:aws:iam::123456789012:role/ci/deploy/reporting }, { issuer: aws, arn: arn:aws:iam::123456789012:user/ci/alice }] }",

@@ -263,5 +263,7 @@ test("access is listed for a review: each method, host and path with each way in
     audiences: [],
   });
   t.equal(accessOf(policies(BASE)).length, 6);
+  const numbered = BASE.replace("repository: shop/orders", "tenant: 9007199254740993");
+  t.strictSame(accessOf(policies(numbered))[0]?.allow[0], "issuer: ci, claim tenant: 9007199254740993");
   t.end();
 });

@@ -121,11 +121,12 @@ function edited(from: string, to: string, text = BASE): string {
   return found;
 }
 const gate = (line: string) => edited(DENY, line);
-const above = (line: string) => edited(DELETE, `${DELETE}\n    ${line}`);
+const above = (line: string, text = BASE) => edited(DELETE, `${DELETE}\n    ${line}`, text);
 const between = (line: string) => edited(ASK, `${ASK}\n    ${line}`);
 const below = (line: string) => edited(DENY, `${DENY}\n    ${line}`);
 const backend = (line: string, text = BASE) => edited("\nbackend app\n", `\nbackend app\n    ${line}\n`, text);
 const besides = (...lines: readonly string[]) => `${BASE}${lines.join("\n    ").replaceAll("    #", "")}\n`;
+const TWO = `${BASE}backend two\n    server x 127.0.0.1:5\n`;
 const spoe = (name: string) => edited("agent.spoe.conf", name);
 
 /** Edits of a configuration that let a request through on a real HAProxy, or that nobody can prove. */
@@ -264,6 +265,93 @@ backend to-inner
     "server a 127.0.0.1:47081",
   ),
   "a gate for one version of HTTP": gate("http-request deny if !allowed { req.ver 1.1 }"),
+  "an identity that is written out": edited(
+    "    default_backend",
+    "    http-request set-header x-auth-subject admin if { path_beg /x }\n    default_backend",
+  ),
+  "an identity that nobody but HAProxy says": below("http-request set-header x-auth-subject %[src]"),
+  "an identity from a log's alias": below("http-request set-header x-auth-subject %HQ"),
+  "an identity that a converter joins": edited(
+    DELETE,
+    `${DELETE}\n    http-request set-var(txn.u) req.hdr(x-user)`,
+    below("http-request set-header x-auth-subject %[str(),concat(,txn.u)]"),
+  ),
+  "an identity that is replaced": edited(
+    "    default_backend",
+    "    http-request replace-header x-auth-subject (.*) admin\n    default_backend",
+  ),
+  "a deletion by an expression in capitals, which are no header's": edited(
+    "del-header x-auth- -m beg",
+    "del-header ^X-Auth- -m reg",
+  ),
+  "a judged header that is deleted": edited(
+    "agent.spoe.conf",
+    "tenant.spoe.conf",
+    below("http-request del-header x-tenant"),
+  ),
+  "a judged header that an option writes": edited(
+    "agent.spoe.conf",
+    "tenant.spoe.conf",
+    below("option forwardfor header x-tenant"),
+  ),
+  "the verdict, written when the id is made": edited(
+    "%[uuid(),regsub(-,,g)]",
+    "%[uuid(),regsub(-,,g)]%[req.hdr(x-v),set-var(txn.cs.verdict),length]",
+  ),
+  "the verdict, written by use_backend above the backend's gate": edited(
+    "    default_backend app",
+    "    use_backend app if { req.hdr(x-v),set-var(txn.cs.verdict) -m found }\n    default_backend app",
+    backend(
+      "acl bound unique-id,strcmp(txn.cs.id) eq 0\n    http-request deny unless bound { var(txn.cs.verdict) -m str allow }",
+      gate("# none"),
+    ),
+  ),
+  "another engine's variable of another scope": edited(
+    "    filter spoe",
+    "    filter spoe engine geo config geo.spoe.conf\n    filter spoe",
+    gate("http-request deny unless bound allowed or { var(req.geo.trusted) -m bool }"),
+  ),
+  "a client's address by a variable": above(
+    "http-request set-var(txn.ip) req.hdr(x-ip)\n    http-request set-src var(txn.ip)",
+  ),
+  "a Lua sample that has no argument": above("http-request set-var(txn.x) lua.f"),
+  "a backend by a variable of a header": above(
+    "http-request set-var(txn.svc) req.hdr(x-svc)",
+    edited(
+      "    default_backend app",
+      "    use_backend two if { var(txn.svc) -m str two }\n    default_backend app",
+      TWO,
+    ),
+  ),
+  "a backend by the path that came": above(
+    "http-request set-var(txn.old) path\n    http-request set-path /v1%[path]",
+    edited(
+      "    default_backend app",
+      "    use_backend two if { var(txn.old) -m beg /two }\n    default_backend app",
+      TWO,
+    ),
+  ),
+  "a backend by a query that the agent is not told": edited(
+    "    default_backend app",
+    "    use_backend two if { urlp(svc) two }\n    default_backend app",
+    TWO,
+  ),
+  "a cache that the frontend of others shares": `${edited(
+    "    filter spoe",
+    "    filter cache c\n    filter spoe",
+    below("http-response cache-store c"),
+  )}cache c
+    total-max-size 4
+frontend others
+    bind :9
+    http-request cache-use c
+    default_backend www
+backend www
+    http-response cache-store c
+    server w 127.0.0.1:9
+`,
+  "a server whose address has a default": besides("listen o", "bind :1", `server a "\${WHERE-127.0.0.1:47081}"`),
+  "an agent behind a SOCKS proxy": edited("127.0.0.1:47900", "127.0.0.1:47900 socks4 192.0.2.1:1080"),
   "a rewrite between two questions": between(`http-request set-path /secret if { path /public }\n    ${ASK}`),
 };
 
@@ -337,6 +425,30 @@ const WHOLE: Readonly<Record<string, string>> = {
   "a variable of one's own": gate(
     "http-request set-var(txn.v) var(txn.cs.verdict)\n    http-request deny unless bound { var(txn.v) -m str allow }",
   ),
+  "a variable of one's own, by a format": gate(
+    "http-request set-var-fmt(txn.v) %[var(txn.cs.verdict)]\n    http-request deny unless bound { var(txn.v) -m str allow }",
+  ),
+  "a number of one's own": gate(
+    "http-request set-var(txn.ok) int(0)\n    http-request set-var(txn.ok) int(1) if bound allowed\n    http-request deny if { var(txn.ok) -m int 0 }",
+  ),
+  "a cookie that is called if": gate("http-request redirect location /x set-cookie if unless bound allowed"),
+  "deletions by expression": edited("del-header x-auth- -m beg", "del-header ^x-auth- -m reg"),
+  "deletions by a part of the name": edited("del-header x-auth- -m beg", "del-header x-auth -m sub"),
+  "somebody for whom the agent names nobody": below(
+    "http-request set-header x-auth-subject anonymous unless { var(txn.cs.subject) -m found }",
+  ),
+  "the agent's word with a word in front": edited("%[var(txn.cs.subject)]", "user:%[var(txn.cs.subject)]"),
+  "a cache of others alone": besides(
+    "cache c",
+    "total-max-size 4",
+    "#frontend others",
+    "bind :9",
+    "http-request cache-use c",
+    "http-response cache-store c",
+    "default_backend www",
+    "#backend www",
+    "server w 127.0.0.1:9",
+  ),
   "the constant compared with the verdict": gate(
     "http-request deny unless bound { str(allow),strcmp(txn.cs.verdict) eq 0 }",
   ),
@@ -353,6 +465,30 @@ test("a header that says who it is, and is written where the agent said nothing,
   const named = { identityPrefix: "x-auth-", identityHeaders: ["x-auth-subject"] };
   t.strictSame(told(prove({ "x.cfg": open }, named)), ["fault identity 19"]);
   t.strictSame(told(prove({ "x.cfg": below("http-request set-header x-rule %[var(txn.cs.rule)]") }, named)), []);
+  t.end();
+});
+
+test("where gates hold, a backend that no answer decides about is asked after, and one that a map may name", (t) => {
+  const www = "backend www\n    server w 127.0.0.1:9\n";
+  const acme = edited(
+    "    default_backend app",
+    "    use_backend www if { path_beg /acme/ }\n    default_backend app",
+    BASE + www,
+  );
+  const exempt = edited(DENY, `${DENY} or { path_beg /acme/ }`, acme);
+  const { findings } = prove({ "x.cfg": exempt });
+  t.match(
+    findings.filter(({ code }) => code === "gate"),
+    [{ level: "unproven", line: 18, right: /^--public www,/ }],
+  );
+  t.strictSame(told(prove({ "x.cfg": exempt }, { public: ["www"] })), []);
+  t.strictSame(told(prove({ "x.cfg": exempt }, { backends: ["www"] })), ["fault gate 18"]);
+  const open = edited(DENY, "http-request set-header x y", acme);
+  t.not(told(prove({ "x.cfg": open })).filter((one) => one.startsWith("fault gate")).length, 0, "no gate holds there");
+  const sites = `${BASE}${www}frontend sites\n    bind :9\n    use_backend %[req.fhdr(host),map(/sites.map,www)]\n`;
+  const by = (map: string) => told(prove({ "x.cfg": sites, "sites.map": map }));
+  t.strictSame(by("www.example.com www\n"), ["unproven gate 30"]);
+  t.strictSame(by("api.example.com app\n"), ["fault gate 30"]);
   t.end();
 });
 

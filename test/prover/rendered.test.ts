@@ -1,12 +1,16 @@
+import { rootCertificates } from "node:tls";
 import { test } from "tap";
 import type { CheckInput } from "../../haproxy/check/check.ts";
 import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { SPOE_FILE, spoeFile } from "../../haproxy/spoe-file.ts";
-import { BODIES, CORS, INPUT } from "../support/rendered.ts";
+import { AUTHORITY } from "../support/certificates.ts";
+import { BODIES, CORS, INPUT, MESHED } from "../support/rendered.ts";
 import { knownOf, MERGED, mergedFiles, moved } from "./merged.ts";
 import { prove, told } from "./proving.ts";
 
+/** What an operating system brings: whoever has a domain can have a certificate of these. */
+const BUNDLE = rootCertificates.slice(0, 3).join("\n");
 const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"];
 const MUCH: RenderInput["uses"] = {
   ...INPUT.uses,
@@ -41,10 +45,22 @@ const FORMS: Readonly<Record<string, Partial<RenderInput>>> = {
   "X-Forwarded-For": { client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8", "192.0.2.1"] } },
   "a PROXY header from all": { client: { from: "proxy-protocol", trusted: [] } },
   "a PROXY header from some": { client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] } },
+  "meshed clients": MESHED,
+  "meshed clients, and hops in every form": {
+    ...MESHED,
+    uses: { ...MUCH, credentials: ["bearer", "hop:x-goog-iap-jwt-assertion", "mesh"] },
+    hops: { "x-goog-iap-jwt-assertion": ["10.0.0.0/8"] },
+    client: { from: "x-forwarded-for", trusted: ["10.0.0.0/8"] },
+  },
+  "meshed clients, beside a PROXY header from some": {
+    ...MESHED,
+    client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] },
+  },
   "assertions, and the agent's own pages": {
     backendVariables: ["mesh_identity", "assertion"],
     webAddress: "127.0.0.1:9902",
   },
+  "tokens for upstreams": { backendVariables: ["assertion", "upstream_token"], uses: MUCH },
   "sessions of browsers": {
     uses: { ...MUCH, credentials: ["bearer", "session:__Host-countersign"] },
     webAddress: "127.0.0.1:9902",
@@ -94,13 +110,41 @@ test("what is generated is proven, for every version, by one that is known and b
   t.end();
 });
 
+test("the client's own token never stands where the agent has given another, and else only where that says so", (t) => {
+  const input = { ...INPUT, backendVariables: ["upstream_token"], version: "3.2" } as const;
+  const rendered = { ...renderHaproxy(input) };
+  const written =
+    "http-request set-header authorization %[var(txn.countersign.upstream_token)] if { var(txn.countersign.upstream_token) -m found }";
+  const strip = /http-request del-header authorization unless .*/;
+  const told = (from: string | RegExp, to: string) => {
+    const cfg = rendered["haproxy.cfg"].replace(from, () => to);
+    t.not(cfg, rendered["haproxy.cfg"], `${from}`);
+    return prove({ ...rendered, "haproxy.cfg": cfg }, { ...known(input), version: "3.2" }).findings.map(
+      ({ level, code, found }) => `${level} ${code}: ${found}`,
+    );
+  };
+  const passes = [
+    "fault identity: the client's own authorization passes to backend orders: nothing deletes it on every way",
+  ];
+  t.strictSame(told(strip, ""), passes, "it is not deleted");
+  t.strictSame(told(strip, "http-request del-header authorization if { method POST }"), passes, "or not always");
+  t.strictSame(told(written, written.replace("set-header", "add-header")), passes, "it stands beside the other");
+  t.strictSame(told(written, `${written} { method POST }`), passes, "the other is not always set");
+  t.strictSame(told(written, `${written}\n    http-request set-header authorization %[req.hdr(x-token)]`), [
+    'fault rewrite: "http-request set-header authorization %[req.hdr(x-token)]" changes header authorization after the agent has judged it: backend orders gets another request than was allowed',
+    'fault identity: "http-request set-header authorization %[req.hdr(x-token)]" lets somebody else than the agent say what authorization is',
+  ]);
+  t.end();
+});
+
 test("an agent off this machine is asked by TLS that proves who it is, or that is told", (t) => {
   const rendered = { ...renderHaproxy({ ...INPUT, ...FORMS["agents elsewhere"], version: "3.2" }) };
   const { "haproxy.cfg": cfg } = rendered;
   const told = (from: string | RegExp, to: string | ((all: string) => string)) => {
     const changed = typeof to === "string" ? cfg.replaceAll(from, to) : cfg.replace(from, to);
     t.not(changed, cfg, `${from}`);
-    const { findings } = prove({ ...rendered, "haproxy.cfg": changed }, { ...known(INPUT), version: "3.2" });
+    const files = { ...rendered, "haproxy.cfg": changed, "own.pem": AUTHORITY, "public.pem": BUNDLE };
+    const { findings } = prove(files, { ...known(INPUT), version: "3.2" });
     return [...new Set(findings.map(({ code, found }) => `${code}: ${found.replace(/^".*" asks /s, "asks ")}`))];
   };
   const plain = 'channel: asks the agent over the network in plain text: whoever is on the way can answer "allow"';
@@ -120,12 +164,20 @@ test("an agent off this machine is asked by TLS that proves who it is, or that i
     told(/ ssl ssl-min-ver .*$|(?<=default-server) /gm, (all) => (all === " " ? " ssl verify none " : "")),
     [unproven],
   );
-  t.strictSame(
+  const signed = (ca: string) =>
     told(/ ssl ssl-min-ver .*$|(?<=default-server) /gm, (all) =>
-      all === " " ? " ssl verify required ca-file /a.pem " : "",
-    ),
-    [],
-  );
+      all === " " ? ` ssl verify required ca-file ${ca} ` : "",
+    );
+  t.strictSame(signed("/own.pem"), [], "by an authority of one's own");
+  for (const ca of ["/public.pem", "/nowhere.pem"])
+    t.strictSame(signed(ca), [
+      `channel: asks whoever has a certificate of an authority in ${ca}: its name is not looked at`,
+    ]);
+  const named = / ssl ssl-min-ver .*$/gm;
+  t.strictSame(told(named, " ssl verify required ca-file /public.pem verifyhost agents.internal"), []);
+  t.strictSame(told(named, " ssl verify required ca-file /public.pem sni req.hdr(host)").length, 1);
+  const socks = told(/(?<=server \S+ )\S+(?= check)/g, "127.0.0.1:9000 socks4 192.0.2.1:1080");
+  t.strictSame(socks, [], "whom a SOCKS proxy leads to must prove it all the same");
   t.strictSame(told(/ca-file \S+ verifyhost \S+|sni \S+ check-sni \S+/g, "ca-file @system-ca"), [
     "channel: asks whoever has a certificate of any authority of the machine's: its name is not looked at",
   ]);
@@ -222,5 +274,58 @@ test("in a large configuration with public and judged frontends each of three ho
       to,
     );
   }
+  t.end();
+});
+
+test("who a meshed client is counts from the proxy in HAProxy's pod, or the line is told that would have it otherwise", (t) => {
+  const input: RenderInput = { ...INPUT, ...MESHED, client: { from: "proxy-protocol", trusted: ["10.0.0.0/8"] } };
+  const files = renderHaproxy(input);
+  const reads =
+    "http-request set-var(txn.countersign_meshed) req.fhdr(l5d-client-id) if { var(txn.countersign_sidecar) -m bool }";
+  const proxy =
+    "set-var(txn.countersign_sidecar) bool(true) if { so_name countersign-mesh } { src,strcmp(txn.countersign_reached) eq 0 }";
+  const first = "http-request set-var(txn.countersign_reached)";
+  const above = (rule: string) => [first, `${rule}\n    ${first}`] as const;
+  const public_ = "    bind 127.0.0.1:8080";
+  for (const [from, to] of [
+    [" { so_name countersign-mesh } { src,strcmp", " { src,strcmp"],
+    [" { src,strcmp(txn.countersign_reached) eq 0 }", ""],
+    [`if { var(txn.countersign_sidecar) -m bool }\n`, "\n"],
+    ["req.fhdr(l5d-client-id) if", "req.fhdr(x-client-id) if"],
+    [reads, `${reads} or { so_name inner }`],
+    [reads, `${reads}\n    http-request set-var(txn.countersign_meshed) req.fhdr(x-id) if { so_name inner }`],
+    [reads, `${reads}\n    http-request set-var-fmt(txn.countersign_meshed) %[req.fhdr(x-id)]`],
+    [reads, `${reads}\n    http-request set-var(txn.x) req.fhdr(x-id),set-var(txn.countersign_meshed,ifexists)`],
+    [proxy, proxy.replace("countersign-mesh", "inner")],
+    above("http-request set-src req.hdr_ip(x-real-ip) if { src 10.0.0.0/8 }"),
+    above("http-request set-dst src"),
+    above("http-request set-header l5d-client-id %[req.fhdr(x-id)]"),
+    above("http-request replace-header l5d-client-id (.*) \\\\1"),
+    above("tcp-request content set-src req.hdr_ip(x-real-ip)"),
+    [" } !{ so_name countersign-mesh }\n", " }\n"],
+    ["name countersign-mesh\n", "name countersign-mesh accept-proxy\n"],
+    [public_, `${public_} name countersign-mesh`],
+    [" 127.0.0.1:8081 ", " 127.0.0.1:8082 "],
+  ] as const) {
+    const edited = files["haproxy.cfg"].replace(from, () => to);
+    t.not(edited, files["haproxy.cfg"], `${from} is there`);
+    const found = told(prove({ ...files, "haproxy.cfg": edited }, known(input)));
+    t.ok(
+      found.some((text) => text.startsWith("fault mesh ")),
+      `${to}: ${found}`,
+    );
+  }
+  const spoe = files["countersign.spoe.conf"].replace(
+    "mesh=var(txn.countersign_meshed)",
+    "mesh=req.fhdr(l5d-client-id)",
+  );
+  t.match(told(prove({ ...files, "countersign.spoe.conf": spoe }, known(input))), [/^fault mesh /]);
+  const below = files["haproxy.cfg"].replace(
+    reads,
+    `${reads}\n    http-request set-src req.hdr_ip(x-real-ip) if { src 10.0.0.0/8 }`,
+  );
+  t.strictSame(told(prove({ ...files, "haproxy.cfg": below }, known(input))), [], "what follows may change addresses");
+  const nameless = files["haproxy.cfg"].replace(" name countersign-mesh", "");
+  t.match(prove({ ...files, "haproxy.cfg": nameless }, known(input)).findings, [{ level: "warning", code: "mesh" }]);
   t.end();
 });

@@ -1,9 +1,12 @@
+import { execFileSync } from "node:child_process";
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import {
   appendFileSync,
+  closeSync,
   existsSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -13,6 +16,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import type { AuditConfig } from "../../agent/config/sections/audit.ts";
@@ -23,8 +27,12 @@ import { Batch, BEGINNING } from "../../records/audit/chain.ts";
 import { batchLine, type SegmentLine } from "../../records/audit/lines.ts";
 import { type Checkpoint, privateKeyOf, readNote } from "../../records/audit/note.ts";
 import { type Finding, Verifier } from "../../records/audit/verify.ts";
+import { Random } from "../fuzz/random.ts";
 import { folderOf } from "../support/serve.ts";
 import { decision, NOON, observation, principal, recorded } from "../support/telemetry.ts";
+import { honestLogs } from "./honest.ts";
+import { kills } from "./kills.ts";
+import { casesOf, faultOf, verifierOf } from "./tampering.ts";
 
 /** A log in a folder of its own, and what it has told. */
 class Stage {
@@ -89,7 +97,8 @@ function verified(files: readonly string[], key: KeyObject, from?: Checkpoint) {
 }
 
 function verifiedTexts(all: readonly { file: string; bytes: Buffer }[], key: KeyObject, from?: Checkpoint) {
-  const verifier = new Verifier({ key, from });
+  const known = from === undefined ? [] : [{ ...from, by: "the checkpoint that was kept" }];
+  const verifier = new Verifier({ key, known });
   for (const [index, { file, bytes }] of all.entries()) {
     verifier.open(file);
     let start = 0;
@@ -152,61 +161,28 @@ async function honest(t: Test) {
   return { stage, files, texts };
 }
 
-test("every way of tampering is told, wherever it is done, and told apart", async (t) => {
-  const { stage, files, texts } = await honest(t);
-  const kept = readNote(stage.notes.at(-1) ?? "");
-  if (kept === undefined) throw new Error("no checkpoint");
-  const look = (changed: readonly (readonly string[])[], names = files) =>
-    verifiedTexts(
-      changed.map((lines, index) => ({ file: names[index] ?? "", bytes: Buffer.from(lines.join("")) })),
-      stage.first,
-      kept,
-    );
-  const with_ = (segment: number, lines: readonly string[]) =>
-    texts.map((own, index) => (index === segment ? lines : own));
-  t.strictSame(look(texts).findings, []);
-
-  for (const [segment, lines] of texts.entries()) {
-    for (const [at, line] of lines.entries()) {
-      if (!line.includes('"msg":"decision"')) continue;
-      const name = `segment ${segment}, line ${at + 1}`;
-      const tell = (changed: readonly string[], expected: string) => {
-        const found = look(with_(segment, changed)).findings;
-        const all = kinds(found, "tampered");
-        if (!(all.length === 1 && all[0] === expected)) t.fail(`${name}: ${expected} told as ${all}`);
-        const place = found.find(({ severity }) => severity === "tampered");
-        if (place?.file !== files[segment] || Math.abs((place?.line ?? 0) - at) > lines.length)
-          t.fail(`${name}: ${place?.file}`);
-      };
-      tell(lines.toSpliced(at, 1, line.replace("GET", "PUT")), "edited");
-      tell(lines.toSpliced(at, 1), "deleted");
-      tell(lines.toSpliced(at, 0, line), "duplicated");
-      tell(lines.toSpliced(at, 0, line.replace("GET", "PUT")), "inserted");
-      const other = lines[at + 1] ?? "";
-      if (other.includes('"msg":"decision"')) tell(lines.toSpliced(at, 2, other, line), "reordered");
-      t.pass(name);
-    }
-    // What holds the chain together itself.
-    for (const [at, line] of lines.entries()) {
-      if (!line.startsWith('{"audit"')) continue;
-      const found = kinds(look(with_(segment, lines.toSpliced(at, 1))).findings, "tampered");
-      const vouched = line.includes('"audit":"checkpoint"') && at === lines.length - 1;
-      if (!vouched) t.ok(found.length > 0, `without ${line.slice(0, 30)} of segment ${segment}`);
-      const edited = line.replace(/[0-9](?=[^0-9]*$)/, (digit) => String((Number(digit) + 1) % 10));
-      const told = kinds(look(with_(segment, lines.toSpliced(at, 1, edited))).findings, "tampered");
-      t.ok(told.length > 0, `changed ${line.slice(0, 30)} of segment ${segment}`);
-    }
+test("every way of tampering is told, wherever it is done, and told apart: rotation, crashes, workers", async (t) => {
+  const logs = await honestLogs(10_000, new Random(1));
+  for (const { key, segments, kept, told, origin } of logs) {
+    t.ok(segments.length > 8 && segments.some(({ first }) => first.reason === "crash"), origin);
+    const head = { size: told.size, hash: Buffer.from(told.hash, "base64") };
+    const known = [kept, { origin, head }].map((each) => ({ ...each, by: "elsewhere" }));
+    t.strictSame(kinds(verifierOf(key, segments, known).findings, "tampered"), [], `${origin} as it was written`);
   }
+  // `npm run tamper` takes every position.
+  const counts = new Map<string, number>();
+  for (const each of casesOf(logs, (position) => position % 101 === 0)) {
+    const told = faultOf(each);
+    if (told !== undefined) t.fail(`${each.file}:${each.line}: ${each.what}, ${each.expected}, told as ${told}`);
+    counts.set(each.what, (counts.get(each.what) ?? 0) + 1);
+  }
+  t.ok(counts.size >= 18, [...counts].join(" "));
+});
 
-  const cut = (texts[2] ?? []).slice(0, -4);
-  t.ok(kinds(look(with_(2, cut)).findings, "tampered").includes("truncated"), "the end is gone");
-  t.strictSame(kinds(look(texts.slice(0, 2)).findings, "tampered"), ["truncated"], "the last segment is gone");
-  t.ok(kinds(look([texts[0] ?? [], texts[2] ?? []]).findings, "tampered").includes("deleted"), "one between is gone");
-  t.ok(
-    kinds(look([texts[0] ?? [], texts[1] ?? [], texts[1] ?? []]).findings, "tampered").includes("replayed") ||
-      kinds(look([texts[0] ?? [], texts[1] ?? [], texts[1] ?? []]).findings, "tampered").includes("forked"),
-    "one is there twice",
-  );
+test("kill -9 is no tampering, wherever the writer is by then", async (t) => {
+  const { findings, summary, told } = await kills(10, new Random(1));
+  t.strictSame(kinds(findings, "tampered"), []);
+  t.ok(told > 10 && summary.decisions.allowed > 100, JSON.stringify({ ...summary, told }));
 });
 
 test("another history, and another's log, are told by what was kept elsewhere", async (t) => {
@@ -228,9 +204,10 @@ test("a crash is no tampering: whatever was written last", async (t) => {
   const whole = (texts[2] ?? []).join("");
   const bytes = Buffer.from(whole);
   const first = bytes.indexOf(10) + 1;
-  for (let n = 0; n < 100; n++) {
-    // As after `kill -9`: the file ends anywhere behind its first line, and the next start goes on from there.
-    const at = first + Math.floor(((bytes.length - first) * n) / 100);
+  // As after `kill -9`: the file ends anywhere behind its first line, and the next start goes on from there.
+  const anywhere = Array.from({ length: 50 }, (_, n) => first + Math.floor(((bytes.length - first) * n) / 50));
+  const ends = [...whole.matchAll(/\n/g)].map(({ index }) => index + 1).slice(-6);
+  for (const at of [...anywhere, ...ends]) {
     const crashed = new Stage(t);
     for (const [index, lines] of texts.slice(0, 2).entries())
       writeFileSync(segmentFile(crashed.config.file, index + 1), lines.join(""));
@@ -276,6 +253,54 @@ test("what cannot be kept is counted in the log, or asked to be refused", async 
   t.strictSame([kinds(findings, "tampered"), kinds(findings, "warning")], [[], ["gap"]]);
   t.equal(summary.lost, lost);
   t.equal(summary.decisions.allowed + summary.decisions.denied + lost, stage.asked, "all are accounted for");
+});
+
+test("a slow disk: nobody waits for it, and what waits is written in its order, or counted", async (t) => {
+  const stage = new Stage(t, { checkpoint: 50, sync: "checkpoint" });
+  const log = stage.open();
+  // Every thread that writes is busy: nothing is written while these pipes have no other end.
+  const pipes = Array.from({ length: 4 }, (_, n) => join(stage.folder, `pipe${n}`));
+  execFileSync("mkfifo", pipes);
+  const held = pipes.map((pipe) => open(pipe));
+  stage.decide(log, 100);
+  for (let turn = 0; turn < 20; turn++) await new Promise((done) => setTimeout(done, 10));
+  t.equal(readFileSync(stage.segments()[0] ?? "", "utf8").split("\n").length, 2, "nothing but its first line");
+  t.strictSame([log.full, stage.notes], [undefined, []], "the event loop goes on, and no checkpoint is told");
+  while (log.full === undefined) {
+    stage.decide(log, 1_000);
+    await new Promise((done) => setImmediate(done));
+  }
+  stage.decide(log, 10);
+  for (const pipe of pipes) closeSync(openSync(pipe, "w"));
+  for (const handle of await Promise.all(held)) await handle.close();
+  while (stage.told.length < 2) await new Promise((done) => setTimeout(done, 20));
+  await written(log);
+  const { findings, summary } = verified(stage.segments(), stage.first);
+  t.strictSame([kinds(findings, "tampered"), kinds(findings, "warning")], [[], ["gap"]]);
+  t.equal(summary.decisions.allowed + summary.decisions.denied + summary.lost, stage.asked, "all are accounted for");
+  t.equal(summary.checkpoint, stage.notes.at(-1), "the last checkpoint is told, once the machine keeps it");
+});
+
+test("of reloads while nothing can be written the last one alone is kept, and said once there is room", async (t) => {
+  const stage = new Stage(t, { onFull: "deny", checkpoint: 100 });
+  const log = stage.open();
+  const inForce = (revision: string) => log.inForce({ revision, configuration: "c", files: { "a.yaml": "x" } });
+  inForce("before");
+  for (let n = 0; n < 40 && log.full === undefined; n++) stage.decide(log, 1_000);
+  t.equal(log.full, "slow");
+  for (let n = 0; n < 1_000; n++) inForce(`reload-${n}`);
+  while (log.full !== undefined) await new Promise((done) => setImmediate(done));
+  inForce("after");
+  await written(log);
+  const revisions = readFileSync(stage.segments()[0] ?? "", "utf8")
+    .split("\n")
+    .flatMap((line) => (line.startsWith('{"audit":"revision"') ? [JSON.parse(line)] : []))
+    .map(({ revision, previous }) => [revision, previous]);
+  // What waited is said by whichever comes first: a checkpoint, or the next reload, which takes its place.
+  t.strictSame(revisions[0], ["before", ""]);
+  t.ok(revisions.length <= 3, `${revisions.length} records`);
+  t.equal(revisions.at(-1)?.[0], "after");
+  t.strictSame(kinds(verified(stage.segments(), stage.first).findings, "tampered"), []);
 });
 
 test("a segment that was moved away is ended, and another begun", async (t) => {
@@ -358,7 +383,10 @@ test("a segment that cannot be begun is begun later, and nothing is lost meanwhi
   stage.decide(log, 60);
   while (log.state.error === undefined && stage.told.length === 0) await new Promise((done) => setTimeout(done, 20));
   stage.decide(log, 60);
-  for (let seen = stage.notes.length; stage.notes.length === seen; ) await new Promise((done) => setTimeout(done, 20));
+  for (const { signed, records } = log.state; log.state.records === records; ) {
+    t.equal(log.state.signed, signed, "nothing is told that is not in a file");
+    await new Promise((done) => setTimeout(done, 20));
+  }
   rmdirSync(inTheWay);
   await written(log);
   const { findings, summary } = verified(stage.segments(), stage.first);
@@ -548,9 +576,8 @@ test("a log that another agent has taken over is not written any more", async (t
     const stage = new Stage(t, { onFull, checkpoint: 50 });
     const log = stage.open();
     stage.decide(log, 10);
-    const kept = () =>
-      readFileSync(stage.segments()[0] ?? "", "utf8").includes(stage.notes.at(-1)?.split("\n")[2] ?? "?");
-    while (stage.notes.length < 1 || !kept()) await new Promise((done) => setTimeout(done, 20));
+    // What is told of is in the file.
+    while (stage.notes.length < 1) await new Promise((done) => setTimeout(done, 20));
     writeFileSync(join(stage.folder, ".audit.log.owner"), "somebody else");
     while (log.full === undefined) await new Promise((done) => setTimeout(done, 20));
     stage.decide(log, 10);

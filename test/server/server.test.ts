@@ -462,6 +462,16 @@ test("draining answers what is asked, refuses health checks, and then ends", asy
   t.equal(server.connections, 0);
 });
 
+test("a drain ends at its limit, whoever still waits", async (t) => {
+  const { server, port } = await serverOf(t, policiesOf(), identityOf({ slow: endless() }), { deadline: 4_000 });
+  const spop = await clientOf(t, port);
+  const lost = t.rejects(spop.notify(messageOf({ authorization: "Bearer slow" })));
+  while (server.inFlight < 1) await new Promise(setImmediate);
+  await server.drain(50);
+  await lost;
+  t.equal(server.connections, 0);
+});
+
 test("resets and half-closed connections leave nothing behind", async (t) => {
   const { server, port, events } = await serverOf(t);
   for (let i = 0; i < 20; i++) {

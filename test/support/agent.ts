@@ -96,6 +96,7 @@ export function policiesOf(max = 256, value?: string): Policies {
     patterns: [],
     access: "required",
     forwardCredential: false,
+    upstreamToken: undefined,
     needs,
     resource: undefined,
     asks: { allow: [], deny: [], scopes: [], when: undefined, stepUp: undefined },

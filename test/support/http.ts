@@ -23,9 +23,12 @@ export class RawClient {
     socket.on("close", () => socket.emit("more"));
   }
 
-  /** @param servername asks for this name over TLS, whatever the certificate */
-  static async open(port: number, servername?: string): Promise<RawClient> {
-    const at = { port, host: "127.0.0.1" };
+  /**
+   * @param servername asks for this name over TLS, whatever the certificate
+   * @param from its own address
+   */
+  static async open(port: number, servername?: string, from = "127.0.0.1"): Promise<RawClient> {
+    const at = { port, host: "127.0.0.1", localAddress: from };
     const secure = servername !== undefined;
     const socket = secure ? connectTls({ ...at, servername, rejectUnauthorized: false }) : connect(at);
     await once(socket, secure ? "secureConnect" : "connect");

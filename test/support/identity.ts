@@ -6,6 +6,7 @@ import type { CertificateIssuer } from "../../agent/identity/certificate/section
 import type { SignatureIssuer } from "../../agent/identity/http-signature/section.ts";
 import { createIdentity, type Identity, type IdentityEvents, type Offered } from "../../agent/identity/identity.ts";
 import type { IssuerTypes } from "../../agent/identity/issuer/issuer.ts";
+import type { MeshIssuer } from "../../agent/identity/mesh/section.ts";
 import { discoveryUrl } from "../../agent/identity/oidc/discovery.ts";
 import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
@@ -71,6 +72,27 @@ export function certificateIssuer(changes: Partial<CertificateIssuer> = {}): Cer
     ca: [],
     crl: undefined,
     kind: "workload",
+    ...changes,
+  };
+}
+
+/** Clients of HAProxy's own mesh. @param admin of the proxy in HAProxy's pod */
+export function meshIssuer(admin: string, changes: Partial<MeshIssuer> = {}): MeshIssuer {
+  return {
+    name: "mesh",
+    type: "mesh",
+    issuer: "mesh",
+    credentials: ["mesh"],
+    audiences: ["api://orders"],
+    kinds: ["workload"],
+    trustDomain: "cluster.local",
+    controlPlane: "linkerd",
+    namespaces: [],
+    kind: "workload",
+    bind: "*:8081",
+    port: 8081,
+    pods: { app: "haproxy" },
+    admin,
     ...changes,
   };
 }

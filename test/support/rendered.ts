@@ -21,6 +21,12 @@ export const INPUT: RenderInput = {
   largestAck: 1400,
 };
 
+/** One that meshed clients come to, too. */
+export const MESHED: Partial<RenderInput> = {
+  uses: { ...INPUT.uses, credentials: ["bearer", "mesh"] },
+  mesh: { address: "*:8082" },
+};
+
 /** Rules for pages of other origins, of every sort. */
 export const CORS: NonNullable<RenderInput["cors"]> = [
   {

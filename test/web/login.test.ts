@@ -2,9 +2,10 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { type CryptoKey, decodeJwt, exportJWK, generateKeyPair, type JWK, type KeyObject, SignJWT } from "jose";
 import { type Test, test } from "tap";
 import { rotatedSealing, type SealingKey } from "../../agent/config/files/sealing-ring.ts";
-import { send } from "../../agent/http/fetch.ts";
+import { type Send, send } from "../../agent/http/fetch.ts";
 import type { LogoutConfig } from "../../agent/identity/session/section.ts";
 import { issuerOf, SessionCookies } from "../../agent/identity/session/session.ts";
 import { SessionStore } from "../../agent/identity/session/store.ts";
@@ -15,6 +16,8 @@ import { cookiesIn } from "../../agent/web/login/cookies.ts";
 import { Logins } from "../../agent/web/login/logins.ts";
 import { returnTo } from "../../agent/web/login/return-to.ts";
 import { PageListener } from "../../agent/web/page-listener.ts";
+import { reply } from "../../demo/front.ts";
+import { rocaKeyPair } from "../identity/roca.ts";
 import { oidcIssuer } from "../support/identity.ts";
 import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
 import { CALLBACK, COOKIE, LOGIN, ORIGIN, Person } from "../support/person.ts";
@@ -36,10 +39,11 @@ interface Options {
   readonly logout?: Partial<LogoutConfig>;
   /** Where sessions are kept. */
   readonly redis?: RedisServer;
+  readonly asking?: Send;
 }
 
 /** Logins of an agent, and browsers that talk to it without HAProxy between. */
-async function stage(t: Test, { par = true, providers = 1, style, logout, redis }: Options = {}) {
+async function stage(t: Test, { par = true, providers = 1, style, logout, redis, asking = send }: Options = {}) {
   const redirects = Array.from({ length: providers }, (_, n) => `${ORIGIN.origin}${CALLBACK}${n === 0 ? "" : n}`);
   const accounts = { alice: { groups: ["readers"] } };
   const deliver = async (to: URL, body: string) => (await told(to.pathname, new URLSearchParams(body)))?.status ?? 404;
@@ -71,7 +75,7 @@ async function stage(t: Test, { par = true, providers = 1, style, logout, redis 
   const stored = store === undefined ? undefined : new StoredSessions(sessions, store);
   const logins: Logins = new Logins(
     { sessions, issuers },
-    send,
+    asking,
     () => time.now,
     (event) => events.push(event),
     store,
@@ -258,6 +262,9 @@ test("a session's cookie has what it needs, and nothing of the provider's secret
   });
   t.strictSame([session?.begunAt, session?.endsAt], [time.now, time.now + 28_800_000]);
   t.notMatch(Object.keys(session?.claims ?? {}), ["nonce"]);
+  const cookies = new SessionCookies(sessions);
+  const large = { id: "i", host: "h", begunAt: 1, endsAt: 2, claims: { tenant: 9007199254740993n }, scopes: [] };
+  t.strictSame(cookies.open(cookies.seal(large, whose, time.now), whose), large, "to the last digit");
   const renamed = alice.session.replace(/^idp/, "other");
   t.equal(new SessionCookies(sessions).open(renamed, { ...whose, name: "other" }), undefined);
   for (const other of [{ issuer: "https://other.example" }, { login: { client: { id: "other" } } }])
@@ -360,6 +367,84 @@ test("a provider that refuses, or is away", async (t) => {
   fresh.provider.front.behave("up");
   fresh.time.ticks += 5000;
   t.equal((await new Person(fresh.logins).ask(LOGIN)).status, 303);
+});
+
+function signedAnew(token: string, key: CryptoKey | KeyObject): Promise<string> {
+  return new SignJWT(decodeJwt(token)).setProtectedHeader({ alg: "RS256" }).sign(key);
+}
+
+test("a provider that can be understood in two ways, or whose keys anybody could have, signs nobody in", async (t) => {
+  const roca = rocaKeyPair();
+  const weak = { ...(await exportJWK(roca.publicKey)), kid: "login", alg: "RS256", use: "sig" };
+  type Change = (text: string) => string | Promise<string>;
+  const CHANGES: Readonly<Record<string, { readonly token?: Change; readonly jwks?: Change }>> = {
+    "an answer with two ID tokens": { token: (text) => text.replace("{", '{"id_token":"e30.e30.e30",') },
+    "an answer whose scope stands there twice": { token: (text) => text.replace("{", '{"scope":"openid admin",') },
+    "an answer that is no UTF-8": { token: (text) => text.replace("{", '{"\u00ff":1,') },
+    "two lists of keys": { jwks: (text) => text.replace("{", '{"keys":[],') },
+    "a key with two algorithms": { jwks: (text) => text.replace('"kty"', '"alg":"none","kty"') },
+    "a key that can be factored": {
+      jwks: () => JSON.stringify({ keys: [weak] }),
+      token: async (text) => {
+        const answer = JSON.parse(text);
+        return JSON.stringify({ ...answer, id_token: await signedAnew(answer.id_token, roca.privateKey) });
+      },
+    },
+    "a key whose private part is published": {
+      jwks: (text) => JSON.stringify({ keys: JSON.parse(text).keys.map((key: JWK) => ({ ...key, d: "AQAB" })) }),
+    },
+  };
+  for (const [what, change] of Object.entries({ ...CHANGES, nothing: {} as (typeof CHANGES)[string] })) {
+    const { logins } = await stage(t, {
+      async asking(url, bounds, request) {
+        const answer = await send(url, bounds, request);
+        const changed = url.pathname === "/token" ? change.token : url.pathname === "/jwks" ? change.jwks : undefined;
+        if (changed === undefined) return answer;
+        return { ...answer, body: Buffer.from(await changed(answer.body.toString("latin1")), "latin1") };
+      },
+    });
+    const alice = new Person(logins);
+    const { status } = await alice.ask(await alice.until());
+    const expected = what === "nothing" ? { status: 303, signedIn: true } : { status: 503, signedIn: false };
+    t.strictSame({ status, signedIn: alice.session !== "" }, expected, what);
+  }
+});
+
+test("an ID token that is signed with a key of this moment signs in, whatever keys there were a moment ago", async (t) => {
+  let pair = await generateKeyPair("RS256");
+  const { logins } = await stage(t, {
+    async asking(url, bounds, request) {
+      const answer = await send(url, bounds, request);
+      if (!["/token", "/jwks"].includes(url.pathname)) return answer;
+      const said = JSON.parse(answer.body.toString());
+      if (url.pathname === "/jwks") said.keys = [{ ...(await exportJWK(pair.publicKey)), alg: "RS256" }];
+      else said.id_token = await signedAnew(said.id_token, pair.privateKey);
+      return { ...answer, body: Buffer.from(JSON.stringify(said)) };
+    },
+  });
+  for (let keys = 0; keys < 2; keys++) {
+    const alice = new Person(logins);
+    t.equal((await alice.ask(await alice.until())).status, 303);
+    pair = await generateKeyPair("RS256");
+  }
+});
+
+test("what a provider has said of itself stays in use while it says nothing that can be used", async (t) => {
+  const { logins, provider, time } = await stage(t);
+  const signedIn = async () => {
+    const alice = new Person(logins);
+    return (await alice.ask(await alice.until())).status === 303;
+  };
+  t.ok(await signedIn());
+  const said = "openid-configuration";
+  const asked = () => provider.front.requests.filter((path) => path.endsWith(said)).length;
+  for (const behaviour of ["error", reply({}), reply({ issuer: provider.issuer })] as const) {
+    provider.front.behave(behaviour, said);
+    time.ticks += 3_600_000;
+    const before = asked();
+    t.ok(await signedIn());
+    t.ok(asked() > before);
+  }
 });
 
 test("a provider is asked for no more logins than so many, whoever begins them", async (t) => {
@@ -537,9 +622,8 @@ test("who signs out here goes on to sign out at the provider, and comes back", a
   await bob.ask(await bob.until());
   away.time.ticks += 10_000_000;
   away.provider.front.behave("reset");
-  t.match(await bob.ask("/.countersign/logout", { method: "POST" }), { status: 303, location: /signed-out$/ });
+  t.equal((await bob.ask("/.countersign/logout", { method: "POST" })).status, 200);
   t.equal(bob.session, "", "signed out here, although the provider is away");
-  t.match(away.events.at(-1), { outcome: "logout-failed" });
 
   const here = await stage(t, { logout: { provider: false } });
   const carol = new Person(here.logins);

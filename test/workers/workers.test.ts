@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import { messageOf } from "../support/agent.ts";
 import { Authority } from "../support/certificates.ts";
 import { parseExposition } from "../support/exposition.ts";
 import { freePort } from "../support/haproxy.ts";
-import { countersign, folderOf, MAIN, type Served, serve } from "../support/serve.ts";
+import { command, countersign, folderOf, MAIN, type Served, serve } from "../support/serve.ts";
 
 const policy = (route: string) =>
   `services: { s: { hosts: [orders.example.com], backend: b, routes: [{ name: ${route}, match: ["GET /v1/{path...}"], allow: [anyone] }] } }\n`;
@@ -287,7 +287,11 @@ test("each worker's audit log is sound, however often one is killed while it wri
     while (!over) {
       try {
         const client = await SpopClient.open({ path: join(folder, name) });
-        for (; !over; answered++) await client.notify(NOTIFY);
+        for (; !over; answered++) {
+          await client.notify(NOTIFY);
+          // What is written has to be verified several times.
+          await new Promise((done) => setTimeout(done, 1));
+        }
         client.socket.destroy();
       } catch {
         await new Promise((done) => setTimeout(done, 20));
@@ -302,13 +306,63 @@ test("each worker's audit log is sound, however often one is killed while it wri
   }
   over = true;
   await Promise.all(asking);
+  // Once all is quiet, each log says how far the other one has come: into its last file.
+  const segments = (worker: number) =>
+    readdirSync(folder)
+      .filter((name) => name.startsWith(`audit.log.worker${worker}.`))
+      .map((name) => join(folder, name));
+  const last = (worker: number, what: string) =>
+    segments(worker)
+      .slice(-3)
+      .flatMap((file) => readFileSync(file, "utf8").split("\n").slice(0, -1))
+      .findLast((line) => line.startsWith(`{"audit":"${what}"`)) ?? "{}";
+  const told = (by: number) => JSON.parse(last(by, "heads")).heads?.[0]?.size ?? 0;
+  const decided = (worker: number) => JSON.parse(last(worker, "segment")).size;
+  while (told(1) < decided(2) || told(2) < decided(1)) await new Promise((done) => setTimeout(done, 20));
   served.child.kill("SIGTERM");
   await served.said("countersign stopped");
-  const { code, out } = await countersign(["audit", "verify", "--key", "keys", "--json"], { cwd: folder });
-  const { altered, logs } = JSON.parse(out);
-  t.strictSame([code, altered], [0, false], out);
+  const verify = async (...args: readonly string[]) => {
+    const { code, out } = await command(["audit", "verify", "--key", "keys", "--json", ...args], { cwd: folder });
+    return { code, ...JSON.parse(out) };
+  };
+  const { code, altered, logs } = await verify();
+  t.strictSame([code, altered], [0, false], JSON.stringify(logs));
   t.match(logs, [{ origin: "ingress/1" }, { origin: "ingress/2" }]);
   for (const log of logs) t.ok(log.segments >= 3 && log.decisions.allowed > 0, log.origin);
+
+  // A whole log that is taken away, or its end with all that is signed in it, is missed by the other one.
+  const truncated = { severity: "tampered", kind: "truncated", line: Number };
+  for (const [gone, left] of [
+    [2, 1],
+    [1, 2],
+  ] as const) {
+    const text = new RegExp(`^the log of ingress/${left} has \\d+ records`);
+    const without = await verify(...segments(left));
+    t.match(without, {
+      code: 1,
+      logs: [{ findings: [] }, { origin: `ingress/${gone}`, findings: [{ ...truncated, text }] }],
+    });
+    const cut = await verify(...segments(left), ...segments(gone).slice(0, -2));
+    t.match(cut, {
+      code: 1,
+      logs: [{ findings: [] }, { origin: `ingress/${gone}`, findings: [{ ...truncated, text }] }],
+    });
+  }
+  // So is one of which nothing but a checkpoint was kept.
+  writeFileSync(join(folder, "kept"), JSON.parse(last(2, "checkpoint")).note);
+  const kept = await verify(...segments(1), "--from", "kept");
+  t.match(kept.logs[1], {
+    origin: "ingress/2",
+    findings: [{ file: "kept", text: /^the checkpoint that was kept has/ }, truncated],
+  });
+  // What was added behind the last signature takes nothing back.
+  const [end = ""] = segments(1).slice(-1);
+  const lines = readFileSync(end, "utf8").split(/(?<=\n)/);
+  const none = `{"audit":"heads","heads":[],"time":"2026-11-28T12:00:00.000Z"}\n`;
+  writeFileSync(end, lines.filter((line) => !/"audit":"end"/.test(line)).join("") + none);
+  const hidden = await verify(...segments(1));
+  t.equal(hidden.code, 1);
+  t.match(hidden.logs[1], { origin: "ingress/2", findings: [truncated] });
 });
 
 test("a worker that comes back is asked once it can verify, and not while others can", async (t) => {
@@ -512,6 +566,32 @@ test("a bug in a worker ends this one only, and is in the log", async (t) => {
   t.match(await served.said("a worker ended"), { worker: 1, end: "code 70" });
   t.equal(await ruleOf(other), "s/one");
   t.match(await served.said("the worker answers again"), { worker: 1 });
+});
+
+/** The first worker writes a line without end at SIGUSR2, and stands still where it is to judge by a reload. */
+const STRANGE = `{
+  const { default: cluster } = await import("node:cluster");
+  const [emit, first] = [process.emit, cluster.worker?.id === 1];
+  process.on("SIGUSR2", () => process.stdout.write("x".repeat(3 << 20) + "\\n"));
+  process.emit = function (name, message, ...rest) {
+    if (first && message?.order?.kind === "commit") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    return emit.call(this, name, message, ...rest);
+  };
+}`;
+
+test("a worker that writes without end, or never does what it is told, takes nothing from the others", async (t) => {
+  const { folder, served, client, status, metrics } = await workers(t, preload(t, STRANGE));
+  process.kill((await status()).workers[0]?.pid ?? 0, "SIGUSR2");
+  while (value(await metrics(), "countersign_log_lines_dropped_total") !== 1);
+  t.equal(await ruleOf(await client(1)), "s/one");
+  t.match(await served.said("log lines were lost"), { lines: 1 });
+
+  writeFileSync(join(folder, "policies/a.yaml"), policy("two"));
+  t.match(await served.said("a worker ended"), { worker: 1, end: "took too long to judge by a reload" });
+  await served.said("reloaded");
+  t.equal(await ruleOf(await client(2)), "s/two");
+  await served.said("the worker answers again");
+  t.equal(await ruleOf(await client(1)), "s/two");
 });
 
 /** An environment in which the workers, who alone have a channel to another process, run this first. */

@@ -6,7 +6,7 @@ import { verify } from "./verify.ts";
 
 export const AUDIT: Command = {
   usage:
-    "audit init | verify [SEGMENT]... --key KEY [--from FILE] | export [SEGMENT]... [--from T] [--to T] [--format F] [--haproxy LOG]... [--output FILE] | access",
+    "audit init [--once] | verify [SEGMENT]... --key KEY [--from FILE] | export [SEGMENT]... [--from T] [--to T] [--format F] [--haproxy LOG]... [--output FILE] | access",
   summary: "an audit log that can be believed: its keys, whether it was altered, what is in it",
   help: `
 init makes the key of each log, and says its public half: keep that, and now and then a checkpoint, where whoever runs the
@@ -17,6 +17,7 @@ access lists who may do what under the policies of the configuration.
 `,
   example: "countersign audit verify /var/lib/countersign/audit.log.* --key audit.pub --from checkpoint.txt",
   options: {
+    once: { type: "boolean", help: "init: pass over a log that has begun, as where a pod starts again" },
     key: { type: "string", value: "KEY", help: "the log's first public key, as init has said it; a text or a file" },
     from: { type: "string", value: "FILE|T", help: "verify: a checkpoint that was kept; export: not before this time" },
     to: { type: "string", value: "T", help: "export: before this time" },

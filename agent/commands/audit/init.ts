@@ -12,14 +12,16 @@ export async function init(rest: readonly string[], options: Options, context: C
   const { config } = await loadOrFail(options, context);
   const { audit, workers } = config;
   if (audit === undefined) throw new CommandError("the configuration has no `audit`", EXIT.configuration);
-  const keys = processesOf(workers).map((process) => {
+  const keys = processesOf(workers).flatMap((process) => {
     const file = keyFileOf(audit, process);
-    if (segmentsOf(logFileOf(audit, process)).length > 0)
+    if (segmentsOf(logFileOf(audit, process)).length > 0) {
+      if (options.once === true) return [];
       throw new CommandError(
         `${logFileOf(audit, process)} has begun: another key would vouch for nothing of it`,
         EXIT.bad,
       );
-    return { log: `${audit.name}/${process}`, file, key: made(file) };
+    }
+    return [{ log: `${audit.name}/${process}`, file, key: made(file) }];
   });
   context.out(options.json === true ? jsonText(keys) : keys.map(({ log, key }) => `${log} ${key}\n`).join(""));
   return EXIT.fine;

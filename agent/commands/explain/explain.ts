@@ -36,6 +36,11 @@ trying out a policy. Nothing is sent to a running agent.
       value: "F",
       help: "a PEM file with a client's certificate, which comes first",
     },
+    "mesh-identity": {
+      type: "string",
+      value: "NAME",
+      help: "ACCOUNT.NAMESPACE of a meshed client, or its whole name, as if HAProxy's proxy had told it",
+    },
     claims: { type: "string", value: "F", help: "a JSON file with the claims of a token" },
     issuer: { type: "string", value: "NAME", help: "the issuer whose claims they are" },
     header: {
@@ -55,7 +60,7 @@ trying out a policy. Nothing is sent to a running agent.
 
 async function explainEither([text]: readonly string[], options: Options, context: Context): Promise<number> {
   if (text !== undefined) return await explainRequest(text, options, context);
-  const of = ["token-file", "certificate-file", "claims", "issuer", "header", "body", "src"].find(
+  const of = ["token-file", "certificate-file", "mesh-identity", "claims", "issuer", "header", "body", "src"].find(
     (name) => options[name] !== undefined,
   );
   if (of !== undefined) throw new UsageError(`--${of} is about a request: "GET https://HOST/PATH" is missing`);

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { wholeIdentity } from "../../../linkerd/identity.ts";
 import type { Who } from "../../../policies/tools/explain.ts";
 import { type Credential, credentialFrom } from "../../answer/credentials.ts";
 import { type ClaimsIssuer, type Config, hasClaims, type IssuerConfig } from "../../config/config.ts";
@@ -10,21 +11,24 @@ import { claimPaths, principalOf } from "../../identity/claims/principal.ts";
 import { sourcesOf } from "../../identity/claims/sources.ts";
 import { createIdentity } from "../../identity/identity.ts";
 import { UNHEARD } from "../../identity/issuer/events.ts";
+import { meshPrincipal } from "../../identity/mesh/principal.ts";
+import { isMeshIssuer } from "../../identity/mesh/section.ts";
 import { groupsUnasked } from "../../identity/okta/okta.ts";
 import { EXIT } from "../../processes/exit.ts";
 import { CommandError, type Context, type Options, requiredOption, textOption, UsageError } from "../command.ts";
 import { certificateReport } from "./certificate-report.ts";
 import { claimReport, type Refused, reportOf } from "./token-report.ts";
 
-const WAYS = ["token-file", "certificate-file", "claims"] as const;
+const WAYS = ["token-file", "certificate-file", "claims", "mesh-identity"] as const;
 
 /** Who the options say that the request is from. */
 export async function whoOf(options: Options, config: Config, context: Context): Promise<Who> {
-  const [token, certificate, claims] = WAYS.map((name) => textOption(options, name));
+  const [token, certificate, claims, mesh] = WAYS.map((name) => textOption(options, name));
   if (WAYS.filter((name) => options[name] !== undefined).length > 1)
     throw new UsageError(`one of --${WAYS.join(", --")}`);
   if (token !== undefined) return verifiedToken(read(token).trim(), config, context);
   if (certificate !== undefined) return verifiedCertificate(certificate, config, context);
+  if (mesh !== undefined) return meshed(mesh, config, context);
   if (claims === undefined) return undefined;
   return taken(claims, issuerNamed(requiredOption(options, "issuer"), config), context);
 }
@@ -93,6 +97,18 @@ function taken(file: string, issuer: ClaimsIssuer, { clock }: Context): Who {
   if (!("reason" in principal)) return { principal: { ...principal, groups: groupsUnasked(principal, issuer) } };
   const { reason, claim } = principal;
   return { reason, found: claim === undefined ? [] : [claimReport(whole, claim, issuer)] };
+}
+
+/** A client of the mesh, as if the proxy in HAProxy's pod had named it, and were believed. */
+function meshed(name: string, { issuers }: Config, { clock }: Context): Who {
+  const issuer = issuers.find(isMeshIssuer);
+  if (issuer === undefined) throw new UsageError("--mesh-identity: no issuer of the configuration is of the type mesh");
+  const principal = meshPrincipal(wholeIdentity(name, issuer), issuer, clock() + 30_000);
+  if (!("reason" in principal)) return { principal };
+  const { namespaces, controlPlane, trustDomain } = issuer;
+  const of = namespaces.length === 0 ? "any namespace" : namespaces.join(", ");
+  const found = `${issuer.name} takes ACCOUNT.NAMESPACE.serviceaccount.identity.${controlPlane}.${trustDomain} of ${of}`;
+  return { reason: principal.reason, found: [found] };
 }
 
 /** As the issuer's tokens have it, for claims that do not say whom they are meant for. */

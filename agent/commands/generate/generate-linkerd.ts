@@ -6,6 +6,7 @@ import { InexpressibleError } from "../../../linkerd/inexpressible.ts";
 import type { LinkerdInput } from "../../../linkerd/input.ts";
 import { KUSTOMIZATION, oneLine, renderManifests } from "../../../linkerd/render.ts";
 import { unenforced } from "../../../linkerd/report.ts";
+import { isMeshIssuer } from "../../identity/mesh/section.ts";
 import { EXIT } from "../../processes/exit.ts";
 import { CommandError, type Context, jsonText, loadOrFail, type Options, textOption, UsageError } from "../command.ts";
 import { replaceGenerated } from "./replace-generated.ts";
@@ -38,13 +39,15 @@ async function linkerdInput(options: Options, context: Context): Promise<Linkerd
     const right = "add `mesh: { identity: ACCOUNT.NAMESPACE }`, of HAProxy's service account";
     throw new CommandError(`${config.file} has no \`mesh\`: ${right}`, EXIT.configuration);
   }
-  if (policies.services.every(({ mesh }) => mesh === undefined)) {
+  const { revision, services } = policies;
+  const ingress = config.issuers.find(isMeshIssuer);
+  if (ingress === undefined && services.every(({ mesh }) => mesh === undefined)) {
     throw new CommandError(
       "no service of the policies has a `mesh`: add one to those that are meshed",
       EXIT.configuration,
     );
   }
-  return { revision: policies.revision, mesh: config.mesh, services: policies.services };
+  return { revision, mesh: config.mesh, services, ingress };
 }
 
 function write(input: LinkerdInput, options: Options, context: Context): number {

@@ -4,6 +4,7 @@ import type { VariableName } from "../../../haproxy/variables.ts";
 import type { Policies } from "../../../policies/policies.ts";
 import { meshIdentities } from "../../answer/mesh-identities.ts";
 import type { Config } from "../../config/config.ts";
+import { isMeshIssuer } from "../../identity/mesh/section.ts";
 import { haproxyAddress } from "../../net/address.ts";
 import { allAddresses, serversOf } from "../../net/addresses.ts";
 import { largestAck } from "../../server/pipelining.ts";
@@ -36,6 +37,7 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
     cors: pageRules(policies),
     largestBody: config.haproxy.largestBody,
     hops: Object.assign({}, ...config.issuers.map(({ hops }) => hops)),
+    mesh: meshBindOf(config, policies),
     logged,
     backendVariables,
     metadata: metadataOf(config, policies),
@@ -43,11 +45,18 @@ export function renderInputOf(config: Config, policies: Policies): RenderInput {
   };
 }
 
+/** Where meshed clients come in, if any policy takes them. */
+function meshBindOf({ issuers }: Config, { uses }: Policies): RenderInput["mesh"] {
+  const issuer = uses.credentials.includes("mesh") ? issuers.find(isMeshIssuer) : undefined;
+  return issuer === undefined ? undefined : { address: issuer.bind };
+}
+
 /** What HAProxy tells backends of an answer, whatever headers policies name. */
 function backendVariablesOf(config: Config, { services }: Policies): readonly VariableName[] {
   const needed = {
     mesh_identity: meshIdentities(config, services).size > 0,
     assertion: config.assertion !== undefined,
+    upstream_token: services.some(({ routes }) => routes.some(({ upstreamToken }) => upstreamToken !== undefined)),
   };
-  return (["mesh_identity", "assertion"] as const).filter((name) => needed[name]);
+  return (["mesh_identity", "assertion", "upstream_token"] as const).filter((name) => needed[name]);
 }

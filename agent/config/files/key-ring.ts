@@ -1,4 +1,5 @@
 import { createPrivateKey, createPublicKey, sign, verify, type webcrypto } from "node:crypto";
+import { parseObject } from "../../http/json.ts";
 
 type JsonWebKey = webcrypto.JsonWebKey;
 
@@ -40,7 +41,7 @@ export function readRing<Key extends { readonly kid: string; readonly from: numb
   read: (written: Readonly<Record<string, unknown>>, kid: string, from: number) => Key | string,
 ): readonly Key[] | { readonly problem: string } {
   const written = keysOf(text);
-  if (written === undefined) return { problem: 'it is no JWK set, `{"keys": [...]}`' };
+  if (written === undefined) return { problem: 'it is no JWK set, `{"keys": [...]}`, with each name once' };
   if (written.length === 0 || written.length > MOST_KEYS)
     return { problem: `it has ${written.length} keys, not 1 to 16` };
   const ring: Key[] = [];
@@ -54,12 +55,8 @@ export function readRing<Key extends { readonly kid: string; readonly from: numb
 }
 
 function keysOf(text: string): readonly unknown[] | undefined {
-  try {
-    const { keys } = JSON.parse(text);
-    return Array.isArray(keys) ? keys : undefined;
-  } catch {
-    return undefined;
-  }
+  const keys = parseObject(Buffer.from(text))?.keys;
+  return Array.isArray(keys) ? keys : undefined;
 }
 
 function keyOf<Key>(

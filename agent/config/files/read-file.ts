@@ -7,14 +7,23 @@ import { readFileSync, statSync } from "node:fs";
  */
 export function readText(file: string, limit: number): { readonly text: string } | { readonly problem: string } {
   try {
-    // A pipe would be waited for, and a device has no end.
-    const stat = statSync(file);
-    if (!stat.isFile()) return { problem: stat.isDirectory() ? "it is a directory" : "it is not a plain file" };
-    if (stat.size > limit) return { problem: `it has more than ${limit} bytes` };
+    const problem = unfit(file, limit);
+    if (problem !== undefined) return { problem };
     return { text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(readFileSync(file)) };
   } catch (error) {
     return { problem: problemOf(error) };
   }
+}
+
+/**
+ * Why a file is none to be read whole: a pipe would be waited for, and a device has no end.
+ *
+ * @param limit largest size in bytes @returns undefined where it is one @throws Error of node:fs
+ */
+export function unfit(file: string, limit: number): string | undefined {
+  const stat = statSync(file);
+  if (!stat.isFile()) return stat.isDirectory() ? "it is a directory" : "it is not a plain file";
+  return stat.size > limit ? `it has more than ${limit} bytes` : undefined;
 }
 
 function problemOf(error: unknown): string {

@@ -1,4 +1,7 @@
 import { dirname, resolve } from "node:path";
+import { isMapping } from "../../../policies/claim-path.ts";
+import { meaningless } from "../../../policies/judging/wanted.ts";
+import { signIn } from "../../../policies/signs.ts";
 import { readDocument } from "../../../policies/source/document.ts";
 import { schemaFaults } from "../../../policies/source/validate.ts";
 import type { IssuerConfig } from "../config.ts";
@@ -66,9 +69,24 @@ function revocationOf(entry: Section, issuers: readonly IssuerConfig[], types: I
   }
   return {
     issuer,
-    by: Object.fromEntries(keys.map((key) => [key, key === "serial" ? digitsOf(entry.text(key)) : entry.text(key)])),
+    by: Object.fromEntries(
+      keys.map((key) => [key, key === "serial" ? digitsOf(entry.text(key)) : exactly(entry, key)]),
+    ),
     issuedBefore: before === undefined ? undefined : timeOf(entry, before),
   };
+}
+
+/** With a sign of patterns it would be nobody's, and somebody believes that it was taken back. */
+function exactly(entry: Section, key: Revocable): string {
+  if (isMapping(entry.value(key))) return entry.section(key).text("equals");
+  const text = entry.text(key);
+  const found = signIn(text);
+  if (found !== undefined) {
+    const literally = `\`{ equals: ${JSON.stringify(text)} }\` if it is really called so`;
+    const right = `the whole ${key}, as credentials have it: each in an entry of its own; ${literally}`;
+    entry.fault([key], right, meaningless(found.sign));
+  }
+  return text;
 }
 
 /** A serial number as it is compared. */

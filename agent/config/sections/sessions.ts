@@ -1,4 +1,5 @@
 import { isMapping } from "../../../policies/claim-path.ts";
+import { hasPlaceholder } from "../../../policies/signs.ts";
 import { isLoopback } from "../../http/fetch.ts";
 import type { SessionsConfig } from "../config.ts";
 import { parseSealingRing } from "../files/sealing-ring.ts";
@@ -39,7 +40,8 @@ function readOrigins(section: Section): readonly string[] {
   for (const [index, text] of origins.entries()) {
     const url = URL.parse(text);
     const secure = url?.protocol === "https:" || (url?.protocol === "http:" && isLoopback(url.hostname));
-    if (url === null || url.origin !== text || !secure) section.fault(["origins", index], ORIGIN);
+    if (url === null || url.origin !== text || !secure || hasPlaceholder(text))
+      section.fault(["origins", index], ORIGIN);
   }
   return origins;
 }

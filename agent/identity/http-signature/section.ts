@@ -1,3 +1,4 @@
+import { hasPlaceholder } from "../../../policies/signs.ts";
 import type { IssuerConfig } from "../../config/config.ts";
 import type { Environment } from "../../config/files/substitute.ts";
 import { readAudiences } from "../../config/names.ts";
@@ -51,12 +52,12 @@ export function readHttpSignature(name: string, section: Section, environment: E
 }
 
 const RIGHT =
-  "the https address of a directory of keys, without user, query and fragment, such as https://bot.example/.well-known/http-message-signatures-directory";
+  "the whole https address of one directory of keys, without user, query and fragment, such as https://bot.example/.well-known/http-message-signatures-directory";
 
 function readAgents(section: Section): readonly string[] {
   return section.texts("agents").map((text, index) => {
     const directory = directoryOf(text);
-    if (directory === undefined || /[?#]/.test(text)) section.fault(["agents", index], RIGHT);
+    if (directory === undefined || /[?#]/.test(text) || hasPlaceholder(text)) section.fault(["agents", index], RIGHT);
     return directory ?? text;
   });
 }

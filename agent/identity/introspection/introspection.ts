@@ -78,7 +78,7 @@ class Introspection implements Issuer {
   }
 
   status(): IssuerReport {
-    const { succeededAt, failedAt, error } = this.#endpoint;
+    const { succeededAt, failedAt, error } = this.#endpoint.state;
     return { identities: this.#basis.identities, succeededAt, failedAt, error, details: {} };
   }
 

@@ -1,6 +1,6 @@
 import type { Environment } from "../../config/files/substitute.ts";
 import type { Section } from "../../config/section.ts";
-import { isLoopback } from "../../http/fetch.ts";
+import { readEndpoint } from "../oauth/named-endpoint.ts";
 import { type OAuthClient, readClient } from "../oauth/section.ts";
 import { type KeyIssuer, readOidc } from "../oidc/section.ts";
 import { prefixesOf } from "./token-form.ts";
@@ -33,7 +33,7 @@ export interface IntrospectionIssuer extends KeyIssuer {
 export function readIntrospection(name: string, section: Section, environment: Environment): IntrospectionIssuer {
   const { tokenTypes: _types, idTokens: _idTokens, ...shared } = readOidc(name, section, environment);
   const form = readForm(section);
-  const endpoint = readEndpoint(section);
+  const endpoint = readEndpoint(section, "introspection endpoint", "https://id.example.com/oauth2/introspect");
   if (endpoint === undefined && !("discovery" in shared.keys.source)) {
     section.fault([], "`endpoint` as well: without a discovery document nothing says where to ask");
   }
@@ -59,18 +59,4 @@ function readForm(section: Section): Pick<IntrospectionIssuer, "tokens" | "prefi
     section.fault(["token_prefix"], "no `token_prefix` with `tokens: jwt`: JWTs are told by their `iss`");
   }
   return { tokens, prefix };
-}
-
-function readEndpoint(section: Section): string | undefined {
-  const text = section.optionalText("endpoint");
-  if (text === undefined) return undefined;
-  const url = URL.parse(text);
-  const fault = (right: string) => section.fault(["endpoint"], right);
-  if (url === null) fault("the URL of the introspection endpoint, such as https://id.example.com/oauth2/introspect");
-  else if (url.username !== "" || url.password !== "") fault("a URL without user name and password");
-  else if (url.hash !== "") fault("a URL without fragment");
-  else if (url.protocol === "http:" && !isLoopback(url.hostname)) {
-    fault("https: tokens and the client's secret are sent there; http is for loopback only");
-  }
-  return text;
 }

@@ -1,5 +1,5 @@
 /** What providers are asked for. */
-export type FetchedThing = "discovery" | "jwks" | "introspection" | "groups" | "sts";
+export type FetchedThing = "discovery" | "jwks" | "introspection" | "groups" | "sts" | "exchange" | "sidecar";
 
 /** What the identity part tells about itself, for metrics and the log. */
 export interface IdentityEvents {

@@ -51,11 +51,5 @@ export interface World {
 /** What it takes to keep keys. */
 export type KeyWorld = Omit<World, "signatures">;
 
-/** What setTimeout takes; a longer delay would run at once. */
-const LONGEST_DELAY = 2 ** 31 - 1;
-
-/** The one that is no test's. */
-export const timer: Schedule = (delay, task) => {
-  const timeout = setTimeout(task, Math.min(delay, LONGEST_DELAY)).unref();
-  return () => clearTimeout(timeout);
-};
+/** What asking an authorization server needs of it. */
+export type AskingWorld = Pick<World, "send" | "clock" | "schedule" | "events">;

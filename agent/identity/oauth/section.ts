@@ -30,8 +30,9 @@ export function readClient(section: Section): OAuthClient {
   if (!keys.includes("secret") && !keys.includes("key")) {
     section.fault([], "`id` and `secret`, or `key`, or `certificate` and `key`: by that the issuer knows it");
   }
+  const all = Object.values(WAYS).flat();
   for (const key of keys) {
-    if (key !== "id" && !WAYS[way].includes(key)) section.fault([key], `no \`${key}\` beside \`${way}\``);
+    if (all.includes(key) && !WAYS[way].includes(key)) section.fault([key], `no \`${key}\` beside \`${way}\``);
   }
   checkInline(section);
   const id = section.text("id");

@@ -46,6 +46,24 @@ export function unusable({ keys, unused }: Jwks): string | undefined {
   return `the JWKS has no key that can be used (${members})`;
 }
 
+/**
+ * The members of a JWKS that a token can be checked with, as they are, for who reads them with other means.
+ *
+ * @returns what is wrong where there is none
+ */
+export function usableMembers(
+  document: Readonly<Record<string, unknown>>,
+  algorithms: readonly string[],
+): readonly unknown[] | string {
+  const jwks = readJwks(document, algorithms);
+  const problem = typeof jwks === "string" ? jwks : unusable(jwks);
+  if (problem !== undefined || !Array.isArray(document.keys)) return problem ?? "";
+  return document.keys.filter((member) => {
+    const key = importKey(member, algorithms);
+    return "fingerprint" in key && unusedOf(key) === undefined;
+  });
+}
+
 function shown(kid: string | undefined): string {
   return kid === undefined ? "a key without kid" : `key ${JSON.stringify(kid.slice(0, LONGEST_KID))}`;
 }

@@ -1,8 +1,6 @@
+import { hasPlaceholder } from "../../../policies/signs.ts";
 import type { Section } from "../../config/section.ts";
 import { isLoopback } from "../../http/fetch.ts";
-
-/** What stands for a part that differs; in no issuer does it stand for itself. */
-const PLACEHOLDER = /[*{}<>^|]|%7[bd]|%3[ce]|\/:[a-z_]|\$$/i;
 
 /** Where anybody of Microsoft may log in; the tokens name the tenant. */
 const EVERY_TENANT = /^https:\/\/login\.microsoftonline\.[a-z]+\/(?:common|organizations|consumers)(?:\/|$)/;
@@ -38,7 +36,7 @@ function faultOf(name: string): string | undefined {
   if (url === null && name.includes("://")) return URL_WORDS;
   if (url !== null && (url.username !== "" || url.password !== "")) return "a URL without user name and password";
   if (/[?#]/.test(url?.href ?? name)) return "a URL without query and fragment";
-  if (PLACEHOLDER.test(name)) {
+  if (hasPlaceholder(name)) {
     return "the issuer's whole URL, as its tokens have it: an issuer of its own for each that differs in this";
   }
   if (EVERY_TENANT.test(name)) {

@@ -1,5 +1,5 @@
 import type { Kind } from "../../../policies/principal.ts";
-import type { ClaimsIssuer, WantedClaim } from "../../config/config.ts";
+import type { ClaimsIssuer, IssuerConfig, WantedClaim } from "../../config/config.ts";
 import type { Environment } from "../../config/files/substitute.ts";
 import { readAudiences, readClaim } from "../../config/names.ts";
 import type { Section } from "../../config/section.ts";
@@ -9,6 +9,7 @@ import { readBinding } from "../../config/sections/proofs.ts";
 import { readCa, readProxy } from "../../config/sections/provider.ts";
 import { neverAccess } from "../jwt/purpose.ts";
 import { typeOf } from "../jwt/token.ts";
+import { type ExchangeConfig, readExchange } from "../oauth/exchange.ts";
 import { checkServer, type OktaConfig, readOkta } from "../okta/section.ts";
 import { type LoginConfig, readLogin, sessionKind } from "../session/section.ts";
 import { isTrustDomain } from "./names.ts";
@@ -36,6 +37,8 @@ export interface OidcIssuer extends ClaimsIssuer {
   readonly ca: string | undefined;
   /** Where it is an authorization server of Okta's. */
   readonly okta?: OktaConfig;
+  /** How its tokens are exchanged for others. Default: they are not */
+  readonly exchange?: ExchangeConfig;
   /** Where people may log in there by a browser. */
   readonly login?: LoginConfig;
   /** What it is asked through; undefined for no proxy. */
@@ -54,6 +57,14 @@ export type KeyOwner = Pick<
 /** Whether an issuer's configuration is that of an OpenID Connect provider. */
 export function isOidc(issuer: { readonly type: string }): issuer is OidcIssuer {
   return issuer.type === "oidc";
+}
+
+/** An issuer whose tokens are exchanged for others. */
+export type ExchangingIssuer = IssuerConfig & KeyOwner & { readonly exchange: ExchangeConfig };
+
+/** Whether an issuer's tokens are exchanged for others. */
+export function exchanges(issuer: IssuerConfig): issuer is ExchangingIssuer {
+  return "exchange" in issuer;
 }
 
 /** Who has logged in by a browser. */
@@ -82,6 +93,8 @@ export function readOidc(name: string, section: Section, environment: Environmen
   const told = [kind.kind, ...kind.kindRules.map((rule) => rule.kind), ...(login === undefined ? [] : [PERSON])];
   const kinds = [...new Set(told)];
   const bound = readBinding(section, readCredentials(section));
+  const source = readSource(section);
+  const exchange = readExchange(section, "discovery" in source);
   return {
     name,
     type: "oidc",
@@ -98,9 +111,10 @@ export function readOidc(name: string, section: Section, environment: Environmen
     tokenTypes: readTokenTypes(section),
     idTokens: section.choice<OidcIssuer["idTokens"]>("id_tokens"),
     clockTolerance: section.milliseconds("clock_tolerance"),
-    keys: { source: readSource(section), ...readKeys(section.section("keys")) },
+    keys: { source, ...readKeys(section.section("keys")) },
     ...(okta !== undefined && { okta }),
     ...(login !== undefined && { login }),
+    ...(exchange !== undefined && { exchange }),
     ca: readCa(section),
     proxy: readProxy(section, environment),
   };

@@ -23,7 +23,7 @@ const OVERLOADED: Proving = { refusal: { reason: "overloaded" } };
 
 /** Keys of clients that were imported. */
 const MOST_KEYS = 10_000;
-/** Signature checks of proofs under way at a time. */
+/** Proofs that are looked at at a time: their signatures, and whether a store has seen them. */
 const MOST_CHECKS = 1024;
 
 /** Milliseconds for which what has come has to be known: a DPoP proof, and a credential that counts once. */
@@ -105,8 +105,12 @@ export class Proofs {
 
   /** A credential that is a proof itself, made for one request. */
   #once({ digest, madeAt }: NonNullable<Confirmation["once"]>, now: number): Proving | Promise<Proving> {
+    const memory = this.#memory;
+    if (memory.checking >= MOST_CHECKS) return OVERLOADED;
     const seen = this.#onces.note(digest, madeAt, now);
-    return seen instanceof Promise ? seen.then(provingOf) : provingOf(seen);
+    if (!(seen instanceof Promise)) return provingOf(seen);
+    memory.checking++;
+    return seen.then(provingOf).finally(() => memory.checking--);
   }
 
   #dpop(jkt: string, shown: Shown, now: number, wanted: () => boolean): Proving | Promise<Proving> {

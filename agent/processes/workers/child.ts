@@ -2,9 +2,18 @@ import cluster, { type Worker as ClusterWorker } from "node:cluster";
 import { execArgv } from "node:process";
 import type { Due } from "../../identity/issuer/world.ts";
 import type { Asked, Order, Reply, Unasked } from "./messages.ts";
+import { WholeLines } from "./whole-lines.ts";
 
-/** A line feed. */
-const END = 10;
+/** Orders that it has not answered; past them it is asked for nothing more. */
+const MOST_WAITING = 64;
+
+/** What becomes of what a worker writes to its log. */
+export interface Relay {
+  /** Takes whole lines. */
+  lines(lines: Buffer): void;
+  /** Told of a line that was too long. */
+  lost(): void;
+}
 
 /**
  * One worker process, seen from the primary: the same command line again, which survives bundling. What it writes to
@@ -19,10 +28,9 @@ export class Child {
   #asked = 0;
   #over = false;
   #reason: string | undefined;
-  #rest: Buffer = Buffer.alloc(0);
 
-  /** @param lines takes whole lines of its log @param due told of sessions that are due */
-  constructor(lines: (lines: Buffer) => void, due: (due: Due) => void) {
+  /** @param due told of sessions that are due */
+  constructor(relay: Relay, due: (due: Due) => void) {
     cluster.setupPrimary({
       serialization: "advanced",
       stdio: ["ignore", "pipe", "inherit", "ipc"],
@@ -33,7 +41,11 @@ export class Child {
     // A message that cannot be sent any more: `ended` tells.
     this.#worker.on("error", () => {});
     this.#worker.on("message", (said: Reply | Unasked) => ("due" in said ? due(said.due) : this.#replied(said)));
-    process.stdout?.on("data", (chunk: Buffer) => this.#read(chunk, lines));
+    const lines = new WholeLines(
+      (whole) => relay.lines(whole),
+      () => relay.lost(),
+    );
+    process.stdout?.on("data", (chunk: Buffer) => lines.push(chunk));
     this.ended = new Promise((resolve) => {
       const over = (end: string) => {
         this.#over = true;
@@ -60,6 +72,7 @@ export class Child {
   /** @throws {Error} with the worker's own words where it could not, or when it ends first */
   async ask(order: Order): Promise<Reply> {
     if (this.#over) throw new Error("the worker has ended");
+    if (this.#waiting.size >= MOST_WAITING) throw new Error("the worker answers nothing");
     const id = this.#asked++;
     const waiting = Promise.withResolvers<Reply>();
     this.#waiting.set(id, waiting);
@@ -79,12 +92,5 @@ export class Child {
     const waiting = this.#waiting.get(reply.id);
     this.#waiting.delete(reply.id);
     waiting?.resolve(reply);
-  }
-
-  #read(chunk: Buffer, lines: (lines: Buffer) => void): void {
-    const end = chunk.lastIndexOf(END) + 1;
-    if (end > 0) lines(Buffer.concat([this.#rest, chunk.subarray(0, end)]));
-    const rest = chunk.subarray(end);
-    this.#rest = end > 0 ? rest : Buffer.concat([this.#rest, rest]);
   }
 }

@@ -1,3 +1,4 @@
+import type { LogHead } from "../../../records/audit/lines.ts";
 import type { ResponderState } from "../../admin/status.ts";
 import type { Due } from "../../identity/issuer/world.ts";
 import type { CheckedSet } from "../../loading/load.ts";
@@ -23,6 +24,8 @@ export type Order =
   /** Judge by what was prepared. */
   | { readonly kind: "commit" }
   | { readonly kind: "report" }
+  /** Record how far the audit logs of all have come, and say how far this one's has. */
+  | { readonly kind: "heads"; readonly heads: readonly LogHead[] }
   | { readonly kind: "tap"; readonly name: string; readonly filter: TapFilter }
   /** Answer on while HAProxy leaves, for so many milliseconds at most, then end. */
   | { readonly kind: "drain"; readonly limit: number }
@@ -39,6 +42,7 @@ export interface Reply {
   /** Of the order of this name. */
   readonly report?: Report;
   readonly tapped?: Tapped;
+  readonly head?: LogHead;
   /** Why the order could not be carried out. */
   readonly fault?: string;
 }

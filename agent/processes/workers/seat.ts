@@ -1,9 +1,10 @@
+import type { LogHead } from "../../../records/audit/lines.ts";
 import type { WorkerState } from "../../admin/status.ts";
 import type { Due } from "../../identity/issuer/world.ts";
 import type { CheckedSet } from "../../loading/load.ts";
 import type { Address } from "../../net/address.ts";
 import { MOST_TAPS, type TapFilter, type Tapped } from "../../telemetry/taps.ts";
-import { Child } from "./child.ts";
+import { Child, type Relay } from "./child.ts";
 import type { Order, Report } from "./messages.ts";
 
 /** Milliseconds until a worker that has ended is started again: the first time, and at most. Each time twice as long. */
@@ -13,8 +14,10 @@ const LONGEST_DELAY = 10_000;
 const STABLE = 60_000;
 /** Milliseconds in which a worker has to report; a kubelet waits for 1 s. Past them its last report counts. */
 const REPORT_LIMIT = 500;
-/** Milliseconds in which it has to prepare a set; an issuer is waited for 5 s. */
+/** Milliseconds in which it has to begin, or to prepare a set; an issuer is waited for 5 s. */
 const PREPARE_LIMIT = 30_000;
+/** Milliseconds in which it has to judge by what it has prepared. */
+const COMMIT_LIMIT = 5_000;
 /** Milliseconds after which HAProxy, which checks once a second, must have come. */
 const ASKED_BY = 10_000;
 
@@ -23,7 +26,7 @@ export class Seat {
   /** From 1. */
   readonly worker: number;
   readonly #addresses: readonly Address[];
-  readonly #lines: (lines: Buffer) => void;
+  readonly #relay: Relay;
   readonly #clock: () => number;
   readonly #due: (due: Due) => void;
   #child: Child | undefined;
@@ -35,22 +38,24 @@ export class Seat {
   #reporting: Promise<boolean> | undefined;
   /** What it was asked for by taps and has not answered, or nobody has taken. */
   readonly #tapping = new Map<string, Promise<Tapped | undefined>>();
+  #head: LogHead | undefined;
+  #exchanging = false;
   #silent = false;
   #failures = 0;
   #restarts = 0;
   #lastEnd: string | undefined;
 
-  /** @param lines takes whole lines of its log @param due told of sessions that are due */
+  /** @param due told of sessions that are due */
   constructor(
     worker: number,
     addresses: readonly Address[],
-    lines: (lines: Buffer) => void,
+    relay: Relay,
     due: (due: Due) => void,
     clock: () => number,
   ) {
     this.worker = worker;
     this.#addresses = addresses;
-    this.#lines = lines;
+    this.#relay = relay;
     this.#clock = clock;
     this.#due = due;
   }
@@ -68,7 +73,7 @@ export class Seat {
    * @throws {Error} that says why it does not listen; the process is then ended
    */
   async begin(set: CheckedSet, joining: boolean, ended: (end: string) => void): Promise<void> {
-    const child = new Child(this.#lines, this.#due);
+    const child = new Child(this.#relay, this.#due);
     this.#child = child;
     this.#set = set;
     void child.ended.then((end) => {
@@ -78,7 +83,8 @@ export class Seat {
       ended(end);
     });
     try {
-      await child.ask({ kind: "begin", worker: this.worker, set, addresses: this.#addresses, joining });
+      const order = { kind: "begin", worker: this.worker, set, addresses: this.#addresses, joining } as const;
+      await inTime(child, order, PREPARE_LIMIT, "took too long to begin");
     } catch (error) {
       child.kill(error instanceof Error ? error.message : String(error));
       throw error;
@@ -87,7 +93,8 @@ export class Seat {
 
   /** Resolves once its issuers were asked for their keys. @throws {Error} when it ends first */
   async ready(): Promise<void> {
-    await this.#child?.ask({ kind: "ready" });
+    if (this.#child !== undefined)
+      await inTime(this.#child, { kind: "ready" }, PREPARE_LIMIT, "took too long to ask the issuers for their keys");
     this.#readySince = this.#clock();
   }
 
@@ -111,23 +118,22 @@ export class Seat {
   async prepare(set: CheckedSet): Promise<boolean> {
     const child = this.#child;
     if (child === undefined) return false;
-    const late = setTimeout(() => child.kill("took too long to prepare a reload"), PREPARE_LIMIT);
     try {
-      await child.ask({ kind: "prepare", set });
+      await inTime(child, { kind: "prepare", set }, PREPARE_LIMIT, "took too long to prepare a reload");
       return true;
     } catch (error) {
       if (child.over) return false;
       throw error;
-    } finally {
-      clearTimeout(late);
     }
   }
 
-  /** Has it judge by what it has prepared. */
+  /** Has it judge by what it has prepared. One that takes too long is ended. */
   async commit(set: CheckedSet): Promise<void> {
+    const child = this.#child;
     this.#set = set;
+    if (child === undefined) return;
     // One that ends instead begins again with the set in force.
-    await this.#child?.ask({ kind: "commit" }).catch(() => {});
+    await inTime(child, { kind: "commit" }, COMMIT_LIMIT, "took too long to judge by a reload").catch(() => {});
   }
 
   /** Asks for a report, for a bounded time. @returns the last one there is */
@@ -170,6 +176,27 @@ export class Seat {
     if (!answered) return undefined;
     this.#tapping.delete(name);
     return await asked;
+  }
+
+  /** How far the audit log of its processes has come, as the last one that was asked has said. */
+  get head(): LogHead | undefined {
+    return this.#head;
+  }
+
+  /** Tells its process how far the audit logs of all have come, and asks the same of it; nobody waits for that. */
+  exchangeHeads(heads: readonly LogHead[]): void {
+    const child = this.#child;
+    // One that stands still is not asked again and again.
+    if (child === undefined || this.#exchanging) return;
+    this.#exchanging = true;
+    const answered = (head = this.#head) => {
+      this.#head = head;
+      this.#exchanging = false;
+    };
+    child.ask({ kind: "heads", heads }).then(
+      ({ head }) => answered(head),
+      () => answered(),
+    );
   }
 
   /** Whether HAProxy has ever come to its process. */
@@ -223,6 +250,16 @@ export class Seat {
       return "is never asked: HAProxy has no server for it; generate its files anew and reload it";
     }
     return undefined;
+  }
+}
+
+/** Has an order carried out. A process that takes longer is ended, @param why told as its end */
+async function inTime(child: Child, order: Order, limit: number, why: string): Promise<void> {
+  const late = setTimeout(() => child.kill(why), limit);
+  try {
+    await child.ask(order);
+  } finally {
+    clearTimeout(late);
   }
 }
 

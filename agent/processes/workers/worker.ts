@@ -81,6 +81,10 @@ class Worker {
         return {};
       case "report":
         return { report: { state: responder.state(), metrics: await responder.telemetry.metricValues() } };
+      case "heads": {
+        const head = responder.telemetry.exchangeHeads(order.heads);
+        return head === undefined ? {} : { head };
+      }
       case "tap": {
         const tapped = responder.telemetry.tap(order.name, order.filter);
         return tapped === undefined ? {} : { tapped };

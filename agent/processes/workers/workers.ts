@@ -13,6 +13,7 @@ import { mergedTaps, type TapFilter, type Tapped } from "../../telemetry/taps.ts
 import { createTelemetry, type Telemetry } from "../../telemetry/telemetry.ts";
 import type { Responders } from "../service.ts";
 import { VERSION } from "../version.ts";
+import type { Relay } from "./child.ts";
 import { added, addedText, labelled, lasting, mergedState, workerMetrics } from "./merge.ts";
 import type { Report } from "./messages.ts";
 import { Seat } from "./seat.ts";
@@ -33,6 +34,7 @@ export class Workers implements Responders<CheckedSet> {
   #retired: Promise<readonly MetricValues[]> = Promise.resolve([]);
   /** Whether a worker that ends is started again. */
   #serving = false;
+  #exchanges: NodeJS.Timeout | undefined;
 
   constructor(file: string, set: CheckedSet, surroundings: Surroundings) {
     const { clock } = surroundings;
@@ -56,7 +58,10 @@ export class Workers implements Responders<CheckedSet> {
       clock,
       process: true,
     });
-    const relay = (lines: Buffer) => this.telemetry.relay(lines);
+    const relay: Relay = {
+      lines: (lines) => this.telemetry.relay(lines),
+      lost: () => this.telemetry.lineLost(),
+    };
     const due = (each: Due) => this.due(each);
     this.#seats = Array.from({ length: workers }, (_, index) => {
       return new Seat(index + 1, addressesOf(listen.spop, index + 1), relay, due, clock);
@@ -74,6 +79,8 @@ export class Workers implements Responders<CheckedSet> {
   async ready(): Promise<void> {
     await Promise.all(this.#seats.map((seat) => seat.ready()));
     this.#serving = true;
+    const { audit } = this.config;
+    if (audit !== undefined) this.#exchanges = setInterval(() => this.#exchangeHeads(), audit.checkpoint).unref();
     // One that ended while the others were waited for.
     for (const seat of this.#seats) if (!seat.isReady) void this.#restart(seat);
   }
@@ -85,6 +92,7 @@ export class Workers implements Responders<CheckedSet> {
 
   async close(): Promise<void> {
     this.#serving = false;
+    clearInterval(this.#exchanges);
     await Promise.all(this.#seats.map((seat) => seat.end({ kind: "close" }, CLOSE_LIMIT)));
   }
 
@@ -140,6 +148,12 @@ export class Workers implements Responders<CheckedSet> {
       if (behind.length === 0) return undefined;
       await Promise.all(behind.map(async (seat) => (await seat.prepare(set)) && (await seat.commit(set))));
     }
+  }
+
+  /** Each audit log tells of all others, once all have begun. */
+  #exchangeHeads(): void {
+    const heads = this.#seats.flatMap(({ head }) => head ?? []);
+    for (const seat of this.#seats) seat.exchangeHeads(heads.length === this.#seats.length ? heads : []);
   }
 
   #refused(found: string): Fault {

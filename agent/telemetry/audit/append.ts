@@ -5,20 +5,32 @@ const PAUSE = 1_000;
 /** Buffers that are written at once. */
 const MOST_AT_ONCE = 64;
 
+/** Opens the file for what is behind it. */
+interface Turn {
+  readonly open: () => number;
+}
+
+/** Is told that all before it is in the file. */
+interface Mark {
+  readonly reached: () => void;
+  /** Whether that is to outlive a loss of power. */
+  readonly sync: boolean;
+}
+
 /**
  * Appends to a file, in order and beside the event loop, and then to the next one. What cannot be written waits, and is
  * tried again: a record that has been counted is never left out.
  */
 export class Append {
   #fd: number;
-  /** Bytes, and what opens the file for those behind it. */
-  readonly #queue: (Buffer | (() => number))[] = [];
+  readonly #queue: (Buffer | Turn | Mark)[] = [];
   #waiting = 0;
   #busy = false;
   #turning = false;
   #ended = false;
   #failure: string | undefined;
   #idle: (() => void)[] = [];
+  #syncing: Promise<void> = Promise.resolve();
 
   constructor(fd: number) {
     this.#fd = fd;
@@ -53,13 +65,18 @@ export class Append {
    */
   turn(open: () => number): void {
     this.#turning = true;
-    this.#queue.push(open);
+    this.#queue.push({ open });
     this.#next();
   }
 
-  /** Has the machine keep what was written, in case its power fails. */
-  sync(): void {
-    fdatasync(this.#fd, () => {});
+  /**
+   * Tells once all that was added so far is in the file: whatever becomes of the process, it is there.
+   *
+   * @param sync whether the machine is to keep it before, in case its power fails
+   */
+  mark(sync: boolean, reached: () => void): void {
+    this.#queue.push({ reached, sync });
+    this.#next();
   }
 
   /** Settles when all is written, or cannot be. @param limit milliseconds */
@@ -78,15 +95,42 @@ export class Append {
   #next(): void {
     const [first] = this.#queue;
     if (this.#busy || this.#ended || first === undefined) return;
+    if (!("reached" in first)) {
+      this.#do(first);
+      return;
+    }
+    this.#queue.shift();
+    this.#reach(first);
+    // Whoever was told may have added more, and begun to write it.
+    this.#next();
+  }
+
+  #do(first: Buffer | Turn): void {
     this.#busy = true;
-    if (typeof first === "function") void this.#open(first);
+    if ("open" in first) void this.#open(first.open);
     else this.#write();
   }
 
-  /** All that is for this file, in one call. */
+  /** What is written meanwhile does not wait for it. */
+  #reach({ reached, sync }: Mark): void {
+    if (!sync) {
+      reached();
+      return;
+    }
+    this.#syncing = this.#syncing.then(() => {
+      return new Promise((done) => {
+        fdatasync(this.#fd, (error) => {
+          if (error === null) reached();
+          done();
+        });
+      });
+    });
+  }
+
+  /** All that is for this file up to a mark, in one call. */
   #write(): void {
-    const turn = this.#queue.findIndex((entry) => typeof entry === "function");
-    const count = Math.min(turn < 0 ? this.#queue.length : turn, MOST_AT_ONCE);
+    const other = this.#queue.findIndex((entry) => !Buffer.isBuffer(entry));
+    const count = Math.min(other < 0 ? this.#queue.length : other, MOST_AT_ONCE);
     const buffers = this.#queue.slice(0, count) as Buffer[];
     writev(this.#fd, buffers, (error, written) => this.#wrote(error, written));
   }
@@ -127,7 +171,8 @@ export class Append {
     else setTimeout(() => this.#next(), PAUSE).unref();
   }
 
-  #leave(): Promise<void> {
-    return new Promise((done) => fdatasync(this.#fd, () => close(this.#fd, () => done())));
+  async #leave(): Promise<void> {
+    await this.#syncing;
+    await new Promise<void>((done) => fdatasync(this.#fd, () => close(this.#fd, () => done())));
   }
 }

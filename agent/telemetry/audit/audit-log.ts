@@ -1,7 +1,7 @@
 import { createHmac, createPublicKey, type KeyObject } from "node:crypto";
 import { existsSync, realpathSync, rmSync } from "node:fs";
 import { Batch, type Head } from "../../../records/audit/chain.ts";
-import { type Beginning, batchLine, type InForce, line } from "../../../records/audit/lines.ts";
+import { type Beginning, batchLine, type InForce, type LogHead, line } from "../../../records/audit/lines.ts";
 import { privateKeyOf, rawKey, signedNote, succession } from "../../../records/audit/note.ts";
 import type { AuditConfig } from "../../config/sections/audit.ts";
 import type { DecisionLines } from "../decision-log.ts";
@@ -22,7 +22,7 @@ const LONGEST_CLOSE = 5_000;
 
 /** What the log tells about itself. None of these throws or waits. */
 export interface AuditEvents {
-  /** @param note the signed note; who keeps it elsewhere can hold the log to it */
+  /** One is in the file. @param note the signed note; who keeps it elsewhere can hold the log to it */
   checkpoint(note: string, size: number): void;
   /** Decisions cannot be kept, or can again. @param lost how many were not, meanwhile */
   full(why: string): void;
@@ -46,7 +46,7 @@ export function keyFileOf({ key }: Pick<AuditConfig, "key">, process: number): s
 /** How far a log has come, as plain data. */
 export interface AuditState {
   readonly origin: string;
-  /** Records, and how many of them are signed. */
+  /** Records, and how many of them are signed in the file. */
   readonly records: number;
   readonly signed: number;
   /** Decisions that were not kept, since the start. */
@@ -82,6 +82,12 @@ export class AuditLog implements DecisionSink {
   #batch: Batch;
   #head: Head;
   #signed = 0;
+  /** How many are in the file, with their signature; and how far that is for the other processes. */
+  #kept = 0;
+  #told: LogHead | undefined;
+  /** Whether there is more to be told than of whom this log was told. */
+  #news = true;
+  #others = "";
   /** What is to be the next batch: bytes, and behind them text. */
   #parts: Buffer[] = [];
   #size = 0;
@@ -90,6 +96,8 @@ export class AuditLog implements DecisionSink {
   #lost = 0;
   #allLost = 0;
   #revision = "";
+  /** What is in force and could not be said. */
+  #unsaid: InForce | undefined;
   #closed = false;
 
   /**
@@ -142,11 +150,11 @@ export class AuditLog implements DecisionSink {
   /** For /status and metrics: how many records there are, how many of them are signed, and why nothing can be written. */
   get state(): AuditState {
     const error = this.#append.failure;
-    return { origin: this.#origin, records: this.#head.size, signed: this.#signed, lost: this.#allLost, error };
+    return { origin: this.#origin, records: this.#head.size, signed: this.#kept, lost: this.#allLost, error };
   }
 
   decided(observation: Observation): void {
-    this.#gap();
+    this.#catchUp();
     const { full } = this;
     if (full !== undefined && !this.#mustKeep(observation)) {
       this.#allLost++;
@@ -163,7 +171,7 @@ export class AuditLog implements DecisionSink {
 
   /** Decisions as the decision log has them: lines, each with its line feed, which are written twice and made once. */
   take(lines: Buffer, count: number): void {
-    this.#gap();
+    this.#catchUp();
     const { full } = this;
     const kept = full === undefined ? lines : this.#mustBeKept(lines);
     const lost = full === undefined ? 0 : count - linesIn(kept);
@@ -173,15 +181,34 @@ export class AuditLog implements DecisionSink {
     if (this.#closed || kept.length === 0) return;
     this.#asPart();
     this.#parts.push(kept);
+    this.#news = true;
     this.#size += kept.length;
     if (this.#size >= BATCH || lines.length < FULL) this.#flush();
     else this.#timer ??= setTimeout(() => this.#flush(), DELAY).unref();
   }
 
-  /** A record of what is in force from now on. */
-  inForce({ revision, configuration, files }: InForce): void {
-    this.#add(line({ audit: "revision", revision, previous: this.#revision, configuration, files, time: this.#now() }));
-    this.#revision = revision;
+  /** A record of what is in force from now on. While the log is full, the last one alone waits for room. */
+  inForce(inForce: InForce): void {
+    if (this.#closed) return;
+    this.#unsaid = inForce;
+    this.#catchUp();
+    this.#gather();
+  }
+
+  /**
+   * Records how far the logs of all processes have come, with the next checkpoint.
+   *
+   * @returns how far this one has, in its file and signed, but for what it was told of the others: they would never end
+   * telling each other of that
+   */
+  exchange(all: readonly LogHead[]): LogHead | undefined {
+    const heads = all.filter(({ origin }) => origin !== this.#origin);
+    const others = JSON.stringify(heads);
+    if (heads.length > 0 && others !== this.#others && !this.#closed && this.full === undefined) {
+      this.#others = others;
+      this.#text += line({ audit: "heads", heads, time: this.#now() });
+    }
+    return this.#told;
   }
 
   /** Ends the segment, signed, and tells where that could not be written in time. */
@@ -190,7 +217,7 @@ export class AuditLog implements DecisionSink {
     this.#closed = true;
     clearInterval(this.#checkpoints);
     clearTimeout(this.#timer);
-    this.#gap();
+    this.#catchUp();
     this.#end("stop");
     await this.#append.end(LONGEST_CLOSE);
     this.#ownership.release();
@@ -224,7 +251,13 @@ export class AuditLog implements DecisionSink {
 
   #add(text: string): void {
     if (this.#closed) return;
+    this.#news = true;
     this.#text += text;
+    this.#gather();
+  }
+
+  /** What is text by now is written once there is enough of it, or soon. */
+  #gather(): void {
     if (this.#text.length >= BATCH) this.#flush();
     else this.#timer ??= setTimeout(() => this.#flush(), DELAY).unref();
   }
@@ -267,28 +300,57 @@ export class AuditLog implements DecisionSink {
 
   #checkpoint(): void {
     if (this.#isAnothers) return;
-    this.#gap();
+    this.#catchUp();
     this.#flush();
     if (this.#head.size > this.#signed) {
-      const note = signedNote({ origin: this.#origin, head: this.#head }, this.#key);
-      const bytes = Buffer.from(line({ audit: "checkpoint", note }));
-      this.#batch.addAll(bytes);
-      this.#write(bytes);
-      this.#signed = this.#head.size;
-      if (this.#config.sync === "checkpoint") this.#append.sync();
-      this.#events.checkpoint(note, this.#head.size);
+      this.#batch.addAll(this.#sign());
     }
     if (this.#closed || this.#append.turning) return;
     if (this.#written > this.#config.maxSize || this.#isMoved()) this.#rotate();
   }
 
-  /** Says how many were lost, once there is room for that again, or at the end. */
-  #gap(): void {
-    if (this.#lost === 0 || (this.full !== undefined && !this.#closed)) return;
+  /** What stands outside of the log is told once it is in the file: a crash must not make it untrue. */
+  #sign(): Buffer {
+    const [origin, { size, hash }, news] = [this.#origin, this.#head, this.#news];
+    const note = signedNote({ origin, head: { size, hash } }, this.#key);
+    const bytes = Buffer.from(line({ audit: "checkpoint", note }));
+    this.#write(bytes);
+    this.#signed = size;
+    this.#news = false;
+    this.#append.mark(this.#config.sync === "checkpoint", () => {
+      this.#kept = size;
+      if (news) this.#told = { origin, size, hash: hash.toString("base64") };
+      this.#events.checkpoint(note, size);
+    });
+    return bytes;
+  }
+
+  /** Says how many were lost, and what is in force by now, once there is room for that again, or at the end. */
+  #catchUp(): void {
+    if (this.#lost === 0 && this.#unsaid === undefined) return;
+    if (this.full === undefined || this.#closed) {
+      this.#sayLost();
+      this.#sayInForce();
+    }
+  }
+
+  #sayLost(): void {
     const lost = this.#lost;
+    if (lost === 0) return;
     this.#lost = 0;
+    this.#news = true;
     this.#text += line({ audit: "gap", lost, time: this.#now() });
     this.#events.room(lost);
+  }
+
+  #sayInForce(): void {
+    if (this.#unsaid === undefined) return;
+    const { revision, configuration, files } = this.#unsaid;
+    this.#unsaid = undefined;
+    const previous = this.#revision;
+    this.#revision = revision;
+    this.#news = true;
+    this.#text += line({ audit: "revision", revision, previous, configuration, files, time: this.#now() });
   }
 
   /** Whether somebody has given the segment another name, or removed it. */
@@ -304,12 +366,10 @@ export class AuditLog implements DecisionSink {
 
   #end(reason: "rotation" | "stop"): void {
     this.#text += line({ audit: "end", reason, time: this.#now() });
+    this.#news = true;
     this.#flush();
-    const note = signedNote({ origin: this.#origin, head: this.#head }, this.#key);
-    this.#write(Buffer.from(line({ audit: "checkpoint", note })));
-    this.#signed = this.#head.size;
+    this.#sign();
     this.#batch = new Batch(this.#head);
-    this.#events.checkpoint(note, this.#head.size);
   }
 
   /** @returns what makes its file */

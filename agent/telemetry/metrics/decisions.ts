@@ -7,6 +7,7 @@ import { type Cell, DurationHistogram, type Durations, Tally } from "./cells.ts"
 /** HAProxy answers with these itself; the agent never decides them, so a zero here would tell nothing. */
 export const HAPROXY_REASONS: ReadonlySet<Reason> = new Set([
   "credential-in-query",
+  "mesh-bypassed",
   "agent-unavailable",
   "verdict-unbound",
   "backend-unavailable",

@@ -6,7 +6,7 @@ import { type Cell, Tally } from "./cells.ts";
 const BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const DOCUMENTS = ["discovery", "jwks"] as const;
 /** What not every issuer is asked for: its series begin with the first time. */
-const OTHERS = ["introspection", "groups", "sts"] as const;
+const OTHERS = ["introspection", "groups", "sts", "exchange", "sidecar"] as const;
 const OUTCOMES = ["ok", "error"] as const;
 const LOGINS = [
   ...(["begun", "completed", "refused", "failed"] as const),

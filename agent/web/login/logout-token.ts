@@ -7,7 +7,7 @@ import { Slots } from "../../http/slots.ts";
 import { type Claims, isDate, stringsOf } from "../../identity/claims/claims.ts";
 import { UNHEARD } from "../../identity/issuer/events.ts";
 import type { Token } from "../../identity/issuer/evidence.ts";
-import { timer } from "../../identity/issuer/world.ts";
+import { timer } from "../../identity/issuer/timer.ts";
 import type { Key } from "../../identity/jwt/key.ts";
 import { isSignedBy } from "../../identity/jwt/signature.ts";
 import { parseToken } from "../../identity/jwt/token.ts";

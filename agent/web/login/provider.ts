@@ -14,7 +14,7 @@ import {
   type ServerMetadata,
   tokenRevocation,
 } from "openid-client";
-import { permitted } from "../../http/document.ts";
+import { getObject, permitted } from "../../http/document.ts";
 import type { Send } from "../../http/fetch.ts";
 import { failed } from "../../http/fetch-error.ts";
 import type { Claims } from "../../identity/claims/claims.ts";
@@ -22,6 +22,7 @@ import { objectOf } from "../../identity/jwt/token.ts";
 import { authenticationOf } from "../../identity/oauth/authentication.ts";
 import { type ClientFetch, fetchBy } from "../../identity/oauth/fetch.ts";
 import { discover } from "../../identity/oidc/discovery.ts";
+import { usableMembers } from "../../identity/oidc/jwks.ts";
 import type { OidcIssuer } from "../../identity/oidc/section.ts";
 import type { LoginConfig } from "../../identity/session/section.ts";
 import type { Session } from "../../identity/session/session.ts";
@@ -71,7 +72,7 @@ export class LoginProvider {
   /** Apart, so that whoever begins many ends nobody's. */
   readonly #beginnings: Allowance;
   readonly #ends: Allowance;
-  #known: { until: number; readonly configuration: Promise<Configuration> } | undefined;
+  #known: { until: number; readonly server: Promise<ServerMetadata> } | undefined;
 
   /** @param clock milliseconds that only grow */
   constructor(issuer: LoginIssuer, send: Send, clock: () => number) {
@@ -193,35 +194,61 @@ export class LoginProvider {
     return [...new Set([new URL(this.issuer.issuer).origin, this.#place().origin])];
   }
 
-  /** Looked for once for all who log in, and again where that is long ago; where it has failed, after a while. */
-  #configuration(): Promise<Configuration> {
-    if (this.#known !== undefined && this.#clock() < this.#known.until) return this.#known.configuration;
-    const known = { until: this.#clock() + this.issuer.keys.refresh, configuration: this.#discovered() };
-    this.#known = known;
-    known.configuration.catch(() => {
-      known.until = this.#clock() + DISCOVERED_AGAIN;
-    });
-    return known.configuration;
+  /**
+   * The library as this provider's client. It keeps the keys that it has fetched for a minute, whatever comes meanwhile: so
+   * each login has one of its own, and no ID token is refused for being signed with a new key.
+   */
+  async #configuration(): Promise<Configuration> {
+    const server = await this.#server();
+    const { issuer, algorithms, login, clockTolerance: tolerance } = this.issuer;
+    const published = server.id_token_signing_alg_values_supported ?? ["RS256"];
+    const configuration = new Configuration(
+      { ...server, id_token_signing_alg_values_supported: published.filter((each) => algorithms.includes(each)) },
+      login.client.id,
+      { [clockTolerance]: Math.ceil(tolerance / 1000) },
+      authenticationOf(login.client.authentication),
+    );
+    const keys = URL.parse(server.jwks_uri ?? issuer)?.href;
+    configuration[customFetch] = (url, options) =>
+      url === keys ? this.#keys(new URL(url)) : this.#fetch(url, options as never);
+    if (this.#place().protocol === "http:") allowInsecureRequests(configuration);
+    enableNonRepudiationChecks(configuration);
+    return configuration;
   }
 
-  async #discovered(): Promise<Configuration> {
-    const { issuer, aliases = [], login, algorithms } = this.issuer;
+  /**
+   * Looked for once for all who log in, and again where that is long ago; where it has failed, after a while. What was found
+   * before stays in use until then.
+   */
+  #server(): Promise<ServerMetadata> {
+    const before = this.#known;
+    if (before !== undefined && this.#clock() < before.until) return before.server;
+    const failed = (error: unknown) => {
+      known.until = this.#clock() + DISCOVERED_AGAIN;
+      return before?.server ?? Promise.reject(error);
+    };
+    const server = this.#discovered().catch(failed);
+    const known = { until: this.#clock() + this.issuer.keys.refresh, server };
+    this.#known = known;
+    return server;
+  }
+
+  async #discovered(): Promise<ServerMetadata> {
+    const { issuer, aliases = [] } = this.issuer;
     const at = this.#place();
     const { document } = await discover(this.#send, at, [issuer, ...aliases], this.#bounds());
     const server = document as ServerMetadata;
     for (const name of ["authorization_endpoint", "token_endpoint", "jwks_uri"] as const)
       checkEndpoint(server[name], at);
-    const published = server.id_token_signing_alg_values_supported ?? ["RS256"];
-    const configuration = new Configuration(
-      { ...server, id_token_signing_alg_values_supported: published.filter((each) => algorithms.includes(each)) },
-      login.client.id,
-      { [clockTolerance]: Math.ceil(this.issuer.clockTolerance / 1000) },
-      authenticationOf(login.client.authentication),
-    );
-    configuration[customFetch] = (url, options) => this.#fetch(url, options as never);
-    if (at.protocol === "http:") allowInsecureRequests(configuration);
-    enableNonRepudiationChecks(configuration);
-    return configuration;
+    return server;
+  }
+
+  /** What counts for a token counts for an ID token: the library knows no weak key, nor a member that stands twice. */
+  async #keys(url: URL): Promise<Response> {
+    const document = await getObject(this.#send, url, this.#bounds());
+    const keys = usableMembers(document, this.issuer.algorithms);
+    if (typeof keys === "string") throw failed(url, keys);
+    return Response.json({ keys });
   }
 
   async #fetch(url: string, request: Parameters<ClientFetch>[1]): Promise<Response> {

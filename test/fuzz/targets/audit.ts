@@ -9,7 +9,9 @@ import { KEYS } from "./signing-keys.ts";
 /** Two segments of two starts of an agent, as it has written them, and the last checkpoint in them. */
 const LOG = readFileSync(new URL("../keys/audit.jsonl", import.meta.url));
 const LINES = LOG.toString().split("\n");
-const KEPT = readNote(JSON.parse(LINES.at(-2) ?? "").note);
+const KEPT = [readNote(JSON.parse(LINES.at(-2) ?? "").note) ?? []]
+  .flat()
+  .map((note) => ({ ...note, by: "the checkpoint that was kept" }));
 /** What it vouches for: all up to the last digest. */
 const VOUCHED = Buffer.from(
   `${LINES.slice(0, LINES.findLastIndex((each) => each.startsWith('{"audit":"batch"')) + 1).join("\n")}\n`,
@@ -35,7 +37,7 @@ function segmentsOf(text: Buffer): readonly Buffer[] {
 }
 
 function isAltered(text: Buffer): boolean {
-  const verifier = new Verifier({ key: KEYS.EdDSA.public, from: KEPT });
+  const verifier = new Verifier({ key: KEYS.EdDSA.public, known: KEPT });
   const segments = segmentsOf(text);
   for (const [index, bytes] of segments.entries()) {
     verifier.open(`audit.log.${index}`);

@@ -12,5 +12,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $listen := dict "spop" (list $socket) "admin" "0.0.0.0:9901" -}}
 {{- if .Values.config.assertion }}{{- $_ := set $listen "web" "127.0.0.1:9902" }}{{- end -}}
 {{- $own := dict "listen" $listen "policies" "/etc/countersign/policies" "haproxy" $haproxy -}}
+{{- if .Values.audit.claimName -}}
+{{- $_ := set $own "audit" (dict "file" "/var/lib/countersign/audit.log" "key" "/var/lib/countersign/audit.key") -}}
+{{- else if .Values.config.audit -}}
+{{- fail "config.audit needs audit.claimName: the pod has no other place to keep it" -}}
+{{- end -}}
 {{- toYaml (mergeOverwrite (deepCopy .Values.config) $own) -}}
 {{- end }}

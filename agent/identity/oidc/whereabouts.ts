@@ -2,28 +2,38 @@ import { isMapping } from "../../../policies/claim-path.ts";
 import { spellingsOf } from "../../config/config.ts";
 import type { Bounds } from "../../http/fetch.ts";
 import { FetchError } from "../../http/fetch-error.ts";
-import type { World } from "../issuer/world.ts";
-import { discover, endpointOf, type Metadata } from "../oidc/discovery.ts";
-import type { IntrospectionIssuer } from "./section.ts";
+import type { AskingWorld } from "../issuer/world.ts";
+import { discover, endpointOf, type Metadata } from "./discovery.ts";
+import type { KeyOwner } from "./section.ts";
 
 /** Milliseconds for which an issuer's metadata count. */
 const LIFETIME = 3_600_000;
 /** Milliseconds after which it is looked again where they cannot be found. */
 const RETRY = 60_000;
-const NAME = "introspection_endpoint";
 
-/** Where an issuer is asked about tokens: what the configuration says, or its metadata (RFC 8414). */
+/** Which endpoint of an issuer it is. */
+export interface Sought {
+  readonly owner: KeyOwner;
+  /** As metadata call it. */
+  readonly name: "introspection_endpoint" | "token_endpoint";
+  /** What the configuration says; undefined for what the metadata do. */
+  readonly endpoint: string | undefined;
+  /** Whether who asks there shows a certificate. */
+  readonly shows: boolean;
+}
+
+/** Where one endpoint of an issuer is: what the configuration says, or its metadata (RFC 8414). */
 export class Whereabouts {
-  readonly #config: IntrospectionIssuer;
-  readonly #world: World;
+  readonly #sought: Sought;
+  readonly #world: AskingWorld;
   #known: URL | undefined;
   #lookAt = Number.NEGATIVE_INFINITY;
   #finding: Promise<URL> | undefined;
 
-  constructor(config: IntrospectionIssuer, world: World) {
-    this.#config = config;
+  constructor(sought: Sought, world: AskingWorld) {
+    this.#sought = sought;
     this.#world = world;
-    if (config.endpoint !== undefined) this.#known = new URL(config.endpoint);
+    if (sought.endpoint !== undefined) this.#known = new URL(sought.endpoint);
   }
 
   /** What was found last; it stays in use while it cannot be found anew. */
@@ -33,7 +43,7 @@ export class Whereabouts {
 
   /** Whether it is time to look anew. A clock that was set back must not put it off. */
   get isDue(): boolean {
-    if (this.#config.endpoint !== undefined || this.#finding !== undefined) return false;
+    if (this.#sought.endpoint !== undefined || this.#finding !== undefined) return false;
     const left = this.#lookAt - this.#world.clock();
     return left <= 0 || left > LIFETIME;
   }
@@ -52,11 +62,12 @@ export class Whereabouts {
 
   async #discover(bounds: Bounds): Promise<URL> {
     const { clock, events, send } = this.#world;
-    const { name } = this.#config;
+    const { owner, name: endpoint } = this.#sought;
+    const { name } = owner;
     const begun = clock();
     try {
-      const metadata = await discover(send, this.#document, spellingsOf(this.#config), bounds);
-      this.#known = endpointOf(this.#forUs(metadata), NAME);
+      const metadata = await discover(send, this.#document, spellingsOf(owner), bounds);
+      this.#known = endpointOf(this.#forUs(metadata), endpoint);
       this.#lookAt = clock() + LIFETIME;
       events.fetched(name, "discovery", "ok", clock() - begun);
       return this.#known;
@@ -69,7 +80,7 @@ export class Whereabouts {
   }
 
   get #document(): URL {
-    const { source } = this.#config.keys;
+    const { source } = this.#sought.owner.keys;
     const url = "discovery" in source ? URL.parse(source.discovery) : null;
     if (url === null) throw new FetchError("nothing says where the issuer is asked");
     return url;
@@ -78,7 +89,7 @@ export class Whereabouts {
   /** RFC 8705, section 5: who shows a certificate may have to ask elsewhere. */
   #forUs({ url, document }: Metadata): Metadata {
     const aliases = document.mtls_endpoint_aliases;
-    const shows = this.#config.client.certificate !== undefined;
-    return shows && isMapping(aliases) && aliases[NAME] !== undefined ? { url, document: aliases } : { url, document };
+    const { shows, name } = this.#sought;
+    return shows && isMapping(aliases) && aliases[name] !== undefined ? { url, document: aliases } : { url, document };
   }
 }

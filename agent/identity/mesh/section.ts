@@ -1,0 +1,53 @@
+import type { Kind } from "../../../policies/principal.ts";
+import type { IssuerConfig, MeshConfig } from "../../config/config.ts";
+import { readAudiences } from "../../config/names.ts";
+import type { Section } from "../../config/section.ts";
+import { TRUST_DOMAIN } from "../../config/sections/mesh-clients.ts";
+
+/** Clients of HAProxy's own Linkerd mesh, whom the proxy in HAProxy's pod names. */
+export interface MeshIssuer extends IssuerConfig, Pick<MeshConfig, "trustDomain" | "controlPlane"> {
+  readonly type: "mesh";
+  /** Those whose service accounts count; empty for all. */
+  readonly namespaces: readonly string[];
+  readonly kind: Kind;
+  /** Where HAProxy takes what that proxy hands over, `*:8081`. */
+  readonly bind: string;
+  readonly port: number;
+  /** Labels of HAProxy's pods. */
+  readonly pods: Readonly<Record<string, string>>;
+  /** The proxy's admin server, as this agent sees it: in the same pod. */
+  readonly admin: string;
+}
+
+export function isMeshIssuer(issuer: IssuerConfig): issuer is MeshIssuer {
+  return issuer.type === "mesh";
+}
+
+/** Reads the section of an issuer of this type. */
+export function readMeshIssuer(name: string, section: Section): MeshIssuer {
+  const kind = section.choice<Kind>("kind");
+  const bind = section.text("bind");
+  const port = Number(/:([0-9]+)$/.exec(bind)?.[1] ?? 0);
+  if (bind !== "" && (port < 1 || port > 65_535)) section.fault(["bind"], "a port from 1 to 65535, such as *:8081");
+  return {
+    name,
+    type: "mesh",
+    // There is one of it: HAProxy's pod is in one mesh.
+    issuer: "mesh",
+    credentials: ["mesh"],
+    audiences: readAudiences(section),
+    kinds: [kind],
+    trustDomain: section.optionalText("trust_domain") ?? TRUST_DOMAIN,
+    controlPlane: section.text("control_plane"),
+    namespaces: section.texts("namespaces"),
+    kind,
+    bind,
+    port,
+    pods: labelsOf(section.section("pods")),
+    admin: section.text("admin"),
+  };
+}
+
+function labelsOf(section: Section): Readonly<Record<string, string>> {
+  return Object.fromEntries(section.keys().map((key) => [key, section.text(key)]));
+}

@@ -1,0 +1,37 @@
+/** Bytes of a line at most. The longest that a worker writes has some tens of thousands. */
+const LONGEST_LINE = 1 << 20;
+/** A line feed. */
+const END = 10;
+
+/** Takes pieces of a stream, and passes on whole lines. One that does not end is lost: no writer makes its reader grow. */
+export class WholeLines {
+  readonly #pass: (lines: Buffer) => void;
+  readonly #lost: () => void;
+  #rest: Buffer = Buffer.alloc(0);
+  /** Whether what comes up to the next line feed is of a line that was lost. */
+  #skipping = false;
+
+  /** @param pass is given lines, each with its line feed @param lost told of a line that was too long */
+  constructor(pass: (lines: Buffer) => void, lost: () => void) {
+    this.#pass = pass;
+    this.#lost = lost;
+  }
+
+  push(chunk: Buffer): void {
+    const begin = this.#skipping ? chunk.indexOf(END) + 1 : 0;
+    if (this.#skipping && begin === 0) return;
+    this.#skipping = false;
+    const end = Math.max(begin, chunk.lastIndexOf(END) + 1);
+    if (end > begin) {
+      this.#pass(Buffer.concat([this.#rest, chunk.subarray(begin, end)]));
+      this.#rest = Buffer.alloc(0);
+    }
+    this.#keep(chunk.subarray(end));
+  }
+
+  #keep(part: Buffer): void {
+    this.#skipping = this.#rest.length + part.length > LONGEST_LINE;
+    this.#rest = this.#skipping ? Buffer.alloc(0) : Buffer.concat([this.#rest, part]);
+    if (this.#skipping) this.#lost();
+  }
+}
