@@ -557,6 +557,33 @@ test("workers that die at the start end it with an error", async (t) => {
   t.match(err, "the worker ended by code 1");
 });
 
+test("signals while the issuers are still waited for end all, and no worker comes back", async (t) => {
+  const { gate, issuers } = await holding(t);
+  for (const signals of [["SIGTERM"], ["SIGTERM", "SIGINT"]] as const) {
+    const [asked, open] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    Object.assign(gate, { asked, open: open.promise });
+    const folder = folderOf(t, { "policies/a.yaml": policy("one") });
+    const admin = await freePort();
+    writeFileSync(join(folder, "countersign.yaml"), configuration(folder, admin, issuers));
+    const child = spawn(process.execPath, [MAIN, "serve"], { cwd: folder, stdio: ["ignore", "pipe", "inherit"] });
+    t.teardown(() => child.kill("SIGKILL"));
+    let log = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (log += text));
+    await asked.promise;
+    while (!log.includes("started")) await once(child.stdout, "data");
+    const pids = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim().split(" ");
+    t.equal(pids.length, 2);
+    // By then the workers have been told to say when they are ready.
+    for (let n = 0; n < 30; n++) await (await fetch(`http://127.0.0.1:${admin}/status`)).text();
+    for (const signal of signals) child.kill(signal);
+    const ended = once(child, "exit");
+    for (const pid of pids) while (existsSync(`/proc/${pid}/stat`)) await new Promise((done) => setTimeout(done, 10));
+    open.resolve();
+    t.strictSame(await ended, [0, null], `${signals}`);
+    t.notMatch(log, /ready|a worker ended/);
+  }
+});
+
 test("a bug in a worker ends this one only, and is in the log", async (t) => {
   const bug = preload(t, 'process.on("SIGUSR2", () => { throw new Error("a bug") })');
   const { served, client, status } = await workers(t, bug);
