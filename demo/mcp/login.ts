@@ -1,5 +1,6 @@
 import "../quiet.ts";
 import { generateKeyPair as generate } from "node:crypto";
+import type { ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { type Context, errors, Provider } from "oidc-provider";
 import { type Front, startFront } from "../front.ts";
@@ -51,13 +52,18 @@ export async function startLogin({ port = 0, resources, clients = [], documents 
       },
     },
     ...(documents && { fetch: (url: string | URL) => Promise.resolve(documentAt(String(url), documents)) }),
-    ttl: { AccessToken: LASTS, Grant: LASTS, Interaction: LASTS, RefreshToken: LASTS, Session: LASTS },
+    ttl: { AccessToken: LASTS, Grant: LASTS, IdToken: LASTS, Interaction: LASTS, RefreshToken: LASTS, Session: LASTS },
     pkce: { required: () => true },
     issueRefreshToken: (_context: Context, client: { grantTypeAllowed(type: string): boolean }) =>
       Promise.resolve(client.grantTypeAllowed("refresh_token")),
     findAccount: (_context: Context, id: string) => ({ accountId: id, claims: () => ({ sub: id }) }),
   });
-  handler = provider.callback() as typeof handler;
+  const inner = provider.callback();
+  handler = ((request: never, response: ServerResponse) => {
+    // Its pages would load a font from elsewhere.
+    response.setHeader("content-security-policy", "style-src 'unsafe-inline'; font-src 'none'");
+    return inner(request, response);
+  }) as unknown as typeof handler;
   return { issuer: front.url, front, close: () => front.close() };
 }
 
