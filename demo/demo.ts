@@ -5,7 +5,7 @@ import { STEPS, walk } from "./mcp/walk.ts";
 import { showMesh } from "./mesh.ts";
 import { PartEnded } from "./part.ts";
 import { API_KEYS, awsToken, expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
-import { VISITS, visit } from "./people.ts";
+import { VISITS, visitAll } from "./people.ts";
 import { type Places, readPlaces } from "./places.ts";
 import type { RunningProvider } from "./provider.ts";
 import { type Credential, differences, ROWS } from "./rows.ts";
@@ -82,7 +82,7 @@ async function showTable(stage: Stage, places: Places, signal: AbortSignal): Pro
     console.log(tableRow(row, outcome, wrong));
   }
   const { notes, url, haproxy } = stage;
-  const walked = [...(await walk(url, notes, haproxy.log)), ...(await visit(stage, places))];
+  const walked = [...(await walk(url, notes, haproxy.log)), ...(await visitAll(stage, places))];
   for (const [at, step] of [...STEPS, ...VISITS].entries()) {
     const outcome = walked[at];
     if (outcome === undefined) continue;

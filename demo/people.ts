@@ -51,13 +51,13 @@ export function clientOf(places: Places): Readonly<Record<string, unknown>> {
 }
 
 /** Shows all of VISITS to one browser. @returns what came of each */
-export async function visit({ backends, haproxy }: Stage, places: Places): Promise<readonly Outcome[]> {
+export async function visitAll({ backends, haproxy }: Stage, places: Places): Promise<readonly Outcome[]> {
   const browser = new Browser(places);
   const outcomes: Outcome[] = [];
   for (const visit of VISITS) {
-    if (visit.first === "sign in") await browser.signIn(visit.path);
-    if (visit.first === "sign out") await browser.signOut();
-    outcomes.push(await ask(visit, browser.shown, { places, backends, log: haproxy.log }));
+    const around = { places, backends, log: haproxy.log };
+    const failed = (error: Error) => ({ status: 0, reason: error.message, rule: "", received: [] });
+    outcomes.push(await browser.does(visit).then(() => ask(visit, browser.shown, around), failed));
   }
   return outcomes;
 }
@@ -78,17 +78,18 @@ class Browser {
     return { headers: { host, ...(cookie === "" ? {} : { cookie }) }, tls: true };
   }
 
+  async does({ first, path }: Visit): Promise<void> {
+    if (first === "sign in") await this.#signIn(path);
+    if (first === "sign out") await this.#send("/.countersign/logout", "POST");
+  }
+
   /** Asks for a page, logs in where that leads, and comes back to it. @throws Error where it leads elsewhere */
-  async signIn(page: string): Promise<void> {
+  async #signIn(page: string): Promise<void> {
     const callback = callbackOf(originOf(this.#places));
     const login = await this.#redirected(page);
     const parameters = await logIn(new URL(await this.#redirected(login)), callback);
     const back = await this.#redirected(`${new URL(callback).pathname}?${parameters}`);
     if (back !== page) throw new Error(`signed in, and sent to ${back}`);
-  }
-
-  async signOut(): Promise<void> {
-    await this.#send("/.countersign/logout", "POST");
   }
 
   async #redirected(path: string): Promise<string> {

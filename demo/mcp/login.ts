@@ -43,6 +43,7 @@ export async function startLogin({ port = 0, resources, clients = [], documents 
     features: {
       devInteractions: { enabled: true },
       registration: { enabled: true },
+      rpInitiatedLogout: { enabled: true, logoutSource: askWhetherTheyMeanIt },
       ...(documents && { clientIdMetadataDocument: { enabled: true, ack: "draft-02" } }),
       resourceIndicators: {
         enabled: true,
@@ -65,6 +66,12 @@ export async function startLogin({ port = 0, resources, clients = [], documents 
     return inner(request, response);
   }) as unknown as typeof handler;
   return { issuer: front.url, front, close: () => front.close() };
+}
+
+/** What a provider shows before it signs somebody out: its own page, without what that would load from elsewhere. */
+export function askWhetherTheyMeanIt(context: { body: unknown }, form: string): void {
+  const button = '<button name="logout" value="yes" form="op.logoutForm">Yes, sign me out</button>';
+  context.body = `<!doctype html><html lang="en"><head><title>Sign out</title></head><body>${form}${button}</body></html>`;
 }
 
 /** A document's URL is https, and nothing listens there. */

@@ -142,11 +142,14 @@ test("mesh: the manifests of a policy are shown, and what is found in a cluster 
 test("a policy that decides otherwise is shown, and ends with 1", async (t) => {
   const folder = copy(t);
   edit(join(folder, "policies/examples/orders.yaml"), "deny: [ai-agent]", "deny: []");
+  edit(join(folder, "policies/examples/home.yaml"), "allow: [authenticated]", "allow: [anyone]");
   const demo = new Demo(t, ["--once"], folder);
   t.equal(await demo.ended, 1, demo.output);
   t.match(demo.output, /^✗ assistant +POST .* allowed/m);
   t.match(demo.output, 'reason should be "role-denied", is "allowed"');
-  t.match(demo.output, `1 of ${ROWS.length + STEPS.length + VISITS.length} not as expected`);
+  t.match(demo.output, /^✗ nobody +GET \/welcome +allowed/m);
+  t.match(demo.output, 'reason should be "allowed", is "no redirect from /welcome, but 200"');
+  t.match(demo.output, `${1 + VISITS.length} of ${ROWS.length + STEPS.length + VISITS.length} not as expected`);
 });
 
 test("a part that cannot start is named with the end of its log, and nothing is left running", async (t) => {
