@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { exchange } from "./exchange.ts";
 import { type Bounds, type HttpAnswer, isLoopback, type Send } from "./fetch.ts";
 import { failed } from "./fetch-error.ts";
@@ -72,7 +73,7 @@ export function objectOf(url: URL, { status, body }: Pick<HttpAnswer, "status" |
 function isJson(body: Buffer): boolean {
   try {
     JSON.parse(body.toString());
-    return true;
+    return isUtf8(body);
   } catch {
     return false;
   }
