@@ -298,13 +298,14 @@ test("who a meshed client is counts from the proxy in HAProxy's pod, or the line
   const reads =
     "http-request set-var(txn.countersign_meshed) req.fhdr(l5d-client-id) if { var(txn.countersign_sidecar) -m bool }";
   const proxy =
-    "set-var(txn.countersign_sidecar) bool(true) if { so_name countersign-mesh } { src,strcmp(txn.countersign_reached) eq 0 }";
+    "set-var(txn.countersign_sidecar) bool(true) if { so_name countersign-mesh } { src,strcmp(txn.countersign_reached) eq 0 } !{ src 127.0.0.0/8 ::1 }";
   const first = "http-request set-var(txn.countersign_reached)";
   const above = (rule: string) => [first, `${rule}\n    ${first}`] as const;
   const public_ = "    bind 127.0.0.1:8080";
   for (const [from, to] of [
     [" { so_name countersign-mesh } { src,strcmp", " { src,strcmp"],
     [" { src,strcmp(txn.countersign_reached) eq 0 }", ""],
+    [" !{ src 127.0.0.0/8 ::1 }", ""],
     [`if { var(txn.countersign_sidecar) -m bool }\n`, "\n"],
     ["req.fhdr(l5d-client-id) if", "req.fhdr(x-client-id) if"],
     [reads, `${reads} or { so_name inner }`],
