@@ -10,6 +10,7 @@ import { InFlight } from "../../agent/identity/in-flight.ts";
 import { parseToken } from "../../agent/identity/jwt/token.ts";
 import { ProofMemory } from "../../agent/identity/proof/proofs.ts";
 import { Seat } from "../../agent/processes/workers/seat.ts";
+import { WholeLines } from "../../agent/processes/workers/whole-lines.ts";
 import { DecisionLines } from "../../agent/telemetry/decision-log.ts";
 import { lastUses } from "../../agent/telemetry/metrics/last-uses.ts";
 import type { Contract } from "../../haproxy/contract.ts";
@@ -176,6 +177,21 @@ test("issuers and API keys past the bound have no metrics, and the others have",
   lastUses(registry, () => Array.from({ length: 2_010 }, (_, n) => ({ issuer: "keys", key: `k${n}`, at: 1 })));
   const uses = parseExposition(await registry.metrics()).get("countersign_api_key_last_used_timestamp_seconds");
   t.equal(uses?.samples.length, 2_000);
+});
+
+test("of a worker's lines those that are too long are lost, wherever the pipe cuts them", (t) => {
+  const [short, long] = ['{"a":1}\n', `${"x".repeat((1 << 20) + 1)}\n`];
+  const all = Buffer.from(short + long + short + short);
+  for (const size of [1 << 16, (1 << 20) - 1, 1 << 20, (1 << 20) + 5]) {
+    const [passed, lost]: [string[], number[]] = [[], []];
+    const lines = new WholeLines(
+      (whole) => passed.push(whole.toString()),
+      () => lost.push(1),
+    );
+    for (let at = 0; at < all.length; at += size) lines.push(all.subarray(at, at + size));
+    t.strictSame([passed.join(""), lost.length], [short + short + short, 1], `${size}`);
+  }
+  t.end();
 });
 
 test("a worker that ends again and again is started after ten seconds at most", (t) => {

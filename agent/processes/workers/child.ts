@@ -4,8 +4,9 @@ import type { Due } from "../../identity/issuer/world.ts";
 import type { Asked, Order, Reply, Unasked } from "./messages.ts";
 import { WholeLines } from "./whole-lines.ts";
 
-/** Orders that it has not answered; past them it is asked for nothing more. */
+/** Orders that it has not answered; past them it is only told what it has to do, and no longer asked how it is. */
 const MOST_WAITING = 64;
+const QUESTIONS: readonly Order["kind"][] = ["report", "heads", "tap"];
 
 /** What becomes of what a worker writes to its log. */
 export interface Relay {
@@ -72,7 +73,8 @@ export class Child {
   /** @throws {Error} with the worker's own words where it could not, or when it ends first */
   async ask(order: Order): Promise<Reply> {
     if (this.#over) throw new Error("the worker has ended");
-    if (this.#waiting.size >= MOST_WAITING) throw new Error("the worker answers nothing");
+    if (this.#waiting.size >= MOST_WAITING && QUESTIONS.includes(order.kind))
+      throw new Error("the worker answers nothing");
     const id = this.#asked++;
     const waiting = Promise.withResolvers<Reply>();
     this.#waiting.set(id, waiting);

@@ -93,8 +93,10 @@ export class Seat {
 
   /** Resolves once its issuers were asked for their keys. @throws {Error} when it ends first */
   async ready(): Promise<void> {
-    if (this.#child !== undefined)
-      await inTime(this.#child, { kind: "ready" }, PREPARE_LIMIT, "took too long to ask the issuers for their keys");
+    const child = this.#child;
+    if (child === undefined) throw new Error(`the worker ended by ${this.#lastEnd}`);
+    await inTime(child, { kind: "ready" }, PREPARE_LIMIT, "took too long to ask the issuers for their keys");
+    if (child.over) throw new Error(`the worker ended by ${this.#lastEnd}`);
     this.#readySince = this.#clock();
   }
 
@@ -127,13 +129,14 @@ export class Seat {
     }
   }
 
-  /** Has it judge by what it has prepared. One that takes too long is ended. */
+  /** Has it judge by what it has prepared. One that cannot, or takes too long, is ended. */
   async commit(set: CheckedSet): Promise<void> {
     const child = this.#child;
     this.#set = set;
     if (child === undefined) return;
-    // One that ends instead begins again with the set in force.
-    await inTime(child, { kind: "commit" }, COMMIT_LIMIT, "took too long to judge by a reload").catch(() => {});
+    // It begins again with the set in force: nobody judges by another one.
+    const unable = () => child.kill("could not judge by a reload");
+    await inTime(child, { kind: "commit" }, COMMIT_LIMIT, "took too long to judge by a reload").catch(unable);
   }
 
   /** Asks for a report, for a bounded time. @returns the last one there is */

@@ -18,20 +18,28 @@ export class WholeLines {
   }
 
   push(chunk: Buffer): void {
-    const begin = this.#skipping ? chunk.indexOf(END) + 1 : 0;
-    if (this.#skipping && begin === 0) return;
-    this.#skipping = false;
-    const end = Math.max(begin, chunk.lastIndexOf(END) + 1);
-    if (end > begin) {
-      this.#pass(Buffer.concat([this.#rest, chunk.subarray(begin, end)]));
-      this.#rest = Buffer.alloc(0);
+    const first = chunk.indexOf(END) + 1;
+    if (first === 0) {
+      if (!this.#skipping) this.#keep(chunk);
+      return;
     }
+    if (!this.#skipping && this.#rest.length + first > LONGEST_LINE) this.#lose();
+    const begin = this.#skipping ? first : 0;
+    this.#skipping = false;
+    const end = chunk.lastIndexOf(END) + 1;
+    if (end > begin) this.#pass(Buffer.concat([this.#rest, chunk.subarray(begin, end)]));
+    this.#rest = Buffer.alloc(0);
     this.#keep(chunk.subarray(end));
   }
 
   #keep(part: Buffer): void {
-    this.#skipping = this.#rest.length + part.length > LONGEST_LINE;
-    this.#rest = this.#skipping ? Buffer.alloc(0) : Buffer.concat([this.#rest, part]);
-    if (this.#skipping) this.#lost();
+    if (this.#rest.length + part.length > LONGEST_LINE) this.#lose();
+    else this.#rest = Buffer.concat([this.#rest, part]);
+  }
+
+  #lose(): void {
+    this.#skipping = true;
+    this.#rest = Buffer.alloc(0);
+    this.#lost();
   }
 }

@@ -18,8 +18,9 @@ import { added, addedText, labelled, lasting, mergedState, workerMetrics } from 
 import type { Report } from "./messages.ts";
 import { Seat } from "./seat.ts";
 
-/** Milliseconds in which a worker ends when it is told to end at once, and after the limit of a drain. */
+/** Milliseconds in which a worker ends when it is told to end at once, and after the limit of a drain; an audit log has 5 s. */
 const CLOSE_LIMIT = 2_000;
+const AUDITED_CLOSE_LIMIT = 7_000;
 
 /** The agent in several processes: this one loads and merges what is told of it, the workers answer HAProxy. */
 export class Workers implements Responders<CheckedSet> {
@@ -32,9 +33,10 @@ export class Workers implements Responders<CheckedSet> {
   #set: CheckedSet;
   /** What ended processes had counted. */
   #retired: Promise<readonly MetricValues[]> = Promise.resolve([]);
-  /** Whether a worker that ends is started again. */
-  #serving = false;
+  /** While it is `serving`, a worker that ends is started again. */
+  #phase: "starting" | "serving" | "ending" = "starting";
   #exchanges: NodeJS.Timeout | undefined;
+  readonly #restarts = new Set<NodeJS.Timeout>();
 
   constructor(file: string, set: CheckedSet, surroundings: Surroundings) {
     const { clock } = surroundings;
@@ -78,7 +80,9 @@ export class Workers implements Responders<CheckedSet> {
 
   async ready(): Promise<void> {
     await Promise.all(this.#seats.map((seat) => seat.ready()));
-    this.#serving = true;
+    // Told to end meanwhile.
+    if (this.#phase !== "starting") return;
+    this.#phase = "serving";
     const { audit } = this.config;
     if (audit !== undefined) this.#exchanges = setInterval(() => this.#exchangeHeads(), audit.checkpoint).unref();
     // One that ended while the others were waited for.
@@ -86,14 +90,24 @@ export class Workers implements Responders<CheckedSet> {
   }
 
   async drain(limit: number): Promise<void> {
-    this.#serving = false;
-    await Promise.all(this.#seats.map((seat) => seat.end({ kind: "drain", limit }, limit + CLOSE_LIMIT)));
+    this.#restartNoMore();
+    await Promise.all(this.#seats.map((seat) => seat.end({ kind: "drain", limit }, limit + this.#closeLimit)));
   }
 
   async close(): Promise<void> {
-    this.#serving = false;
+    this.#restartNoMore();
     clearInterval(this.#exchanges);
-    await Promise.all(this.#seats.map((seat) => seat.end({ kind: "close" }, CLOSE_LIMIT)));
+    await Promise.all(this.#seats.map((seat) => seat.end({ kind: "close" }, this.#closeLimit)));
+  }
+
+  get #closeLimit(): number {
+    return this.config.audit === undefined ? CLOSE_LIMIT : AUDITED_CLOSE_LIMIT;
+  }
+
+  #restartNoMore(): void {
+    this.#phase = "ending";
+    for (const timer of this.#restarts) clearTimeout(timer);
+    this.#restarts.clear();
   }
 
   /** The workers end with this process. */
@@ -111,14 +125,18 @@ export class Workers implements Responders<CheckedSet> {
   #ended(seat: Seat, end: string): void {
     const last = lasting(seat.takeReport()?.metrics ?? []);
     this.#retired = this.#retired.then((sum) => added([sum, last]));
-    if (!this.#serving) return;
+    if (this.#phase !== "serving") return;
     const delay = seat.restartDelay();
     this.telemetry.workerEnded(seat.worker, end, delay);
-    setTimeout(() => void this.#restart(seat), delay);
+    const timer = setTimeout(() => {
+      this.#restarts.delete(timer);
+      void this.#restart(seat);
+    }, delay);
+    this.#restarts.add(timer);
   }
 
   async #restart(seat: Seat): Promise<void> {
-    if (!this.#serving) return;
+    if (this.#phase !== "serving") return;
     try {
       await this.#begin(seat);
       await seat.ready();
