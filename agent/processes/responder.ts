@@ -21,6 +21,12 @@ function usesOf({ name: issuer, lastUses = {} }: IssuerStatus) {
   return Object.entries(lastUses).map(([key, at]) => ({ issuer, key, at }));
 }
 
+/** Lets go of whatever only this snapshot asks its providers for. */
+export function closeSnapshot({ identity, upstreamTokens }: Snapshot): void {
+  identity.close();
+  upstreamTokens?.close();
+}
+
 /** What answers HAProxy: the snapshot in force, the connections, and what tells of both. One a process. */
 export class Responder {
   readonly telemetry: Telemetry;
@@ -86,8 +92,13 @@ export class Responder {
   async prepare(loaded: Loaded): Promise<Snapshot> {
     if (!isDeepStrictEqual(loaded.config.audit, this.#audited)) this.telemetry.auditStays();
     const next = this.#build(loaded, this.#snapshot);
-    await Promise.all([next.identity.ready(), this.#canSign(next)]);
-    return next;
+    try {
+      await Promise.all([next.identity.ready(), this.#canSign(next)]);
+      return next;
+    } catch (error) {
+      closeSnapshot(next);
+      throw error;
+    }
   }
 
   async #canSign({ assertions }: Snapshot): Promise<void> {
@@ -101,8 +112,7 @@ export class Responder {
     this.#server.update(next);
     this.telemetry.inForce(next.inForce);
     this.telemetry.traceTo(next.config.traces);
-    previous.identity.close();
-    previous.upstreamTokens?.close();
+    closeSnapshot(previous);
   }
 
   /** What it is doing, as plain data. */
@@ -130,8 +140,7 @@ export class Responder {
   /** Ends everything now; what was answered is still sent. The telemetry is left open. */
   async close(): Promise<void> {
     await this.#server.close();
-    this.#snapshot.identity.close();
-    this.#snapshot.upstreamTokens?.close();
+    closeSnapshot(this.#snapshot);
   }
 
   /** Tells of a bug before the process ends by it. From now on nothing is answered: nobody knows by what. */

@@ -5,7 +5,7 @@ import { compileBeside } from "../../loading/reload.ts";
 import type { Telemetry } from "../../telemetry/telemetry.ts";
 import { endOnBug } from "../crash.ts";
 import { EXIT } from "../exit.ts";
-import { Responder } from "../responder.ts";
+import { closeSnapshot, Responder } from "../responder.ts";
 import type { Signals } from "../signals.ts";
 import type { Asked, Order, Reply, Unasked } from "./messages.ts";
 
@@ -69,7 +69,7 @@ class Worker {
         return {};
       case "prepare":
         // One that never came into force, because the others could not follow.
-        this.#prepared?.identity.close();
+        if (this.#prepared !== undefined) closeSnapshot(this.#prepared);
         this.#prepared = undefined;
         this.#prepared = await responder.prepare(await compileBeside(order.set, this.#clock));
         return {};
