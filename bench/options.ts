@@ -41,6 +41,8 @@ export interface BenchOptions {
   readonly seconds: number;
   /** Seconds of load before the first measurement of each row. */
   readonly warmUp: number;
+  /** Share of the answers that may be wrong; a quick look is for machines that are busy, too. */
+  readonly mostWrong: number;
   readonly json: boolean;
   readonly markdown: boolean;
   readonly help: boolean;
@@ -89,6 +91,7 @@ export function optionsOf(args: readonly string[]): BenchOptions {
     connections: connections.map((n) => wholeNumber("connections", n, 4096)),
     rounds: wholeNumber("rounds", values.rounds ?? (quick ? "1" : "5"), 100),
     seconds,
+    mostWrong: quick ? 0.99 : 0.01,
     warmUp: quick ? 0 : Math.min(WARM_UP, 2 * seconds),
   };
 }

@@ -22,6 +22,8 @@ export interface Shown {
   readonly headers?: Readonly<Record<string, string>>;
   /** PEM of a certificate and its key, for a connection with TLS. */
   readonly certificate?: string;
+  /** Whether the connection has TLS without one. */
+  readonly tls?: boolean;
 }
 
 export function bearer(token: string): Shown {
@@ -40,16 +42,15 @@ const SERVERS = certificateFile("devices-authority.pem");
 export function send(
   { haproxy, tls }: Pick<Places, "haproxy" | "tls">,
   row: Pick<Row, "method" | "host" | "path" | "headers">,
-  { headers: shown = {}, certificate }: Shown = {},
+  { headers: shown = {}, certificate, tls: secure = certificate !== undefined }: Shown = {},
 ): Promise<Answer> {
   const { method, host, path } = row;
   const headers = { host, accept: "application/json", ...row.headers, ...shown };
   const options = { host: "127.0.0.1", method, path, headers, agent: false, timeout: 10_000 };
   return new Promise((done, fail) => {
-    const sent =
-      certificate === undefined
-        ? request({ ...options, port: haproxy })
-        : requestByTls({ ...options, port: tls, ca: SERVERS, cert: certificate, key: certificate });
+    const sent = secure
+      ? requestByTls({ ...options, port: tls, ca: SERVERS, cert: certificate, key: certificate })
+      : request({ ...options, port: haproxy });
     sent.once("response", (response) => {
       let body = "";
       response.setEncoding("utf8").on("data", (text: string) => {
@@ -64,14 +65,15 @@ export function send(
 
 /** Sends a row's request and gathers what became of it: the answer, HAProxy's log line, what a backend received. */
 export async function ask(
-  row: Row,
+  row: Omit<Row, "credential">,
   shown: Shown,
   { places, backends, log }: { places: Places; backends: readonly EchoBackend[]; log: string },
 ): Promise<Outcome> {
   const before = backends.map(({ received }) => received.length);
   const { status, body } = await send(places, row, shown);
   const received = backends.flatMap((backend, i) => backend.received.slice(before[i]));
-  const { reason, rule } = await logged(log, requestId(body));
+  // A redirect has no body that names its id: it is the first request for its path, whose slashes HAProxy escapes.
+  const { reason, rule } = await logged(log, status === 303 ? row.path.replaceAll("/", "\\/") : requestId(body));
   return { status, reason, rule, received: received.map(identityOf) };
 }
 
@@ -86,11 +88,15 @@ function identityOf({ headers }: Received): Readonly<Record<string, string>> {
 
 /** Those that say who asks. */
 export function tellingHeaders(headers: Received["headers"]): Readonly<Record<string, string>> {
-  const telling = Object.entries(headers).filter(([name]) => /^(?:x-auth-.*|authorization|dpop)$/.test(name));
+  const telling = Object.entries(headers).filter(([name]) => /^(?:x-auth-.*|authorization|dpop|cookie)$/.test(name));
   return Object.fromEntries(telling.map(([name, value]) => [name, String(value)]));
 }
 
-/** HAProxy writes its line once the answer has gone out, so it may come a moment later. */
+/**
+ * HAProxy writes its line once the answer has gone out, so it may come a moment later.
+ *
+ * @param id the request's, or its path where that is asked for the first time
+ */
 export async function logged(log: string, id: string): Promise<Logged> {
   if (id === "") return { reason: "an answer without an id", rule: "" };
   for (let i = 0; i < 100; i++) {

@@ -5,6 +5,7 @@ import { STEPS, walk } from "./mcp/walk.ts";
 import { showMesh } from "./mesh.ts";
 import { PartEnded } from "./part.ts";
 import { API_KEYS, awsToken, expiredToken, PARTY_NAMES, type PartyName, tamperedToken } from "./parties.ts";
+import { VISITS, visitAll } from "./people.ts";
 import { type Places, readPlaces } from "./places.ts";
 import type { RunningProvider } from "./provider.ts";
 import { type Credential, differences, ROWS } from "./rows.ts";
@@ -81,15 +82,15 @@ async function showTable(stage: Stage, places: Places, signal: AbortSignal): Pro
     console.log(tableRow(row, outcome, wrong));
   }
   const { notes, url, haproxy } = stage;
-  const outcomes = await walk(url, notes, haproxy.log);
-  for (const [at, step] of STEPS.entries()) {
-    const outcome = outcomes[at];
+  const walked = [...(await walk(url, notes, haproxy.log)), ...(await visitAll(stage, places))];
+  for (const [at, step] of [...STEPS, ...VISITS].entries()) {
+    const outcome = walked[at];
     if (outcome === undefined) continue;
     const wrong = differences(step, outcome);
     if (wrong.length > 0) unexpected++;
     console.log(tableRow(step, outcome, wrong));
   }
-  console.log(tableFoot(ROWS.length + STEPS.length, unexpected));
+  console.log(tableFoot(ROWS.length + walked.length, unexpected));
   return unexpected;
 }
 

@@ -15,6 +15,8 @@ export interface Places {
   readonly spop: number;
   /** Port of the agent's admin listener. */
   readonly admin: number;
+  /** Port of the agent's pages. */
+  readonly web: number;
   /** Port of the identity provider. */
   readonly provider: number;
   /** Port of the partner's. */
@@ -30,7 +32,7 @@ export interface Places {
 }
 
 interface Configuration {
-  readonly listen: { readonly spop: readonly string[]; readonly admin: string };
+  readonly listen: { readonly spop: readonly string[]; readonly admin: string; readonly web: string };
   readonly issuers: {
     readonly idp: { readonly issuer: string };
     readonly partner: { readonly issuer: string };
@@ -53,6 +55,7 @@ export function readPlaces(): Places {
     tls: portOf(haproxy.bind[1]),
     spop: portOf(listen.spop[0]),
     admin: portOf(listen.admin),
+    web: portOf(listen.web),
     provider: portOf(issuers.idp.issuer),
     partner: portOf(issuers.partner.issuer),
     sts: portOf(issuers.aws.proxy),

@@ -5,6 +5,7 @@ import { startLogin } from "./mcp/login.ts";
 import { type NotesServer, startNotes } from "./mcp/server.ts";
 import { type Part, startPart } from "./part.ts";
 import { AWS_KEYS, PARTIES, PARTNER_PARTIES } from "./parties.ts";
+import { clientOf } from "./people.ts";
 import { CONFIGURATION, type Places } from "./places.ts";
 import { takenPorts } from "./ports.ts";
 import { type RunningProvider, startProvider } from "./provider.ts";
@@ -59,7 +60,8 @@ export async function setStage(places: Places, haproxy: string, closers: Closers
   const partner = await startProvider(PARTNER_PARTIES, places.partner);
   closers.add(() => partner.close());
   const url = `http://127.0.0.1:${places.haproxy}/notes`;
-  const login = await startLogin({ port: places.login, resources: { [url]: ["notes:read"] } });
+  const clients = [clientOf(places)];
+  const login = await startLogin({ port: places.login, resources: { [url]: ["notes:read"] }, clients });
   closers.add(() => login.close());
   const notes = await startNotes(places.notes);
   closers.add(() => notes.close());

@@ -25,7 +25,7 @@ export function tableRow(row: Told, outcome: Outcome, wrong: readonly string[]):
   const cells = [
     [row.who, row.kind],
     [`${row.method} ${row.path}`, row.host, ...spoofed(row)],
-    [allowed ? "allowed" : `refused ${outcome.status}`, outcome.reason === "allowed" ? outcome.rule : outcome.reason],
+    [verdictOf(outcome), outcome.reason === "allowed" ? outcome.rule : outcome.reason],
     arrived(outcome),
   ];
   const table = lines(mark, cells, ["bold", "cyan", allowed ? "green" : "yellow", "none"]);
@@ -35,6 +35,11 @@ export function tableRow(row: Told, outcome: Outcome, wrong: readonly string[]):
 export function tableFoot(rows: number, unexpected: number): string {
   if (unexpected === 0) return paint("green", `All ${rows} as expected.`);
   return paint("red", `${unexpected} of ${rows} not as expected.`);
+}
+
+function verdictOf({ status }: Outcome): string {
+  if (status === 303) return "sent to sign in";
+  return status === 200 ? "allowed" : `refused ${status}`;
 }
 
 function spoofed({ headers = {} }: Told): readonly string[] {

@@ -1,11 +1,12 @@
 import { LOGS } from "./part.ts";
+import { originOf } from "./people.ts";
 import { CONFIGURATION, type Places } from "./places.ts";
 import { paint } from "./table.ts";
 
 export const USAGE = `usage: npm run demo [-- --once | -- --mesh]
 
 Starts three identity providers, two backends, an MCP server, the Countersign agent and HAProxy on 127.0.0.1, shows
-what they make of some requests and of a client of MCP, and stays up until Ctrl-C.
+what they make of some requests, of a client of MCP and of somebody's browser, and stays up until Ctrl-C.
 
   --once   ends after the requests; exit code 0 if every one went as expected, else 1
   --mesh   starts nothing: shows what a Linkerd mesh is told of a policy, and what
@@ -39,6 +40,12 @@ ${curl("POST", "orders", "/v1/orders/42/cancel", "assistant")}
 ${curl("GET", "files", "/home/alice/notes.txt", "alice")}
   curl -i --cert demo/certificates/scanner.pem --cacert demo/certificates/devices-authority.pem \\
     --resolve orders.example.com:${places.tls}:127.0.0.1 https://orders.example.com:${places.tls}/v1/orders/42
+
+${paint("bold", "Sign in.")} In a browser on this machine, as alice or by any other name, with any password. It warns of the
+certificate, which only this demo vouches for; go on all the same. The second address signs you out.
+
+  ${originOf(places)}/welcome
+  ${originOf(places)}/.countersign/logout
 
 ${paint("bold", "Ask why.")} In the repository:
 

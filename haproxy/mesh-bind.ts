@@ -4,7 +4,8 @@ import { OWN } from "./variables.ts";
 /**
  * Where the Linkerd proxy in HAProxy's own pod hands over what meshed clients send. That proxy is told from whoever else
  * reaches the port by its address: it connects to the pod's own from the pod's own (Linux takes the one that is dialled
- * where that is its own), and from there nobody comes who is outside the pod.
+ * where that is its own), and from there nobody comes who is outside the pod. Loopback is another matter: from there
+ * comes what `kubectl port-forward` brings in.
  */
 export interface MeshBind {
   /** `*:8081`; a network address of the pod, or all of them. */
@@ -43,7 +44,7 @@ export function meshRules(uses: CredentialUses): readonly string[] {
 /** The only lines that may write these variables: the prover holds every configuration to them, word by word. */
 export const MESH_RULES: readonly string[] = [
   `set-var(${OWN.reached}) dst if ${AT_MESH_BIND}`,
-  `set-var(${OWN.sidecar}) bool(true) if ${AT_MESH_BIND} { src,strcmp(${OWN.reached}) eq 0 }`,
+  `set-var(${OWN.sidecar}) bool(true) if ${AT_MESH_BIND} { src,strcmp(${OWN.reached}) eq 0 } !{ src 127.0.0.0/8 ::1 }`,
   `set-var(${OWN.meshed}) req.fhdr(${MESH_HEADER}) if { var(${OWN.sidecar}) -m bool }`,
 ];
 

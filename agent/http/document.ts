@@ -64,7 +64,7 @@ export function objectOf(url: URL, { status, body }: Pick<HttpAnswer, "status" |
   if (document !== undefined) return document;
   throw failed(
     url,
-    isJson(body)
+    isUtf8(body) && isJson(body)
       ? "the body is not an object, or can be read in two ways: a member twice, say"
       : "the body is not JSON",
   );
@@ -73,7 +73,7 @@ export function objectOf(url: URL, { status, body }: Pick<HttpAnswer, "status" |
 function isJson(body: Buffer): boolean {
   try {
     JSON.parse(body.toString());
-    return isUtf8(body);
+    return true;
   } catch {
     return false;
   }

@@ -96,11 +96,11 @@ function kindsOf(contestant: Contestant, subject: Subject, { apiKey, relay }: Pa
 }
 
 /** By our own client, which sends each proof once. */
-async function measureProven(stage: Stage, subject: Subject, { seconds }: Options, round: number): Promise<Sample> {
-  const traffic = allowed(`${DPOP}, ${round}`, (issuer) => provenRequests(issuer, PROOFS * seconds));
+async function measureProven(stage: Stage, subject: Subject, options: Options, round: number): Promise<Sample> {
+  const traffic = allowed(`${DPOP}, ${round}`, (issuer) => provenRequests(issuer, PROOFS * options.seconds));
   const load = { port: subject.port, file: fileOf(stage, traffic), connections: CONNECTIONS };
   const sample = await measured(subject, traffic, () => paced(load));
-  mustBeRight(`${IDENTITIES.name}, ${DPOP}`, sample);
+  mustBeRight(`${IDENTITIES.name}, ${DPOP}`, sample, options);
   return sample;
 }
 

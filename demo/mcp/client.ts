@@ -75,14 +75,15 @@ const MOST_HOPS = 25;
 /**
  * What a user does in a browser: logs in as alice, and agrees.
  *
+ * @param callback where that ends
  * @returns the parameters of the callback
  * @throws Error where a page asks something else
  */
-export async function logIn(from: URL): Promise<URLSearchParams> {
+export async function logIn(from: URL, callback = CALLBACK): Promise<URLSearchParams> {
   const cookies = new Map<string, string>();
   let [url, form]: [URL, string | undefined] = [from, undefined];
   for (let hop = 0; hop < MOST_HOPS; hop++) {
-    if (url.href.startsWith(CALLBACK)) return url.searchParams;
+    if (url.href.startsWith(callback)) return url.searchParams;
     const response = await visit(url, form, cookies);
     const location = response.headers.get("location");
     if (location === null) [url, form] = filledIn(await response.text(), url);

@@ -1,5 +1,6 @@
 import "../quiet.ts";
 import { generateKeyPair as generate } from "node:crypto";
+import type { ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { type Context, errors, Provider } from "oidc-provider";
 import { type Front, startFront } from "../front.ts";
@@ -42,6 +43,7 @@ export async function startLogin({ port = 0, resources, clients = [], documents 
     features: {
       devInteractions: { enabled: true },
       registration: { enabled: true },
+      rpInitiatedLogout: { enabled: true, logoutSource: askWhetherTheyMeanIt },
       ...(documents && { clientIdMetadataDocument: { enabled: true, ack: "draft-02" } }),
       resourceIndicators: {
         enabled: true,
@@ -51,14 +53,25 @@ export async function startLogin({ port = 0, resources, clients = [], documents 
       },
     },
     ...(documents && { fetch: (url: string | URL) => Promise.resolve(documentAt(String(url), documents)) }),
-    ttl: { AccessToken: LASTS, Grant: LASTS, Interaction: LASTS, RefreshToken: LASTS, Session: LASTS },
+    ttl: { AccessToken: LASTS, Grant: LASTS, IdToken: LASTS, Interaction: LASTS, RefreshToken: LASTS, Session: LASTS },
     pkce: { required: () => true },
     issueRefreshToken: (_context: Context, client: { grantTypeAllowed(type: string): boolean }) =>
       Promise.resolve(client.grantTypeAllowed("refresh_token")),
     findAccount: (_context: Context, id: string) => ({ accountId: id, claims: () => ({ sub: id }) }),
   });
-  handler = provider.callback() as typeof handler;
+  const inner = provider.callback();
+  handler = ((request: never, response: ServerResponse) => {
+    // Its pages would load a font from elsewhere.
+    response.setHeader("content-security-policy", "style-src 'unsafe-inline'; font-src 'none'");
+    return inner(request, response);
+  }) as unknown as typeof handler;
   return { issuer: front.url, front, close: () => front.close() };
+}
+
+/** What a provider shows before it signs somebody out: its own page, without what that would load from elsewhere. */
+export function askWhetherTheyMeanIt(context: { body: unknown }, form: string): void {
+  const button = '<button name="logout" value="yes" form="op.logoutForm">Yes, sign me out</button>';
+  context.body = `<!doctype html><html lang="en"><head><title>Sign out</title></head><body>${form}${button}</body></html>`;
 }
 
 /** A document's URL is https, and nothing listens there. */

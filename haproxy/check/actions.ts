@@ -10,6 +10,8 @@ export type Effect =
   /** The agent is asked. */
   | "asks"
   | "writes"
+  /** A variable is written with an address that a name server gives. */
+  | "looks-up"
   /** What is forwarded is not what came. */
   | "rewrites"
   | "header"
@@ -96,7 +98,7 @@ const BY_PREFIX: readonly (readonly [prefix: string, effect: Effect, words: numb
   ["sc-inc-gpc", "neutral", 0],
   ["sc-set-gpt", "neutral", 1],
   ["sc-add-gpc", "neutral", 1],
-  ["do-resolve", "destination", 1],
+  ["do-resolve", "looks-up", 1],
 ];
 /** Options of an answer that have a value, which may be the word `if`. */
 const VALUES: Readonly<Record<string, number>> = {

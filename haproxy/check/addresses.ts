@@ -88,7 +88,10 @@ export function isWild({ kind, host }: Address): boolean {
   return kind === "ip" && host === "any";
 }
 
+/** Other addresses without a network; what is unknown behind them makes none of it. */
+const OF_THIS_MACHINE = /^(?:abnsz?|fd|sockpair|unix|uxst|uxdg)@/;
+
 /** Whether nobody off this machine is on the way there. */
 export function isLocal({ kind, host }: Address): boolean {
-  return kind === "path" || kind === "other" || host === "loopback";
+  return kind === "path" || host === "loopback" || (kind === "other" && OF_THIS_MACHINE.test(host));
 }

@@ -1,11 +1,12 @@
 import { isAbsolute, join } from "node:path";
 import { rootCertificates } from "node:tls";
 import { type Address, addressesOf, isLocal } from "./addresses.ts";
+import { keysIn } from "./authorities.ts";
 import { type Finding, finding } from "./finding.ts";
 import type { Model } from "./model.ts";
-import type { ProxySection, Server } from "./proxies.ts";
+import { optionsOf, type ProxySection, type Server } from "./proxies.ts";
 import type { Engine } from "./spoe.ts";
-import { lineText, type Statement, texts } from "./where.ts";
+import { lineText, type Statement } from "./where.ts";
 
 /** SPOP says in plain text who may pass: off this machine only an agent counts that has proven by TLS who it is. */
 export function remote(engine: Engine, model: Model): readonly Finding[] {
@@ -17,25 +18,23 @@ export function remote(engine: Engine, model: Model): readonly Finding[] {
 function serverFinding(server: Server, proxy: ProxySection, model: Model): readonly Finding[] {
   const { statement, address } = server;
   const words = wordsOf(server, proxy);
-  if (address === undefined || isLocal(dialled(address, words))) return [];
+  if (address === undefined || (isLocal(address) && isLocal(dialled(address, words)))) return [];
   const weak = weakness(words, statement, model);
   if (weak === undefined) return [];
   const right = "an agent on loopback or a unix socket, or: ssl verify required ca-file FILE verifyhost NAME";
   return [finding(weak.level, "channel", statement, `"${lineText(statement)}" ${weak.what}`, right)];
 }
 
-/** Who is on the other end of the connection: a SOCKS proxy, where there is one, leads wherever it likes. */
+/** Who is on the other end of the connection: a SOCKS proxy, where there is one, which leads on to the address. */
 function dialled(address: Address, words: readonly string[]): Address {
   const proxy = words[words.lastIndexOf("socks4") + 1];
   return words.includes("socks4") ? (addressesOf(proxy ?? "")[0] ?? address) : address;
 }
 
-/** A server's own words, behind those of the `default-server` lines above it. */
+/** A server's own options, behind those of the `default-server` lines above it. */
 function wordsOf({ statement }: Server, { statements }: ProxySection): readonly string[] {
   const above = statements.slice(0, Math.max(0, statements.indexOf(statement)));
-  return [...above.filter(({ words }) => words[0]?.text === "default-server"), statement].flatMap((one) =>
-    texts(one, 1),
-  );
+  return [...above.filter(({ words }) => words[0]?.text === "default-server"), statement].flatMap(optionsOf);
 }
 
 interface Weakness {
@@ -64,19 +63,18 @@ function signedBy(file: string | undefined, statement: Statement, model: Model):
   const base = globalValue("ca-base", model);
   const path = base === undefined || isAbsolute(file) ? file : join(base, file);
   const what = `asks whoever has a certificate of an authority in ${file}: ${name}`;
-  const text = model.named(path, statement)?.text;
-  if (text === undefined) return { level: "unproven", what };
-  return certificatesIn(text).some((one) => PUBLIC.has(one)) ? { level: "fault", what } : undefined;
+  const keys = keysIn(model.named(path, statement)?.text ?? "");
+  if (keys === undefined) return { level: "unproven", what };
+  return keys.some((key) => publicKeys().has(key)) ? { level: "fault", what } : undefined;
 }
 
-/** The Base64 texts of the certificates in a file. */
-function certificatesIn(pem: string): readonly string[] {
-  const found = pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g);
-  return [...found].map(([, text = ""]) => text.replace(/\s/g, ""));
-}
+let known: ReadonlySet<string> | undefined;
 
-/** Authorities that sign for everybody. */
-const PUBLIC: ReadonlySet<string> = new Set(rootCertificates.flatMap(certificatesIn));
+/** The keys of the authorities that sign for everybody. */
+function publicKeys(): ReadonlySet<string> {
+  known ??= new Set(keysIn(rootCertificates.join("\n")));
+  return known;
+}
 
 function globalValue(keyword: string, { sections }: Model): string | undefined {
   const lines = sections.filter(({ kind }) => kind === "global").flatMap(({ statements }) => statements);

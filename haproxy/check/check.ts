@@ -1,5 +1,6 @@
 import { MESSAGE } from "../arguments.ts";
 import { TooLarge } from "./bdd.ts";
+import { environmentFindings } from "./environment.ts";
 import { type Finding, finding, merged } from "./finding.ts";
 import { meshFindings } from "./mesh.ts";
 import { type Model, modelOf, type ReadFile } from "./model.ts";
@@ -86,6 +87,7 @@ function findingsOf(model: Model, input: CheckInput, names: Names): readonly Fin
     ...syntax,
     ...missing,
     ...unknownLines(model),
+    ...environmentFindings(model),
     ...nobodyAsks(model, input),
     ...meshFindings(model),
     ...proofOf(model, input, names),

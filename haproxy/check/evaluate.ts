@@ -1,7 +1,7 @@
 import type { Acls, Condition, Term, Test } from "./acls.ts";
 import { conditionOf, NotUnderstood } from "./acls.ts";
 import { FALSE, type Formula, Formulas, TRUE } from "./bdd.ts";
-import { momentOf } from "./fetches.ts";
+import { isClients, momentOf } from "./fetches.ts";
 import { type Call, isScripted, readBy, type Sample, sampleOf } from "./samples.ts";
 import { type Ask, type Case, casesOf, type Origin, type State, type Step } from "./state.ts";
 import type { Statement } from "./where.ts";
@@ -264,6 +264,18 @@ export class Evaluator {
     return tls.some((one) => one) ? state.live : this.formulas.without(state.live, asked.holds);
   }
 
+  /** Whether, among these requests, a client has a say in which of them it holds for. */
+  isPicked(formula: Formula, among: Formula): boolean {
+    const { formulas } = this;
+    const each = (whole: Formula, n: number) => [formulas.given(whole, [n], true), formulas.given(whole, [n], false)];
+    const clients = [...formulas.atoms(formula)].filter((n) => isClientsAtom(this.#atoms[n]));
+    return clients.some((n) => {
+      const [yes = FALSE, no = FALSE] = each(formula, n);
+      const differs = formulas.or(formulas.without(yes, no), formulas.without(no, yes));
+      return formulas.all([differs, ...each(among, n)]) !== FALSE;
+    });
+  }
+
   /** Whether something is only done to connections from addresses that the rule names. */
   trustsSource(fires: Formula, state: State): boolean {
     const moment = `src src@${state.versions.get("src") ?? 0} `;
@@ -291,6 +303,12 @@ export class Evaluator {
     const [only] = cases;
     return cases.length === 1 && only?.value.kind === "some" ? only.value.key : undefined;
   }
+}
+
+/** What a variable was made of is not looked into: it may be the client's. */
+function isClientsAtom(atom: Atom | undefined): boolean {
+  if (atom?.origin !== "request") return false;
+  return atom.test === undefined || atom.test.sample.calls[0]?.name === "var" || isClients(atom.test.sample);
 }
 
 function keyOf(value: Case["value"]): string {

@@ -159,6 +159,8 @@ export class Flow {
         return this.#header(state, own, fires, statement);
       case "source":
         return this.#source(state, own, fires, statement);
+      case "looks-up":
+        return this.#lookUp(state, own, fires, statement);
       case "destination":
         return touched(this.#change(state, fires, statement, "destination"), "dst");
       case "caches":
@@ -186,16 +188,25 @@ export class Flow {
   #writtenBy(state: State, samples: readonly Sample[], writer: Statement): State {
     let current = state;
     for (const name of samples.flatMap(writtenBy)) {
-      const when = this.#evaluator.formulas.and(state.live, this.#evaluator.chance(`${name} is written`));
-      const value: Case["value"] = {
-        kind: "some",
-        key: `${name} by line ${writer.line}`,
-        expression: "req.hdr",
-        origin: "request",
-      };
-      current = written(current, this.#evaluator.formulas, name, when, [{ when: TRUE, value, writer }]);
+      current = this.#perhaps(current, name, state.live, writer);
     }
     return current;
+  }
+
+  /** Something that a client may have a say in is written, or nothing. */
+  #perhaps(state: State, name: string, fires: Formula, writer: Statement): State {
+    const { formulas } = this.#evaluator;
+    const when = formulas.and(fires, this.#evaluator.chance(`${name} is written`));
+    const key = `${name} by line ${writer.line}`;
+    const value: Case["value"] = { kind: "some", key, expression: "req.hdr", origin: "request" };
+    return written(state, formulas, name, when, [{ when: TRUE, value, writer }]);
+  }
+
+  /** `do-resolve(NAME,…)` writes the address that it finds. */
+  #lookUp(state: State, [action = ""]: readonly string[], fires: Formula, statement: Statement): State {
+    const name = /\(([^,)]+)/.exec(action)?.[1];
+    if (name !== undefined) return this.#perhaps(state, name.trim(), fires, statement);
+    return hazard(state, { when: fires, statement, kind: "unknown", what: "a variable without a name" });
   }
 
   #scripted(state: State, samples: readonly Sample[], statement: Statement): State {
@@ -323,7 +334,7 @@ export class Flow {
 
   /** When it writes nothing but a variable that nobody has set. */
   #unfilled({ values }: HeaderRule, fires: Formula, state: State): Formula {
-    const [, name] = (values.length === 1 && /^%\[var\(([^,()]+)\)\]$/.exec(values[0] ?? "")) || [];
+    const [, name] = (values.length === 1 && ONE_VARIABLE.exec(values[0] ?? "")) || [];
     if (name === undefined) return FALSE;
     const unset = casesOf(state, name).filter(({ value }) => value.kind === "unset");
     return this.#evaluator.formulas.and(fires, this.#evaluator.formulas.any(unset.map(({ when }) => when)));
@@ -348,18 +359,18 @@ export class Flow {
     const { formulas } = this.#evaluator;
     if (values.some(hasAlias)) return [{ when: fires, word: "other" }];
     const samples = values.flatMap(samplesIn);
-    // What was there before stays a part of it.
     if (samples.length === 0)
-      return values.some((value) => /\\[0-9]/.test(value)) ? [] : [{ when: fires, word: "nobody" }];
+      return values.every((value) => REFERENCES.test(value)) ? [] : [{ when: fires, word: "nobody" }];
     if (!samples.every(({ calls: [fetch] }) => /^(?:var|str|int|bool)$/.test(fetch?.name ?? "")))
       return [{ when: fires, word: "other" }];
     const cases = samples.flatMap(readBy).flatMap((name) => casesOf(state, name));
-    const when = (word: Dirt["word"]) =>
-      formulas.and(fires, formulas.any(cases.filter(({ value }) => wordOf(value) === word).map((one) => one.when)));
-    return [
-      { when: when("other"), word: "other" },
-      { when: cases.length === 0 ? fires : when("nobody"), word: "nobody" },
-    ];
+    if (cases.length === 0) return [{ when: fires, word: "nobody" }];
+    // Each value for itself: a client may have a say in which of them it is.
+    const words = cases.flatMap(({ when, value }) => {
+      const word = wordOf(value);
+      return word === undefined ? [] : [{ when: formulas.and(fires, when), word }];
+    });
+    return values.every((value) => ONE_VARIABLE.test(value)) ? words : [...words, { when: fires, word: "made" }];
   }
 
   /** The client's address may come from a header only on connections of those who are believed. */
@@ -376,6 +387,11 @@ export class Flow {
     return { ...state, changes: [...state.changes, ...changes] };
   }
 }
+
+/** Of what was there before, and of nothing else. */
+const REFERENCES = /^(?:\\[0-9])+$/;
+/** A variable as it is. */
+const ONE_VARIABLE = /^%\[var\(([^,()]+)\)\]$/;
 
 /** Whose word a variable has; undefined for the agent's, or what was made of it. */
 function wordOf(value: Case["value"]): Dirt["word"] | undefined {

@@ -3,15 +3,16 @@ import { OWN } from "../variables.ts";
 import { reaches } from "./addresses.ts";
 import { type Finding, finding } from "./finding.ts";
 import { headerMatches, headerRuleOf } from "./header-rules.ts";
+import { perhapsDialling } from "./mesh-servers.ts";
 import type { Model } from "./model.ts";
 import { type ProxySection, rulesOf } from "./proxies.ts";
 import { lineText, type Statement, texts } from "./where.ts";
 
 const CODE = "mesh";
 const SAMPLE = `var(${OWN.meshed})`;
-const WRITES = new RegExp(
-  `set-var(?:-fmt)?\\((?:${[OWN.reached, OWN.sidecar, OWN.meshed].join("|").replaceAll(".", "\\.")})[,)]`,
-);
+const NAMES = [OWN.reached, OWN.sidecar, OWN.meshed].map((name) => name.replaceAll(".", "\\."));
+/** Whatever names one of them but to read it: actions that write variables have many names. */
+const WRITES = new RegExp(`(?<!(?<![\\w-])(?:var|strcmp)\\()(?:${NAMES.join("|")})(?![\\w.])`);
 const RULES = new Set(MESH_RULES.map((rule) => `http-request ${rule}`));
 
 /**
@@ -39,6 +40,7 @@ export function meshFindings(model: Model): readonly Finding[] {
           "the lines that countersign generate haproxy writes, and no others",
         ),
       ),
+    ...model.proxies.flatMap(apart),
     ...judged.flatMap(before),
     ...bindFindings(model, judged),
   ];
@@ -55,6 +57,27 @@ function wordsOf(statement: Statement): string {
 function isForeign(statement: Statement): boolean {
   const words = wordsOf(statement);
   return WRITES.test(words) && !RULES.has(words);
+}
+
+/** They stand once, in their order, with nothing between them. */
+function apart(proxy: ProxySection): readonly Finding[] {
+  const rules = rulesOf(proxy, "http-request").map(({ statement }) => statement);
+  const first = rules.findIndex((statement) => RULES.has(wordsOf(statement)));
+  const [place] = rules.slice(first);
+  if (first < 0 || place === undefined) return [];
+  const together =
+    rules
+      .slice(first, first + RULES.size)
+      .map(wordsOf)
+      .join("\n") === [...RULES].join("\n");
+  if (together && !rules.slice(first + RULES.size).some((statement) => RULES.has(wordsOf(statement)))) return [];
+  return [
+    fault(
+      place,
+      "is one of the lines that read who a meshed client is, which do not stand together, once",
+      "the lines that countersign generate haproxy writes, in their order, and nothing between them",
+    ),
+  ];
 }
 
 /** What would change the addresses, or write the header, before they are read. */
@@ -93,7 +116,8 @@ function changes(words: readonly string[]): boolean {
 const BELIEVES: ReadonlySet<string> = new Set(["accept-proxy", "accept-netscaler-cip", "transparent"]);
 
 /** Its binds, and who of this HAProxy dials them: what comes from here looks as if the proxy had sent it. */
-function bindFindings({ proxies }: Model, judged: readonly ProxySection[]): readonly Finding[] {
+function bindFindings(model: Model, judged: readonly ProxySection[]): readonly Finding[] {
+  const { proxies } = model;
   const named = proxies.flatMap(({ binds }) => binds).filter(({ statement }) => nameOf(statement) === MESH_BIND);
   const [first, ...others] = named;
   if (first === undefined) {
@@ -122,6 +146,7 @@ function bindFindings({ proxies }: Model, judged: readonly ProxySection[]): read
         "another server, or none",
       ),
     ),
+    ...perhapsDialling(model, named, dialling),
   ];
 }
 

@@ -9,7 +9,7 @@ import type { Bind, ProxySection } from "./proxies.ts";
 import type { Dropped } from "./reader.ts";
 import { type Route, unjudgedChoice } from "./routes.ts";
 import type { Engine } from "./spoe.ts";
-import type { Ask, Hazard, State } from "./state.ts";
+import type { Ask, Dirt, Hazard, State } from "./state.ts";
 import { WARNED_HEADERS } from "./warnings.ts";
 import { lineText, type Statement } from "./where.ts";
 
@@ -161,9 +161,9 @@ function identity(way: Way, judged: Formula, evaluator: Evaluator): readonly Fin
     if (WARNED_HEADERS.includes(header)) return [];
     const forwarded = forwardedOf(header, way, evaluator);
     return dirt.flatMap(({ when, cause, word }) => {
-      const said = word === "nobody" ? saidBy(way, header, evaluator) : TRUE;
-      const bad = formulas.without(formulas.all([judged, when, said]), forwarded);
-      if (bad === FALSE) return [];
+      const there = formulas.without(formulas.and(judged, when), forwarded);
+      const bad = formulas.and(there, wrongWhen(word, way, header, evaluator));
+      if (bad === FALSE) return picked(way, header, cause, evaluator.isPicked(there, judged));
       if (word === "empty") return cause === undefined ? [] : unfilled(way, header, cause);
       const statement =
         cause ?? remover(way.state, header, bad, evaluator) ?? writerOf(way.state, header) ?? way.route.statement;
@@ -207,6 +207,20 @@ function saidBy({ state, fills }: Way, header: string, evaluator: Evaluator): Fo
   const names = fills.get(header) ?? [];
   if (names.length === 0) return TRUE;
   return evaluator.formulas.any(state.asks.flatMap(({ n }) => names.map((name) => evaluator.isThere(n, name))));
+}
+
+/** When a word may not stand there, whoever decides whether it does. */
+function wrongWhen(word: Dirt["word"], way: Way, header: string, evaluator: Evaluator): Formula {
+  if (word === "made") return FALSE;
+  return word === "nobody" ? saidBy(way, header, evaluator) : TRUE;
+}
+
+/** What the file writes out may stand for whom the agent does not name, but not for whoever asks for it. */
+function picked(way: Way, header: string, cause: Statement | undefined, is: boolean): readonly Finding[] {
+  if (!is || cause === undefined) return [];
+  const found = `"${lineText(cause)}" writes out who it is, and what a client sends decides whether: ${header} may be its own choice`;
+  const right = "let the policies say it, and write only what the agent said";
+  return [finding("unproven", "identity", cause, found, right, { also: wayNotes(way) })];
 }
 
 /** A backend may take a header that is there for somebody. Those that only tell something are nobody's identity. */

@@ -74,8 +74,21 @@ function bindOf(statement: Statement): Bind {
 function serverOf(statement: Statement): Server {
   const words = texts(statement);
   if (words[0] === "option") return { name: "", statement, address: addressesOf("*")[0] };
-  const at = words[0] === "server" ? 2 : words[0] === "dispatch" ? 1 : 3;
+  const at = ADDRESS_AT[words[0] ?? ""] ?? 1;
   return { name: words[at - 1] ?? "", statement, address: addressesOf(words[at] ?? "")[0] };
+}
+
+/** Index of the address in lines that have one; what stands behind it are options. */
+export const ADDRESS_AT: Readonly<Record<string, number>> = {
+  bind: 1,
+  dispatch: 1,
+  server: 2,
+  "server-template": 3,
+};
+
+/** The words of a `server` or `default-server` line that are neither its name nor its address. */
+export function optionsOf(statement: Statement): readonly string[] {
+  return texts(statement, (ADDRESS_AT[statement.words[0]?.text ?? ""] ?? 0) + 1);
 }
 
 /** The rules of one kind in the order in which a request meets them: those of the `defaults` first. */

@@ -49,10 +49,10 @@ export interface Dirt {
   /** The line that wrote it; undefined for the client's own header. */
   readonly cause: Statement | undefined;
   /**
-   * `other`: it says what a client, or whoever else, says. `nobody`: it is written out in the file. `empty`: it is there,
-   * and the agent did not say what the line writes.
+   * `other`: it says what a client, or whoever else, says. `nobody`: it is written out in the file. `made`: it is made of
+   * what the agent said, and of something else. `empty`: it is there, and the agent did not say what the line writes.
    */
-  readonly word: "other" | "nobody" | "empty";
+  readonly word: "other" | "nobody" | "made" | "empty";
 }
 
 /** Something that no condition can be trusted beside, where it happens. */

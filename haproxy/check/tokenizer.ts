@@ -3,6 +3,8 @@ export interface Word {
   readonly text: string;
   /** Where it begins, counted from 1 in characters. */
   readonly column: number;
+  /** A variable whose default stands in it, where nobody knows whether HAProxy's environment sets it. */
+  readonly guessed?: string;
 }
 
 /** What a tokenizer must be told of the world: variables and what of it differs by version. */
@@ -14,6 +16,8 @@ export interface Surroundings {
    * @param fallback what the line has in its place where it is unset
    */
   variable(name: string, first: string | undefined, fallback: string | undefined): string | undefined;
+  /** Whether such a value is a guess: HAProxy's environment may have another. */
+  guesses(name: string, first: string | undefined): boolean;
   /** Whether an empty word ends the line without a word (HAProxy before 3.3) or is fatal. */
   emptyEnds(): boolean;
   /**
@@ -72,6 +76,7 @@ class Tokenizer {
   /** The word that is being read; undefined between words. */
   #word: string | undefined;
   #start = 0;
+  #guessed: string | undefined;
   /** The open quote and where it stands. */
   #quote: { readonly sign: string; readonly at: number; forces: boolean } | undefined;
 
@@ -126,7 +131,10 @@ class Tokenizer {
   }
 
   #close(): void {
-    if (this.#word !== undefined) this.#words.push({ text: this.#word, column: this.#start + 1 });
+    if (this.#word !== undefined) {
+      const word = { text: this.#word, column: this.#start + 1 };
+      this.#words.push(this.#guessed === undefined ? word : { ...word, guessed: this.#guessed });
+    }
     this.#word = undefined;
   }
 
@@ -144,6 +152,7 @@ class Tokenizer {
 
   #blank(): true {
     this.#close();
+    this.#guessed = undefined;
     while (BLANK.test(this.#text[this.#at] ?? "")) this.#at++;
     return true;
   }
@@ -163,7 +172,9 @@ class Tokenizer {
 
   #variable(): true {
     const reference = this.#reference();
-    const value = this.#world.variable(reference.name, this.#words[0]?.text, reference.fallback) ?? reference.fallback;
+    const first = this.#words[0]?.text;
+    const value = this.#world.variable(reference.name, first, reference.fallback) ?? reference.fallback;
+    if (reference.fallback !== undefined && this.#world.guesses(reference.name, first)) this.#guessed = reference.name;
     if (reference.list && this.#quote !== undefined) this.#quote.forces = false;
     this.#at = reference.end;
     if (value === undefined) this.#unset(reference.list);

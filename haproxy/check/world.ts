@@ -90,9 +90,14 @@ export class World implements Surroundings {
     if (this.#environment.has(name)) return this.#environment.get(name);
     if (name === "HAPROXY_BRANCH") return this.idle ? "" : this.#branch();
     if (this.idle || OF_HAPROXY.test(name)) return unknownValue(name);
-    // Where it is set nobody knows the address, so the one that the file has says more.
-    if (first !== undefined && PLAIN_LINES.has(first)) return fallback ?? unknownValue(name);
+    // Where it is set nobody knows the address, so the one that the file has says more. Nothing at all says less.
+    if (this.guesses(name, first)) return fallback || unknownValue(name);
     return this.isSet(name) ? unknownValue(name) : undefined;
+  }
+
+  guesses(name: string, first: string | undefined): boolean {
+    if (this.idle || first === undefined || !PLAIN_LINES.has(first) || this.#environment.has(name)) return false;
+    return !name.startsWith(".") && !name.startsWith("HAPROXY_");
   }
 
   /** Whether the variable is set in HAProxy's environment. */

@@ -113,8 +113,8 @@ function canProve(arns: Arns | undefined, { arn, account, permission_set }: Bind
   return [account, wanted?.account].every((each) => each === undefined || arns.accounts.includes(each));
 }
 
-function isParty(wanted: Wanted, party: string | undefined | Unknown): Truth {
-  return party instanceof Unknown ? party : party !== undefined && wanted.isText(party);
+function isParty(wanted: Wanted, party: string | undefined | Unknown, of: string): Truth {
+  return party instanceof Unknown ? party : party !== undefined && wanted.isText(party, of);
 }
 
 /** What costs least comes first. */
@@ -131,13 +131,13 @@ function checksOf(entry: BindingEntry): readonly Check[] {
   return [
     ...name("issuer", issuer, (who) => who.issuer === issuer),
     ...name("kind", kind, (who) => (who.kind instanceof Unknown ? who.kind : who.kind === kind)),
-    ...value("subject", entry.subject, (wanted, who) => wanted.isText(who.subject)),
-    ...value("client", entry.client, (wanted, who) => isParty(wanted, who.client)),
+    ...value("subject", entry.subject, (wanted, who) => wanted.isText(who.subject, "subject")),
+    ...value("client", entry.client, (wanted, who) => isParty(wanted, who.client, "client")),
     ...actorChecks(entry),
     ...arnChecks(entry),
-    ...value("uri", entry.uri, (wanted, who) => isParty(wanted, who.uri)),
-    ...value("group", entry.group, (wanted, who) => wanted.isAmong(who.groups)),
-    ...value("scope", entry.scope, (wanted, who) => wanted.isAmong(who.scopes)),
+    ...value("uri", entry.uri, (wanted, who) => isParty(wanted, who.uri, "uri")),
+    ...value("group", entry.group, (wanted, who) => wanted.isAmong(who.groups, "group")),
+    ...value("scope", entry.scope, (wanted, who) => wanted.isAmong(who.scopes, "scope")),
     ...claimsOf(entry).flatMap(([written, wantedValue]) => {
       const path = claimPath(written);
       const holds = (wanted: Wanted, who: Principal) => wanted.isClaim(claimAt(who.claims, path), path.text);
@@ -161,7 +161,7 @@ function actorChecks(entry: BindingEntry): readonly Check[] {
   const name = subject === undefined ? undefined : new Wanted(subject);
   const nameText = typeof subject === "string" ? subject : (name?.text ?? "");
   return [
-    ...(name === undefined ? [] : [check("actor", nameText, (actor) => name.isText(actor.subject))]),
+    ...(name === undefined ? [] : [check("actor", nameText, (actor) => name.isText(actor.subject, "actor"))]),
     ...(issuer === undefined ? [] : [check("actor's issuer", issuer, (actor, who) => isIssuer(issuer, actor, who))]),
     ...(kind === undefined ? [] : [check("actor's kind", kind, (actor) => isKind(kind, actor))]),
   ];

@@ -76,18 +76,26 @@ export class Wanted {
     this.text = textOf(this.#exact, prefix, suffix);
   }
 
-  /** Whether a text is it. */
-  isText(text: string): boolean {
+  /**
+   * Whether a text is it. Of an address with two `@` nobody can tell by its end where it is delivered: to readers
+   * `a@evil.com@example.com` is at either.
+   *
+   * @param of what it is a text of, as an explanation shows it
+   */
+  isText(text: string, of: string): Truth {
     if (this.#exact !== undefined) return text === this.#exact;
     if (text.length < this.#prefix.length + this.#suffix.length) return false;
-    return text.startsWith(this.#prefix) && (this.#suffix === "" || text.endsWith(this.#suffix));
+    const holds = text.startsWith(this.#prefix) && (this.#suffix === "" || text.endsWith(this.#suffix));
+    const isTwo = holds && this.#suffix.startsWith("@") && text.indexOf("@") < text.length - this.#suffix.length;
+    return isTwo ? new Unknown(of, "an address with more than one `@`") : holds;
   }
 
-  /** Whether one of some texts is it. */
-  isAmong(texts: readonly string[] | Unknown): Truth {
+  /** Whether one of some texts is it. @param of what they are texts of */
+  isAmong(texts: readonly string[] | Unknown, of: string): Truth {
     if (texts instanceof Unknown) return texts;
     looked += typeof this.#exact === "string" ? texts.length / COMPARED : texts.length;
-    return typeof this.#exact === "string" ? texts.includes(this.#exact) : texts.some((text) => this.isText(text));
+    if (typeof this.#exact === "string") return texts.includes(this.#exact);
+    return oneHolds(texts, (text) => this.isText(text, of));
   }
 
   /**
@@ -104,7 +112,7 @@ export class Wanted {
   #isValue(value: unknown, claim: string): Truth {
     const type = typeName(value);
     if (type !== this.#type) return new Unknown(claim, `${type}, which is compared with ${this.#type}`);
-    if (typeof value === "string") return this.isText(value);
+    if (typeof value === "string") return this.isText(value, claim);
     // biome-ignore lint/suspicious/noDoubleEquals: a number and a bigint of one value are one, and are compared exactly
     return value == this.#exact;
   }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { type Test, test } from "tap";
 import { bearer, send } from "../../demo/ask.ts";
 import { STEPS } from "../../demo/mcp/walk.ts";
+import { originOf, VISITS } from "../../demo/people.ts";
 import { REPOSITORY, readPlaces } from "../../demo/places.ts";
 import { takenPorts } from "../../demo/ports.ts";
 import { differences, type Outcome, ROWS, type Row } from "../../demo/rows.ts";
@@ -90,6 +91,10 @@ test("once: a person, a workload and an agent are allowed and refused as expecte
     "✓ copilot +GET /.well-known/…/notes +allowed +nothing",
     "✓ copilot +POST /notes +allowed +x-auth-subject: alice\\n  for alice +the tool read_notes +notes/mcp",
     "✓ copilot +POST /notes +refused 403 +nothing\\n  for alice +the tool delete_notes +role-missing",
+    "✓ nobody +GET /welcome +sent to sign in +nothing\\n  a browser, a page +localhost +credential-missing",
+    "✓ nobody +GET /welcome +refused 401 +nothing\\n  a browser, a script +localhost +credential-missing",
+    "✓ alice +GET /welcome +allowed +x-auth-subject: alice\\n  signed in, by session +localhost +home/page",
+    "✓ nobody +GET /goodbye +sent to sign in +nothing\\n  alice, signed out +localhost +credential-missing",
   ]) {
     t.match(demo.output, new RegExp(`^${row}$`, "m"));
   }
@@ -106,6 +111,12 @@ test("without --once it stays up, its tokens work, and a signal ends all of it",
   const order = { method: "GET", host: "orders.example.com", path: "/v1/orders/42" };
   t.match(await send(PLACES, order, bearer(token)), { status: 200 });
   t.match(await send(PLACES, order), { status: 401 });
+  const address = new URL(/^ {2}(https:\S+)$/m.exec(demo.output)?.[1] ?? "");
+  t.equal(address.origin, originOf(PLACES));
+  const page = { method: "GET", host: address.host, path: address.pathname, headers: { accept: "text/html" } };
+  const location = `/.countersign/login?rt=${encodeURIComponent(address.pathname)}`;
+  t.match(await send(PLACES, page, { tls: true }), { status: 303, headers: { location } });
+  t.notMatch(demo.output, "NOTICE", "the table has no line that is none of it");
 
   const second = new Demo(t, ["--once"]);
   t.equal(await second.ended, 69, "a second one finds the ports taken");
@@ -131,11 +142,14 @@ test("mesh: the manifests of a policy are shown, and what is found in a cluster 
 test("a policy that decides otherwise is shown, and ends with 1", async (t) => {
   const folder = copy(t);
   edit(join(folder, "policies/examples/orders.yaml"), "deny: [ai-agent]", "deny: []");
+  edit(join(folder, "policies/examples/home.yaml"), "allow: [authenticated]", "allow: [anyone]");
   const demo = new Demo(t, ["--once"], folder);
   t.equal(await demo.ended, 1, demo.output);
   t.match(demo.output, /^✗ assistant +POST .* allowed/m);
   t.match(demo.output, 'reason should be "role-denied", is "allowed"');
-  t.match(demo.output, `1 of ${ROWS.length + STEPS.length} not as expected`);
+  t.match(demo.output, /^✗ nobody +GET \/welcome +allowed/m);
+  t.match(demo.output, 'reason should be "allowed", is "no redirect from /welcome, but 200"');
+  t.match(demo.output, `${1 + VISITS.length} of ${ROWS.length + STEPS.length + VISITS.length} not as expected`);
 });
 
 test("a part that cannot start is named with the end of its log, and nothing is left running", async (t) => {

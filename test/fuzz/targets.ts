@@ -3,6 +3,7 @@ import { AUDIT } from "./targets/audit.ts";
 import { AWS_TOKENS, STS_ANSWERS } from "./targets/aws.ts";
 import { CEL } from "./targets/cel.ts";
 import { CERTIFICATES } from "./targets/certificates.ts";
+import { COOKIES } from "./targets/cookies.ts";
 import { CREDENTIALS } from "./targets/credentials.ts";
 import { FRAMES } from "./targets/frames.ts";
 import { HAPROXY } from "./targets/haproxy.ts";
@@ -22,7 +23,7 @@ import { SPOP_VALUES } from "./targets/values.ts";
 /** Everything that reads what others have written: bytes of HAProxy, credentials, files, answers, logs. */
 export const TARGETS: readonly Target[] = [
   ...[FRAMES, SPOP_VALUES, REQUEST, CREDENTIALS, HOSTS, PATHS, JSON_OBJECTS],
-  ...[TOKENS, PROOFS, AWS_TOKENS, CERTIFICATES, API_KEYS],
+  ...[TOKENS, PROOFS, AWS_TOKENS, CERTIFICATES, API_KEYS, COOKIES],
   ...[JWKS, DISCOVERY, INTROSPECTION, STS_ANSWERS],
   ...[POLICIES, CEL, HAPROXY, LOGS, AUDIT],
 ];

@@ -6,7 +6,7 @@ import { startBackend } from "../support/backend.ts";
 import { freePort, type HaproxyBinary, haproxies, minorOf, startHaproxy } from "../support/haproxy.ts";
 import { type HttpAnswer, RawClient } from "../support/http.ts";
 import { configuration, countersign, folderOf, serve } from "../support/serve.ts";
-import { FIT, LAST_ASKED, startSidecar } from "../support/sidecar.ts";
+import { FIT, HAS_IPV6, LAST_ASKED, POD, startSidecar, withPod } from "../support/sidecar.ts";
 import { generated } from "../support/stage.ts";
 
 const POLICY = `
@@ -33,7 +33,7 @@ const pause = () => new Promise((done) => setTimeout(done, 50));
 const KEY = makeKey("acme_");
 
 /** The whole way, with a stand-in of the proxy in HAProxy's pod. */
-async function stage(t: Test, binary: HaproxyBinary) {
+async function stage(t: Test, binary: HaproxyBinary, any = "*") {
   const provider = await startProvider({ alice: { kind: "person" } });
   t.teardown(() => provider.close());
   const [sidecar, backend, front, meshed] = [
@@ -46,7 +46,7 @@ async function stage(t: Test, binary: HaproxyBinary) {
 issuers:
   idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://orders], credentials: [authorization, { header: x-token, from: client }, { subprotocol: bearer }, { cookie: sid }, { header: x-hop, from: [127.0.0.0/8] }] }
   machines: { type: api-key, prefix: acme_, file: keys.yaml, audiences: [api://orders] }
-  mesh: { type: mesh, bind: "127.0.0.1:${meshed}", pods: { app: haproxy }, namespaces: [shop], audiences: [api://orders], admin: "${sidecar.front.url}" }
+  mesh: { type: mesh, bind: "${any}:${meshed}", pods: { app: haproxy }, namespaces: [shop], audiences: [api://orders], admin: "${sidecar.front.url}" }
 haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: http, client: { from: x-forwarded-for, trusted: [127.0.0.0/8] }, backends: { orders: ["127.0.0.1:${backend.port}"] } }
 `);
   const keys = { [KEY.id]: { sha256: digestOf(KEY.text), subject: "robot", kind: "workload", expires: "never" } };
@@ -62,10 +62,16 @@ haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: 
       ? (backend.last("x-auth-subject")[0] ?? "nobody")
       : `${answer.status} ${JSON.parse(answer.body).reason}`;
   };
-  /** And of one that comes as it is: by another bind, or from another address. */
-  const plain = async (port: number, fields: readonly string[], path = "/v1/orders", from = "127.0.0.1") => {
+  /** And of one that comes as it is: by another bind, or around the proxy. */
+  const plain = async (
+    port: number,
+    fields: readonly string[],
+    path = "/v1/orders",
+    from = "127.0.0.1",
+    to = "127.0.0.1",
+  ) => {
     const before = backend.received.length;
-    const client = await RawClient.open(port, undefined, from);
+    const client = await RawClient.open(port, undefined, from, to);
     const answer = await client.request(`GET ${path} HTTP/1.1`, [HOST, ...fields]);
     client.close();
     return said(answer, before);
@@ -74,7 +80,8 @@ haproxy: { version: "${minorOf(binary)}", bind: ["127.0.0.1:${front}"], scheme: 
     ...{ provider, sidecar, backend, folder, front, meshed, plain },
     async start() {
       await serve(t, folder, ports);
-      await startHaproxy(t, binary, await generated(folder), front);
+      const files = await generated(folder);
+      await startHaproxy(t, binary, { ...files, "haproxy.cfg": withPod(files["haproxy.cfg"] ?? "") }, front);
       for (let i = 0; i < 200 && (await plain(front, [], "/open")).startsWith("503"); i++) await pause();
     },
     /** What becomes of a request that a meshed client sends. */
@@ -114,17 +121,16 @@ for (const binary of haproxies()) {
     t.equal(await plain(front, forged), "401 credential-missing", "at another bind the header is nothing");
     t.equal(await plain(front, forged, "/open"), "nobody");
     t.strictSame(backend.last("l5d-client-id"), [], "and goes no further");
-    t.equal(
-      await plain(meshed, forged, "/v1/orders", "127.0.0.2"),
-      "403 mesh-bypassed",
-      "nor is it from another address",
-    );
-    t.equal(await plain(meshed, [], "/open", "127.0.0.2"), "403 mesh-bypassed", "from where nobody comes in at all");
+    const other = ["127.0.0.2", POD] as const;
+    t.equal(await plain(meshed, forged, "/v1/orders", ...other), "403 mesh-bypassed", "nor is it from another address");
+    t.equal(await plain(meshed, forged, "/all"), "403 mesh-bypassed", "nor by `kubectl port-forward`, from loopback");
+    t.equal(await plain(meshed, forged, "/all", "127.0.0.2", "127.0.0.2"), "403 mesh-bypassed");
+    t.equal(await plain(meshed, [], "/open", ...other), "403 mesh-bypassed", "from where nobody comes in at all");
     const bearer = `authorization: Bearer ${await provider.token("alice")}`;
-    t.equal(await plain(meshed, [bearer], "/all", "127.0.0.2"), "403 mesh-bypassed");
-    t.equal(await plain(meshed, [...forged, `l5d-client-id: ${CART}`], "/all"), "400 duplicate");
-    t.equal(await plain(meshed, [...forged, ...forged], "/all"), "400 duplicate", "not even the same");
-    t.equal(await plain(meshed, [`l5d-client-id: ${WEB}, ${CART}`], "/all"), "401 credential-malformed");
+    t.equal(await plain(meshed, [bearer], "/all", ...other), "403 mesh-bypassed");
+    t.equal(await plain(meshed, [...forged, `l5d-client-id: ${CART}`], "/all", POD, POD), "400 duplicate");
+    t.equal(await plain(meshed, [...forged, ...forged], "/all", POD, POD), "400 duplicate", "not even the same");
+    t.equal(await plain(meshed, [`l5d-client-id: ${WEB}, ${CART}`], "/all", POD, POD), "401 credential-malformed");
     for (const [name, reason] of [
       [whole("web.shop", "example.com"), "401 issuer-unknown"],
       [WEB.replace(".linkerd.", ".other."), "401 issuer-unknown"],
@@ -143,7 +149,7 @@ for (const binary of haproxies()) {
     t.equal(await plain(front, ["x-forwarded-for: 192.0.2.7"], "/open"), "nobody");
     t.strictSame(backend.last("x-forwarded-for"), ["192.0.2.7"], "a trusted hop is believed");
     t.equal(await ask(WEB, "/all", ["x-forwarded-for: 192.0.2.7"]), WEB);
-    t.strictSame(backend.last("x-forwarded-for"), ["127.0.0.1"], "the proxy in the pod is none of them");
+    t.strictSame(backend.last("x-forwarded-for"), [POD], "the proxy in the pod is none of them");
     const hop = `x-hop: ${await provider.token("alice")}`;
     t.equal(await plain(front, [hop], "/all"), "alice");
     t.equal(await ask(undefined, "/all", [hop]), "401 credential-missing", "nor does it say what only a hop may");
@@ -153,8 +159,12 @@ for (const binary of haproxies()) {
   });
 
   test(`HAProxy ${binary.version}: whatever a meshed client shows on purpose counts before its mesh identity, good or bad`, async (t) => {
-    const made = await stage(t, binary);
+    const made = await stage(t, binary, HAS_IPV6 ? "[::]" : "*");
     await made.start();
+    for (const from of HAS_IPV6 ? ["127.0.0.1", "::1"] : ["127.0.0.1"]) {
+      const forged = [`l5d-client-id: ${WEB}`];
+      t.equal(await made.plain(made.meshed, forged, "/all", from, from), "403 mesh-bypassed", `from ${from}`);
+    }
     const alice = await made.provider.token("alice");
     const bad = `${alice.slice(0, -8)}AAAAAAAA`;
     const kinds: readonly (readonly [name: string, field: (token: string) => string, good: string, bad: string])[] = [

@@ -246,7 +246,31 @@ const BINDINGS: readonly (readonly [binding: string, has: object[], lacks: objec
   ["group: { suffix: -ext }", [{ groups: ["b-ext"] }], [{ groups: ["b-extra"] }], []],
   ["group: { prefix: ab, suffix: bc }", [{ groups: ["abbc"] }, { groups: ["abXbc"] }], [{ groups: ["abc"] }], []],
   ['group: { equals: "ext-*" }', [{ groups: ["ext-*"] }], [{ groups: ["ext-a"] }], []],
-  ['subject: { suffix: "@example.com" }', [{ subject: "a@example.com" }], [{ subject: "a@example.com.evil" }], []],
+  [
+    'subject: { suffix: "@example.com" }',
+    [{ subject: "a@example.com" }, { subject: "@example.com" }],
+    [
+      "a@example.com.evil",
+      "a@example.com.",
+      "a@EXAMPLE.com",
+      "a@ex\u0430mple.com",
+      "a@evilexample.com",
+      "a@example.com@b",
+    ].map((subject) => ({ subject })),
+    ["a@evil.com@example.com", '"a@evil.com"@example.com', "a@@example.com"].map((subject) => ({ subject })),
+  ],
+  [
+    'group: { suffix: "@example.com" }',
+    [{ groups: ["x@y@example.com", "b@example.com"] }],
+    [{ groups: ["b@example.com.evil"] }],
+    [{ groups: ["x@y@example.com"] }],
+  ],
+  [
+    'claim: { email: { prefix: a, suffix: "@example.com" } }',
+    [{ claims: { email: "a@example.com" } }],
+    [{ claims: { email: "b@evil.com@example.com" } }, { claims: { email: "a@example.com," } }],
+    [{ claims: { email: "a@evil.com@example.com" } }, { claims: { email: ["x", "a@evil.com,a@example.com"] } }],
+  ],
   ['scope: { prefix: "orders:" }', [{ scopes: ["orders:read"] }], [{ scopes: ["preorders:read"] }], []],
   [
     "claim: { azp: { prefix: app- } }",

@@ -352,6 +352,46 @@ backend www
 `,
   "a server whose address has a default": besides("listen o", "bind :1", `server a "\${WHERE-127.0.0.1:47081}"`),
   "an agent behind a SOCKS proxy": edited("127.0.0.1:47900", "127.0.0.1:47900 socks4 192.0.2.1:1080"),
+  "an agent off this machine, behind a SOCKS proxy on it": edited(
+    "127.0.0.1:47900",
+    "192.0.2.9:47900 socks4 127.0.0.1:1080",
+  ),
+  "an agent off this machine, whose server has the name of an option": edited(
+    "server a1 127.0.0.1:47900",
+    "server verifyhost 192.0.2.9:47900 ssl",
+  ),
+  "an agent whose address has a default": edited("127.0.0.1:47900", `"\${AGENT-127.0.0.1:47900}"`),
+  "an agent whose address has only a family": edited("127.0.0.1:47900", `"ipv4@\${AGENT}"`),
+  "a word of the agent's line that has a default": edited("127.0.0.1:47900", `127.0.0.1:47900 "\${OPTIONS-check}"`),
+  "words of the agent's line whose default is empty": edited("127.0.0.1:47900", `127.0.0.1:47900 "\${OPTIONS[*]-}"`),
+  "a word of a server's defaults that nobody knows": edited("server a1", `default-server "\${OPTION}"\n    server a1`),
+  "a word of a bind that has a default": edited("bind 127.0.0.1:47080", `bind 127.0.0.1:47080 "\${BIND-defer-accept}"`),
+  "an option that has a default": edited("    unique-id-format", `    option "\${LOG-httplog}"\n    unique-id-format`),
+  "an identity that the client picks where the agent names nobody": below(
+    "http-request set-header x-auth-subject admin if !{ var(txn.cs.subject) -m found } { req.hdr(x-debug) -m found }",
+  ),
+  "an identity that the client picks by a variable": below(
+    `http-request set-var(txn.me) str(anonymous)
+    http-request set-var(txn.me) str(admin) if { req.hdr(x-debug) -m found }
+    http-request set-header x-auth-subject %[var(txn.me)] unless { var(txn.cs.subject) -m found }`,
+  ),
+  "an identity that the client picks by ending the rules": below(
+    `http-request allow if { req.hdr(x-debug) -m found }
+    http-request set-header x-auth-subject admin unless { var(txn.cs.subject) -m found }`,
+  ),
+  "an identity that something written out is joined to": edited(
+    "    default_backend",
+    "    http-request replace-header x-auth-subject ^(.*)$ admin,\\\\1 if { req.hdr(x-debug) -m found }\n    default_backend",
+  ),
+  "an identity that the client has something written out joined to": edited(
+    "    default_backend",
+    "    http-request set-header x-auth-subject admin,%[var(txn.cs.subject)] if { var(txn.cs.subject) -m found } { req.hdr(x-debug) -m found }\n    default_backend",
+  ),
+  "an address that is looked up into a variable that the gate believes": edited(
+    ASK,
+    `http-request do-resolve(txn.ok,dns,ipv4) req.hdr(x-me)\n    ${ASK}`,
+    `${gate("http-request deny unless bound allowed or { var(txn.ok) -m found }")}resolvers dns\n`,
+  ),
   "a rewrite between two questions": between(`http-request set-path /secret if { path /public }\n    ${ASK}`),
 };
 
@@ -438,6 +478,14 @@ const WHOLE: Readonly<Record<string, string>> = {
     "http-request set-header x-auth-subject anonymous unless { var(txn.cs.subject) -m found }",
   ),
   "the agent's word with a word in front": edited("%[var(txn.cs.subject)]", "user:%[var(txn.cs.subject)]"),
+  "somebody for whom the agent names nobody, by where they come from": below(
+    "http-request set-header x-auth-subject office unless { var(txn.cs.subject) -m found } !{ src 10.0.0.0/8 }",
+  ),
+  "what of a line says nothing of who is asked, from the environment": edited(
+    "127.0.0.1:47900",
+    `127.0.0.1:47900 check inter "\${INTER-1s}" maxconn "\${MOST}"`,
+    edited("bind 127.0.0.1:47080", `bind ":\${PORT}" ssl crt "\${CERTIFICATE-/x.pem}"`),
+  ),
   "a cache of others alone": besides(
     "cache c",
     "total-max-size 4",

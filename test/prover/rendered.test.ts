@@ -1,16 +1,27 @@
+import { X509Certificate } from "node:crypto";
 import { rootCertificates } from "node:tls";
 import { test } from "tap";
 import type { CheckInput } from "../../haproxy/check/check.ts";
 import type { RenderInput } from "../../haproxy/input.ts";
 import { contractOf, renderFragment, renderHaproxy } from "../../haproxy/render.ts";
 import { SPOE_FILE, spoeFile } from "../../haproxy/spoe-file.ts";
-import { AUTHORITY } from "../support/certificates.ts";
+import { AUTHORITY, Authority, pem } from "../support/certificates.ts";
 import { BODIES, CORS, INPUT, MESHED } from "../support/rendered.ts";
 import { knownOf, MERGED, mergedFiles, moved } from "./merged.ts";
 import { prove, told } from "./proving.ts";
 
 /** What an operating system brings: whoever has a domain can have a certificate of these. */
 const BUNDLE = rootCertificates.slice(0, 3).join("\n");
+/** Files in which nobody finds the authorities that are believed, and one whose key is that of a public one. */
+const NEITHER = {
+  "empty.pem": "",
+  "trusted.pem": pem("TRUSTED CERTIFICATE", new X509Certificate(rootCertificates[0] ?? "").raw),
+  "broken.pem": `${AUTHORITY}${pem("CERTIFICATE", Buffer.from("none"))}`,
+};
+const CROSS_SIGNED = new Authority("cross").issue({
+  key: new X509Certificate(rootCertificates[0] ?? "").publicKey,
+  authority: true,
+}).pem;
 const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"];
 const MUCH: RenderInput["uses"] = {
   ...INPUT.uses,
@@ -140,11 +151,13 @@ test("the client's own token never stands where the agent has given another, and
 test("an agent off this machine is asked by TLS that proves who it is, or that is told", (t) => {
   const rendered = { ...renderHaproxy({ ...INPUT, ...FORMS["agents elsewhere"], version: "3.2" }) };
   const { "haproxy.cfg": cfg } = rendered;
+  let levels: ReadonlySet<string> = new Set();
   const told = (from: string | RegExp, to: string | ((all: string) => string)) => {
     const changed = typeof to === "string" ? cfg.replaceAll(from, to) : cfg.replace(from, to);
     t.not(changed, cfg, `${from}`);
-    const files = { ...rendered, "haproxy.cfg": changed, "own.pem": AUTHORITY, "public.pem": BUNDLE };
-    const { findings } = prove(files, { ...known(INPUT), version: "3.2" });
+    const files = { ...rendered, "haproxy.cfg": changed, "own.pem": AUTHORITY, "public.pem": BUNDLE, ...NEITHER };
+    const { findings } = prove({ ...files, "cross.pem": CROSS_SIGNED }, { ...known(INPUT), version: "3.2" });
+    levels = new Set(findings.map(({ level }) => level));
     return [...new Set(findings.map(({ code, found }) => `${code}: ${found.replace(/^".*" asks /s, "asks ")}`))];
   };
   const plain = 'channel: asks the agent over the network in plain text: whoever is on the way can answer "allow"';
@@ -169,10 +182,12 @@ test("an agent off this machine is asked by TLS that proves who it is, or that i
       all === " " ? ` ssl verify required ca-file ${ca} ` : "",
     );
   t.strictSame(signed("/own.pem"), [], "by an authority of one's own");
-  for (const ca of ["/public.pem", "/nowhere.pem"])
-    t.strictSame(signed(ca), [
-      `channel: asks whoever has a certificate of an authority in ${ca}: its name is not looked at`,
-    ]);
+  const anybody = { fault: ["public", "cross"], unproven: ["nowhere", "empty", "trusted", "broken"] };
+  for (const [level, names] of Object.entries(anybody))
+    for (const ca of names.map((name) => `/${name}.pem`)) {
+      const found = `channel: asks whoever has a certificate of an authority in ${ca}: its name is not looked at`;
+      t.strictSame([signed(ca), [...levels]], [[found], [level]]);
+    }
   const named = / ssl ssl-min-ver .*$/gm;
   t.strictSame(told(named, " ssl verify required ca-file /public.pem verifyhost agents.internal"), []);
   t.strictSame(told(named, " ssl verify required ca-file /public.pem sni req.hdr(host)").length, 1);
@@ -283,13 +298,14 @@ test("who a meshed client is counts from the proxy in HAProxy's pod, or the line
   const reads =
     "http-request set-var(txn.countersign_meshed) req.fhdr(l5d-client-id) if { var(txn.countersign_sidecar) -m bool }";
   const proxy =
-    "set-var(txn.countersign_sidecar) bool(true) if { so_name countersign-mesh } { src,strcmp(txn.countersign_reached) eq 0 }";
+    "set-var(txn.countersign_sidecar) bool(true) if { so_name countersign-mesh } { src,strcmp(txn.countersign_reached) eq 0 } !{ src 127.0.0.0/8 ::1 }";
   const first = "http-request set-var(txn.countersign_reached)";
   const above = (rule: string) => [first, `${rule}\n    ${first}`] as const;
   const public_ = "    bind 127.0.0.1:8080";
   for (const [from, to] of [
     [" { so_name countersign-mesh } { src,strcmp", " { src,strcmp"],
     [" { src,strcmp(txn.countersign_reached) eq 0 }", ""],
+    [" !{ src 127.0.0.0/8 ::1 }", ""],
     [`if { var(txn.countersign_sidecar) -m bool }\n`, "\n"],
     ["req.fhdr(l5d-client-id) if", "req.fhdr(x-client-id) if"],
     [reads, `${reads} or { so_name inner }`],
@@ -297,6 +313,12 @@ test("who a meshed client is counts from the proxy in HAProxy's pod, or the line
     [reads, `${reads}\n    http-request set-var-fmt(txn.countersign_meshed) %[req.fhdr(x-id)]`],
     [reads, `${reads}\n    http-request set-var(txn.x) req.fhdr(x-id),set-var(txn.countersign_meshed,ifexists)`],
     [proxy, proxy.replace("countersign-mesh", "inner")],
+    [proxy, `${proxy}\n    http-request do-resolve(txn.countersign_reached,dns,ipv4) req.hdr(x-me)`],
+    [reads, `${reads}\n    http-request do-resolve(txn.countersign_meshed,dns,ipv4) req.hdr(x-me)`],
+    [reads, `${reads}\n    http-request unset-var(txn.countersign_meshed) if { src 10.0.0.0/8 }`],
+    [reads, `http-request set-header x-a b\n    ${reads}`],
+    [reads, `${reads}\n    ${reads}`],
+    [`http-request ${proxy}\n    ${reads}`, `${reads}\n    http-request ${proxy}`],
     above("http-request set-src req.hdr_ip(x-real-ip) if { src 10.0.0.0/8 }"),
     above("http-request set-dst src"),
     above("http-request set-header l5d-client-id %[req.fhdr(x-id)]"),
@@ -325,6 +347,23 @@ test("who a meshed client is counts from the proxy in HAProxy's pod, or the line
     `${reads}\n    http-request set-src req.hdr_ip(x-real-ip) if { src 10.0.0.0/8 }`,
   );
   t.strictSame(told(prove({ ...files, "haproxy.cfg": below }, known(input))), [], "what follows may change addresses");
+  const open = (server: string, rule = "") =>
+    told(
+      prove(
+        {
+          ...files,
+          "open.cfg": `frontend open\n    bind :9090\n${rule}    default_backend ingress\nbackend ingress\n    server s ${server}\n`,
+        },
+        { ...known(input), public: ["ingress"] },
+      ),
+    );
+  for (const server of ["ingress-meshed.svc:8082", "10.1.2.3:8082", `"\${INGRESS}"`, "ingress.svc"])
+    t.match(open(server), [/^unproven mesh 5$/], `${server} may be this very pod`);
+  const deletes = "    http-request del-header l5d-client-id\n";
+  t.match(open("10.1.2.3:8082", deletes.replace("\n", " if { src 10.0.0.0/8 }\n")), [/^unproven mesh 6$/]);
+  t.match(open("10.1.2.3:8082", `    http-request allow if { path / }\n${deletes}`), [/^unproven mesh 7$/]);
+  t.strictSame(open("10.1.2.3:8082", deletes), [], "it hands no such header on");
+  t.strictSame([open("10.1.2.3:8083"), open("/run/ingress.sock")].flat(), [], "nobody is there but another");
   const nameless = files["haproxy.cfg"].replace(" name countersign-mesh", "");
   t.match(prove({ ...files, "haproxy.cfg": nameless }, known(input)).findings, [{ level: "warning", code: "mesh" }]);
   t.end();

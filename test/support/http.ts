@@ -26,9 +26,10 @@ export class RawClient {
   /**
    * @param servername asks for this name over TLS, whatever the certificate
    * @param from its own address
+   * @param to HAProxy's
    */
-  static async open(port: number, servername?: string, from = "127.0.0.1"): Promise<RawClient> {
-    const at = { port, host: "127.0.0.1", localAddress: from };
+  static async open(port: number, servername?: string, from = "127.0.0.1", to = "127.0.0.1"): Promise<RawClient> {
+    const at = { port, host: to, localAddress: from };
     const secure = servername !== undefined;
     const socket = secure ? connectTls({ ...at, servername, rejectUnauthorized: false }) : connect(at);
     await once(socket, secure ? "secureConnect" : "connect");

@@ -4,6 +4,7 @@ import { SignJWT } from "jose";
 import { Provider } from "oidc-provider";
 import type { Test } from "tap";
 import { type Front, startFront } from "../../demo/front.ts";
+import { askWhetherTheyMeanIt } from "../../demo/mcp/login.ts";
 
 /** An OpenID provider that people log in at by a browser. */
 export interface LoginProvider {
@@ -116,12 +117,6 @@ function backchannelOf(redirect: string | undefined) {
     backchannel_logout_uri: redirect.replace("/callback/", "/backchannel-logout/"),
     backchannel_logout_session_required: true,
   };
-}
-
-/** The provider's own page, without what it would load from elsewhere. */
-function askWhetherTheyMeanIt(context: { body: unknown }, form: string): void {
-  const button = '<button name="logout" value="yes" form="op.logoutForm">Yes</button>';
-  context.body = `<!doctype html><html lang="en"><head><title>Sign out</title></head><body>${form}${button}</body></html>`;
 }
 
 interface GrantContext {

@@ -1,3 +1,4 @@
+import { networkInterfaces } from "node:os";
 import type { Test } from "tap";
 import { type Front, startFront } from "../../demo/front.ts";
 import { type HttpAnswer, RawClient } from "./http.ts";
@@ -12,6 +13,21 @@ export const FIT: Readonly<Record<string, string | null>> = {
   LINKERD2_PROXY_INBOUND_GATEWAY_SUFFIXES: null,
 };
 
+const ADDRESSES = Object.values(networkInterfaces()).flatMap((all) => all ?? []);
+
+/** An address of this machine that is not loopback's, as a pod has one; undefined where there is no network at all. */
+const OUTER = ADDRESSES.find(({ internal, family }) => !internal && family === "IPv4")?.address;
+
+/** What stands for the pod's own address. */
+export const POD = OUTER ?? "127.0.0.3";
+
+export const HAS_IPV6 = ADDRESSES.some(({ address }) => address === "::1");
+
+/** The rules for a machine without any network: there one address of loopback has to be the pod's. */
+export function withPod(config: string): string {
+  return OUTER === undefined ? config.replace("!{ src 127.0.0.0/8 ", "!{ src 127.0.0.1 127.0.0.2 ") : config;
+}
+
 /** How the path ends that it is asked for. */
 export const LAST_ASKED = "GATEWAY_SUFFIXES";
 
@@ -19,7 +35,7 @@ export const LAST_ASKED = "GATEWAY_SUFFIXES";
  * What stands for the Linkerd proxy in HAProxy's pod. It does what linkerd2-proxy 29637b64f does by its source, and was
  * measured to do: `/env.json?A&B` tells these variables; of an HTTP request it writes `l5d-client-id` anew by the
  * client's TLS, or takes it away, whatever the client sent; what it takes for opaque it hands over as it came; and it
- * connects to the pod's own address from the pod's own address. Here that is 127.0.0.1.
+ * connects to the pod's own address from the pod's own address.
  */
 export interface Sidecar {
   readonly front: Front;
@@ -37,7 +53,7 @@ export async function startSidecar(t: Test): Promise<Sidecar> {
   return {
     front,
     async ask(identity, port, line, fields) {
-      const client = await RawClient.open(port);
+      const client = await RawClient.open(port, undefined, POD, POD);
       try {
         const others = fields.filter((field) => !/^l5d-client-id:/i.test(field)).map(lowerName);
         return await client.request(line, identity === undefined ? others : [...others, `l5d-client-id: ${identity}`]);

@@ -130,6 +130,49 @@ test("whoever is logged in is sent to a path of this origin, whatever the login 
   t.equal(count, 144);
 });
 
+/** Everywhere that an answer sends somebody, or would at a click. */
+function placesOf({ headers, body }: Answer): readonly string[] {
+  const written = [...body.matchAll(/(?:href|src|action)="([^"]*)"|content="0; url=([^"]*)"/g)];
+  const places = written.map(([, link, refresh]) => (link ?? refresh ?? "").replaceAll("&amp;", "&"));
+  return [...(headers.location === undefined ? [] : [String(headers.location)]), ...places];
+}
+
+test("no page leads elsewhere than to this origin or its provider, whatever it is asked with", async (t) => {
+  const { logins, provider } = await stage(t, { providers: 2 });
+  const alice = new Person(logins);
+  await alice.ask(await alice.until(`${LOGIN}?provider=idp1`, `${CALLBACK}1`));
+  const held = new Map(alice.cookies);
+  const names = ["state", "rt", "provider", "step", "code", "iss", "sid", "error", "error_description"];
+  const others = ["redirect_uri", "post_logout_redirect_uri", "return_to", "next", "url", "login_uri"];
+  const pages = ["login", "callback/idp", "callback/idp1", "logout", "signed-out", "frontchannel-logout/idp"];
+  const asks = [...pages.map((page) => [page, "GET"] as const), ...([["logout", "POST"]] as const)];
+  const ours = [ORIGIN.origin, new URL(provider.issuer).origin];
+  const odd: string[] = [];
+  let redirects = 0;
+  for (const { text } of INPUTS) {
+    const values = [...names, ...others].map((name): [string, string] => [name, text.toWellFormed()]);
+    // All at once, and each for itself where it is one that a page reads.
+    for (const query of [values, ...values.slice(0, 4).map((value) => [value])]) {
+      for (const [page, method] of asks) {
+        for (const cookies of [held, new Map<string, string>()]) {
+          alice.cookies.clear();
+          for (const [name, value] of cookies) alice.cookies.set(name, value);
+          const answer = await alice.ask(`/.countersign/${page}?${new URLSearchParams(query)}`, { method });
+          redirects += answer.location === "" ? 0 : 1;
+          for (const place of placesOf(answer)) {
+            const url = URL.parse(place, ORIGIN);
+            const to = url?.searchParams.get("rt") ?? "/";
+            const stays = url !== null && ours.includes(url.origin) && returnTo(to) === to;
+            if (!stays || /^[/\\]{2}/.test(place)) odd.push(`${method} ${page} ${JSON.stringify(text)}: ${place}`);
+          }
+        }
+      }
+    }
+  }
+  t.strictSame(odd, []);
+  t.ok(redirects > 2 * INPUTS.length, `${redirects} redirects`);
+});
+
 test("a callback counts in the browser that has begun it, once, with all that the provider says", async (t) => {
   const { logins, time, events, provider } = await stage(t);
   const [alice, mallory] = [new Person(logins), new Person(logins)];
@@ -153,7 +196,19 @@ test("a callback counts in the browser that has begun it, once, with all that th
     const value = new URL(hers, ORIGIN).searchParams.get(name) ?? "";
     t.equal((await alice.ask(changed((query) => query.append(name, value)))).status, 400, `${name} twice`);
   }
-  for (const state of ["", "a", "x".repeat(5000)]) {
+  const ours = new URL(hers, ORIGIN).searchParams.get("state") ?? "";
+  const middle = Math.floor(ours.length / 2);
+  const other = `${ours.slice(0, middle)}${ours[middle] === "A" ? "B" : "A"}${ours.slice(middle + 1)}`;
+  for (const state of [
+    "",
+    "a",
+    "x".repeat(5000),
+    other,
+    ours.slice(0, 32),
+    ours.slice(0, -1),
+    `${ours}A`,
+    `.${ours}`,
+  ]) {
     t.equal((await alice.ask(changed((query) => query.set("state", state)))).status, 400, "another state");
   }
   t.equal((await alice.ask(changed((query) => query.delete("state")))).status, 400, "no state");

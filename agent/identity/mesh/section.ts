@@ -1,3 +1,4 @@
+import { BlockList, isIP } from "node:net";
 import type { Kind } from "../../../policies/principal.ts";
 import type { IssuerConfig, MeshConfig } from "../../config/config.ts";
 import { readAudiences } from "../../config/names.ts";
@@ -19,6 +20,10 @@ export interface MeshIssuer extends IssuerConfig, Pick<MeshConfig, "trustDomain"
   readonly admin: string;
 }
 
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
+LOOPBACK.addAddress("::1", "ipv6");
+
 export function isMeshIssuer(issuer: IssuerConfig): issuer is MeshIssuer {
   return issuer.type === "mesh";
 }
@@ -29,6 +34,9 @@ export function readMeshIssuer(name: string, section: Section): MeshIssuer {
   const bind = section.text("bind");
   const port = Number(/:([0-9]+)$/.exec(bind)?.[1] ?? 0);
   if (bind !== "" && (port < 1 || port > 65_535)) section.fault(["bind"], "a port from 1 to 65535, such as *:8081");
+  if (isLoopback(bind.replace(/:[0-9]+$/, "").replace(/^\[(.*)\]$/, "$1"))) {
+    section.fault(["bind"], "an address that the pod has in the network, or *: the proxy dials no other");
+  }
   return {
     name,
     type: "mesh",
@@ -46,6 +54,12 @@ export function readMeshIssuer(name: string, section: Section): MeshIssuer {
     pods: labelsOf(section.section("pods")),
     admin: section.text("admin"),
   };
+}
+
+/** IPv4 in IPv6 (`::ffff:127.0.0.1`), too. */
+function isLoopback(host: string): boolean {
+  const family = isIP(host);
+  return family !== 0 && LOOPBACK.check(host, family === 6 ? "ipv6" : "ipv4");
 }
 
 function labelsOf(section: Section): Readonly<Record<string, string>> {
