@@ -201,13 +201,20 @@ function connectionHeaders(): readonly string[] {
   ];
 }
 
+/** Bytes of a form, as the agent takes it; a buffer of HAProxy's has room for that and a head. */
+const LARGEST_FORM = 10_240;
+
 /** What is no backend's: the only requests that pass without a verdict, and they lead to the agent alone. */
 function ownPages({ webAddress }: RenderInput): readonly string[] {
   if (webAddress === undefined) return [];
+  const form = `${WEB} { method POST } { path -m beg ${BACKCHANNEL_PATH} }`;
   return [
-    "# The agent's own pages are for whoever asks, and lead nowhere else; a body is passed on once it is there.",
+    "# The agent's own pages are for whoever asks, and lead nowhere else; a body is passed on once all of it is there.",
     `http-request set-var(${OWN.web}) bool(true) if { path -m beg ${WEB_PATH} }`,
-    `http-request wait-for-body time 5s if ${WEB} { method POST } { path -m beg ${BACKCHANNEL_PATH} }`,
+    `http-request deny deny_status 413 if ${form} !{ req.hdr_val(content-length) le ${LARGEST_FORM} }`,
+    `http-request wait-for-body time 5s if ${form}`,
+    `http-request set-var(${OWN.form}) req.body_len if ${form}`,
+    `http-request deny deny_status 413 if ${form} !{ req.body_size,sub(${OWN.form}) eq 0 }`,
     `http-request set-var(${OWN.verdict}) str(none) if ${WEB}`,
     `http-request allow if ${WEB}`,
     "",

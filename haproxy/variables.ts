@@ -26,6 +26,8 @@ export const OWN = {
   meshed: "txn.countersign_meshed",
   /** Set for one of the agent's own pages. */
   web: "txn.countersign_web",
+  /** How much of a form for one of them is there. */
+  form: "txn.countersign_form",
   /** Set for a request by which somebody's browser wants to show a page, where a login could help. */
   navigation: "txn.countersign_navigation",
   /** What stands behind the login's path for a login that is asked for anew; absent for any other. */

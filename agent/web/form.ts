@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 
 /** Bytes of a form at most. */
-const LARGEST_FORM = 16 << 10;
+const LARGEST_FORM = 10 << 10;
 /** Milliseconds until all of it is there. */
 const FORM_LIMIT = 5_000;
 /** Forms that are read at a time. HAProxy passes on whole ones only, which takes no time. */
@@ -11,12 +11,13 @@ const TYPE = "application/x-www-form-urlencoded";
 let reading = 0;
 
 /** Why a request has no form that is read, as the status of its refusal. */
-export type NoForm = 400 | 408 | 413 | 415 | 503;
+export type NoForm = 400 | 408 | 411 | 413 | 415 | 503;
 
 /** The form that a request brings as its body. Never rejects. */
 export async function formOf(request: IncomingMessage): Promise<URLSearchParams | NoForm> {
   const { "content-type": type = "", "content-encoding": encoding, "content-length": length = "0" } = request.headers;
   if (type.split(";", 1)[0]?.trim().toLowerCase() !== TYPE || encoding !== undefined) return 415;
+  if (request.headers["transfer-encoding"] !== undefined) return 411;
   if (Number(length) > LARGEST_FORM) return 413;
   if (reading >= MOST_FORMS) return 503;
   reading++;
@@ -25,21 +26,16 @@ export async function formOf(request: IncomingMessage): Promise<URLSearchParams 
   return typeof body === "number" ? body : parsed(body);
 }
 
-/** No more of it is kept than a form has, however much is sent. */
+/** It has the length that its head says. */
 function bodyOf(request: IncomingMessage): Promise<Buffer | NoForm> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
-    let size = 0;
     const done = (outcome: Buffer | NoForm) => {
       clearTimeout(late);
       resolve(outcome);
     };
     const late = setTimeout(done, FORM_LIMIT, 408);
-    request.on("data", (chunk: Buffer) => {
-      size += chunk.length;
-      if (size > LARGEST_FORM) done(413);
-      else chunks.push(chunk);
-    });
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.once("end", () => done(Buffer.concat(chunks)));
     request.once("error", () => done(400));
     request.once("close", () => done(400));

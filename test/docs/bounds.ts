@@ -101,6 +101,10 @@ export const DRIVEN: Readonly<Record<string, readonly [file: string, title: stri
   "spans that wait for a collector": ["telemetry/traces", "what waits is bounded, and a collector that takes no time"],
   "forms that the web listener reads at a time": ["web/login", "a form is read where a path needs one"],
   "logins that are begun at an issuer": ["web/login", "a provider is asked for no more logins than so many"],
+  "frames by which an issuer's sessions are ended in a store": [
+    "web/login",
+    "who signs out of a session that is kept takes back its tokens",
+  ],
   "a provider's document for logins that could not be had": ["web/login", "a provider that refuses, or is away"],
   "ends of lines that come again": ["server/memory", "of more rules than have the ends of their lines kept"],
   "kinds of messages that are held back": ["telemetry/log", "a throttle forgets old kinds rather than growing"],

@@ -151,6 +151,11 @@ test("sessions in a store, of two agents", async (t) => {
     const bearer = await one.browser.ask(`${ORIGIN}/v1/a`, { accept: "*/*", authorization: `Bearer ${token}` });
     t.equal(bearer.status, 401, "as a bearer token it proves nobody");
     const slow = [one, other].map(({ port }) => told(port, "logout_token=x", 1000));
+    for (const length of [30_000, 10_241, "chunked"] as const) {
+      // As many as the agent reads at a time: they would hold all it has.
+      const held = Array.from({ length: 32 }, () => told(one.port, `4e20\r\n${"x".repeat(19_000)}`, length));
+      for (const answer of await Promise.all(held)) t.match(answer, /^HTTP\/1\.1 413 /, `${length}`);
+    }
     const idToken = await provider.sign({ ...claims, jti: "two", nonce: "n" });
     t.match(await told(one.port, `logout_token=${idToken}`), /^HTTP\/1\.1 400 /, "an ID token is none");
     t.equal((await asked(one.browser)).status, 200);
@@ -172,11 +177,12 @@ test("sessions in a store, of two agents", async (t) => {
 });
 
 /** What HAProxy answers to a form about a logout. @param length as the head says it */
-async function told(port: number, form: string, length = form.length): Promise<string> {
+async function told(port: number, form: string, length: number | "chunked" = form.length): Promise<string> {
   const socket = connect(port, "127.0.0.1");
   let text = "";
   socket.setEncoding("latin1").on("data", (chunk: string) => (text += chunk));
-  const fields = ["content-type: application/x-www-form-urlencoded", `content-length: ${length}`, "connection: close"];
+  const sized = length === "chunked" ? "transfer-encoding: chunked" : `content-length: ${length}`;
+  const fields = ["content-type: application/x-www-form-urlencoded", sized, "connection: close"];
   const head = ["POST /.countersign/backchannel-logout/idp HTTP/1.1", `host: ${HOST}`, ...fields].join("\r\n");
   socket.write(`${head}\r\n\r\n${form}`);
   while (!text.includes("\r\n\r\n") && !socket.closed)

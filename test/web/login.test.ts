@@ -94,7 +94,7 @@ async function stage(t: Test, { par = true, providers = 1, style, logout, redis,
       form,
     });
   /** A session of alice's that is kept by the store, and the browser that has its id. */
-  const kept = async (sid: string, tokens = { access: "a", refresh: "r", id: "i" }) => {
+  const kept = async (sid: string | undefined, tokens = { access: "a", refresh: "r", id: "i" }) => {
     const [whose] = issuers;
     if (stored === undefined || whose === undefined) throw new Error("nothing keeps it");
     const person = new Person(logins);
@@ -484,6 +484,22 @@ test("an ID token that is signed with a key of this moment signs in, whatever ke
   }
 });
 
+test("a provider that names an endpoint which may not be asked signs nobody in", async (t) => {
+  const begun = async (name: string, to: string) => {
+    const { logins } = await stage(t, {
+      async asking(url, bounds, request) {
+        const answer = await send(url, bounds, request);
+        if (!url.pathname.endsWith("openid-configuration")) return answer;
+        return { ...answer, body: Buffer.from(JSON.stringify({ ...JSON.parse(`${answer.body}`), [name]: to })) };
+      },
+    });
+    return (await new Person(logins).ask(LOGIN)).status;
+  };
+  for (const name of ["userinfo_endpoint", "pushed_authorization_request_endpoint", "token_endpoint"])
+    t.equal(await begun(name, "http://idp.example/x"), 503, name);
+  t.equal(await begun("registration_endpoint", "http://idp.example/x"), 303, "what is never asked is no matter");
+});
+
 test("what a provider has said of itself stays in use while it says nothing that can be used", async (t) => {
   const { logins, provider, time } = await stage(t);
   const signedIn = async () => {
@@ -810,6 +826,13 @@ test("a provider ends sessions by telling the agent, by tokens that are for noth
   }
   t.strictSame([await all[0]?.isThere(), await all[1]?.isThere()], [false, false], "all of a subject, without sid");
 
+  const [without, four] = [await kept(undefined), await kept("four")];
+  t.equal((await tell(await provider.sign(claims({ sid: "five", sub: "bob" }))))?.status, 200);
+  t.equal(await without.isThere(), true, "nor of anybody else");
+  t.equal((await tell(await provider.sign(claims({ sid: "five" }))))?.status, 200);
+  t.equal(await without.isThere(), false, "and what the provider has begun without a sid, which may be that one");
+  t.equal(await four.isThere(), true);
+
   const fetched = () => provider.front.requests.filter((path) => path === "/jwks").length;
   const before = fetched();
   for (let n = 0; n < 1000; n++) await tell(unknownKey(good, n));
@@ -825,6 +848,11 @@ test("a provider ends sessions by telling the agent, by tokens that are for noth
   const out = await last.person.ask("/.countersign/logout", { method: "POST" });
   t.match([out.status, out.body], [503, /could not be signed out/]);
   t.not(last.person.session, "", "and so can its person");
+  const query = new URLSearchParams({ iss: provider.issuer, sid: "last" });
+  const framed = await last.person.ask(`/.countersign/frontchannel-logout/idp?${query}`);
+  t.match([framed.status, framed.headers["retry-after"]], [503, "5"], "nor does a frame say what is not so");
+  t.match(framed.body, /could not be signed out/);
+  t.match(framed.headers["content-security-policy"], `frame-ancestors ${new URL(provider.issuer).origin};`);
 });
 
 /** The same token as of a key that nobody has. */
@@ -876,15 +904,13 @@ test("a form is read where a path needs one: so large, in so long, so many at a 
   const second = await told("two");
   const chunks = [...second.matchAll(/.{1,9}/g)].map(([part]) => `${part.length.toString(16)}\r\n${part}\r\n`);
   const chunked = head([`${FORM}; charset=utf-8`, "transfer-encoding: chunked"]);
-  t.match(await send(`${chunked}${chunks.join("")}0\r\n\r\n`), /^HTTP\/1\.1 200 /, "in chunks, all at once");
-  t.equal(await two.isThere(), false);
+  t.match(await send(`${chunked}${chunks.join("")}0\r\n\r\n`), /^HTTP\/1\.1 411 /, "in chunks nobody knows how much");
+  t.equal(await two.isThere(), true);
 
   const third = await told("three");
   const length = `content-length: ${third.length}`;
-  const long = "a".repeat(17_000);
   for (const [what, text, status] of [
-    ["too large", head([FORM, "content-length: 16385"]), 413],
-    ["too large, in chunks", `${head([FORM, "transfer-encoding: chunked"])}4268\r\n${long}\r\n`, 413],
+    ["too large", head([FORM, "content-length: 10241"]), 413],
     ["no form", `${head(["content-type: application/json", length])}${third}`, 415],
     ["no type", `${head([length])}${third}`, 415],
     ["compressed", `${head([FORM, "content-encoding: gzip", length])}${third}`, 415],
@@ -908,7 +934,7 @@ test("a form is read where a path needs one: so large, in so long, so many at a 
 
 test("who signs out of a session that is kept takes back its tokens", async (t) => {
   const redis = await RedisServer.start(t, "the-password");
-  const { provider, kept } = await stage(t, { redis });
+  const { provider, logins, events, time, kept } = await stage(t, { redis });
   const id = await provider.sign({ iss: provider.issuer, sub: "alice", aud: CLIENT.id });
   const { person, isThere } = await kept("one", { access: "the-access-token", refresh: "the-refresh-token", id });
   const revoked = () => provider.front.requests.filter((path) => path === "/token/revocation").length;
@@ -920,6 +946,27 @@ test("who signs out of a session that is kept takes back its tokens", async (t) 
   const query = new URLSearchParams({ iss: provider.issuer, sid: "two" });
   const other = await framed.person.ask(`/.countersign/frontchannel-logout/idp?${query}`);
   t.match([other.status, await framed.isThere(), revoked()], [200, false, 2], "a frame takes back none");
+
+  const ended = () => events.filter(({ outcome }) => outcome === "ended").length;
+  const before = ended();
+  await person.ask("/.countersign/logout", { method: "POST" });
+  const nobody = new Person(logins);
+  nobody.cookies.set(COOKIE, `idp~${"A".repeat(43)}`);
+  t.equal((await nobody.ask("/.countersign/logout", { method: "POST" })).status, 303);
+  t.equal(ended(), before, "who has no session ends none");
+
+  time.perTick = 0;
+  time.ticks += 1000;
+  const asked = async () => (await nobody.ask(`/.countersign/frontchannel-logout/idp?${query}`)).status;
+  const statuses = [];
+  for (let n = 0; n < 101; n++) statuses.push(await asked());
+  t.strictSame(
+    [statuses.indexOf(503), events.at(-1)?.outcome],
+    [100, "logout-failed"],
+    "nor may anybody ask for ever more",
+  );
+  time.ticks += 1000;
+  t.equal(await asked(), 200);
 });
 
 test("only an origin of the configuration is served", async (t) => {

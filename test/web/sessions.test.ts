@@ -205,6 +205,54 @@ test("of one person's sessions a thousand are kept, and the oldest ends", async 
   t.strictSame(await spy.keys("*:of:*"), []);
 });
 
+test("an agent whose clock is ahead loses none of a person's sessions", async (t) => {
+  const { agent } = await shared(t);
+  const [one, ahead] = [await agent(), await agent()];
+  const cookie = await one.begin(sessionOf("alice", {}, 600_000), TOKENS, WHOSE, NOW);
+  await ahead.begin(sessionOf("alice"), TOKENS, WHOSE, NOW + 1_800_000);
+  t.equal(await one.endMarked("sub", "alice", WHOSE), 2);
+  t.equal(await one.open(cookie, WHOSE), undefined);
+});
+
+test("a session that is renewed while it is ended ends as what it has become", async (t) => {
+  const { redis } = await shared(t);
+  const store = new SessionStore({ url: redis.url, timeout: 5_000 });
+  t.teardown(() => store.close());
+  await store.ready();
+  const sessions = new StoredSessions({ cookie: COOKIE, ring: RING }, store);
+  const end = store.end.bind(store);
+  /** Each time that somebody would end it, another has renewed it just before. */
+  const endedWhile = async (renewals: number) => {
+    const cookie = await sessions.begin(sessionOf("alice"), TOKENS, WHOSE, NOW);
+    const id = sessions.idIn(cookie, WHOSE) ?? "";
+    let renewed = 0;
+    store.end = async (...args) => {
+      const stored = renewed < renewals ? await sessions.read(id, WHOSE) : undefined;
+      if (stored !== undefined)
+        await sessions.replace(stored, stored.session, { ...TOKENS, refresh: `renewed ${++renewed}` }, NOW);
+      return end(...args);
+    };
+    const ended = await sessions.endRead(id, WHOSE);
+    t.equal(await sessions.open(cookie, WHOSE), undefined);
+    t.equal(await sessions.endRead(id, WHOSE), undefined, "and once");
+    return ended?.tokens.refresh;
+  };
+  t.equal(await endedWhile(0), "the-refresh-token");
+  t.equal(await endedWhile(2), "renewed 2", "by which the provider can take back the last of its tokens");
+  t.match(await endedWhile(1000), /^renewed/, "in any case");
+});
+
+test("who logs in anew leaves no session behind", async (t) => {
+  const { one, other, alice, issuer } = await refreshing(t);
+  const before = alice.session;
+  const again = new Person(other.logins);
+  again.cookies.set(COOKIE, before);
+  await again.ask(await again.until());
+  t.not(again.session, before);
+  t.equal(await one.stored.open(before, issuer), undefined);
+  t.match(await one.stored.open(again.session, issuer), { subject: "alice" });
+});
+
 test("the store's user may do what the documentation says, and no more", async (t) => {
   const { redis, spy } = await shared(t);
   const page = readFileSync(new URL("../../docs/login.md", import.meta.url), "utf8");

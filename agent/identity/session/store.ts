@@ -8,6 +8,8 @@ export const PREFIX = "countersign:session:";
 export const LARGEST_ENTRY = 65_536;
 /** Sessions of one person, or of one login at a provider; with one more the oldest ends. */
 const MOST_LISTED = 1000;
+/** Milliseconds by which an agent's clock may be ahead of others': so long a list names what has ended. */
+const CLOCKS_APART = 3_600_000;
 /** Keys that are looked at in one go, where all of an issuer are looked for. */
 const BATCH = 1000;
 
@@ -25,15 +27,15 @@ export interface Place {
 
 /**
  * Writes an entry, if what is there is still what the writer has read: nothing for a new one. So what was ended stays
- * ended, and of two writers one has to read again. Each list names those entries that have not ended yet, and ends with
- * the last of them.
+ * ended, and of two writers one has to read again. Each list names those entries that have not ended yet, by whichever
+ * agent's clock, and ends with the last of them.
  */
 const WRITE = `
 local is = redis.call('GET', KEYS[1])
 if (is or '') ~= ARGV[1] then return is and 'changed' or 'gone' end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 for i = 2, #KEYS do
-  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', ARGV[4])
+  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', ARGV[4] - ARGV[6])
   redis.call('ZADD', KEYS[i], ARGV[4] + ARGV[3], KEYS[1])
   for _, key in ipairs(redis.call('ZRANGE', KEYS[i], 0, -1 - ARGV[5])) do
     redis.call('ZREM', KEYS[i], key)
@@ -102,7 +104,7 @@ export class SessionStore {
     lifetime: number,
     now: number,
   ): Promise<"written" | "changed" | "gone"> {
-    const words = [before, text, Math.max(1, Math.ceil(lifetime)), now, MOST_LISTED];
+    const words = [before, text, Math.max(1, Math.ceil(lifetime)), now, MOST_LISTED, CLOCKS_APART];
     const said = await this.#ask(() => this.#redis.eval(WRITE, 1 + lists.length, key, ...lists, ...words));
     if (said !== "written" && said !== "changed" && said !== "gone") throw new StoreUnavailable("no answer");
     return said;

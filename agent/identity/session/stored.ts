@@ -12,8 +12,11 @@ export interface Tokens {
   readonly id?: string | undefined;
 }
 
-/** What sessions are found by, beside their ids: of the ID token, and what policies know somebody as. */
-export type Mark = "sid" | "sub" | "subject";
+/**
+ * What sessions are found by, beside their ids: of the ID token, and what policies know somebody as. Of a session without
+ * `sid` nobody knows which of its subject's logins it is.
+ */
+export type Mark = "sid" | "sub" | "subject" | "sub-without-sid";
 
 /** A session that is kept by a store. */
 export interface StoredSession extends Session {
@@ -32,6 +35,8 @@ export interface Stored {
   readonly text: string;
 }
 
+/** How often a session is read that others renew while it is to end. */
+const READS = 5;
 /** Bytes of a reference: nobody guesses one. */
 const RANDOM = 32;
 const REFERENCE = /^[\w-]{43}$/;
@@ -97,6 +102,15 @@ export class StoredSessions {
   /** Ends a session. @param unchanged only as long as it is what was read @returns whether it was there */
   end({ session, whose, text }: Stored, unchanged = false): Promise<boolean> {
     return this.#store.end(this.#place(session, whose), unchanged ? text : "");
+  }
+
+  /** Ends a session whatever becomes of it meanwhile. @returns what it was at its end; undefined where it was none */
+  async endRead(id: string, whose: Whose): Promise<Stored | undefined> {
+    for (let reads = 1; ; reads++) {
+      const stored = await this.read(id, whose);
+      if (stored === undefined || (await this.end(stored, reads < READS))) return stored;
+      if (reads >= READS) return undefined;
+    }
   }
 
   /** Ends the session that a cookie stands for. @returns whether there was one */
@@ -168,7 +182,8 @@ export class StoredSessions {
 
   #place(session: StoredSession, whose: Whose): Place {
     const { sid, sub } = session.claims;
-    const marks = Object.entries({ sid, sub, subject: session.subject } satisfies Record<Mark, unknown>);
+    const found = { sid, sub, subject: session.subject, "sub-without-sid": sid === undefined ? sub : undefined };
+    const marks = Object.entries(found satisfies Record<Mark, unknown>);
     const lists = marks.flatMap(([mark, value]) =>
       typeof value === "string" ? [this.#list(mark as Mark, value, whose)] : [],
     );

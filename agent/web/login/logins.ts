@@ -99,7 +99,7 @@ export class Logins {
     );
     this.#refreshers = new Map(refreshers);
     this.#steps = new Steps(sessions);
-    this.#logouts = new Logouts(sessions, this.#providers, stored, send, clock, tell);
+    this.#logouts = new Logouts(sessions, this.#providers, stored, send, clock, tell, ticks);
     this.#clock = clock;
     this.#tell = tell;
   }
@@ -256,6 +256,7 @@ export class Logins {
       const lines = sessionLines(this.#sessions.cookie, sealed, this.#sessions.largest);
       if (lines === undefined)
         return this.#failed(asked, issuer.name, { outcome: "refused", why: "session-too-large" });
+      await this.#leave(asked);
       this.#tell({ issuer: issuer.name, outcome: "completed" });
       return redirect(pending.returnTo, [...lines, done(now)]);
     } catch (error) {
@@ -268,6 +269,13 @@ export class Logins {
     if (this.#stored === undefined) return this.#cookies.seal(session, issuer, now);
     const stored = { ...session, subject, refreshAt: refreshAt(loggedIn, now) };
     return this.#stored.begin(stored, loggedIn.tokens, issuer, now);
+  }
+
+  /** The session that a browser has had until now would else stay in the store; where it cannot be ended, it does. */
+  async #leave({ cookies }: Asked): Promise<void> {
+    const sealed = sessionIn(cookies, this.#sessions.cookie);
+    const provider = this.#providers.get(issuerOf(sealed));
+    if (provider !== undefined) await this.#stored?.endOf(sealed, provider.issuer).catch(() => {});
   }
 
   /** Never the one that a browser has shown: whoever has put that there must not have a part in it. */

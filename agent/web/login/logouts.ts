@@ -4,12 +4,13 @@ import type { Send } from "../../http/fetch.ts";
 import type { Claims } from "../../identity/claims/claims.ts";
 import { Sealer } from "../../identity/session/sealer.ts";
 import { issuerOf, SessionCookies } from "../../identity/session/session.ts";
-import type { StoredSessions } from "../../identity/session/stored.ts";
+import type { Mark, StoredSessions } from "../../identity/session/stored.ts";
 import type { LoginEvent } from "../../telemetry/events.ts";
+import { Allowance } from "../allowance.ts";
 import { type Answer, type Asked, framedBy, redirect, toldProvider } from "./answer.ts";
 import { noSession, sessionIn } from "./cookies.ts";
-import { failureOf } from "./failure.ts";
-import { type BadLogoutToken, LogoutTokens } from "./logout-token.ts";
+import { failureOf, TooManyLogins } from "./failure.ts";
+import { type BadLogoutToken, type LoggedOut, LogoutTokens } from "./logout-token.ts";
 import { leavingPage, notSignedOutPage, signedOutPage, signOutPage, wrongRequestPage } from "./pages.ts";
 import type { LoginProvider } from "./provider.ts";
 
@@ -30,12 +31,13 @@ export class Logouts {
   readonly #providers: ReadonlyMap<string, LoginProvider>;
   readonly #stored: StoredSessions | undefined;
   readonly #tokens: ReadonlyMap<string, LogoutTokens>;
+  readonly #frames: ReadonlyMap<string, Allowance>;
   readonly #sealer: Sealer;
   readonly #cookies: SessionCookies;
   readonly #clock: () => number;
   readonly #tell: (event: LoginEvent) => void;
 
-  /** @param stored where a store keeps sessions @param clock milliseconds since the epoch */
+  /** @param stored where a store keeps sessions @param clock milliseconds since the epoch @param ticks milliseconds that only grow */
   constructor(
     sessions: SessionsConfig,
     providers: ReadonlyMap<string, LoginProvider>,
@@ -43,11 +45,16 @@ export class Logouts {
     send: Send,
     clock: () => number,
     tell: (event: LoginEvent) => void,
+    ticks: () => number,
   ) {
     this.#sessions = sessions;
     this.#providers = providers;
     this.#stored = stored;
     this.#tokens = stored === undefined ? new Map() : tokensOf(providers, send, clock);
+    const allowances = [...providers.keys()].map(
+      (name) => [name, new Allowance(MOST_FRAMES, PER_SECOND, ticks)] as const,
+    );
+    this.#frames = new Map(allowances);
     this.#sealer = new Sealer(sessions.ring);
     this.#cookies = new SessionCookies(sessions);
     this.#clock = clock;
@@ -89,7 +96,7 @@ export class Logouts {
     const { name } = provider.issuer;
     try {
       const ended = await this.#end(provider, sealed);
-      this.#tell({ issuer: name, outcome: "ended" });
+      if (ended !== undefined) this.#tell({ issuer: name, outcome: "ended" });
       const next = ended === undefined ? undefined : await this.#next(asked, provider, ended);
       return next === undefined ? redirect(SIGNED_OUT_PATH, lines) : leavingPage(asked, next.href, lines);
     } catch {
@@ -104,9 +111,8 @@ export class Logouts {
     const { issuer } = provider;
     const id = this.#stored?.idIn(sealed, issuer);
     if (this.#stored === undefined || id === undefined) return this.#cookies.open(sealed, issuer);
-    const stored = await this.#stored.read(id, issuer);
+    const stored = await this.#stored.endRead(id, issuer);
     if (stored === undefined) return undefined;
-    await this.#stored.end(stored);
     const { access, refresh, id: idToken } = stored.tokens;
     const tokens = refresh === undefined ? [access] : [refresh, access];
     await this.#trying(issuer.name, () => provider.revoke(tokens));
@@ -149,11 +155,17 @@ export class Logouts {
     const page = framedBy(origins, signedOutPage(asked));
     const session = this.#cookies.open(sessionIn(cookies, this.#sessions.cookie), issuer);
     const isHeld = session?.claims.sid === named;
-    const ended = isHeld
-      ? 1
-      : await this.#trying(issuer.name, async () => this.#stored?.endMarked("sid", named, issuer));
-    for (let n = 0; n < (ended ?? 0); n++) this.#tell({ issuer: issuer.name, outcome: "ended" });
+    const ended = isHeld ? 1 : await this.#trying(issuer.name, () => this.#endNamed(named, issuer));
+    if (ended === undefined) return framedBy(origins, notSignedOutPage(asked));
+    for (let n = 0; n < ended; n++) this.#tell({ issuer: issuer.name, outcome: "ended" });
     return isHeld ? { ...page, headers: { ...page.headers, "set-cookie": noSession(this.#sessions.cookie) } } : page;
+  }
+
+  /** Anybody may ask for it: no more often than so. */
+  async #endNamed(sid: string, issuer: LoginProvider["issuer"]): Promise<number> {
+    if (this.#stored === undefined) return 0;
+    if (this.#frames.get(issuer.name)?.take() !== true) throw new TooManyLogins();
+    return this.#stored.endMarked("sid", sid, issuer);
   }
 
   /**
@@ -168,9 +180,9 @@ export class Logouts {
     const [text, ...more] = form.getAll("logout_token");
     const token = text === undefined || more.length > 0 ? NOT_ONE : await tokens.check(text);
     if ("outcome" in token) return this.#untold(name, token);
-    const { sid, subject = "" } = token;
     try {
-      const ended = await this.#stored.endMarked(sid === undefined ? "sub" : "sid", sid ?? subject, provider.issuer);
+      let ended = 0;
+      for (const [mark, value] of marksOf(token)) ended += await this.#stored.endMarked(mark, value, provider.issuer);
       for (let n = 0; n < ended; n++) this.#tell({ issuer: name, outcome: "ended" });
       token.done();
       return toldProvider(200);
@@ -193,10 +205,22 @@ export class Logouts {
   }
 }
 
+/** Frames of an issuer by which the store is asked to end a session, at once and a second. */
+const MOST_FRAMES = 100;
+const PER_SECOND = 20;
 /** Characters of a provider's session id. */
 const LONGEST_SID = 512;
 const STORE_AWAY = "the store of sessions does not answer";
 const NOT_ONE: BadLogoutToken = { outcome: "refused", why: "not one `logout_token`" };
+
+/** With both, a session of that subject whose `sid` nobody knows may be the one that is meant. */
+function marksOf({ sid, subject }: LoggedOut): readonly (readonly [Mark, string])[] {
+  const bySubject = sid === undefined ? "sub" : "sub-without-sid";
+  return [
+    ...(sid === undefined ? [] : [["sid", sid] as const]),
+    ...(subject === undefined ? [] : [[bySubject, subject] as const]),
+  ];
+}
 
 function tokensOf(providers: ReadonlyMap<string, LoginProvider>, send: Send, clock: () => number) {
   const hearing = [...providers.values()].filter(({ issuer }) => issuer.login.logout.backchannel);

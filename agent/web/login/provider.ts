@@ -42,6 +42,10 @@ const DISCOVERED_AGAIN = 5_000;
 const MOST_LOGINS = 100;
 const PER_SECOND = 20;
 
+/** What a provider's document has to name, and what else of it is asked. */
+const NEEDED = ["authorization_endpoint", "token_endpoint", "jwks_uri"] as const;
+const MAY_BE_ASKED = ["userinfo_endpoint", "pushed_authorization_request_endpoint"] as const;
+
 /** Claims of an ID token that are about the login itself. */
 const OF_THE_LOGIN: ReadonlySet<string> = new Set([
   ...["aud", "azp", "exp", "nbf", "nonce", "at_hash", "c_hash", "s_hash", "rat", "jti"],
@@ -238,8 +242,8 @@ export class LoginProvider {
     const at = this.#place();
     const { document } = await discover(this.#send, at, [issuer, ...aliases], this.#bounds());
     const server = document as ServerMetadata;
-    for (const name of ["authorization_endpoint", "token_endpoint", "jwks_uri"] as const)
-      checkEndpoint(server[name], at);
+    for (const name of NEEDED) checkEndpoint(server[name], at);
+    for (const name of MAY_BE_ASKED) if (server[name] !== undefined) checkEndpoint(server[name], at);
     return server;
   }
 
