@@ -1,26 +1,33 @@
 import { spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
-import {
+import fs, {
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { type Test, test } from "tap";
+import type { AuditConfig } from "../../agent/config/sections/audit.ts";
+import { AuditLog } from "../../agent/telemetry/audit/audit-log.ts";
+import { DecisionLines } from "../../agent/telemetry/decision-log.ts";
 import { SpopClient } from "../../protocol/client.ts";
 import type { Finding } from "../../records/audit/verify.ts";
 import { messageOf } from "../support/agent.ts";
 import { freePort, haproxies } from "../support/haproxy.ts";
 import { command, configuration, folderOf, MAIN, serve, watched } from "../support/serve.ts";
 import { stage } from "../support/stage.ts";
+import { NOON, observation } from "../support/telemetry.ts";
 
 const REST = `
 issuers: { idp: { type: oidc, issuer: "https://idp.example", audiences: [api://orders] } }
@@ -266,6 +273,45 @@ test("an agent that is started twice by mistake does not touch the log of the fi
   const before = seen();
   await t.rejects(serve(t, folder, { spop, admin }), { message: /cannot listen on/ });
   t.strictSame(seen(), before);
+});
+
+test("while the agent writes on, what one log says of another is held against all that is there by then", async (t) => {
+  const text = `workers: 2\n${CONFIG}audit: { name: a, file: audit.log, key: audit.key }\n`;
+  const cwd = folderOf(t, { "countersign.yaml": text, "policies/a.yaml": POLICY });
+  writeFileSync(join(cwd, "keys"), (await command(["audit", "init"], { cwd })).out);
+  const config: AuditConfig = {
+    ...{ name: "a", file: join(cwd, "audit.log"), key: join(cwd, "audit.key"), checkpoint: 20, maxSize: 1 << 20 },
+    ...{ sync: "never", onFull: "gap", pseudonyms: undefined },
+  };
+  const events = { checkpoint: () => {}, full: () => {}, room: () => {} };
+  const open = (process: number) => new AuditLog(config, process, new DecisionLines(), () => NOON, events);
+  await open(1).close();
+  const [first, second] = [open(1), open(2)];
+  first.decided(observation());
+  while (first.exchange([]) === undefined) await new Promise((done) => setTimeout(done, 20));
+  const head = first.exchange([]);
+  second.exchange(head === undefined ? [] : [head]);
+  await Promise.all([first.close(), second.close()]);
+  // The first begins its next segment once it is known which there are, before the second is read.
+  const next = join(cwd, "audit.log.worker1.000002");
+  const { createReadStream } = fs;
+  const restore = () => {
+    fs.createReadStream = createReadStream;
+    syncBuiltinESMExports();
+  };
+  t.teardown(restore);
+  renameSync(next, join(cwd, "aside"));
+  fs.createReadStream = ((...args: Parameters<typeof createReadStream>) => {
+    if (!existsSync(next)) renameSync(join(cwd, "aside"), next);
+    return createReadStream(...args);
+  }) as typeof createReadStream;
+  syncBuiltinESMExports();
+  const { code, out, err } = await command(["audit", "verify", "--key", "keys"], { cwd });
+  restore();
+  t.equal(code, 0, out + err);
+  t.match(out, /^a\/1: not altered; 2 segments,/);
+  rmSync(next);
+  t.match(await command(["audit", "verify", "--key", "keys"], { cwd }), { code: 1, out: /truncated/ }, "it is held");
 });
 
 test("formats say what they should of each decision, whatever is in it", async (t) => {

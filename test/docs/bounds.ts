@@ -87,8 +87,7 @@ export const DRIVEN: Readonly<Record<string, readonly [file: string, title: stri
   ],
   "how long such an answer counts": ["identity/family", "mesh: what the proxy has said counts for 30 s"],
   "a wait for it": ["identity/family", "mesh: an answer of the proxy that is too large"],
-  "tokens for backends that are kept, of each issuer": ["upstream/exchange", "of more tokens, and of more refusals,"],
-  "exchanges that were refused, of each issuer": ["upstream/exchange", "of more tokens, and of more refusals,"],
+  "exchanges that were refused, of each issuer": ["upstream/exchange", "of more refusals than are kept"],
   "exchanges that are under way or wait, of each issuer": ["upstream/exchange", "more than may wait are refused"],
   "users who wait for their groups": ["identity/okta", "okta: no more users wait for their groups"],
   "names in a certificate": ["identity/x509", "a certificate has so many names, and with one more it is none"],
@@ -139,6 +138,7 @@ export const UNDRIVEN: Readonly<Record<string, string>> = {
   "sessions of an issuer that are refreshed at a time": "65 logins at once, for one comparison",
   "a session that one agent refreshes": "the expiry of a key is the store's",
   "answers that HAProxy does not read": "the kernel's buffer; HAProxy that stops reading is in haproxy/wedge.test.ts",
+  "tokens for backends that are kept, of each issuer": "the library's LRU cache, as of refusals, which are driven",
   "users whose groups Okta has told": "the library's LRU cache, as of clients' keys, which are driven",
   "connections that wait for the next question": "a setting of node:http's agent",
   "logout tokens that have come lately, of each issuer":

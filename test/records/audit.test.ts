@@ -1,12 +1,14 @@
 import { execFileSync } from "node:child_process";
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import {
+import fs, {
   appendFileSync,
   closeSync,
   existsSync,
+  fstatSync,
   lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -17,9 +19,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { open } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import type { AuditConfig } from "../../agent/config/sections/audit.ts";
+import { Append } from "../../agent/telemetry/audit/append.ts";
 import { AuditLog } from "../../agent/telemetry/audit/audit-log.ts";
 import { segmentFile, segmentsOf } from "../../agent/telemetry/audit/segments.ts";
 import { DecisionLines } from "../../agent/telemetry/decision-log.ts";
@@ -49,7 +53,8 @@ class Stage {
     const { privateKey, publicKey } = generateKeyPairSync("ed25519");
     this.first = publicKey;
     const key = join(this.folder, "key");
-    writeFileSync(key, privateKey.export({ type: "pkcs8", format: "pem" }));
+    for (const file of [key, `${key}.worker1`])
+      writeFileSync(file, privateKey.export({ type: "pkcs8", format: "pem" }));
     this.config = {
       name: "ingress",
       file: join(this.folder, "audit.log"),
@@ -147,6 +152,28 @@ test("an honest log is sound: through restarts, rotation, and a key for each sta
   const later = verified(files.slice(-1), last);
   t.strictSame([kinds(later.findings, "tampered"), kinds(later.findings, "warning")], [[], ["history"]]);
 });
+
+/** Whether this process has such a file open. */
+function isOpen(file: string): boolean {
+  return readdirSync("/proc/self/fd").some((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === file;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Has all threads that read and write hang. @returns ends that */
+async function hang(folder: string): Promise<() => Promise<void>> {
+  const pipes = Array.from({ length: 4 }, (_, n) => join(folder, `pipe${n}`));
+  execFileSync("mkfifo", pipes);
+  const held = pipes.map((pipe) => open(pipe));
+  return async () => {
+    for (const pipe of pipes) closeSync(openSync(pipe, "w"));
+    for (const handle of await Promise.all(held)) await handle.close();
+  };
+}
 
 /** A log of some segments, as texts that can be tampered with. */
 async function honest(t: Test) {
@@ -259,9 +286,7 @@ test("a slow disk: nobody waits for it, and what waits is written in its order, 
   const stage = new Stage(t, { checkpoint: 50, sync: "checkpoint" });
   const log = stage.open();
   // Every thread that writes is busy: nothing is written while these pipes have no other end.
-  const pipes = Array.from({ length: 4 }, (_, n) => join(stage.folder, `pipe${n}`));
-  execFileSync("mkfifo", pipes);
-  const held = pipes.map((pipe) => open(pipe));
+  const goOn = await hang(stage.folder);
   stage.decide(log, 100);
   for (let turn = 0; turn < 20; turn++) await new Promise((done) => setTimeout(done, 10));
   t.equal(readFileSync(stage.segments()[0] ?? "", "utf8").split("\n").length, 2, "nothing but its first line");
@@ -271,8 +296,7 @@ test("a slow disk: nobody waits for it, and what waits is written in its order, 
     await new Promise((done) => setImmediate(done));
   }
   stage.decide(log, 10);
-  for (const pipe of pipes) closeSync(openSync(pipe, "w"));
-  for (const handle of await Promise.all(held)) await handle.close();
+  await goOn();
   while (stage.told.length < 2) await new Promise((done) => setTimeout(done, 20));
   await written(log);
   const { findings, summary } = verified(stage.segments(), stage.first);
@@ -590,6 +614,63 @@ test("a log that another agent has taken over is not written any more", async (t
     t.strictSame([kinds(findings, "tampered"), summary.decisions.allowed + summary.decisions.denied], [[], 10]);
     t.equal(readFileSync(join(stage.folder, ".audit.log.owner"), "utf8"), "somebody else");
   }
+});
+
+test("a file is closed once: no number that is another's by then", async (t) => {
+  const stage = new Stage(t);
+  const log = stage.open();
+  const [segment = ""] = stage.segments();
+  writeFileSync(join(stage.folder, ".audit.log.owner"), "somebody else");
+  while (isOpen(segment)) await new Promise((done) => setTimeout(done, 20));
+  const others = Array.from({ length: 20 }, (_, n) => openSync(join(stage.folder, `other${n}`), "w"));
+  await written(log);
+  for (const fd of others) {
+    t.doesNotThrow(() => fstatSync(fd), "it is still open");
+    closeSync(fd);
+  }
+});
+
+test("a disk that hangs: the end comes in time, and the files are left once it goes on", async (t) => {
+  for (const turning of [false, true]) {
+    const folder = folderOf(t, {});
+    const [first, second] = [join(folder, "first"), join(folder, "second")];
+    const append = new Append(openSync(first, "a"));
+    const goOn = await hang(folder);
+    if (turning) append.turn(() => openSync(second, "a"));
+    append.add(Buffer.from("what was decided\n"));
+    t.equal(await append.end(50), false, "it may still be written to");
+    t.equal(await append.end(5_000), false);
+    t.equal(isOpen(first), true, "as long as it is written to");
+    await goOn();
+    while (isOpen(first) || isOpen(second)) await new Promise((done) => setTimeout(done, 20));
+    t.equal(readFileSync(first, "utf8"), turning ? "" : "what was decided\n");
+  }
+});
+
+test("one of several is told of once the machine keeps it: nobody has more of it after a loss of power", async (t) => {
+  const stage = new Stage(t, { checkpoint: 50 });
+  const log = stage.open(1);
+  const { fdatasync } = fs;
+  t.teardown(() => {
+    fs.fdatasync = fdatasync;
+    syncBuiltinESMExports();
+  });
+  // The disk's own cache takes whatever it is given, and keeps nothing yet.
+  const keep: (() => void)[] = [];
+  const later = (fd: number, done: fs.NoParamCallback) => void keep.push(() => fdatasync(fd, done));
+  fs.fdatasync = Object.assign(later, { __promisify__: fdatasync.__promisify__ });
+  syncBuiltinESMExports();
+  stage.decide(log, 10);
+  const isWritten = () => readFileSync(segmentFile(`${stage.config.file}.worker1`, 1), "utf8").includes("checkpoint");
+  while (!isWritten()) await new Promise((done) => setTimeout(done, 20));
+  for (let turn = 0; turn < 5; turn++) await new Promise((done) => setImmediate(done));
+  t.strictSame([log.exchange([]), stage.notes], [undefined, []]);
+  fs.fdatasync = fdatasync;
+  syncBuiltinESMExports();
+  for (const each of keep) each();
+  while (stage.notes.length === 0) await new Promise((done) => setTimeout(done, 20));
+  t.match(log.exchange([]), { origin: "ingress/1", size: readNote(stage.notes[0] ?? "")?.head.size });
+  await written(log);
 });
 
 test("another's log is not gone on with", async (t) => {

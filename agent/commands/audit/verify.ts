@@ -29,10 +29,11 @@ interface Result extends Summary {
 export async function verify(files: readonly string[], options: Options, context: Context): Promise<number> {
   const keys = keysOf(requiredOption(options, "key"));
   const kept = keptIn(textOption(options, "from"));
+  const mentions = [...kept];
+  for (const log of await logsOf(files, options, context)) mentions.push(...(await mentionsIn(log)));
+  // What is mentioned is in a file by now, which an agent that writes on may have begun meanwhile.
   const logs = await logsOf(files, options, context);
   if (logs.length === 0) throw new CommandError("no segment of an audit log", EXIT.bad);
-  const mentions = [...kept];
-  for (const log of logs) mentions.push(...(await mentionsIn(log)));
   const of = Map.groupBy(mentions, ({ origin }) => origin);
   const results: Result[] = [];
   for (const log of logs) {

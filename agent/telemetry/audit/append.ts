@@ -30,7 +30,10 @@ export class Append {
   #ended = false;
   #failure: string | undefined;
   #idle: (() => void)[] = [];
+  /** What is under way with the file. */
+  #writing: Promise<void> = Promise.resolve();
   #syncing: Promise<void> = Promise.resolve();
+  #ending: Promise<boolean> | undefined;
 
   constructor(fd: number) {
     this.#fd = fd;
@@ -79,17 +82,29 @@ export class Append {
     this.#next();
   }
 
-  /** Settles when all is written, or cannot be. @param limit milliseconds */
-  async end(limit: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const late = setTimeout(resolve, limit);
-    if (this.#waiting === 0) resolve();
-    else this.#idle.push(resolve);
-    await promise;
-    clearTimeout(late);
-    // The number of a file that is closed may soon be another's.
+  /**
+   * Settles when all is written, or cannot be, and the file is left; once, however often it is asked for.
+   *
+   * @param limit milliseconds, of the first who asks
+   * @returns whether the file was left: a disk that hangs may still write to it
+   */
+  end(limit: number): Promise<boolean> {
+    this.#ending ??= this.#end(limit);
+    return this.#ending;
+  }
+
+  async #end(limit: number): Promise<boolean> {
+    const late = Promise.withResolvers<false>();
+    const timer = setTimeout(() => late.resolve(false), limit);
+    await Promise.race([this.#allWritten(), late.promise]);
     this.#ended = true;
-    await this.#leave();
+    const left = await Promise.race([this.#leave().then(() => true), late.promise]);
+    clearTimeout(timer);
+    return left;
+  }
+
+  #allWritten(): Promise<void> {
+    return this.#waiting === 0 ? Promise.resolve() : new Promise((done) => this.#idle.push(done));
   }
 
   #next(): void {
@@ -117,9 +132,10 @@ export class Append {
       reached();
       return;
     }
+    const fd = this.#fd;
     this.#syncing = this.#syncing.then(() => {
       return new Promise((done) => {
-        fdatasync(this.#fd, (error) => {
+        fdatasync(fd, (error) => {
           if (error === null) reached();
           done();
         });
@@ -132,7 +148,12 @@ export class Append {
     const other = this.#queue.findIndex((entry) => !Buffer.isBuffer(entry));
     const count = Math.min(other < 0 ? this.#queue.length : other, MOST_AT_ONCE);
     const buffers = this.#queue.slice(0, count) as Buffer[];
-    writev(this.#fd, buffers, (error, written) => this.#wrote(error, written));
+    this.#writing = new Promise((done) => {
+      writev(this.#fd, buffers, (error, written) => {
+        this.#wrote(error, written);
+        done();
+      });
+    });
   }
 
   async #open(open: () => number): Promise<void> {
@@ -140,6 +161,8 @@ export class Append {
       const fd = open();
       await this.#leave();
       this.#fd = fd;
+      // The end did not wait for it.
+      if (this.#ended) return await this.#leave();
       this.#queue.shift();
       this.#turning = false;
       this.#done(null);
@@ -171,8 +194,12 @@ export class Append {
     else setTimeout(() => this.#next(), PAUSE).unref();
   }
 
+  /** What is under way with the file comes first, and nobody closes it again: its number may soon be another's. */
   async #leave(): Promise<void> {
+    const fd = this.#fd;
+    this.#fd = -1;
+    await this.#writing;
     await this.#syncing;
-    await new Promise<void>((done) => fdatasync(this.#fd, () => close(this.#fd, () => done())));
+    if (fd >= 0) await new Promise<void>((done) => fdatasync(fd, () => close(fd, () => done())));
   }
 }

@@ -72,6 +72,8 @@ export class AuditLog implements DecisionSink {
   readonly #key: KeyObject;
   readonly #word: string;
   readonly #epoch: number;
+  /** Whether a checkpoint is to outlive a loss of power: what others say of this log must, as what they say may. */
+  readonly #sync: boolean;
   readonly #pseudonym: ((subject: string) => string) | undefined;
   readonly #checkpoints: NodeJS.Timeout;
   readonly #ownership: Ownership;
@@ -110,6 +112,7 @@ export class AuditLog implements DecisionSink {
     this.#config = config;
     this.#origin = `${config.name}/${process}`;
     this.#file = logFileOf(config, process);
+    this.#sync = config.sync === "checkpoint" || process > 0;
     this.#lines = lines;
     this.#clock = clock;
     this.#events = events;
@@ -219,8 +222,8 @@ export class AuditLog implements DecisionSink {
     clearTimeout(this.#timer);
     this.#catchUp();
     this.#end("stop");
-    await this.#append.end(LONGEST_CLOSE);
-    this.#ownership.release();
+    // Where the disk hangs, what is under way may still come to be written: the log is nobody else's until then.
+    if (await this.#append.end(LONGEST_CLOSE)) this.#ownership.release();
     if (this.#append.waiting > 0) this.#events.full(this.#append.failure ?? "slow");
   }
 
@@ -317,7 +320,7 @@ export class AuditLog implements DecisionSink {
     this.#write(bytes);
     this.#signed = size;
     this.#news = false;
-    this.#append.mark(this.#config.sync === "checkpoint", () => {
+    this.#append.mark(this.#sync, () => {
       this.#kept = size;
       if (news) this.#told = { origin, size, hash: hash.toString("base64") };
       this.#events.checkpoint(note, size);
