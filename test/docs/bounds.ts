@@ -11,6 +11,14 @@ export const DRIVEN: Readonly<Record<string, readonly [file: string, title: stri
   "a session with its tokens in a store": ["web/sessions", "a store that is away, stands still or lies tells nothing"],
   "sessions of one person in a store of sessions": ["web/sessions", "of one person's sessions a thousand are kept"],
   "a provider that cannot refresh sessions": ["web/sessions", "while a provider is away sessions last"],
+  "what a provider has given, and the store does not take": [
+    "web/sessions",
+    "a token that the provider has given in place of another is not lost, whatever fails after it",
+  ],
+  "a session that its provider refuses to refresh": [
+    "web/sessions",
+    "what a provider says of one session changes nothing for any other",
+  ],
   "connections from HAProxy": ["server/server", "connections past the limit are turned away with a reason"],
   "a frame": ["server/conversation", "a frame may be as large as was agreed, and no larger"],
   "frames that are not whole, of all connections": [

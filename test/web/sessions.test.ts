@@ -4,6 +4,12 @@ import { Redis } from "ioredis";
 import { type Test, test } from "tap";
 import { parseSealingRing, rotatedSealing } from "../../agent/config/files/sealing-ring.ts";
 import { type Send, send } from "../../agent/http/fetch.ts";
+import { FetchError } from "../../agent/http/fetch-error.ts";
+import type { Evidence } from "../../agent/identity/issuer/evidence.ts";
+import type { Issuer } from "../../agent/identity/issuer/issuer.ts";
+import type { World } from "../../agent/identity/issuer/world.ts";
+import { sessionKind } from "../../agent/identity/session/section.ts";
+import { withSessions } from "../../agent/identity/session/sessions.ts";
 import { SessionStore, StoreUnavailable } from "../../agent/identity/session/store.ts";
 import { StoredSessions } from "../../agent/identity/session/stored.ts";
 import type { LoginEvent } from "../../agent/telemetry/events.ts";
@@ -370,14 +376,18 @@ async function refreshing(t: Test) {
   const issuer = { ...oidcIssuer(provider.issuer, { name: "idp" }), login };
   const time = { now: Date.now() };
   const events: LoginEvent[] = [];
-  /** Done before each request to the provider. */
-  const before = { asking: async (_url: URL) => {} };
+  /** Done before each request to the provider, and what its token endpoint refuses with. */
+  const before = { asking: async (_url: URL) => {}, refusal: "" };
   const agent = async () => {
     const store = new SessionStore(sessions.store);
     t.teardown(() => store.close());
     await store.ready();
     const asking: Send = async (url, ...rest) => {
       await before.asking(url);
+      if (before.refusal !== "" && url.pathname === "/token") {
+        const body = Buffer.from(JSON.stringify({ error: before.refusal }));
+        return { status: 400, headers: { "content-type": "application/json" }, body };
+      }
       return send(url, ...rest);
     };
     const tell = (event: LoginEvent) => events.push(event);
@@ -451,6 +461,97 @@ test("what a provider refuses to refresh ends, unless another agent has refreshe
   await one.logins.refresh(due);
   await t.rejects(stored(), /no session/);
   t.match(events.at(-1), { outcome: "ended" });
+});
+
+test("a token that the provider has given in place of another is not lost, whatever fails after it", async (t) => {
+  const { accounts, spy, time, events, before, one, other, stored, due } = await refreshing(t);
+  time.now += 3_600_000;
+  const first = await stored();
+  before.asking = async ({ pathname }) => {
+    if (pathname === "/jwks") throw new FetchError("its keys are away");
+  };
+  accounts.alice = { groups: ["writers"] };
+  await one.logins.refresh(due);
+  t.match(events.at(-1), { outcome: "failed", why: "its keys are away" });
+  const second = await stored();
+  t.not(second.tokens.refresh, first.tokens.refresh);
+  t.match(second.session.claims, { groups: ["readers"] }, "nobody could tell what else has changed");
+  before.asking = async () => {};
+  await other.logins.refresh(due);
+  const third = await stored();
+  t.match([events.at(-1)?.outcome, third.session.claims.groups], ["refreshed", ["writers"]]);
+
+  const tried = async () => Number(/cmdstat_eval:.*failed_calls=(\d+)/.exec(await spy.info("commandstats"))?.[1] ?? 0);
+  for (const givesUp of [false, true]) {
+    time.now += 3_600_000;
+    before.asking = async ({ pathname }) => {
+      if (pathname === "/token") await spy.config("SET", "maxmemory", "1");
+    };
+    const begun = await tried();
+    let isOver = false;
+    const refreshed = other.logins.refresh(due).finally(() => {
+      isOver = true;
+    });
+    while (!isOver && (await tried()) < begun + (givesUp ? 1 : 7)) await new Promise(setImmediate);
+    t.equal(isOver, false, "as long as the store takes nothing");
+    if (givesUp) time.now += 180_001;
+    else await spy.config("SET", "maxmemory", "0");
+    await refreshed;
+    t.match(events.at(-1), givesUp ? { outcome: "failed", why: "session-unavailable" } : { outcome: "refreshed" });
+  }
+});
+
+test("what a provider says of one session changes nothing for any other", async (t) => {
+  const { provider, time, events, before, one, stored, due, issuer } = await refreshing(t);
+  const bob = new Person(one.logins);
+  await bob.ask(await bob.until());
+  const others = { ...due, id: one.stored.idIn(bob.session, issuer) ?? "" };
+  time.now += 3_600_000;
+  before.refusal = "invalid_request";
+  await one.logins.refresh(due);
+  t.match(events.at(-1), { outcome: "failed", why: "refresh: invalid_request" });
+  const asked = provider.tokenCalls;
+  before.refusal = "";
+  await one.logins.refresh(others);
+  t.match(events.at(-1), { outcome: "refreshed" });
+  await one.logins.refresh(due);
+  t.equal(provider.tokenCalls, asked + 1, "and that one is asked about later");
+  time.now += 300_001;
+  await one.logins.refresh(due);
+  t.match(events.at(-1), { outcome: "refreshed" });
+  time.now += 3_600_000;
+  before.refusal = "login_required";
+  await one.logins.refresh(due);
+  await t.rejects(stored(), /no session/, "nor is it over until its person has logged in");
+});
+
+test("what comes for a session that was ended meanwhile is taken back at the provider", async (t) => {
+  const { provider, time, events, before, one, stored, due } = await refreshing(t);
+  time.now += 3_600_000;
+  const first = await stored();
+  before.asking = async ({ pathname }) => {
+    if (pathname === "/token") await one.stored.end(first);
+  };
+  await one.logins.refresh(due);
+  t.equal(provider.front.requests.filter((path) => path === "/token/revocation").length, 2);
+  t.equal(events.filter(({ outcome }) => outcome === "refreshed").length, 0);
+});
+
+test("a session whose claims are no longer enough is told of to be refreshed, and its refusal is not remembered", async (t) => {
+  const { issuer, one, alice, stored, time } = await refreshing(t);
+  const due: unknown[] = [];
+  const told = { events: { sessionStore: () => {} }, due: (each: unknown) => due.push(each) };
+  const inner = { ready: async () => {}, close: () => {} } as unknown as Issuer;
+  const sessions = withSessions(inner, issuer as never, { ...told, clock: () => time.now } as unknown as World);
+  t.teardown(() => sessions.close());
+  await sessions.ready();
+  const first = await stored();
+  const { sub: _, ...claims } = first.session.claims;
+  await one.stored.replace(first, { ...first.session, claims, refreshAt: time.now }, first.tokens, time.now);
+  const evidence = { kind: sessionKind({ cookie: COOKIE }), text: alice.session } as unknown as Evidence;
+  const finding = await sessions.verify(evidence, time.now, () => true);
+  t.strictSame(Object.keys(finding), ["reason"], "nothing of it is remembered");
+  t.equal(due.length, 1);
 });
 
 test("a session ends where the provider speaks of somebody else", async (t) => {

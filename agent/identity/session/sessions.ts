@@ -118,10 +118,11 @@ class Sessions implements Issuer {
       const session = await stored.open(cookie, this.#whose);
       const now = this.#clock();
       const finding = this.#proven(session, now);
-      if (session === undefined || "reason" in finding) return finding;
+      if (session === undefined || finding === INVALID || finding === EXPIRED) return finding;
+      // What its claims lack now they may have once it is refreshed.
       const { id, refreshAt } = session;
       if (refreshAt > 0 && now >= refreshAt) this.#due?.({ issuer: this.config.name, id });
-      return { ...finding, lifetime: KNOWN };
+      return "reason" in finding ? { reason: finding.reason } : { ...finding, lifetime: KNOWN };
     } catch (error) {
       if (error instanceof StoreUnavailable) return UNAVAILABLE;
       throw error;

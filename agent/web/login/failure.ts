@@ -16,6 +16,16 @@ export class TooManyLogins extends Error {}
 /** The provider speaks of somebody else. */
 export class OtherSubject extends Error {}
 
+/** The provider has given another refresh token, and nobody could tell whose: the cause says why not. */
+export class Rotated extends Error {
+  readonly refresh: string;
+
+  constructor(refresh: string, cause: unknown) {
+    super("a refresh token in place of the one before", { cause });
+    this.refresh = refresh;
+  }
+}
+
 /** A code of OAuth 2.0 (RFC 6749, section 4.1.2.1); what is longer, or has other signs, is not shown. */
 const CODE = /^[A-Za-z0-9_-]{1,64}$/;
 /** With these the provider says that it cannot, or does not know this agent; not that somebody may not. */

@@ -12,11 +12,13 @@ import {
   fetchUserInfo,
   refreshTokenGrant,
   type ServerMetadata,
+  skipSubjectCheck,
   tokenRevocation,
 } from "openid-client";
 import { getObject, permitted } from "../../http/document.ts";
 import type { Send } from "../../http/fetch.ts";
 import { failed } from "../../http/fetch-error.ts";
+import { parseObject } from "../../http/json.ts";
 import type { Claims } from "../../identity/claims/claims.ts";
 import { objectOf } from "../../identity/jwt/token.ts";
 import { authenticationOf } from "../../identity/oauth/authentication.ts";
@@ -28,7 +30,7 @@ import type { LoginConfig } from "../../identity/session/section.ts";
 import type { Session } from "../../identity/session/session.ts";
 import type { Tokens } from "../../identity/session/stored.ts";
 import { Allowance } from "../allowance.ts";
-import { OtherSubject, TooManyLogins } from "./failure.ts";
+import { OtherSubject, Rotated, TooManyLogins } from "./failure.ts";
 import type { Pending } from "./pending.ts";
 
 /** Milliseconds for one answer of a provider. */
@@ -137,9 +139,27 @@ export class LoginProvider {
   /**
    * Who the session's person is now (OpenID Connect Core 1.0, section 12.2): by a new ID token, or what UserInfo says
    * where the provider gives none. When they have logged in does not change by it: it would undo what asks for that.
+   *
+   * @throws {Rotated} where another refresh token came, and nobody could tell whose
    */
-  async refresh(token: string, { claims, scopes }: Pick<Session, "claims" | "scopes">): Promise<LoggedIn> {
-    const configuration = await this.#configuration();
+  async refresh(token: string, session: Pick<Session, "claims" | "scopes">): Promise<LoggedIn> {
+    let rotated: string | undefined;
+    // The library tells nothing of an answer whose ID token it could not check, and the token before is used up by then.
+    const configuration = await this.#configuration(async (url, response) => {
+      if (url === configuration.serverMetadata().token_endpoint) rotated = await refreshTokenIn(response.clone());
+    });
+    try {
+      return await this.#renewed(configuration, token, session);
+    } catch (error) {
+      throw rotated === undefined || error instanceof OtherSubject ? error : new Rotated(rotated, error);
+    }
+  }
+
+  async #renewed(
+    configuration: Configuration,
+    token: string,
+    { claims, scopes }: Pick<Session, "claims" | "scopes">,
+  ): Promise<LoggedIn> {
     const tokens = await refreshTokenGrant(configuration, token);
     const told = await this.#told(configuration, tokens, claims);
     if (told.sub !== claims.sub) throw new OtherSubject();
@@ -157,9 +177,8 @@ export class LoginProvider {
       return told;
     }
     if (configuration.serverMetadata().userinfo_endpoint === undefined) return claims;
-    const { sub } = claims;
-    if (typeof sub !== "string") throw new OtherSubject();
-    return await fetchUserInfo(configuration, tokens.access_token, sub);
+    // Whose it is, is looked at by the caller, as with an ID token.
+    return await fetchUserInfo(configuration, tokens.access_token, skipSubjectCheck);
   }
 
   /**
@@ -202,7 +221,7 @@ export class LoginProvider {
    * The library as this provider's client. It keeps the keys that it has fetched for a minute, whatever comes meanwhile: so
    * each login has one of its own, and no ID token is refused for being signed with a new key.
    */
-  async #configuration(): Promise<Configuration> {
+  async #configuration(heard = async (_url: string, _answer: Response) => {}): Promise<Configuration> {
     const server = await this.#server();
     const { issuer, algorithms, login, clockTolerance: tolerance } = this.issuer;
     const published = server.id_token_signing_alg_values_supported ?? ["RS256"];
@@ -213,8 +232,12 @@ export class LoginProvider {
       authenticationOf(login.client.authentication),
     );
     const keys = URL.parse(server.jwks_uri ?? issuer)?.href;
-    configuration[customFetch] = (url, options) =>
-      url === keys ? this.#keys(new URL(url)) : this.#fetch(url, options as never);
+    configuration[customFetch] = async (url, options) => {
+      if (url === keys) return await this.#keys(new URL(url));
+      const answer = await this.#fetch(url, options as never);
+      await heard(url, answer);
+      return answer;
+    };
     if (this.#place().protocol === "http:") allowInsecureRequests(configuration);
     enableNonRepudiationChecks(configuration);
     return configuration;
@@ -291,6 +314,12 @@ function granted({ scope, expires_in, ...given }: Granted, scopes: readonly stri
     tokens: { access, ...(refresh !== undefined && { refresh }), ...(id !== undefined && { id }) },
     expiresIn: expires_in === undefined ? undefined : expires_in * 1000,
   };
+}
+
+async function refreshTokenIn(response: Response): Promise<string | undefined> {
+  if (response.status !== 200) return undefined;
+  const token = parseObject(Buffer.from(await response.arrayBuffer()))?.refresh_token;
+  return typeof token === "string" ? token : undefined;
 }
 
 function ofSession(claims: Claims): Claims {

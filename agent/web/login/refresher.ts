@@ -2,19 +2,23 @@ import { SessionClaims } from "../../identity/session/sessions.ts";
 import { StoreUnavailable } from "../../identity/session/store.ts";
 import type { Stored, StoredSession, StoredSessions } from "../../identity/session/stored.ts";
 import type { LoginEvent } from "../../telemetry/events.ts";
-import { failureOf, OtherSubject } from "./failure.ts";
+import { failureOf, OtherSubject, Rotated } from "./failure.ts";
 import type { LoggedIn, LoginProvider } from "./provider.ts";
 
 /** Sessions of one issuer that are refreshed at a time; any other is told of again as long as it is used. */
 const MOST_REFRESHES = 64;
-/** Milliseconds that one agent has for it alone: twice as long as the provider has for both of its answers. */
-const ALONE = 20_000;
+/** Milliseconds for which it is tried to keep what the provider has given, and between: it gives it once. */
+const KEEPING = 180_000;
+const BETWEEN = 500;
+/** Milliseconds that one agent has for it alone: for all of the provider's answers, and to keep what they say. */
+const ALONE = KEEPING + 30_000;
 /** Milliseconds for which nothing is refreshed once the provider could not be asked: at first, and at most. */
 const FIRST_PAUSE = 5_000;
 const LONGEST_PAUSE = 300_000;
-/** How often it is tried to keep what the provider has given, and milliseconds between: it gives it once. */
-const TRIES = 5;
-const BETWEEN = 500;
+/** With these the provider says that a session is over: its token is no good, or it wants to see its person again. */
+const OVER: ReadonlySet<string> = new Set([
+  ...["invalid_grant", "login_required", "interaction_required", "consent_required", "account_selection_required"],
+]);
 /** Milliseconds ahead of the access token's end at most. */
 const AHEAD = 60_000;
 /** Of tokens that do not say how long they last. Milliseconds. */
@@ -78,14 +82,32 @@ export class Refresher {
     try {
       renewed = await this.#provider.refresh(before.tokens.refresh, before.session);
     } catch (error) {
-      const { outcome, why } = failureOf(error);
-      const isOver = why === "invalid_grant" || error instanceof OtherSubject;
-      return isOver ? await this.#end(before) : this.#failed(outcome === "refused" ? `refresh: ${why}` : why);
+      return await this.#unrenewed(before, error);
     }
     this.#pause = FIRST_PAUSE;
     const tokens = { id: before.tokens.id, ...renewed.tokens };
-    await this.#keep(before, this.#judged(before.session, renewed), tokens);
-    this.#tell({ issuer: issuer.name, outcome: "refreshed" });
+    const { refresh = before.tokens.refresh } = tokens;
+    try {
+      const isKept = await this.#keep(before, this.#judged(before.session, renewed), tokens);
+      if (isKept) this.#tell({ issuer: issuer.name, outcome: "refreshed" });
+    } catch (error) {
+      await this.#unrenewed(before, new Rotated(refresh, error));
+    }
+  }
+
+  /** One that is refused says nothing of any other: it alone is asked about later. */
+  async #unrenewed(before: Stored, error: unknown): Promise<void> {
+    const rotated = error instanceof Rotated ? error : undefined;
+    const cause = rotated?.cause ?? error;
+    const { outcome, why } = failureOf(cause);
+    if (OVER.has(why) || cause instanceof OtherSubject) return await this.#end(before);
+    const isRefused = outcome === "refused";
+    if (isRefused) this.#tell({ issuer: this.#provider.issuer.name, outcome: "failed", why: `refresh: ${why}` });
+    else this.#failed(why);
+    if (rotated === undefined && !isRefused) return;
+    const refreshAt = isRefused ? this.#clock() + LONGEST_PAUSE : before.session.refreshAt;
+    const tokens = rotated === undefined ? before.tokens : { ...before.tokens, refresh: rotated.refresh };
+    await this.#keep(before, { ...before.session, refreshAt }, tokens);
   }
 
   /** What somebody is now known as. Where their claims are no longer enough, the verdicts say so. */
@@ -97,16 +119,34 @@ export class Refresher {
     return "reason" in principal ? session : { ...session, subject: principal.subject };
   }
 
-  /** The token of before is used up: what came in its place is kept before anything uses it. */
-  async #keep(before: Stored, session: StoredSession, tokens: Stored["tokens"]): Promise<void> {
-    for (let tries = 1; ; tries++) {
+  /**
+   * The token of before is used up: what came in its place is kept before anything uses it, however long the store is
+   * away. Where the session has ended meanwhile, it is taken back at the provider. @returns whether it was kept
+   */
+  async #keep(before: Stored, session: StoredSession, tokens: Stored["tokens"]): Promise<boolean> {
+    for (const until = Math.min(this.#clock() + KEEPING, session.endsAt); ; ) {
       try {
-        await this.#sessions.replace(before, session, tokens, this.#clock());
-        return;
+        const kept = await this.#sessions.replace(before, session, tokens, this.#clock());
+        if (kept === "gone") await this.#takeBack(tokens);
+        return kept === "written";
       } catch (error) {
-        if (tries === TRIES) throw error;
+        if (!(error instanceof StoreUnavailable)) throw error;
+        if (this.#clock() >= until) return this.#lost(error);
         await new Promise((resolve) => setTimeout(resolve, BETWEEN));
       }
+    }
+  }
+
+  #lost(error: StoreUnavailable): false {
+    this.#tell({ issuer: this.#provider.issuer.name, ...failureOf(error) });
+    return false;
+  }
+
+  async #takeBack({ access, refresh }: Stored["tokens"]): Promise<void> {
+    try {
+      await this.#provider.revoke(refresh === undefined ? [access] : [refresh, access]);
+    } catch (error) {
+      this.#tell({ issuer: this.#provider.issuer.name, outcome: "logout-failed", why: failureOf(error).why });
     }
   }
 
