@@ -367,13 +367,14 @@ test("each worker's audit log is sound, however often one is killed while it wri
 
 test("a worker that comes back is asked once it can verify, and not while others can", async (t) => {
   const { gate, issuers } = await holding(t);
-  const { served, client, status, path } = await workers(t, {}, issuers);
+  const { served, client, status, path, until } = await workers(t, {}, issuers);
   const held = Promise.withResolvers<void>();
   gate.open = held.promise;
   gate.asked = Promise.withResolvers<void>();
   process.kill((await status()).workers[1]?.pid ?? 0, "SIGKILL");
   await gate.asked.promise;
-  t.match((await status()).workers, [{ state: "ready" }, { state: "starting", restarts: 1 }]);
+  const { workers: both } = await until((now) => now.workers[1]?.state === "starting");
+  t.match(both, [{ state: "ready" }, { state: "starting", restarts: 1 }]);
   const [error] = await once(connect(path(2)), "error");
   t.equal(error.code, "ECONNREFUSED", "HAProxy turns to the others");
   t.equal(await ruleOf(await client(1)), "s/one");
