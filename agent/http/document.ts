@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { exchange } from "./exchange.ts";
 import { type Bounds, type HttpAnswer, isLoopback, type Send } from "./fetch.ts";
 import { failed } from "./fetch-error.ts";
-import { parseObject } from "./json.ts";
+import { parseObject, parseValue } from "./json.ts";
 
 const MOST_REDIRECTS = 3;
 
@@ -81,5 +81,5 @@ function isJson(body: Buffer): boolean {
 
 /** Whether a body is JSON of which another reader could make something else: a member twice, a number to be rounded. */
 export function isAmbiguous(body: Buffer): boolean {
-  return isJson(body) && parseObject(Buffer.concat([Buffer.from('{"body":'), body, Buffer.from("}")])) === undefined;
+  return isJson(body) && parseValue(body) === undefined;
 }

@@ -26,6 +26,12 @@ export function parseObject(bytes: Buffer): Record<string, unknown> | undefined 
   return objectOf(text, undefined) ?? objectOf(text, exactly as Reviver);
 }
 
+/** The same of any JSON value; undefined where it is not acceptable, or no single one. */
+export function parseValue(bytes: Buffer): unknown {
+  const whole = parseObject(Buffer.concat([Buffer.from('{"value":'), bytes, Buffer.from("}")]));
+  return whole !== undefined && Object.keys(whole).length === 1 ? whole.value : undefined;
+}
+
 /**
  * The same for what somebody else reads, too, and nothing is concluded of its numbers: a double holds each of them, more
  * or less.

@@ -1,6 +1,6 @@
 import { isMapping } from "../../../policies/claim-path.ts";
 import type { SessionsConfig } from "../../config/config.ts";
-import { parseObject } from "../../http/json.ts";
+import { parseValue } from "../../http/json.ts";
 import type { Claims } from "../claims/claims.ts";
 import type { TokenBytes } from "../jwt/token.ts";
 import { SEAL_OVERHEAD, Sealer } from "./sealer.ts";
@@ -115,7 +115,7 @@ export function sessionText({ id, host, begunAt, endsAt, claims, scopes }: Sessi
 
 /** The session of such a text; undefined where it is one of another version, or none. */
 export function readSession(text: string): Session | undefined {
-  const list = parseObject(Buffer.from(`{"s":${text}}`))?.s;
+  const list = parseValue(Buffer.from(text));
   if (!Array.isArray(list) || list[0] !== VERSION) return undefined;
   const [, id, host, begunAt, endsAt, claims, scopes] = list;
   const sound =

@@ -9,7 +9,7 @@ import { groupsUnasked } from "../okta/okta.ts";
 import type { OktaConfig } from "../okta/section.ts";
 import { type LoginConfig, sessionKind } from "./section.ts";
 import { SeenSession } from "./seen.ts";
-import { issuerOf, type Session, SessionCookies } from "./session.ts";
+import { issuerOf, type Session, SessionCookies, type Whose } from "./session.ts";
 import { SessionStore, StoreUnavailable } from "./store.ts";
 import { StoredSessions } from "./stored.ts";
 
@@ -38,6 +38,7 @@ class Sessions implements Issuer {
   readonly config: LoginIssuer;
   readonly #inner: Issuer;
   readonly #login: LoginConfig;
+  readonly #whose: Whose;
   readonly #kind: string;
   readonly #cookies: SessionCookies;
   readonly #store: SessionStore | undefined;
@@ -53,6 +54,7 @@ class Sessions implements Issuer {
     this.config = config;
     this.#inner = inner;
     this.#login = login;
+    this.#whose = { ...config, login };
     this.#kind = sessionKind(login.sessions);
     this.#cookies = new SessionCookies(login.sessions);
     const { store } = login.sessions;
@@ -100,10 +102,6 @@ class Sessions implements Issuer {
     this.#basis.until = 0;
     this.#store?.close();
     this.#inner.close();
-  }
-
-  get #whose() {
-    return { ...this.config, login: this.#login };
   }
 
   /** What can be no session is told at once. */

@@ -1,5 +1,5 @@
 import type { SessionsConfig } from "../../config/config.ts";
-import { parseObject } from "../../http/json.ts";
+import { parseValue } from "../../http/json.ts";
 import { Sealer } from "./sealer.ts";
 
 /** How somebody has to log in anew, for what they have asked for (OpenID Connect Core 1.0, section 3.1.2.1). */
@@ -32,7 +32,7 @@ export class Steps {
   /** Undefined for what was not sealed here. */
   open(sealed: string): Step | undefined {
     const text = this.#sealer.open(sealed, this.#context);
-    const list = text === undefined ? undefined : parseObject(Buffer.from(`{"s":${text}}`))?.s;
+    const list = text === undefined ? undefined : parseValue(Buffer.from(text));
     if (!Array.isArray(list)) return undefined;
     const [acr, maxAge] = list;
     const sound = Array.isArray(acr) && acr.every((each) => typeof each === "string");

@@ -19,6 +19,14 @@ export const SIGNED_OUT_PATH = `${WEB_PATH}signed-out`;
 /** Before the name of an issuer, whose provider asks there. */
 const FRONTCHANNEL_PATH = `${WEB_PATH}frontchannel-logout/`;
 
+/** Frames of an issuer by which the store is asked to end a session, at once and a second. */
+const MOST_FRAMES = 100;
+const PER_SECOND = 20;
+/** Characters of a provider's session id. */
+const LONGEST_SID = 512;
+const STORE_AWAY = "the store of sessions does not answer";
+const NOT_ONE: BadLogoutToken = { outcome: "refused", why: "not one `logout_token`" };
+
 /** What of a session that has ended the provider is told. */
 interface Ended {
   readonly claims: Claims;
@@ -113,10 +121,8 @@ export class Logouts {
     if (this.#stored === undefined || id === undefined) return this.#cookies.open(sealed, issuer);
     const stored = await this.#stored.endRead(id, issuer);
     if (stored === undefined) return undefined;
-    const { access, refresh, id: idToken } = stored.tokens;
-    const tokens = refresh === undefined ? [access] : [refresh, access];
-    await this.#trying(issuer.name, () => provider.revoke(tokens));
-    return { claims: stored.session.claims, idToken };
+    await this.#trying(issuer.name, () => provider.revoke(stored.tokens));
+    return { claims: stored.session.claims, idToken: stored.tokens.id };
   }
 
   /** What the provider is asked to do besides: where it fails, that is told, and the session has ended all the same. */
@@ -204,14 +210,6 @@ export class Logouts {
     return `signed-out\n${this.#sessions.cookie}`;
   }
 }
-
-/** Frames of an issuer by which the store is asked to end a session, at once and a second. */
-const MOST_FRAMES = 100;
-const PER_SECOND = 20;
-/** Characters of a provider's session id. */
-const LONGEST_SID = 512;
-const STORE_AWAY = "the store of sessions does not answer";
-const NOT_ONE: BadLogoutToken = { outcome: "refused", why: "not one `logout_token`" };
 
 /** With both, a session of that subject whose `sid` nobody knows may be the one that is meant. */
 function marksOf({ sid, subject }: LoggedOut): readonly (readonly [Mark, string])[] {

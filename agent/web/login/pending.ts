@@ -1,5 +1,5 @@
 import { isMapping } from "../../../policies/claim-path.ts";
-import { parseObject } from "../../http/json.ts";
+import { parseValue } from "../../http/json.ts";
 import type { Sealer } from "../../identity/session/sealer.ts";
 import { besides, LARGEST_COOKIE, setCookie } from "./cookies.ts";
 
@@ -67,7 +67,7 @@ export class PendingLogins {
   /** Those of the browser that sent these cookies, the oldest first. */
   read(cookies: ReadonlyMap<string, string>, now: number): readonly Pending[] {
     const text = this.#sealer.open(this.sealedIn(cookies), this.#context);
-    const list = text === undefined ? undefined : parseObject(Buffer.from(`{"p":${text}}`))?.p;
+    const list = text === undefined ? undefined : parseValue(Buffer.from(text));
     const all = Array.isArray(list) ? list.filter(isPending) : [];
     return all.filter(({ begunAt }) => Math.abs(now - begunAt) < LOGIN_LIMIT);
   }

@@ -206,10 +206,11 @@ export class LoginProvider {
   }
 
   /** Takes tokens back (RFC 7009), where the provider has a place for it: some outlive its own session. */
-  async revoke(tokens: readonly string[]): Promise<void> {
+  async revoke({ access, refresh }: Tokens): Promise<void> {
     const configuration = await this.#configuration();
     if (!mayBeAsked(configuration.serverMetadata().revocation_endpoint, this.#place())) return;
-    for (const token of tokens) await tokenRevocation(configuration, token);
+    if (refresh !== undefined) await tokenRevocation(configuration, refresh);
+    await tokenRevocation(configuration, access);
   }
 
   /** Of its pages, as far as the configuration tells. */

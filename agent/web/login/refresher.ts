@@ -142,9 +142,9 @@ export class Refresher {
     return false;
   }
 
-  async #takeBack({ access, refresh }: Stored["tokens"]): Promise<void> {
+  async #takeBack(tokens: Stored["tokens"]): Promise<void> {
     try {
-      await this.#provider.revoke(refresh === undefined ? [access] : [refresh, access]);
+      await this.#provider.revoke(tokens);
     } catch (error) {
       this.#tell({ issuer: this.#provider.issuer.name, outcome: "logout-failed", why: failureOf(error).why });
     }
