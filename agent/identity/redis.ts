@@ -1,3 +1,6 @@
+// Before ioredis, which derives a class from String.
+import "./fast-strings.ts";
+
 import { Redis } from "ioredis";
 import type { StoreConfig } from "../config/config.ts";
 
