@@ -24,7 +24,7 @@ import { DecisionLines } from "../../agent/telemetry/decision-log.ts";
 import { SpopClient } from "../../protocol/client.ts";
 import type { Finding } from "../../records/audit/verify.ts";
 import { messageOf } from "../support/agent.ts";
-import { freePort, haproxies } from "../support/haproxy.ts";
+import { freePort, newestHaproxy } from "../support/haproxy.ts";
 import { command, configuration, folderOf, MAIN, serve, watched } from "../support/serve.ts";
 import { stage } from "../support/stage.ts";
 import { NOON, observation } from "../support/telemetry.ts";
@@ -50,8 +50,6 @@ const OPEN = `services: { s: { hosts: [orders.example.com], backend: b, routes: 
 `;
 
 test("through a real HAProxy: what was decided is in the log, verifies, and is exported with what reconciles it", async (t) => {
-  const binary = haproxies().at(-1);
-  if (binary === undefined) throw new Error("no HAProxy");
   const audit = "audit: { name: ingress, file: audit.log, key: audit.key, checkpoint: 100ms }";
   let key = "";
   const before = async (cwd: string) => {
@@ -61,7 +59,7 @@ test("through a real HAProxy: what was decided is in the log, verifies, and is e
   };
   const { folder, served, log, ask, untilAllowed, ports } = await stage(
     t,
-    binary,
+    newestHaproxy(),
     undefined,
     {},
     audit,

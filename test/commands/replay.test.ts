@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "tap";
-import { haproxies } from "../support/haproxy.ts";
+import { newestHaproxy } from "../support/haproxy.ts";
 import { command, folderOf } from "../support/serve.ts";
 import { stage } from "../support/stage.ts";
 
@@ -17,10 +17,8 @@ services:
 `;
 
 test("decisions that a real agent has recorded are judged again: what changes, what does not, what cannot be told", async (t) => {
-  const binary = haproxies().at(-1);
-  if (binary === undefined) throw new Error("no HAProxy");
   const more = "log: { decisions: replayable }";
-  const { folder, served, ask, untilAllowed } = await stage(t, binary, POLICY, {}, more);
+  const { folder, served, ask, untilAllowed } = await stage(t, newestHaproxy(), POLICY, {}, more);
   await untilAllowed();
   const asked = [
     await ask({ path: "/v1/tenant", header: "x-tenant: emea" }),

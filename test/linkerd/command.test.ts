@@ -1,13 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { test } from "tap";
 import { parse, parseAllDocuments } from "yaml";
-import { command, folderOf } from "../support/serve.ts";
+import { command, folderOf, MAIN } from "../support/serve.ts";
 
 const page = readFileSync(new URL("../../docs/linkerd.md", import.meta.url), "utf8");
-const MAIN = fileURLToPath(new URL("../../agent/main.ts", import.meta.url));
 const [MESH = "", POLICY = ""] = [...page.matchAll(/```yaml\n(.*?)```/gs)].map(([, example]) => example);
 const CONFIG = `
 listen: { spop: [127.0.0.1:9000] }

@@ -33,6 +33,13 @@ export function haproxies(): readonly HaproxyBinary[] {
   return [...unpacked, ...binaryOf("haproxy", []).filter(({ version }) => !known.includes(version))];
 }
 
+/** The one for what no version of HAProxy does otherwise than another. */
+export function newestHaproxy(): HaproxyBinary {
+  const newest = haproxies().at(-1);
+  if (newest === undefined) throw new Error("no HAProxy: npm run setup");
+  return newest;
+}
+
 /** None where it cannot be started, or is older than the files that are rendered for it. */
 function binaryOf(command: string, prefix: readonly string[], etc?: string): readonly HaproxyBinary[] {
   const { stdout } = spawnSync(command, [...prefix, "-v"], { encoding: "utf8" });

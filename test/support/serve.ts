@@ -9,8 +9,11 @@ import { run } from "../../agent/commands/run.ts";
 import { Signals } from "../../agent/processes/signals.ts";
 import { freePort } from "./haproxy.ts";
 
-/** The agent's command line. */
-export const MAIN = resolve(import.meta.dirname, "../../agent/main.ts");
+/**
+ * The agent's command line: the release where `npm test` has just built and named it, which starts and reloads with a
+ * quarter of the work. A test alone has the source, which needs no build.
+ */
+export const MAIN = resolve(import.meta.dirname, "../..", process.env.TESTED_AGENT ?? "agent/main.ts");
 
 /** How a `countersign` command ended. */
 export interface Ended {

@@ -5,7 +5,7 @@ import { type Party, type RunningProvider, startProvider } from "../../demo/prov
 import { type Backend, startBackend } from "./backend.ts";
 import { freePort, type HaproxyBinary, minorOf, startHaproxy } from "./haproxy.ts";
 import { type HttpAnswer, RawClient } from "./http.ts";
-import { configuration, countersign, folderOf, type Served, serve } from "./serve.ts";
+import { command, configuration, folderOf, type Served, serve } from "./serve.ts";
 
 const HOST = "host: orders.example.com";
 export const POLICY = `
@@ -107,9 +107,10 @@ ${more}`,
   };
 }
 
-/** HAProxy's files for a folder, from the command that a user types. */
+/** HAProxy's files for a folder, from the command that a user types, without a process of its own. */
 export async function generated(folder: string): Promise<Readonly<Record<string, string>>> {
-  const { code, err } = await countersign(["generate", "haproxy", "--output", "haproxy"], { cwd: folder });
+  const paths = ["--config", join(folder, "countersign.yaml"), "--output", join(folder, "haproxy")];
+  const { code, err } = await command(["generate", "haproxy", ...paths]);
   if (code !== 0) throw new Error(err);
   const read = (name: string) => readFileSync(join(folder, "haproxy", name), "utf8");
   return { "haproxy.cfg": read("haproxy.cfg"), "countersign.spoe.conf": read("countersign.spoe.conf") };
