@@ -135,6 +135,31 @@ test("sessions in a store, of two agents", async (t) => {
     await until(other.browser, 303, 200, NAVIGATION);
   });
 
+  await t.test(
+    "who loses a role at the provider is refused after the next refresh, and let in when it is back",
+    async (t) => {
+      const alice = new Browser({ [HOST]: one.port });
+      provider.lasts = 4;
+      t.equal((await alice.show(`${ORIGIN}/v1/orders`)).status, 200);
+      const held = alice.cookies(HOST).get(COOKIE);
+      const calls = provider.tokenCalls;
+      accounts.alice = { groups: ["others"] };
+      const refused = await until(alice, 403, 200);
+      t.match(JSON.parse(refused.body), { reason: "role-missing" });
+      t.ok(provider.tokenCalls > calls, "by a refresh alone");
+      const received = backend.received.length;
+      for (const headers of [XHR, NAVIGATION]) {
+        const { status, headers: told } = await asked(alice, headers);
+        t.match([status, told.location], [403, undefined], "nobody is sent to log in who is known");
+      }
+      t.equal(backend.received.length, received, "nothing arrived");
+      accounts.alice = { groups: ["readers"] };
+      await until(alice, 200, 403);
+      t.equal(alice.cookies(HOST).get(COOKIE), held, "it is the same session");
+      provider.lasts = 3600;
+    },
+  );
+
   await t.test("a provider ends at one agent what the other has begun, and slow senders wait at HAProxy", async (t) => {
     // The old one still counts where it was known a moment ago.
     other.browser.cookies(HOST).delete(COOKIE);
