@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { Redis } from "ioredis";
 import { type Test, test } from "tap";
 import { startBackend } from "../support/backend.ts";
 import { Browser, NAVIGATION } from "../support/browser.ts";
@@ -189,6 +190,48 @@ test("sessions in a store, of two agents", async (t) => {
     for (const answer of await Promise.all(slow)) t.match(answer, /^HTTP\/1\.1 408 /);
   });
 
+  await t.test(
+    "an agent that is told to end keeps what a provider has given it, and ends the logins that are begun",
+    async (t) => {
+      const spy = new Redis(redis.url);
+      t.teardown(() => spy.disconnect());
+      const alice = new Browser({ [HOST]: one.port });
+      provider.lasts = 4;
+      t.equal((await alice.show(`${ORIGIN}/v1/orders`)).status, 200);
+      const bob = new Browser({ [HOST]: one.port });
+      const { location } = (await bob.ask(`${ORIGIN}/.countersign/login?rt=/v1/bob`)).headers;
+      const callback = await bob.upTo(String(location), "/.countersign/callback/idp");
+      const keys = await (await fetch(`${provider.issuer}/jwks`)).text();
+      const { promise: held, resolve: release } = Promise.withResolvers<void>();
+      provider.front.behave((_, response) => void held.then(() => response.end(keys)), "/jwks");
+      const waiting = () => provider.front.requests.filter((path) => path === "/jwks").length;
+      const before = waiting();
+      // Both have their tokens, and wait for the keys.
+      while (waiting() === before) await asked(alice);
+      const landed = bob.ask(callback.href);
+      while (waiting() < before + 2) await new Promise(setImmediate);
+      const ended = once(one.served.child, "exit");
+      one.served.child.kill("SIGTERM");
+      while (await listens(one.served.spop)) await new Promise(setImmediate);
+      release();
+      t.match([(await landed).status, (await landed).headers.location], [303, "/v1/bob"]);
+      t.strictSame(await ended, [0, null]);
+      provider.front.behave("up", "/jwks");
+      t.strictSame(await spy.keys("*lock*"), []);
+      const refreshed = async () => {
+        const { text } = await other.served.page("/metrics");
+        return Number(/^countersign_logins_total\{.*"refreshed".*\} (\d+)$/m.exec(text)?.[1] ?? 0);
+      };
+      for (const browser of [alice, bob]) {
+        other.browser.cookies(HOST).set(COOKIE, browser.cookies(HOST).get(COOKIE) ?? "");
+        const before = await refreshed();
+        const statuses = new Set<number>();
+        while (!statuses.has(401) && (await refreshed()) === before) statuses.add((await asked(other.browser)).status);
+        t.strictSame([...statuses], [200], "the next agent goes on with it");
+      }
+    },
+  );
+
   await t.test("no secret is logged", async (t) => {
     const logged = [one, other].flatMap(({ served, log }) => [
       ...served.lines.map((line) => JSON.stringify(line)),
@@ -200,6 +243,14 @@ test("sessions in a store, of two agents", async (t) => {
       t.notOk(logged.some((line) => line.includes(secret)));
   });
 });
+
+/** Whether somebody listens on a port of this machine. */
+function listens(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(port, "127.0.0.1", () => done(true)).on("error", () => done(false));
+    socket.once("connect", () => socket.destroy());
+  });
+}
 
 /** What HAProxy answers to a form about a logout. @param length as the head says it */
 async function told(port: number, form: string, length: number | "chunked" = form.length): Promise<string> {
