@@ -13,6 +13,9 @@ const CLOCKS_APART = 3_600_000;
 /** Keys that are looked at in one go, where all of an issuer are looked for. */
 const BATCH = 1000;
 
+/** Milliseconds in which a store is reached for the first time, or is away; one that still reads its file says neither. */
+const FIRST_REACHED = 2_500;
+
 /** The store is away, slow, or holds what nobody of ours has put there: what was asked cannot be told. */
 export class StoreUnavailable extends Error {}
 
@@ -67,13 +70,15 @@ const UNLOCK = `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('UNL
  */
 export class SessionStore {
   readonly #redis: Redis;
-  readonly #asked: Promise<void>;
+  readonly #known: Promise<void>;
 
   /** @param told called when it has become reachable or not, with why not; safe to show */
   constructor(config: StoreConfig, told: (problem: string | undefined) => void = () => {}) {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#asked = promise;
+    this.#known = promise;
+    const late = setTimeout(resolve, FIRST_REACHED).unref();
     this.#redis = openRedis(config, (problem) => {
+      clearTimeout(late);
       resolve();
       told(problem);
     });
@@ -81,7 +86,7 @@ export class SessionStore {
 
   /** Settles when it was reached once, or could not be. */
   ready(): Promise<void> {
-    return this.#asked;
+    return this.#known;
   }
 
   /** An entry's text; undefined where there is none. */
@@ -151,8 +156,9 @@ export class SessionStore {
     return said;
   }
 
-  /** What the store says of an error may hold what it was sent. */
+  /** Who asks before it was ever reached waits for that. What the store says of an error may hold what it was sent. */
   async #ask<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+    await this.#known;
     try {
       return await ask();
     } catch {
