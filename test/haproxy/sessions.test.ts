@@ -60,7 +60,7 @@ haproxy: { version: "2.6", bind: ["127.0.0.1:${port}"], scheme: https, backends:
     const folder = folderOf(t, files);
     const served = await serve(t, folder, ports);
     const log = await startHaproxy(t, binary, await generated(folder), port);
-    fronts.push({ served, log, port, browser: new Browser({ [HOST]: port }) });
+    fronts.push({ folder, served, log, port, browser: new Browser({ [HOST]: port }) });
   }
   const [one, other] = fronts;
   if (one === undefined || other === undefined) throw new Error("no fronts");
@@ -111,12 +111,29 @@ test("sessions in a store, of two agents", async (t) => {
 
   await t.test("while the store is away nobody is sent to log in, and afterwards nothing is lost", async (t) => {
     await redis.stop();
+    const away = /^issuer idp: the store of sessions cannot be reached: ECONNREFUSED$/;
+    for (const { served } of [one, other]) {
+      const problems = async () => JSON.parse((await served.page("/status")).text).problems.join("\n");
+      while (!away.test(await problems())) await asked(one.browser);
+    }
     for (const { browser } of [one, other]) {
       const answer = await until(browser, 503, 200);
       t.match([JSON.parse(answer.body).reason, answer.headers["retry-after"]], ["session-unavailable", "1"]);
       await until(browser, 503, 200, NAVIGATION);
     }
     await redis.begin();
+    const spy = new Redis(redis.url);
+    await spy.config("SET", "maxmemory-policy", "allkeys-lru");
+    spy.disconnect();
+    const examined = () => command(["doctor", "--agent", `http://127.0.0.1:${one.served.admin}`], { cwd: one.folder });
+    let doctor = await examined();
+    while (!/maxmemory-policy/.test(doctor.out)) doctor = await examined();
+    t.equal(doctor.code, 1);
+    t.match(
+      doctor.out,
+      /issuer idp: the store of sessions may drop .* \(maxmemory-policy allkeys-lru\): set maxmemory-policy noeviction/,
+    );
+    t.notMatch(doctor.out, PASSWORD);
     for (const { browser } of [one, other]) {
       await until(browser, 200, 503);
       t.equal(browser.cookies(HOST).get(COOKIE), session, "it is the same one");
