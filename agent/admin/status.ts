@@ -106,6 +106,10 @@ function problems(state: AdminState): string[] {
   for (const { name, error } of state.issuers) {
     if (error !== undefined) found.push(`issuer ${name} cannot be asked: ${plainText(error, LONGEST_TEXT)}`);
   }
+  for (const { name, details } of state.issuers) {
+    const problems = typeof details.session_store === "object" ? details.session_store : [];
+    for (const { problem = "" } of problems) found.push(`issuer ${name}: ${plainText(problem, LONGEST_TEXT)}`);
+  }
   for (const { worker, problem } of state.workers) if (problem !== undefined) found.push(`worker ${worker} ${problem}`);
   for (const { origin, error } of state.audit) {
     if (error !== undefined) found.push(`the audit log ${origin} cannot be written: ${error}`);

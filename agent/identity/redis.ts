@@ -31,7 +31,11 @@ export function openRedis({ url, timeout, ca }: StoreConfig, told: (problem: str
   return redis;
 }
 
-/** Neither an address nor what the server has answered, which may hold what it was sent. */
-function problemOf({ code, name }: NodeJS.ErrnoException): string {
-  return code ?? name;
+/** With what a server's refusal begins, such as WRONGPASS. */
+const REFUSAL = /^[A-Z]{2,20}\b/;
+
+/** Neither an address nor what the server has answered besides, which may hold what it was sent. */
+function problemOf({ code, name, message }: NodeJS.ErrnoException): string {
+  if (code !== undefined) return code;
+  return name === "ReplyError" ? (REFUSAL.exec(message)?.[0] ?? name) : "no answer in time";
 }

@@ -17,6 +17,8 @@ import { VERSION } from "./version.ts";
 
 /** Milliseconds that a draining agent goes on answering at most; Kubernetes kills after 30 s by default. */
 const DRAIN_LIMIT = 25_000;
+/** Milliseconds of it, or beyond it, that logins have at least which were begun while HAProxy was leaving. */
+const LAST_LOGINS = 3_000;
 
 /** What answers HAProxy, in this process or in several others. */
 export interface Responders<Set extends CheckedSet> extends Omit<Sources, "state"> {
@@ -132,7 +134,11 @@ export class Service<Set extends CheckedSet> {
     this.#reloads.stop();
     this.#telemetry.draining(signal);
     void this.#manager.stopping();
+    const until = performance.now() + DRAIN_LIMIT;
+    // The next agent refreshes what is due from now on.
+    this.#responders.due = () => {};
     await this.#responders.drain(DRAIN_LIMIT);
+    await this.#web.finish(Math.max(LAST_LOGINS, until - performance.now()));
     await this.close();
   }
 

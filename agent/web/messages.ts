@@ -35,10 +35,12 @@ export type Told =
   /** It cannot listen. */
   | { readonly kind: "failed"; readonly message: string }
   | { readonly kind: "asked"; readonly id: number; readonly path: string; readonly query: string }
-  | { readonly kind: "login"; readonly event: LoginEvent };
+  | { readonly kind: "login"; readonly event: LoginEvent }
+  /** It takes nothing new, and nothing is under way any more. */
+  | { readonly kind: "finished" };
 
 /** To the thread. */
-export type Said = Rendered | Renewed | { readonly due: Due };
+export type Said = Rendered | Renewed | { readonly due: Due } | "finish";
 
 /** What people log in by from now on. */
 export interface Renewed {

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { Due } from "../identity/issuer/world.ts";
 import type { Address } from "../net/address.ts";
@@ -109,6 +110,7 @@ export class PageListener {
     worker.on("message", (told: Told) => {
       if (told.kind === "asked") void this.#render(worker, told);
       else if (told.kind === "login") this.#told(told.event);
+      else if (told.kind === "finished") void worker.terminate();
       else if (told.kind === "failed") {
         reject(new Error(told.message));
         void worker.terminate();
@@ -131,6 +133,23 @@ export class PageListener {
     return this.#port;
   }
 
+  /**
+   * Takes nothing new, and ends once everybody has their answer and every refresh is kept: what a provider has given for
+   * it, it gives once.
+   *
+   * @param limit milliseconds after which it ends all the same
+   */
+  async finish(limit: number): Promise<void> {
+    this.#closed = true;
+    const worker = this.#worker;
+    if (worker === undefined) return;
+    const ended = once(worker, "exit");
+    worker.postMessage("finish" satisfies Said);
+    const late = setTimeout(() => void worker.terminate(), limit);
+    await ended;
+    clearTimeout(late);
+  }
+
   /** Ends every connection. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -138,6 +157,7 @@ export class PageListener {
   }
 
   #restart(address: Address): void {
+    this.#worker = undefined;
     if (this.#closed) return;
     setTimeout(() => {
       if (this.#closed) return;

@@ -1,4 +1,5 @@
 /** What the thread of page-listener.ts runs: connections, HTTP, and the agent's pages for whoever asks. */
+import { once } from "node:events";
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer, type Socket } from "node:net";
 import { isDeepStrictEqual } from "node:util";
@@ -56,6 +57,9 @@ let store: { readonly config: StoreConfig; readonly value: SessionStore } | unde
 let logins = loginsOf(login);
 /** The oldest first. */
 const connections = new Set<Socket>();
+/** Answers and refreshes that have begun: whoever ends the thread waits for them. */
+const underWay = new Set<Promise<void>>();
+const server = createServer({ allowHalfOpen: true }, accept);
 
 function tell(told: Told): void {
   parentPort?.postMessage(told);
@@ -118,8 +122,15 @@ function makeRoom(): void {
 
 const http = createHttpServer({ maxHeaderSize: largestHead }, (request, response) => {
   if (request.socket instanceof OneRequest && !request.socket.isFirst()) return;
-  void answerFor(request).then((answer) => send(request, response, answer));
+  void untilDone(answerFor(request).then((answer) => send(request, response, answer)));
 });
+
+async function untilDone(task: Promise<void> | undefined): Promise<void> {
+  if (task === undefined) return;
+  underWay.add(task);
+  await task;
+  underWay.delete(task);
+}
 
 function loginsOf(setup: LoginSetup | undefined): Logins | undefined {
   if (setup === undefined) return undefined;
@@ -189,12 +200,19 @@ async function ownPage(request: IncomingMessage, path: string, query: string): P
   return ownAllowed.take() ? await ask(path, query) : TOO_OFTEN;
 }
 
-function send(request: IncomingMessage, response: ServerResponse, { status, headers, body }: Answer): void {
+/** Resolves once it is sent, or nobody is there any more to take it. */
+async function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, headers, body }: Answer,
+): Promise<void> {
+  if (response.closed) return;
   response.statusCode = status;
   response.shouldKeepAlive = false;
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.setHeader("content-length", Buffer.byteLength(body));
   response.end(request.method === "HEAD" ? undefined : body);
+  await once(response, "close");
 }
 
 /** `a, b and c` */
@@ -207,7 +225,6 @@ function text(status: number, body: string): Page {
 }
 
 async function begin(): Promise<void> {
-  const server = createServer({ allowHalfOpen: true }, accept);
   try {
     await listen(server, address);
   } catch (error) {
@@ -218,9 +235,17 @@ async function begin(): Promise<void> {
   tell({ kind: "listening", port: typeof bound === "object" ? bound?.port : undefined });
 }
 
+/** Takes nothing new. */
+async function finish(): Promise<void> {
+  server.close();
+  while (underWay.size > 0) await Promise.all(underWay);
+  tell({ kind: "finished" });
+}
+
 standBack();
 parentPort?.on("message", (said: Said) => {
-  if ("due" in said) void logins?.refresh(said.due);
+  if (said === "finish") void finish();
+  else if ("due" in said) void untilDone(logins?.refresh(said.due));
   else if ("page" in said) asked.get(said.id)?.(said.page);
   else {
     logins?.close();

@@ -8,6 +8,7 @@ export const DRIVEN: Readonly<Record<string, readonly [file: string, title: stri
     "haproxy/sessions",
     "who signs out at one agent is signed out at the other",
   ],
+  "a store of sessions that is not reached yet": ["web/sessions", "who asks before the store was ever reached waits"],
   "a session with its tokens in a store": ["web/sessions", "a store that is away, stands still or lies tells nothing"],
   "sessions of one person in a store of sessions": ["web/sessions", "of one person's sessions a thousand are kept"],
   "a provider that cannot refresh sessions": ["web/sessions", "while a provider is away sessions last"],

@@ -1,3 +1,5 @@
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
@@ -91,6 +93,11 @@ function sealed(
     ...{ claims: { sub: "alice", groups: ["readers"] }, scopes: [], ...changes },
   };
   return new SessionCookies(config).seal(session, { name: "idp", issuer, login: { client: CLIENT } }, Date.now());
+}
+
+/** `/m` as `/%6d`. */
+function encoded(beginning: string): string {
+  return `/%${beginning.charCodeAt(1).toString(16)}`;
 }
 
 test("people log in by their browsers, and every request is then judged as theirs", async (t) => {
@@ -221,6 +228,155 @@ test("people log in by their browsers, and every request is then judged as their
       const twice = await browser(port).ask(there("/v1/a"), { ...XHR, cookie: `${COOKIE}=${good}; ${COOKIE}=${good}` });
       t.match(JSON.parse(twice.body), { status: 400, reason: "duplicate" });
       t.equal((await browser(port).ask(there("/v1/a"), { ...XHR, cookie: `${COOKIE}="${good}"` })).status, 401);
+    });
+
+    await t.test(
+      `HAProxy ${version}: cookies of any length and kind are no session, and a login begins with them`,
+      async (t) => {
+        const own = sealed(known());
+        const asked = async (
+          cookie: string,
+          line = "GET /v1/a HTTP/1.1",
+          fields: Readonly<Record<string, string>> = XHR,
+        ) => {
+          const client = await RawClient.open(port);
+          const others = Object.entries(fields).map(([name, value]) => `${name}: ${value}`);
+          // Of a head that is too large HAProxy reads no more, and may close before it is all sent.
+          const answer = await client
+            .request(line, [`host: ${HOST}`, ...others, `cookie: ${cookie}`])
+            .catch(() => undefined);
+          client.close();
+          return answer;
+        };
+        const octets = (size: number, first: number, last: number) =>
+          String.fromCharCode(...randomBytes(size).map((octet) => first + (octet % (last - first + 1))));
+        const counts = [
+          "-1",
+          "0",
+          "1",
+          "2",
+          "9999999",
+          "-9999999",
+          "1e9",
+          "NaN",
+          "0x7fffffff",
+          "4294967296",
+          "__proto__",
+        ];
+        const sizes = [
+          ...Array.from({ length: 65 }, (_, size) => size),
+          400,
+          4022,
+          4096,
+          7999,
+          8001,
+          8192,
+          12_000,
+          14_500,
+        ];
+        const values = [
+          ...sizes.flatMap((size) => [octets(size, 97, 122), octets(size, 128, 255)]),
+          ...counts.flatMap((count) => [count, `idp~${count}`, `idp~${count}.AAAA`, `${count}~idp`, `idp~k.${count}`]),
+        ];
+        const received = backend.received.length;
+        for (const value of values) {
+          t.equal((await asked(`${COOKIE}=${value}`))?.status, 401, `${value.length}: ${value.slice(0, 20)}`);
+        }
+        for (const count of counts) {
+          for (const name of [`${COOKIE}-${count}`, `${COOKIE}_${count}`, `${COOKIE}.${count}`])
+            t.equal((await asked(`${name}=${count}`))?.status, 401, name);
+          t.equal((await asked(`${COOKIE}=idp~; ${COOKIE}-more=${count}`))?.status, 401, `more: ${count}`);
+          t.equal((await asked(`${COOKIE}=${own}; ${COOKIE}-more=${count}`))?.status, 401, `a good one and ${count}`);
+          t.equal((await asked(`${COOKIE}-seen=${count}; ${COOKIE}-more=${count}`))?.status, 401, `no first: ${count}`);
+        }
+        for (const size of [15_900, 16_300, 16_384, 20_000, 66_000]) {
+          const answer = await asked(`${COOKIE}=${octets(size, 97, 122)}`);
+          t.ok(answer === undefined || [400, 401, 431, 503].includes(answer.status), `${size}: ${answer?.status}`);
+        }
+        t.equal(backend.received.length, received, "nothing arrived");
+        for (const value of ["", "-1", octets(40, 128, 255), octets(8000, 97, 122), octets(14_500, 97, 122)]) {
+          const cookie = `${COOKIE}=${value}; ${COOKIE}-more=${value.slice(0, 400)}; ${COOKIE}-login=${value.slice(0, 400)}`;
+          const begun = await asked(cookie.slice(0, 15_000), `GET ${LOGIN}?rt=/v1/a HTTP/1.1`, NAVIGATION);
+          t.match(
+            [begun?.status, begun?.headers.location],
+            [303, new RegExp(`^${provider.issuer}/auth\\?`)],
+            "a login begins",
+          );
+        }
+        t.equal((await holding(own).ask(there("/v1/a"), XHR)).status, 200, "and all others are answered as before");
+        t.equal(served.child.exitCode ?? served.child.signalCode, null);
+        t.notOk(served.lines.some(({ msg, reason }) => /unexpected/.test(String(msg)) || reason === "agent-error"));
+      },
+    );
+
+    await t.test(`HAProxy ${version}: a query of & alone`, async (t) => {
+      const client = await RawClient.open(port);
+      for (const query of ["?&", "?&&&&", "?=&=", "?&rt", "?%26", "?"]) {
+        const own = sealed(known());
+        const fields = [`host: ${HOST}`, ...Object.entries(XHR).map(([name, value]) => `${name}: ${value}`)];
+        const asked = async (path: string, more: readonly string[] = []) =>
+          (await client.request(`GET ${path}${query} HTTP/1.1`, [...fields, ...more])).status;
+        t.equal(await asked("/v1/a", [`cookie: ${COOKIE}=${own}`]), 200);
+        for (const [path, status] of [
+          ["/v1/a", 401],
+          [LOGIN, 303],
+          [CALLBACK, 400],
+          ["/.countersign/logout", 200],
+          ["/.countersign/signed-out", 200],
+          ["/.countersign/frontchannel-logout/idp", 404],
+          ["/.countersign/backchannel-logout/idp", 404],
+        ] as const) {
+          t.equal(await asked(path), status, `${path}${query}`);
+        }
+      }
+      client.close();
+      provider.who = "alice";
+      const page = await browser(port).show(there("/v1/a?&"));
+      t.match([page.status, page.url.href], [200, there("/v1/a?&")]);
+    });
+
+    await t.test(`HAProxy ${version}: nobody outside sees the agent's own pages`, async (t) => {
+      const pages = ["/metrics", "/status", "/live", "/ready", "/tap", "/debug/pprof/", "/haproxy?stats", "/"];
+      for (const path of pages.slice(0, 4)) t.equal((await served.page(path)).status, 200, `${path} is there inside`);
+      const before = ["", "/.", "/", "/.countersign", "/.countersign/..", "/.countersign/%2e%2e", "/.countersign/.."];
+      const below = [
+        `${LOGIN}/../..`,
+        `${LOGIN}/%2e%2e/%2e%2e`,
+        "/.countersign%2f..",
+        "/.countersign\\..",
+        "/%2ecountersign",
+      ];
+      const cookie = `cookie: ${COOKIE}=${sealed(known())}`;
+      const spelled = (path: string) => [
+        ...[...before, ...below, "//.countersign/", "/v1/..", `/.well-known`].map((each) => `${each}${path}`),
+        ...[`http://127.0.0.1:${served.admin}`, `http://${HOST}:${served.admin}`, `https://${HOST}`].map(
+          (at) => `${at}${path}`,
+        ),
+        ...[
+          path.toUpperCase(),
+          path.replace(/^\/./, encoded),
+          `${path}/`,
+          `${path};a`,
+          `${path}%00`,
+          `${path}?${path}`,
+        ],
+      ];
+      const admin = [HOST, "127.0.0.1", "localhost"].map((host) => `${host}:${served.admin}`);
+      const asked = [HOST, "localhost", ...admin].flatMap((host) =>
+        pages.flatMap(spelled).map((target) => ({ target, fields: [`host: ${host}`] })),
+      );
+      const signedIn = pages.flatMap(spelled).map((target) => ({ target, fields: [`host: ${HOST}`, cookie] }));
+      const received = backend.received.length;
+      const open: string[] = [];
+      for (const { target, fields } of [...asked, ...signedIn]) {
+        const client = await RawClient.open(port);
+        const { status, body } = await client.request(`GET ${target} HTTP/1.1`, fields);
+        client.close();
+        const told = /countersign_|"phase"|"live"|"ready"|pprof|Statistics Report/.test(body);
+        if (status < 400 || status >= 500 || told) open.push(`${status} ${fields[0]} ${target}`);
+      }
+      t.strictSame(open, []);
+      t.equal(backend.received.length, received, "nothing arrived");
     });
 
     await t.test(`HAProxy ${version}: a session counts where a browser would send it, and nowhere else`, async (t) => {
@@ -367,6 +523,24 @@ test("people log in by their browsers, and every request is then judged as their
     writeFileSync(ring, JSON.stringify({ keys: JSON.parse(readFileSync(ring, "utf8")).keys.slice(1) }));
     await served.said("reloaded", 2);
     t.equal((await own.ask(`${ORIGIN}/v1/a`, XHR)).status, 401);
+  });
+
+  await t.test("a kept connection inherits nothing from its last request once the agent is gone", async (t) => {
+    const fields = [`host: ${HOST}`, "accept: */*", `cookie: ${COOKIE}=${sealed(known())}`];
+    const clients = await Promise.all(fronts.map(({ port }) => RawClient.open(port)));
+    const all = () => Promise.all(clients.map((client) => client.request("GET /v1/a HTTP/1.1", fields)));
+    t.strictSame(
+      (await all()).map(({ status }) => status),
+      fronts.map(() => 200),
+    );
+    const gone = once(served.child, "exit");
+    served.child.kill("SIGKILL");
+    await gone;
+    const received = backend.received.length;
+    for (const { status, body } of [...(await all()), ...(await all())])
+      t.match([status, JSON.parse(body).reason], [503, "agent-unavailable"]);
+    t.equal(backend.received.length, received, "nothing arrived");
+    for (const client of clients) client.close();
   });
 
   await t.test("nothing that is secret is logged", async (t) => {

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { Redis } from "ioredis";
 import { type Test, test } from "tap";
 import { startBackend } from "../support/backend.ts";
 import { Browser, NAVIGATION } from "../support/browser.ts";
@@ -59,7 +60,7 @@ haproxy: { version: "2.6", bind: ["127.0.0.1:${port}"], scheme: https, backends:
     const folder = folderOf(t, files);
     const served = await serve(t, folder, ports);
     const log = await startHaproxy(t, binary, await generated(folder), port);
-    fronts.push({ served, log, port, browser: new Browser({ [HOST]: port }) });
+    fronts.push({ folder, served, log, port, browser: new Browser({ [HOST]: port }) });
   }
   const [one, other] = fronts;
   if (one === undefined || other === undefined) throw new Error("no fronts");
@@ -110,12 +111,29 @@ test("sessions in a store, of two agents", async (t) => {
 
   await t.test("while the store is away nobody is sent to log in, and afterwards nothing is lost", async (t) => {
     await redis.stop();
+    const away = /^issuer idp: the store of sessions cannot be reached: ECONNREFUSED$/;
+    for (const { served } of [one, other]) {
+      const problems = async () => JSON.parse((await served.page("/status")).text).problems.join("\n");
+      while (!away.test(await problems())) await asked(one.browser);
+    }
     for (const { browser } of [one, other]) {
       const answer = await until(browser, 503, 200);
       t.match([JSON.parse(answer.body).reason, answer.headers["retry-after"]], ["session-unavailable", "1"]);
       await until(browser, 503, 200, NAVIGATION);
     }
     await redis.begin();
+    const spy = new Redis(redis.url);
+    await spy.config("SET", "maxmemory-policy", "allkeys-lru");
+    spy.disconnect();
+    const examined = () => command(["doctor", "--agent", `http://127.0.0.1:${one.served.admin}`], { cwd: one.folder });
+    let doctor = await examined();
+    while (!/maxmemory-policy/.test(doctor.out)) doctor = await examined();
+    t.equal(doctor.code, 1);
+    t.match(
+      doctor.out,
+      /issuer idp: the store of sessions may drop .* \(maxmemory-policy allkeys-lru\): set maxmemory-policy noeviction/,
+    );
+    t.notMatch(doctor.out, PASSWORD);
     for (const { browser } of [one, other]) {
       await until(browser, 200, 503);
       t.equal(browser.cookies(HOST).get(COOKIE), session, "it is the same one");
@@ -134,6 +152,31 @@ test("sessions in a store, of two agents", async (t) => {
     t.match(JSON.parse(answer.body), { reason: "session-invalid", login: "/.countersign/login" });
     await until(other.browser, 303, 200, NAVIGATION);
   });
+
+  await t.test(
+    "who loses a role at the provider is refused after the next refresh, and let in when it is back",
+    async (t) => {
+      const alice = new Browser({ [HOST]: one.port });
+      provider.lasts = 4;
+      t.equal((await alice.show(`${ORIGIN}/v1/orders`)).status, 200);
+      const held = alice.cookies(HOST).get(COOKIE);
+      const calls = provider.tokenCalls;
+      accounts.alice = { groups: ["others"] };
+      const refused = await until(alice, 403, 200);
+      t.match(JSON.parse(refused.body), { reason: "role-missing" });
+      t.ok(provider.tokenCalls > calls, "by a refresh alone");
+      const received = backend.received.length;
+      for (const headers of [XHR, NAVIGATION]) {
+        const { status, headers: told } = await asked(alice, headers);
+        t.match([status, told.location], [403, undefined], "nobody is sent to log in who is known");
+      }
+      t.equal(backend.received.length, received, "nothing arrived");
+      accounts.alice = { groups: ["readers"] };
+      await until(alice, 200, 403);
+      t.equal(alice.cookies(HOST).get(COOKIE), held, "it is the same session");
+      provider.lasts = 3600;
+    },
+  );
 
   await t.test("a provider ends at one agent what the other has begun, and slow senders wait at HAProxy", async (t) => {
     // The old one still counts where it was known a moment ago.
@@ -164,6 +207,48 @@ test("sessions in a store, of two agents", async (t) => {
     for (const answer of await Promise.all(slow)) t.match(answer, /^HTTP\/1\.1 408 /);
   });
 
+  await t.test(
+    "an agent that is told to end keeps what a provider has given it, and ends the logins that are begun",
+    async (t) => {
+      const spy = new Redis(redis.url);
+      t.teardown(() => spy.disconnect());
+      const alice = new Browser({ [HOST]: one.port });
+      provider.lasts = 4;
+      t.equal((await alice.show(`${ORIGIN}/v1/orders`)).status, 200);
+      const bob = new Browser({ [HOST]: one.port });
+      const { location } = (await bob.ask(`${ORIGIN}/.countersign/login?rt=/v1/bob`)).headers;
+      const callback = await bob.upTo(String(location), "/.countersign/callback/idp");
+      const keys = await (await fetch(`${provider.issuer}/jwks`)).text();
+      const { promise: held, resolve: release } = Promise.withResolvers<void>();
+      provider.front.behave((_, response) => void held.then(() => response.end(keys)), "/jwks");
+      const waiting = () => provider.front.requests.filter((path) => path === "/jwks").length;
+      const before = waiting();
+      // Both have their tokens, and wait for the keys.
+      while (waiting() === before) await asked(alice);
+      const landed = bob.ask(callback.href);
+      while (waiting() < before + 2) await new Promise(setImmediate);
+      const ended = once(one.served.child, "exit");
+      one.served.child.kill("SIGTERM");
+      while (await listens(one.served.spop)) await new Promise(setImmediate);
+      release();
+      t.match([(await landed).status, (await landed).headers.location], [303, "/v1/bob"]);
+      t.strictSame(await ended, [0, null]);
+      provider.front.behave("up", "/jwks");
+      t.strictSame(await spy.keys("*lock*"), []);
+      const refreshed = async () => {
+        const { text } = await other.served.page("/metrics");
+        return Number(/^countersign_logins_total\{.*"refreshed".*\} (\d+)$/m.exec(text)?.[1] ?? 0);
+      };
+      for (const browser of [alice, bob]) {
+        other.browser.cookies(HOST).set(COOKIE, browser.cookies(HOST).get(COOKIE) ?? "");
+        const before = await refreshed();
+        const statuses = new Set<number>();
+        while (!statuses.has(401) && (await refreshed()) === before) statuses.add((await asked(other.browser)).status);
+        t.strictSame([...statuses], [200], "the next agent goes on with it");
+      }
+    },
+  );
+
   await t.test("no secret is logged", async (t) => {
     const logged = [one, other].flatMap(({ served, log }) => [
       ...served.lines.map((line) => JSON.stringify(line)),
@@ -175,6 +260,14 @@ test("sessions in a store, of two agents", async (t) => {
       t.notOk(logged.some((line) => line.includes(secret)));
   });
 });
+
+/** Whether somebody listens on a port of this machine. */
+function listens(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(port, "127.0.0.1", () => done(true)).on("error", () => done(false));
+    socket.once("connect", () => socket.destroy());
+  });
+}
 
 /** What HAProxy answers to a form about a logout. @param length as the head says it */
 async function told(port: number, form: string, length: number | "chunked" = form.length): Promise<string> {

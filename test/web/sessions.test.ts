@@ -14,7 +14,11 @@ import { SessionStore, StoreUnavailable } from "../../agent/identity/session/sto
 import { StoredSessions } from "../../agent/identity/session/stored.ts";
 import type { LoginEvent } from "../../agent/telemetry/events.ts";
 import { Logins } from "../../agent/web/login/logins.ts";
+import { PageListener } from "../../agent/web/page-listener.ts";
+import { Browser, NAVIGATION } from "../support/browser.ts";
+import { freePort } from "../support/haproxy.ts";
 import { oidcIssuer } from "../support/identity.ts";
+import { listen } from "../support/listener.ts";
 import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
 import { CALLBACK, COOKIE, ORIGIN, Person } from "../support/person.ts";
 import { RedisServer } from "../support/redis.ts";
@@ -346,6 +350,36 @@ test("a store that is away, stands still or lies tells nothing, and nothing is l
   t.equal(await back(), undefined, "it has lost all, and says so");
 });
 
+test("who asks before the store was ever reached waits for that, and no longer than it takes to know that it is away", async (t) => {
+  const { redis } = await shared(t);
+  const begun = (port = redis.port) => {
+    const store = new SessionStore({ url: `redis://:the-password@127.0.0.1:${port}`, timeout: 5_000 });
+    t.teardown(() => store.close());
+    return new StoredSessions({ cookie: COOKIE, ring: RING }, store);
+  };
+  const cookie = await begun().begin(sessionOf("alice"), TOKENS, WHOSE, NOW);
+  t.match(await begun().open(cookie, WHOSE), { subject: "alice" });
+  const silent = await listen(t, () => {});
+  for (const port of [await freePort(), silent]) t.ok(await isUntold(begun(port).open(cookie, WHOSE)), "not for ever");
+});
+
+test("a browser that comes before the thread has reached the store waits for it", async (t) => {
+  const { redis, alice, sessions, issuer, stored } = await refreshing(t);
+  const listener = new PageListener({}, { failed: (error) => t.error(error), limit: 20_000 });
+  t.teardown(() => listener.close());
+  const setup = { sessions: { ...sessions, store: { ...sessions.store, timeout: 5_000 } }, issuers: [issuer] };
+  redis.freeze();
+  await listener.listen({ host: "127.0.0.1", port: 0 }, setup);
+  const browser = new Browser({ [ORIGIN.hostname]: listener.port ?? 0 });
+  browser.cookies(ORIGIN.hostname).set(COOKIE, alice.session);
+  const here = { ...NAVIGATION, "sec-fetch-site": "same-origin" };
+  const out = browser.ask(`${ORIGIN.origin}/.countersign/logout`, here, "POST");
+  t.equal((await browser.ask(`${ORIGIN.origin}/.countersign/style.css`)).status, 200);
+  redis.thaw();
+  t.equal((await out).status, 303);
+  await t.rejects(stored(), /no session/);
+});
+
 test("a session that a former key has sealed is none", async (t) => {
   const { redis } = await shared(t);
   const store = new SessionStore({ url: redis.url, timeout: 5_000 });
@@ -404,7 +438,9 @@ async function refreshing(t: Test) {
     return found;
   };
   const due = { issuer: "idp", id };
-  return { ...{ redis, spy, accounts, provider, issuer, time, events, before, one, other, alice, id, stored, due } };
+  return {
+    ...{ redis, spy, sessions, accounts, provider, issuer, time, events, before, one, other, alice, id, stored, due },
+  };
 }
 
 test("a session is refreshed once by all agents, ahead of its tokens' end, and who it is is judged anew", async (t) => {

@@ -91,7 +91,9 @@ class Sessions implements Issuer {
 
   status(): IssuerReport {
     const report = this.#inner.status();
-    return { ...report, identities: report.identities + this.#basis.identities };
+    const problems = this.#store?.problems().map((problem) => ({ problem }));
+    const details = problems === undefined ? report.details : { ...report.details, session_store: problems };
+    return { ...report, details, identities: report.identities + this.#basis.identities };
   }
 
   keys(): readonly KeyView[] {

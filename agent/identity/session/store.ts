@@ -10,8 +10,13 @@ export const LARGEST_ENTRY = 65_536;
 const MOST_LISTED = 1000;
 /** Milliseconds by which an agent's clock may be ahead of others': so long a list names what has ended. */
 const CLOCKS_APART = 3_600_000;
+/** The `maxmemory-policy` of a store that loses nothing while it is full. */
+const KEEPS_ALL = "noeviction";
 /** Keys that are looked at in one go, where all of an issuer are looked for. */
 const BATCH = 1000;
+
+/** Milliseconds in which a store is reached for the first time, or is away; one that still reads its file says neither. */
+const FIRST_REACHED = 2_500;
 
 /** The store is away, slow, or holds what nobody of ours has put there: what was asked cannot be told. */
 export class StoreUnavailable extends Error {}
@@ -67,21 +72,46 @@ const UNLOCK = `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('UNL
  */
 export class SessionStore {
   readonly #redis: Redis;
-  readonly #asked: Promise<void>;
+  readonly #known: Promise<void>;
+  #unreached: string | undefined;
+  /** What it does when it is full; undefined where it has not said that. */
+  #whenFull: string | undefined;
+  #isLooking = false;
 
   /** @param told called when it has become reachable or not, with why not; safe to show */
   constructor(config: StoreConfig, told: (problem: string | undefined) => void = () => {}) {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#asked = promise;
+    this.#known = promise;
+    const late = setTimeout(resolve, FIRST_REACHED).unref();
     this.#redis = openRedis(config, (problem) => {
+      clearTimeout(late);
       resolve();
+      this.#unreached = problem;
+      if (problem === undefined) void this.#look();
       told(problem);
     });
   }
 
   /** Settles when it was reached once, or could not be. */
   ready(): Promise<void> {
-    return this.#asked;
+    return this.#known;
+  }
+
+  /** What of it somebody should look at, as far as that is known; it is looked for anew. Safe to show. */
+  problems(): readonly string[] {
+    if (this.#unreached !== undefined) return [`the store of sessions cannot be reached: ${this.#unreached}`];
+    void this.#look();
+    if (this.#whenFull === undefined || this.#whenFull === KEEPS_ALL) return [];
+    const drops = `the store of sessions may drop lists that sessions are ended by (maxmemory-policy ${this.#whenFull})`;
+    return [`${drops}: set maxmemory-policy ${KEEPS_ALL}`];
+  }
+
+  async #look(): Promise<void> {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    const told = await this.#ask(() => this.#redis.info("memory")).catch(() => "");
+    this.#whenFull = /^maxmemory_policy:([a-z-]{1,32})\r?$/m.exec(told)?.[1] ?? this.#whenFull;
+    this.#isLooking = false;
   }
 
   /** An entry's text; undefined where there is none. */
@@ -151,8 +181,9 @@ export class SessionStore {
     return said;
   }
 
-  /** What the store says of an error may hold what it was sent. */
+  /** Who asks before it was ever reached waits for that. What the store says of an error may hold what it was sent. */
   async #ask<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+    await this.#known;
     try {
       return await ask();
     } catch {
