@@ -1,5 +1,4 @@
 /** What the thread of page-listener.ts runs: connections, HTTP, and the agent's pages for whoever asks. */
-import { once } from "node:events";
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer, type Socket } from "node:net";
 import { isDeepStrictEqual } from "node:util";
@@ -128,8 +127,11 @@ const http = createHttpServer({ maxHeaderSize: largestHead }, (request, response
 async function untilDone(task: Promise<void> | undefined): Promise<void> {
   if (task === undefined) return;
   underWay.add(task);
-  await task;
-  underWay.delete(task);
+  try {
+    await task;
+  } finally {
+    underWay.delete(task);
+  }
 }
 
 function loginsOf(setup: LoginSetup | undefined): Logins | undefined {
@@ -211,8 +213,9 @@ async function send(
   response.shouldKeepAlive = false;
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.setHeader("content-length", Buffer.byteLength(body));
+  const closed = new Promise((resolve) => response.once("close", resolve));
   response.end(request.method === "HEAD" ? undefined : body);
-  await once(response, "close");
+  await closed;
 }
 
 /** `a, b and c` */
