@@ -133,6 +133,7 @@ test("keys are rotated under load, and no request is refused nor any assertion u
     const [assertion = ""] = at.backend.last("x-auth-assertion");
     await jwtVerify(assertion, createLocalJWKSet(keys), EXPECTED);
     kids.add(decodeProtectedHeader(assertion).kid ?? "");
+    await new Promise((done) => setTimeout(done, 10));
   };
   /** As if the hour had passed. */
   const pass = (seconds: number) => {

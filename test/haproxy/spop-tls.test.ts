@@ -219,7 +219,7 @@ for (const binary of haproxies()) {
     let asking = true;
     const refused: number[] = [];
     const load = clients.map(async (client) => {
-      for (; asking; await new Promise((done) => setTimeout(done, 5))) {
+      for (; asking; await new Promise((done) => setTimeout(done, 20))) {
         const { status } = await client.request("GET /v1/orders HTTP/1.1");
         if (status !== 200) refused.push(status);
       }
