@@ -54,3 +54,8 @@ declare module "oidc-provider" {
     readonly InvalidTarget: new () => Error;
   };
 }
+
+declare module "oidc-provider/lib/adapters/memory_adapter.js" {
+  /** What providers that are given the same one know together. */
+  export function createMemoryAdapter(): (model: string) => object;
+}

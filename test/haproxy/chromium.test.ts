@@ -1,90 +1,17 @@
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Page } from "playwright-core";
-import { type Test, test } from "tap";
-import { startBackend } from "../support/backend.ts";
-import { SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
-import { startChromium } from "../support/chromium.ts";
-import { freePort, haproxies, startHaproxy } from "../support/haproxy.ts";
-import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
-import { RedisServer } from "../support/redis.ts";
-import { command, configuration, folderOf, serve } from "../support/serve.ts";
-import { generated } from "../support/stage.ts";
+import { test } from "tap";
+import { DEUTSCH } from "../../agent/web/login/texts/de.ts";
+import { ENGLISH } from "../../agent/web/login/texts/en.ts";
+import { barriers, fetched, fetchedUntil, withoutRefusals } from "../support/chromium.ts";
+import { startPeople } from "../support/people.ts";
+import { command } from "../support/serve.ts";
 
-const HOST = "app.example.com";
 const COOKIE = "__Host-countersign";
-const POLICY = `
-roles:
-  readers: [{ issuer: idp, group: readers }]
-services:
-  app:
-    hosts: [${HOST}]
-    backend: app
-    headers: { x-auth-subject: principal.subject }
-    routes:
-      - { name: pages, match: ["GET|POST /v1/{path...}"], allow: [readers] }
-      - { name: admin, match: ["GET /admin"], allow: [nobody] }
-`.replace("services:", "  nobody: [{ issuer: idp, subject: nobody }]\nservices:");
-/** What Deque's rules look for, which stand for WCAG 2.2, A and AA. */
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
-
-/** One provider, agent and backend behind these HAProxys, by TLS and HTTP/2. @param store of sessions */
-async function stage(t: Test, versions = haproxies(), store = "") {
-  const [web, front] = [await freePort(), await freePort(versions.length)];
-  const origins = versions.map((_, index) => `https://${HOST}:${front + index}`);
-  const provider = await startLoginProvider(
-    t,
-    { alice: { groups: ["readers"] } },
-    origins.map((origin) => `${origin}/.countersign/callback/idp`),
-    { refresh: store !== "" },
-  );
-  const backend = await startBackend(t);
-  const { text, ...ports } = await configuration(
-    `
-issuers:
-  idp: { type: oidc, issuer: "${provider.issuer}", audiences: [api://app], login: { client: { id: ${CLIENT.id}, secret: "\${file:secret}" }, scopes: [openid] } }
-sessions: { origins: ${JSON.stringify(origins)}, keys: sessions.json${store} }
-deadline: 10s
-haproxy: { version: "2.6", bind: ["127.0.0.1:${front} ssl crt server.pem alpn h2,http/1.1"], scheme: https, backends: { app: ["127.0.0.1:${backend.port}"] } }
-`,
-    `, web: 127.0.0.1:${web}`,
-  );
-  const folder = folderOf(t, { "countersign.yaml": text, "policies/app.yaml": POLICY, secret: CLIENT.secret });
-  const ring = join(folder, "sessions.json");
-  await command(["keys", "rotate", ring, "--algorithm", "A256GCM"]);
-  const served = await serve(t, folder, ports);
-  const files = await generated(folder);
-  for (const [index, binary] of versions.entries()) {
-    const own = (files["haproxy.cfg"] ?? "").replace(`:${front} ssl`, `:${front + index} ssl`);
-    const all = { ...files, "haproxy.cfg": own, "server.pem": SERVER_CERTIFICATE + SERVER_KEY };
-    await startHaproxy(t, binary, all, front + index);
-  }
-  return { provider, backend, served, ring, versions, origins };
-}
-
-/** What of a page people with disabilities could not use. */
-async function barriers(page: Page): Promise<readonly string[]> {
-  await page.evaluate(AXE);
-  const found = await page.evaluate(`axe.run({ runOnly: ${JSON.stringify(WCAG)} })`);
-  const { violations } = found as { readonly violations: readonly { readonly id: string }[] };
-  return violations.map(({ id }) => id);
-}
-
-/** The status of a request that a page's script makes. */
-function fetched(page: Page, path: string, method = "GET"): Promise<number> {
-  return page.evaluate(
-    ([path, method]) => fetch(path ?? "", { method: method ?? "" }).then(({ status }) => status),
-    [path, method],
-  );
-}
 
 test("people in Chromium", async (t) => {
-  const { provider, backend, served, ring, versions, origins } = await stage(t);
-  const profile = await startChromium(t);
-  for (const [index, { version }] of versions.entries()) {
-    const origin = origins[index] ?? "";
+  const { provider, backend, served, folder, text, ring, entrances, profile, everywhere } = await startPeople(t);
+  for (const { version, origin, neighbour } of entrances) {
     const there = (path: string) => `${origin}${path}`;
 
     await t.test(`HAProxy ${version}: sign in, tabs, scripts, WebSocket, the back button, sign out`, async (t) => {
@@ -111,7 +38,6 @@ test("people in Chromium", async (t) => {
       t.strictSame(complaints, []);
 
       await page.goto(there("/.countersign/logout"));
-      t.strictSame(await barriers(page), []);
       await page.click("button");
       await page.waitForURL(`${provider.issuer}/session/end?**`);
       t.equal(
@@ -127,6 +53,8 @@ test("people in Chromium", async (t) => {
         (await page.context().cookies()).find(({ name }) => name === COOKIE),
         undefined,
       );
+      await page.goBack();
+      t.equal(await fetched(other, "/v1/a"), 401, "the other tab is signed out");
     });
 
     await t.test(`HAProxy ${version}: three tabs sign in at once, and a callback is shown again`, async (t) => {
@@ -143,89 +71,134 @@ test("people in Chromium", async (t) => {
       const [callback = ""] = callbacks;
       await page.goto(callback);
       t.equal(page.url(), there("/v1/again"), "it leads to the same page");
+      await page.reload();
+      t.equal(page.url(), there("/v1/again"));
       t.strictSame(complaints, []);
+    });
+
+    await t.test(`HAProxy ${version}: a frame of the provider's signs out where both are of one site`, async (t) => {
+      const { page, tab, complaints } = await profile();
+      for (const [at, status] of [
+        // No cookie comes with it, and without a store nothing else tells whose session it is.
+        [origin, 200],
+        [neighbour, 401],
+      ] as const) {
+        await page.goto(`${at}/v1/a`);
+        provider.frame = `${at}/.countersign/frontchannel-logout/idp`;
+        const theirs = await tab();
+        await theirs.goto(`${provider.issuer}/session/end`);
+        await theirs.click("button[name=logout]");
+        await theirs.waitForURL(`${provider.issuer}/session/end/success`);
+        t.equal(await theirs.frames()[1]?.title(), "You are signed out");
+        t.equal(await fetched(page, "/v1/b"), status, at);
+      }
+      provider.who = undefined;
+      await page.reload();
+      t.equal(await page.title(), "You were not signed in", "the provider asks who they are");
+      provider.who = "alice";
+      t.strictSame(withoutRefusals(complaints), []);
     });
   }
 
-  const [origin = ""] = origins;
+  const [{ origin = "" } = {}] = entrances;
   const there = (path: string) => `${origin}${path}`;
 
   await t.test("every page is for everybody, in both colour schemes, and in the reader's language", async (t) => {
-    for (const [colorScheme, locale, title] of [
-      ["light", "en-GB", "Your browser does not keep our cookie"],
-      ["dark", "de-CH", "Ihr Browser behält unser Cookie nicht"],
-    ] as const) {
-      const { page, complaints } = await profile({ colorScheme, locale });
+    for (const texts of [ENGLISH, DEUTSCH]) {
+      const { page, complaints } = await profile({ locale: texts.language });
+      const shown = async ({ title }: { readonly title: string }) => {
+        t.equal(await page.title(), title);
+        t.strictSame(await barriers(page), [], title);
+      };
       await page.goto(there("/.countersign/callback/idp?state=x&code=y"));
-      t.equal(await page.title(), title);
-      t.strictSame(await barriers(page), [], `${colorScheme}: no cookie`);
+      await shown(texts.noCookies);
       await page.keyboard.press("Tab");
       t.equal(await page.evaluate("document.activeElement.getAttribute('href')"), "/.countersign/login");
+      await page.goto(there("/.countersign/callback/idp?state=x&state=y"));
+      await shown(texts.unreadable);
       await page.goto(there("/.countersign/signed-out"));
-      t.strictSame(await barriers(page), [], `${colorScheme}: signed out`);
+      await shown(texts.signedOut);
       provider.who = undefined;
       await page.goto(there("/v1/a"));
-      t.strictSame(await barriers(page), [], `${colorScheme}: refused`);
+      await shown(texts.refused);
       provider.who = "alice";
       await page.goto(there("/v1/a"));
       await page.goto(there("/admin"));
-      t.equal(await page.title(), "403 Forbidden");
-      t.strictSame(await barriers(page), [], `${colorScheme}: HAProxy's own`);
-      const statuses = complaints.filter((text) => !/status of 40[03]/.test(text));
-      t.strictSame(statuses, [], "no style, script or frame is missing");
+      await shown({ title: "403 Forbidden" });
+      for (let n = 0; n < 3; n++) await page.goto(there("/.countersign/login"));
+      await shown(texts.loop);
+      await page.goto(there("/.countersign/logout"));
+      await shown(texts.signOut);
+      // What has no content leaves the browser where it is, on the page that leads on.
+      await page.route(`${provider.issuer}/**`, (route) => route.fulfill({ status: 204 }));
+      await page.click("button");
+      await page.waitForSelector("meta[http-equiv=refresh]", { state: "attached" });
+      await shown(texts.leaving);
+      await page.goto(there("/.countersign/callback/idp?state=x&code=y"));
+      await shown(texts.unknown);
+      t.strictSame(withoutRefusals(complaints), [], "no style, script or frame is missing");
     }
   });
 
-  await t.test("keys are rotated without a sign-out, and a provider that is away ends no session", async (t) => {
-    const { page } = await profile();
-    await page.goto(there("/v1/a"));
+  const people = await everywhere();
+
+  await t.test("keys are rotated without a sign-out, here and at the provider", async (t) => {
+    const logins = provider.tokenCalls;
     await command(["keys", "rotate", ring, "--algorithm", "A256GCM", "--after", "0s"]);
     await served.said("reloaded");
-    t.equal(await fetched(page, "/v1/b"), 200);
-    provider.front.behave("reset");
-    t.equal(await fetched(page, "/v1/c"), 200);
-    const fresh = await profile();
-    await fresh.page.goto(there("/v1/a"));
-    t.equal(await fresh.page.title(), "You cannot sign in now");
-    t.strictSame(await barriers(fresh.page), []);
-    provider.front.behave("up");
-    t.equal(await fresh.page.getAttribute("a", "href"), "/.countersign/login");
-    // Who was away is not asked again for some seconds.
-    while (fresh.page.url() !== there("/")) await fresh.page.goto(there("/.countersign/login"));
-    t.not(await fresh.page.title(), "You cannot sign in now", "and then people sign in again");
+    provider.rotate();
+    for (const { page, version } of people) {
+      t.equal(await fetched(page, "/v1/b"), 200, version);
+      await page.reload();
+      t.equal(await page.textContent("body"), "ok");
+    }
+    t.equal(provider.tokenCalls, logins, "nobody had to sign in again");
+    for (const { page, origin } of people) {
+      await page.context().clearCookies();
+      await page.goto(`${origin}/v1/a`);
+      t.equal(await page.textContent("body"), "ok", "by the new keys people sign in");
+    }
+    t.equal(provider.tokenCalls, logins + people.length);
   });
-});
 
-test("people in Chromium whose sessions are in a store", async (t) => {
-  const redis = await RedisServer.start(t, "the-password", folderOf(t, {}));
-  const store = `, store: { url: "${redis.url}", timeout: 2s }`;
-  const { provider, origins } = await stage(t, haproxies().slice(-1), store);
-  const profile = await startChromium(t);
-  const { page, complaints } = await profile();
-  const [origin = ""] = origins;
-  provider.lasts = 4;
-  await page.goto(`${origin}/v1/a`);
-  provider.lasts = 3600;
-  const statuses = async () => {
-    const all = Array.from({ length: 20 }, (_, n) => fetched(page, `/v1/${n}`));
-    return [...new Set(await Promise.all(all))];
-  };
-  while (provider.tokenCalls === 1) t.strictSame(await statuses(), [200], "its tokens end under 20 requests at a time");
-  t.strictSame(await statuses(), [200]);
-  t.equal(provider.tokenCalls, 2, "one token call");
-  t.strictSame(complaints, []);
+  await t.test("a provider that is away ends no session, and people sign in once it is back", async (t) => {
+    provider.front.behave("reset");
+    for (const { page, version } of people) t.equal(await fetched(page, "/v1/c"), 200, version);
+    const others = await everywhere();
+    for (const { page } of others) {
+      t.equal(await page.title(), "You cannot sign in now");
+      t.strictSame(await barriers(page), []);
+      t.equal(await page.getAttribute("a", "href"), "/.countersign/login");
+    }
+    provider.front.behave("up");
+    for (const { page, origin, complaints } of others) {
+      // Who was away is not asked again for some seconds.
+      while (page.url() !== `${origin}/`) await page.goto(`${origin}/.countersign/login`);
+      t.not(await page.title(), "You cannot sign in now", "and then people sign in again");
+      t.strictSame(withoutRefusals(complaints), []);
+    }
+  });
 
-  await redis.stop();
-  while ((await fetched(page, "/v1/b")) !== 503);
-  await page.goto(`${origin}/v1/b`);
-  t.strictSame(
-    [page.url(), await page.title()],
-    [`${origin}/v1/b`, "503 Service Unavailable"],
-    "nobody is sent to log in",
-  );
-  await redis.begin();
-  while ((await fetched(page, "/v1/b")) !== 200);
-  await page.reload();
-  t.equal(await page.textContent("body"), "ok");
-  t.equal(provider.tokenCalls, 2, "nobody had to sign in again");
+  await t.test("who is taken back is signed out at the next request, where browsers keep the sessions", async (t) => {
+    const { err } = await command(["sessions", "revoke", "--subject", "alice"], { cwd: folder });
+    const entry = /^ {2}- .*$/m.exec(err)?.[0] ?? "";
+    writeFileSync(join(folder, "revoked.yaml"), `revoked:\n${entry}\n`);
+    for (const { page } of people) await fetchedUntil(page, 401, 200);
+    for (const { page, complaints } of people) t.strictSame(withoutRefusals(complaints), [], page.url());
+  });
+
+  await t.test("of several providers people choose theirs", async (t) => {
+    const reloads = served.lines.filter(({ msg }) => String(msg).startsWith("reloaded")).length;
+    const other = `  other: { type: oidc, issuer: "http://127.0.0.1:1", audiences: [api://app], login: { client: { id: x, secret: "\${file:secret}" }, scopes: [openid], title: Another one } }\n`;
+    writeFileSync(join(folder, "countersign.yaml"), text.replace("issuers:\n", `issuers:\n${other}`));
+    await served.said("reloaded", reloads + 1);
+    for (const { page, origin, complaints } of await everywhere()) {
+      t.equal(await page.title(), "Sign in");
+      t.strictSame(await barriers(page), []);
+      await page.click("text=idp");
+      await page.waitForURL(`${origin}/v1/a`);
+      t.equal(await page.textContent("body"), "ok");
+      t.strictSame(complaints, []);
+    }
+  });
 });

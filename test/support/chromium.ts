@@ -1,9 +1,13 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { chromium, type Page } from "playwright-core";
 import type { Test } from "tap";
 
 const UNPACKED = resolve(import.meta.dirname, "../../.cache/chromium/bin/chromium");
+/** What Deque's rules look for, which stand for WCAG 2.2, A and AA. */
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 
 /**
  * Debian's Chromium, which finds all hosts of `example.com` on this machine and takes any certificate. It ends with the
@@ -31,8 +35,40 @@ export async function startChromium(t: Test): Promise<(options?: ProfileOptions)
   };
 }
 
+/** What of a page people with disabilities could not use, in light or in dark. */
+export async function barriers(page: Page): Promise<readonly string[]> {
+  const all: string[] = [];
+  await page.evaluate(AXE);
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    const found = await page.evaluate(`axe.run({ runOnly: ${JSON.stringify(WCAG)}, resultTypes: ["violations"] })`);
+    const { violations } = found as { readonly violations: readonly { readonly id: string }[] };
+    all.push(...violations.map(({ id }) => `${colorScheme}: ${id}`));
+  }
+  return all;
+}
+
+/** The status of a request that a page's script makes. */
+export function fetched(page: Page, path: string, method = "GET"): Promise<number> {
+  return page.evaluate(
+    ([path, method]) => fetch(path ?? "", { method: method ?? "" }).then(({ status }) => status),
+    [path, method],
+  );
+}
+
+/** What a browser has complained of beside refusals: it tells of each. */
+export function withoutRefusals(complaints: readonly string[]): readonly string[] {
+  return complaints.filter((text) => !/ status of (?:40[013]|503) /.test(text));
+}
+
+/** Has a page's script ask until that is the status, and before it this one alone. */
+export async function fetchedUntil(page: Page, status: number, before: number): Promise<void> {
+  for (let now = before; now !== status; now = await fetched(page, "/v1/b")) {
+    if (now !== before) throw new Error(`${now}, and neither ${before} nor ${status}`);
+  }
+}
+
 export interface ProfileOptions {
-  readonly colorScheme?: "light" | "dark";
   readonly locale?: string;
 }
 
