@@ -217,6 +217,15 @@ test("okta: whatever Okta answers that is no whole list of groups makes them unk
     ["an object", {}, 200, {}, "groups-unavailable", /not a list/],
     ["a group without a name", [...good, { id: "00g2" }], 200, {}, "groups-unavailable", /no name/],
     ["an empty name", [{ profile: { name: "" } }], 200, {}, "groups-unavailable", /no name/],
+    ["a very long name", [{ profile: { name: "a".repeat(1025) } }], 200, {}, "groups-unavailable", /no name/],
+    [
+      "more for somebody",
+      good,
+      200,
+      link(`${url.replace("//", "//user@")}?after=1`),
+      "groups-unavailable",
+      /may not be asked/,
+    ],
     ["a name twice", '[{"profile":{"name":"a","name":"b"}}]', 200, {}, "groups-unavailable", /two ways/],
     ["more than a body may have", `[${"1,".repeat(600_000)}1]`, 200, {}, "groups-unavailable", /larger than/],
     [
@@ -242,7 +251,7 @@ test("okta: whatever Okta answers that is no whole list of groups makes them unk
     if (error !== undefined) t.match(identity.status()[0]?.error, error, name);
     time.now += 300_000;
   }
-  t.equal(okta.count("groups"), 13 + 25, "25 pages are read at most");
+  t.equal(okta.count("groups"), 15 + 25, "25 pages are read at most");
   okta.ways.answer = undefined;
   t.equal((await fresh()).length, 5);
   t.equal(identity.status()[0]?.error, undefined);
