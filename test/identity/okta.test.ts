@@ -185,6 +185,15 @@ test("okta: a list counts for its lifetime and no longer, and is asked for anew 
   t.match(left, /^groups-unavailable/, "a list that is too old is no list");
 });
 
+test("okta: a clock that is set back prolongs no list", async (t) => {
+  const { okta, groupsOf, time } = await start(t);
+  const token = await okta.token({ exp: Math.floor(time.now / 1000) + 3600, iat: undefined });
+  t.equal((await groupsOf(token)).length, 5);
+  okta.groups.set(USER, ["Everyone"]);
+  time.now -= 300_000;
+  t.strictSame(await groupsOf(token), ["Everyone"]);
+});
+
 test("okta: a list that is refreshed in vain counts to its end, and not a moment longer", async (t) => {
   const { okta, groupsOf, time, told } = await start(t);
   const token = await okta.token({ exp: Math.floor(time.now / 1000) + 3600 });

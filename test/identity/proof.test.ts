@@ -7,6 +7,7 @@ import { calculateJwkThumbprint, type JWK } from "jose";
 import { type Test, test } from "tap";
 import type { DpopConfig } from "../../agent/config/config.ts";
 import { confirmationOf } from "../../agent/identity/claims/confirmation.ts";
+import { createIdentity } from "../../agent/identity/identity.ts";
 import type { Confirmation } from "../../agent/identity/issuer/issuer.ts";
 import { Signatures } from "../../agent/identity/jwt/signatures.ts";
 import { keptFor, ProofMemory, Proofs } from "../../agent/identity/proof/proofs.ts";
@@ -16,7 +17,7 @@ import type { Shown } from "../../agent/identity/proof/shown.ts";
 import { isTarget } from "../../agent/identity/proof/target.ts";
 import { DPOP } from "../support/agent.ts";
 import { Clockwork } from "../support/clockwork.ts";
-import { signatureIssuer, startIdentity } from "../support/identity.ts";
+import { signatureIssuer, startIdentity, Told } from "../support/identity.ts";
 import { RedisServer } from "../support/redis.ts";
 import VECTORS from "../vectors/dpop/dpop-vectors.json" with { type: "json" };
 import APPENDIX_A from "../vectors/dpop/rfc8705-appendix-a.json" with { type: "json" };
@@ -427,6 +428,32 @@ test("credentials that count once and DPoP proofs take no room from each other, 
   t.equal(await proof("d", later), "proven", "proofs are forgotten as if there was nothing else");
   t.equal(await once("b", later), "proof-unavailable", "what may come again for longer is not");
   t.equal(await once("a", later), "proof-replayed");
+});
+
+test("a proof that nobody waits for any more is not used up", async (t) => {
+  const { jkt, sign } = await client();
+  const { identity, time } = startIdentity([]);
+  t.teardown(() => identity.close());
+  const shown = shownWith(await sign({ iat: Math.floor(time.now / 1000) }));
+  const reason = async (isWanted: boolean) =>
+    (await identity.prove({ jkt }, shown, time.now, { wanted: () => isWanted })).refusal?.reason;
+  t.strictSame(
+    [await reason(false), await reason(true), await reason(true)],
+    ["overloaded", undefined, "proof-replayed"],
+  );
+});
+
+test("where nothing is said of proofs, nobody proves to have a key", async (t) => {
+  const { jkt, sign } = await client();
+  const [cache, limits] = [
+    { identities: 1, lifetime: 1, refusals: 1 },
+    { token: 8192, fetches: 1 },
+  ];
+  const send = () => Promise.reject(new Error("nobody is asked"));
+  const identity = createIdentity([], { cache, limits, send, clock: () => NOW, events: new Told() });
+  t.teardown(() => identity.close());
+  const proving = await identity.prove({ jkt }, shownWith(await sign()), NOW, { wanted: () => true });
+  t.match(proving, { refusal: { reason: "proof-missing" } });
 });
 
 test("a store that is away, or says nothing that is understood, proves nothing", async (t: Test) => {
