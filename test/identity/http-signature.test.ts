@@ -157,6 +157,11 @@ test("what a signature must say and cover, and what it may not", async (t) => {
       "signature-incomplete",
       { components: { ...host, ...agent, '"constructor"': String(Object) } },
     ],
+    [
+      "one of the request that this one answers",
+      "signature-incomplete",
+      { components: { ...host, ...agent, '"@method";req': "GET" } },
+    ],
     ["a component of the answer", "signature-incomplete", { components: { ...host, ...agent, '"@status"': "200" } }],
     [
       "a component with a parameter",
@@ -244,7 +249,7 @@ test("of a request that is signed twice, or is written otherwise, nobody is prov
 });
 
 test("a signature counts once, by its nonce, or else by what it is of; unless it may be shown again", async (t) => {
-  const { identity, time, offer } = await stage(t);
+  const { identity, time, offer, other, agents } = await stage(t);
   const shown = {
     ...{ kind: "signature" as const, ath: "", dpop: undefined, certificate: undefined, method: "GET" },
     target: { scheme: "https" as const, host: "orders.example.com", path: "/" },
@@ -265,6 +270,8 @@ test("a signature counts once, by its nonce, or else by what it is of; unless it
     ["proven", "proof-replayed", "proven"],
   );
   t.equal(await ask(identity, offer({ nonce: "a", path: "/v2" })), "proof-replayed", "a nonce of another request");
+  const others = offer({ nonce: "a", key: other, directory: agents[1] ?? "" });
+  t.equal(await ask(identity, others), "proven", "another agent may have the same");
   const plain = offer();
   const twice = await Promise.all([ask(identity, plain), ask(identity, plain)]);
   t.strictSame(twice.toSorted(), ["proof-replayed", "proven"], "at the same time");
