@@ -54,6 +54,11 @@ export function provenRequests(issuer: Issuer, count: number): readonly Request[
 /** Without a token: the certificate says who it is. */
 export const NO_TOKEN: Request = { path: pathOf(10), header: "Accept: */*" };
 
+/** A service account of the mesh. */
+export const MESHED = "web.shop.serviceaccount.identity.linkerd.cluster.local";
+/** As the Linkerd proxy in HAProxy's pod would have written it. */
+export const MESHED_REQUEST: Request = { path: pathOf(10), header: `l5d-client-id: ${MESHED}` };
+
 export function bearer(token: string): Request {
   return bearing(token, pathOf(10));
 }

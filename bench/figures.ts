@@ -10,7 +10,9 @@ import {
   CERTIFICATE,
   DPOP,
   IDENTITIES,
+  MESH,
   OIDC,
+  OIDC_MESH,
   OIDC_TLS,
   SLOW_INTROSPECTION,
   SLOW_STS,
@@ -199,6 +201,7 @@ function identityFigures(cell: Cell): readonly Figure[] {
   return [
     ...ALIKE.map((scenario) => ({ ...cost(scenario), must: 1.1, goal: 1.05 })),
     { ...cost(CERTIFICATE, OIDC_TLS), must: 1.1, goal: 1.05 },
+    { ...cost(MESH, OIDC_MESH), must: 1.1, goal: 1.05 },
     cost(DPOP),
     ...[SLOW_INTROSPECTION, SLOW_STS].map((scenario) => ({ ...delay(scenario), must: 1.5, goal: 1.2 })),
   ];

@@ -1,7 +1,8 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
+import { withPod } from "../../test/support/sidecar.ts";
 import { collector } from "../collector.ts";
 import { minorOf, startHaproxy } from "../haproxy.ts";
 import { AUDIENCE } from "../issuer.ts";
@@ -113,6 +114,10 @@ export async function configure(stage: Stage, variant: Variant, program = COUNTE
   if (variant.also === "audit") await run(process.execPath, [program, "audit", "init", "--config", file]);
   if (variant.also === "assertion") await run(process.execPath, [program, "keys", "rotate", join(folder, "keys.json")]);
   await run(process.execPath, [program, "generate", "haproxy", "--config", file, "--output", folder]);
+  if (variant.others !== undefined) {
+    const rules = join(folder, "haproxy.cfg");
+    writeFileSync(rules, withPod(readFileSync(rules, "utf8")));
+  }
   return configured;
 }
 

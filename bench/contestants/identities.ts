@@ -6,7 +6,8 @@ import { digestOf, makeKey } from "../../agent/identity/api-key/key.ts";
 import { AWS_KEYS } from "../../demo/parties.ts";
 import { startSts } from "../../demo/sts.ts";
 import { Authority } from "../../test/support/certificates.ts";
-import { PREFIX, SERVER_ID } from "../credentials.ts";
+import { POD, startSidecarAdmin } from "../../test/support/sidecar.ts";
+import { MESHED, PREFIX, SERVER_ID } from "../credentials.ts";
 import { startHaproxy } from "../haproxy.ts";
 import { AUDIENCE } from "../issuer.ts";
 import { HOST } from "../load/load.ts";
@@ -20,28 +21,34 @@ export interface Parties {
   /** Milliseconds that introspection and STS take for an answer, from now on. */
   delay(milliseconds: number): void;
   readonly apiKey: string;
-  /** Ports that carry what they get by TLS to HAProxy: with a client's certificate, and without. */
-  readonly relay: { readonly certificate: number; readonly none: number };
+  /**
+   * Ports that carry what they get to HAProxy: by TLS, with a client's certificate and without; and to its mesh bind, from
+   * the pod's own address, as Linkerd's proxy would.
+   */
+  readonly relay: Relay;
   close(): Promise<void>;
 }
+
+type Relay = Readonly<Record<"certificate" | "none" | "mesh", number>>;
 
 const AUTHORITY_OF_STS = resolve(import.meta.dirname, "../../demo/sts-authority.pem");
 const CLIENT = "orders-web.example.com";
 
 export async function startParties(stage: Stage): Promise<Parties> {
   let delay = 0;
-  const [sts, tls] = [await freePort(), await freePort()];
+  const [sts, tls, meshed] = [await freePort(), await freePort(), await freePort()];
   const amazon = await startSts(sts, AWS_KEYS, () => delay);
   const introspection = await startIntrospection(() => delay);
+  const sidecar = await startSidecarAdmin();
   const key = makeKey("bench_");
   const folder = folderOf(stage, "parties");
   writeFileSync(join(folder, "keys.yaml"), recordOf(key));
   writeCertificates(folder);
-  const { running, relay } = await startRelay(stage, tls);
+  const { running, relay } = await startRelay(stage, tls, meshed);
   const { port } = introspection.address() as AddressInfo;
   return {
     others: {
-      ...othersOf(folder, port, sts),
+      ...withMesh(othersOf(folder, port, sts), meshed, sidecar.url),
       bind: `127.0.0.1:${tls} ssl crt ${folder}/server.pem ca-file ${folder}/ca.pem verify optional`,
     },
     delay(milliseconds) {
@@ -53,6 +60,7 @@ export async function startParties(stage: Stage): Promise<Parties> {
       running.kill("SIGKILL");
       introspection.close();
       introspection.closeAllConnections();
+      await sidecar.close();
       await amazon.close();
     },
   };
@@ -78,6 +86,15 @@ function othersOf(folder: string, introspection: number, sts: number): Omit<Othe
       '{ issuer: aws, account: "123456789012" }',
       `{ issuer: certificates, subject: ${CLIENT} }`,
     ],
+  };
+}
+
+/** Clients of the mesh, too: no Linkerd runs here, only what stands for its proxy in HAProxy's pod. */
+function withMesh({ issuers, readers }: Omit<Others, "bind">, port: number, admin: string): Omit<Others, "bind"> {
+  const mesh = `bind: "${POD}:${port}", pods: { app: haproxy }, admin: "${admin}", audiences: [${AUDIENCE}]`;
+  return {
+    issuers: [...issuers, `mesh: { type: mesh, ${mesh} }`],
+    readers: [...readers, `{ issuer: mesh, subject: ${MESHED} }`],
   };
 }
 
@@ -107,14 +124,15 @@ async function startIntrospection(delay: () => number): Promise<Server> {
   return server;
 }
 
-/** The client's side of TLS, which no load generator here has: another HAProxy, which is not counted. */
-async function startRelay(stage: Stage, to: number): Promise<{ running: Running; relay: Parties["relay"] }> {
+/** What no load generator here does: the client's side of TLS, and Linkerd's. Another HAProxy, which is not counted. */
+async function startRelay(stage: Stage, tls: number, meshed: number): Promise<{ running: Running; relay: Relay }> {
   const folder = folderOf(stage, "parties");
-  const relay = { certificate: await freePort(), none: await freePort() };
-  const listen = (name: string, port: number, more: string) => `listen ${name}
-    bind 127.0.0.1:${port}
-    server haproxy 127.0.0.1:${to} ssl verify none${more}
+  const relay = { certificate: await freePort(), none: await freePort(), mesh: await freePort() };
+  const listen = (name: keyof Relay, to: string) => `listen ${name}
+    bind 127.0.0.1:${relay[name]}
+    server haproxy ${to}
 `;
+  const byTls = `127.0.0.1:${tls} ssl verify none`;
   const file = join(folder, "relay.cfg");
   writeFileSync(
     file,
@@ -125,7 +143,7 @@ defaults
     timeout connect 5s
     timeout client 1m
     timeout server 1m
-${listen("certificate", relay.certificate, ` crt ${folder}/client.pem`)}${listen("none", relay.none, "")}`,
+${listen("certificate", `${byTls} crt ${folder}/client.pem`)}${listen("none", byTls)}${listen("mesh", `${POD}:${meshed}`)}`,
   );
   return { running: await startHaproxy(stage.processes, stage.haproxy, [file], relay.certificate), relay };
 }

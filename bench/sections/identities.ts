@@ -1,6 +1,14 @@
 import { countersign } from "../contestants/countersign.ts";
 import { type Parties, startParties } from "../contestants/identities.ts";
-import { bearer, NO_TOKEN, opaqueToken, provenRequests, roleToken, roleTokens } from "../credentials.ts";
+import {
+  bearer,
+  MESHED_REQUEST,
+  NO_TOKEN,
+  opaqueToken,
+  provenRequests,
+  roleToken,
+  roleTokens,
+} from "../credentials.ts";
 import { paced, type Request } from "../load/load.ts";
 import type { Result, Sample } from "../results.ts";
 import { type Field, measured, measureOnce, mustBeRight, type Options, type Row, warmUp } from "../rounds.ts";
@@ -17,8 +25,10 @@ const API_KEY = "API key";
 const AWS = "AWS role";
 export const CERTIFICATE = "client certificate";
 export const DPOP = "DPoP, every proof new";
-/** The reference of what comes by TLS: HAProxy is slower then, and an agent with less to do costs more a request. */
+export const MESH = "client of the mesh, by a stand-in of Linkerd's proxy";
+/** The references of what comes by a relay: fewer come at a time, and an agent with less to do costs more a request. */
 export const OIDC_TLS = "OIDC token by TLS";
+export const OIDC_MESH = "OIDC token at the mesh's bind";
 /** What a warm request should cost as much as with an OIDC token. */
 export const ALIKE = [OPAQUE, API_KEY, AWS] as const;
 
@@ -92,6 +102,8 @@ function kindsOf(contestant: Contestant, subject: Subject, { apiKey, relay }: Pa
     sending(AWS, bearer(roleToken())),
     kind(OIDC_TLS, ONE_TOKEN, relay.none),
     sending(CERTIFICATE, NO_TOKEN, relay.certificate),
+    kind(OIDC_MESH, ONE_TOKEN, relay.mesh),
+    sending(MESH, MESHED_REQUEST, relay.mesh),
   ];
 }
 

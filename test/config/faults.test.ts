@@ -281,6 +281,7 @@ const AUTHORITIES: readonly (readonly [name: string, section: string, ...faults:
     [
       ["acme.pem", " with a block `CERTIFICATE`"],
       ["other-crl.pem", " whose list 1 is signed by none of the authorities in `ca`"],
+      ["renamed-crl.pem", " whose list 1 is signed by none of the authorities in `ca`"],
       ["forged-crl.pem", " whose list 1 is signed by none of the authorities in `ca`"],
       [
         "delta-crl.pem",
@@ -295,6 +296,11 @@ const AUTHORITIES: readonly (readonly [name: string, section: string, ...faults:
         `3:84: the text "${file}", a file${found}; a PEM file with a list of revocations (CRL) of each authority in \`ca\`, whole and signed by it`,
       ] as const,
   ),
+  [
+    "a list by an authority that is not for signing any",
+    "identity: dns, ca: unlisting.pem, crl: unlisting-crl.pem",
+    '3:89: the text "unlisting-crl.pem", a file whose list 1 is signed by none of the authorities in `ca`; a PEM file with a list of revocations (CRL) of each authority in `ca`, whole and signed by it',
+  ],
 ];
 
 test("the files of an issuer of certificates are of authorities, and tell what is wrong with them", (t) => {
@@ -314,9 +320,13 @@ test("the files of an issuer of certificates are of authorities, and tell what i
   files.write("second.pem", certificates(acme, leaf));
   files.write("unusual.pem", certificates(new Authority("A", { more: [extension("1.2.3.4", Buffer.alloc(1), true)] })));
   files.write("unsigning.pem", certificates(new Authority("A", { usage: [0] })));
+  const unlisting = new Authority("A", { usage: [5] });
+  files.write("unlisting.pem", certificates(unlisting));
+  files.write("unlisting-crl.pem", lists(unlisting.revoke([1])));
   files.write("weak.pem", certificates(new Authority("A", {}, PAIRS.rsa1024())));
   files.write("acme-crl.pem", lists(acme.revoke([1])));
   files.write("other-crl.pem", lists(other.revoke([1])));
+  files.write("renamed-crl.pem", lists(new Authority("Other", {}, acme.pair).revoke([1])));
   files.write("forged-crl.pem", lists(namesake.revoke([1])));
   files.write(
     "delta-crl.pem",

@@ -84,6 +84,7 @@ test("a key is told by its form: prefix, id, secret, and the checksum that scann
   }
   for (const other of ["", PREFIX, text.slice(0, -1), `${text}a`, `${text}\n`, text.toUpperCase(), text.slice(1)])
     t.equal(idOf(other, PREFIX), undefined, other);
+  t.equal(idOf(makeKey("acme_live_").text, PREFIX), undefined, "another's prefix, as long");
   t.notOk(isKey(text, ""));
   t.end();
 });

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
+import type { HttpAnswer } from "../../agent/http/fetch.ts";
 import { readAnswer } from "../../agent/identity/aws-iam/answer.ts";
 import { endpointsOf, hostOf, partitionOf } from "../../agent/identity/aws-iam/endpoints.ts";
 import { readPresigned } from "../../agent/identity/aws-iam/presigned.ts";
@@ -188,6 +189,14 @@ test("what the real `aws eks get-token` prints is taken, from every address that
     "made-up-region": "issuer-unknown",
     "endpoint-env": "token-malformed",
   });
+});
+
+test("a token that begins otherwise is none, whoever asks", (t) => {
+  const expected = { endpoints: endpointsOf(["us-west-2"], ["regional"]), header: "x-k8s-aws-id" };
+  const token = tokenOf(presign({ at: Date.now(), key: KEY }));
+  t.match(readPresigned(token, expected), { accessKeyId: KEY.id });
+  t.match(readPresigned(token.replace("v1.", "v2."), expected), { reason: "token-malformed" });
+  t.end();
 });
 
 test("whatever is not exactly a request for us is refused, and STS is not asked", async (t) => {
@@ -428,6 +437,57 @@ test("two roles of one name are two, and an account that is not listed is nobody
   t.match(await verify(other), { principal: undefined, reason: "identity-not-accepted", claim: "Account" });
 });
 
+test("an answer of STS that contradicts itself, or has an id that AWS gives nobody, names nobody", async (t) => {
+  const { judge, sts, token, identity } = await stage(t);
+  const role = { account: ACCOUNT, arn: `${SESSIONS}app/s`, userId: `${ID}:s` };
+  const user = { account: ACCOUNT, arn: `arn:aws:iam::${ACCOUNT}:user/Alice`, userId: "AIDACKCEVSQ6C2EXAMPLE" };
+  let twin = 0;
+  const named = (holder: typeof role) => {
+    sts.keys.set(KEY.id, { key: KEY, holder });
+    return judge(token({ parameters: { "X-Amz-Expires": `${++twin}` } }));
+  };
+  t.strictSame([await named(role), await named(user)], ["proven", "proven"]);
+  for (const [what, holder] of [
+    ["two accounts", { ...role, account: "210987654321" }],
+    ["an id in lower case", { ...role, userId: `${ID.toLowerCase()}:s` }],
+    ["a short id", { ...role, userId: "AROA:s" }],
+    ["another session's id", { ...role, userId: `${ID}:t` }],
+    ["an id of no session", { ...role, userId: ID }],
+    ["something before it", { ...role, arn: `x${role.arn}` }],
+    ["something behind it", { ...role, arn: `${role.arn}/x` }],
+    ["a role itself", { ...role, arn: `${ROLE}app`, userId: ID }],
+    ["a user's id in lower case", { ...user, userId: "aidackcevsq6c2example" }],
+    ["a user with a session's id", { ...user, userId: `${ID}:s` }],
+  ] as const) {
+    t.equal(await named(holder), "issuer-unavailable", what);
+    t.match(identity.status()[0]?.error, /^the answer /);
+  }
+});
+
+test("an issuer that ends leaves nobody waiting for STS", async (t) => {
+  const { identity, sts, time, token } = await stage(t);
+  sts.front.behave("silent");
+  const asked = sts.front.arrival("");
+  const found = identity.verify(token(), time.now);
+  await asked;
+  identity.close();
+  t.match(await found, { principal: undefined, reason: "issuer-unavailable" });
+  const late = identity.verify(token({ parameters: { "X-Amz-Expires": "1" } }), time.now);
+  t.match(late, { reason: "issuer-unavailable" }, "nor asks it for anybody who comes then");
+});
+
+test("what STS says of somebody once the issuer has ended proves nobody", async (t) => {
+  const { sts, time, token } = await stage(t);
+  const answer = Promise.withResolvers<HttpAnswer>();
+  const { identity } = startIdentity([issuerOf(sts)], { time, send: () => answer.promise });
+  const found = identity.verify(token(), time.now);
+  const ended = answer.promise.then(() => identity.close());
+  const body = Buffer.from(JSON.stringify(RESPONSES["assumed-role"].json));
+  answer.resolve({ status: 200, headers: { "content-type": "application/json" }, body });
+  await ended;
+  t.match(await found, { principal: undefined, reason: "issuer-unavailable" });
+});
+
 const ERRORS = [
   ["signature-mismatch", "signature-invalid"],
   ["signature-expired", "signature-invalid"],
@@ -495,6 +555,9 @@ test("nobody has STS asked for more than his share, and a flood of keys that are
   t.strictSame(await asked(KEY, 10), { asked: 4, outcomes: new Set(["proven", "overloaded"]) });
   time.now += 1_000;
   t.equal((await asked(KEY, 10)).asked, 2, "so many a second");
+  time.now -= 60_000;
+  t.equal((await asked(KEY, 10)).asked, 0, "a clock that is set back gives nobody more");
+  time.now += 60_000;
   time.now += 60_000;
   let strangers = 0;
   for (let i = 0; i < 50; i++) {

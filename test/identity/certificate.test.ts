@@ -282,6 +282,14 @@ test("an authority that was renewed goes on, with the same key or another", (t) 
   t.end();
 });
 
+test("of the authorities of one name and key id eight are tried, whatever comes", (t) => {
+  const all = Array.from({ length: 9 }, () => new Authority("Acme"));
+  const { judge } = judging(t, certificateIssuer({ ca: all.map((authority) => base64(authority.der)) }));
+  const outcomes = all.map((authority) => judge(authority.issue({ names: ["dns:web.shop"] }).der));
+  t.strictSame(outcomes, [...Array.from({ length: 8 }, () => "web.shop"), "signature-invalid"]);
+  t.end();
+});
+
 test("keys and signatures are strong, or prove nobody", (t) => {
   const outcomes: Readonly<Record<keyof typeof PAIRS, string>> = {
     p384: "web.shop",
@@ -294,6 +302,10 @@ test("keys and signatures are strong, or prove nobody", (t) => {
     ecdsaSha1: "signature-invalid",
     rsaSha1: "signature-invalid",
     pssShortSalt: "signature-invalid",
+    pssOtherMask: "signature-invalid",
+    pssNoMask: "signature-invalid",
+    rsaWithoutNull: "signature-invalid",
+    rsaLongNull: "signature-invalid",
   };
   for (const [name, outcome] of Object.entries(outcomes)) {
     const pair = PAIRS[name as keyof typeof PAIRS]();
@@ -338,6 +350,13 @@ test("what a list of revocations names is refused, and without a list in force n
   time.now = start + 2 * HOUR;
   t.equal(judge(good), "issuer-unavailable", "once the next list should be there");
   t.match(identity.status(), [{ error: /^2 of 2 authorities/, details: { authorities: 0 } }]);
+  const brief = new Authority("Brief", { from: start, until: start + HOUR });
+  const outlasting = base64(brief.revoke([], { from: start, until: start + 9 * HOUR }));
+  const after = judging(t, certificateIssuer({ ca: [base64(brief.der)], crl: [outlasting] }));
+  after.time.now = start + HOUR - 1;
+  t.equal(after.judge(issue(8, brief).der), "web.shop");
+  after.time.now += 1;
+  t.equal(after.judge(issue(8, brief).der), "issuer-unavailable", "a list does not outlast its authority");
   t.end();
 });
 

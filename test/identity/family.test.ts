@@ -4,7 +4,7 @@ import { CompactSign } from "jose";
 import { type Test, test } from "tap";
 import { renderInputOf } from "../../agent/commands/generate/render-input.ts";
 import { loadConfig } from "../../agent/config/load-config.ts";
-import { send } from "../../agent/http/fetch.ts";
+import { type HttpAnswer, send } from "../../agent/http/fetch.ts";
 import { createIdentity } from "../../agent/identity/identity.ts";
 import type { Evidence } from "../../agent/identity/issuer/evidence.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
@@ -278,6 +278,31 @@ test("mesh: an answer of the proxy that is too large, or not there in time, is n
   time.advance(1_000);
   await again;
   t.match(identity.status(), [{ error: undefined }]);
+});
+
+test("mesh: what the proxy has said counts from when it was asked", async (t) => {
+  const answer = Promise.withResolvers<HttpAnswer>();
+  const { identity, time } = startIdentity([meshIssuer("http://127.0.0.1:1")], { send: () => answer.promise });
+  t.teardown(() => identity.close());
+  const asked = time.now;
+  const bytes = Buffer.from("alice.shop.serviceaccount.identity.linkerd.cluster.local");
+  const judged = (now: number) => identity.verify({ kind: "mesh", bytes, start: 0, end: bytes.length }, now);
+  time.now += 1_500;
+  answer.resolve({ status: 200, headers: {}, body: Buffer.from(JSON.stringify(FIT)) });
+  await identity.ready();
+  t.match(await judged(asked + 29_999), { principal: { issuer: "mesh" } });
+  t.match(await judged(asked + 30_000), { reason: "issuer-unavailable" });
+});
+
+test("mesh: what the proxy says once its issuer has ended counts for nothing", async (t) => {
+  const answer = Promise.withResolvers<HttpAnswer>();
+  const { identity, time } = startIdentity([meshIssuer("http://127.0.0.1:1")], { send: () => answer.promise });
+  const ended = answer.promise.then(() => identity.close());
+  answer.resolve({ status: 200, headers: {}, body: Buffer.from(JSON.stringify(FIT)) });
+  await Promise.all([ended, identity.ready()]);
+  const bytes = Buffer.from("alice.shop.serviceaccount.identity.linkerd.cluster.local");
+  const found = await identity.verify({ kind: "mesh", bytes, start: 0, end: bytes.length }, time.now);
+  t.match(found, { principal: undefined, reason: "issuer-unavailable" });
 });
 
 test("mesh: a clock that is set back does not prolong what the proxy has said", async (t) => {

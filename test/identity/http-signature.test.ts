@@ -3,9 +3,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Test, test } from "tap";
 import { loadConfig } from "../../agent/config/load-config.ts";
+import type { HttpAnswer } from "../../agent/http/fetch.ts";
 import { DIRECTORY as DOCUMENT } from "../../agent/identity/http-signature/directory.ts";
 import type { SignatureIssuer } from "../../agent/identity/http-signature/section.ts";
-import { readSigned, type SignedRequest } from "../../agent/identity/http-signature/signed.ts";
+import { readSigned, type SignedRequest, signedRequest } from "../../agent/identity/http-signature/signed.ts";
 import { isSignedBy } from "../../agent/identity/jwt/signature.ts";
 import { discoveryUrl } from "../../agent/identity/oidc/discovery.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
@@ -14,7 +15,7 @@ import { faultText } from "../../policies/fault.ts";
 import { SHORTEST } from "../config/example.ts";
 import { Clockwork } from "../support/clockwork.ts";
 import { oidcIssuer, signatureIssuer, startIdentity } from "../support/identity.ts";
-import { type AgentKey, agentKey, type Signing, signedCredential } from "../support/signatures.ts";
+import { type AgentKey, agentKey, type Signing, signed, signedCredential } from "../support/signatures.ts";
 
 /** RFC 9421, appendix B.1.3 and B.1.4. */
 const P256 = `-----BEGIN PUBLIC KEY-----
@@ -149,7 +150,18 @@ test("what a signature must say and cover, and what it may not", async (t) => {
     ["the least that there must be", "proven", { components: { ...host, ...agent } }],
     ["no target", "signature-incomplete", { components: { ...agent, '"@method"': "GET" } }],
     ["no agent", "signature-incomplete", { components: host }],
+    ["an agent that is not covered", "signature-incomplete", { components: host, agent: `"${directory}"` }],
     ["a header that is not seen here", "signature-incomplete", { components: { ...host, ...agent, '"date"': "x" } }],
+    [
+      "what every object has",
+      "signature-incomplete",
+      { components: { ...host, ...agent, '"constructor"': String(Object) } },
+    ],
+    [
+      "one of the request that this one answers",
+      "signature-incomplete",
+      { components: { ...host, ...agent, '"@method";req': "GET" } },
+    ],
     ["a component of the answer", "signature-incomplete", { components: { ...host, ...agent, '"@status"': "200" } }],
     [
       "a component with a parameter",
@@ -164,6 +176,9 @@ test("what a signature must say and cover, and what it may not", async (t) => {
     ["no created", "signature-incomplete", { parameters: `;expires=${seconds() + 60}${rest}` }],
     ["no expires", "signature-incomplete", { parameters: `;created=${seconds()}${rest}` }],
     ["a date that is none", "signature-incomplete", { parameters: `;created=1.5;expires=${seconds() + 60}${rest}` }],
+    ["a keyid that is no text", "signature-incomplete", { parameters: `${times};keyid=5;tag="web-bot-auth"` }],
+    ["a nonce that is no text", "credential-malformed", { parameters: `${times};nonce=5${rest}` }],
+    ["an algorithm that every object has", "algorithm-refused", { parameters: `${times};alg="constructor"${rest}` }],
     ["no keyid", "signature-incomplete", { parameters: `${times};tag="web-bot-auth"` }],
     ["another tag", "issuer-unknown", { parameters: `${times};keyid="${bot.thumbprint}";tag="other"` }],
     ["a shared secret", "algorithm-refused", { parameters: `${times};alg="hmac-sha256"${rest}` }],
@@ -189,6 +204,19 @@ test("what a signature must say and cover, and what it may not", async (t) => {
       { agent: `"${directory}"`, components: { ...host, '"signature-agent"': `"${directory}"` } },
     ],
     [
+      "the other agent covered besides",
+      "signature-incomplete",
+      {
+        agent: `bot="${directory}", other="${others}"`,
+        components: { ...host, ...agent, '"signature-agent";key="other"': `"${others}"` },
+      },
+    ],
+    [
+      "a member with one parameter more",
+      "signature-incomplete",
+      { components: { ...host, '"signature-agent";key="bot";req': `"${directory}"` } },
+    ],
+    [
       "a member covered without its name",
       "signature-incomplete",
       { components: { ...host, '"signature-agent"': `bot="${directory}"` } },
@@ -201,8 +229,27 @@ test("what a signature must say and cover, and what it may not", async (t) => {
   }
 });
 
+test("of a request that is signed twice, or is written otherwise, nobody is proven", (t) => {
+  const { signature, input, agent } = signed({ key: agentKey() });
+  const request = { signature, input, agent, method: "GET", scheme: "https", host: "orders.example.com" };
+  const read = (changes: Partial<SignedRequest> = {}) => {
+    const found = readSigned({ ...request, path: "/v1/orders", query: "", ...changes });
+    return "reason" in found ? `${found.reason} ${found.claim}` : "read";
+  };
+  t.equal(read(), "read");
+  t.equal(read({ input: `${input}, other${input.slice(3)}` }), "credential-malformed Signature-Input");
+  t.equal(read({ input: `${input}, other${input.slice(3).replace("web-bot-auth", "x")}` }), "read", "one for agents");
+  for (const value of ['"x"', "x", "?1", "()"])
+    t.equal(read({ signature: `sig=${value}` }), "credential-malformed Signature", value);
+  const list = JSON.stringify([signature, input, agent, "GET", "https", "orders.example.com", "/v1/orders", ""]);
+  t.match(signedRequest(Buffer.from(list).toString("base64url")), { host: "orders.example.com" });
+  for (const text of [`${list} `, list.replace("GET", "G\\u0045T")])
+    t.equal(signedRequest(Buffer.from(text).toString("base64url")), undefined, "another spelling");
+  t.end();
+});
+
 test("a signature counts once, by its nonce, or else by what it is of; unless it may be shown again", async (t) => {
-  const { identity, time, offer } = await stage(t);
+  const { identity, time, offer, other, agents } = await stage(t);
   const shown = {
     ...{ kind: "signature" as const, ath: "", dpop: undefined, certificate: undefined, method: "GET" },
     target: { scheme: "https" as const, host: "orders.example.com", path: "/" },
@@ -223,6 +270,8 @@ test("a signature counts once, by its nonce, or else by what it is of; unless it
     ["proven", "proof-replayed", "proven"],
   );
   t.equal(await ask(identity, offer({ nonce: "a", path: "/v2" })), "proof-replayed", "a nonce of another request");
+  const others = offer({ nonce: "a", key: other, directory: agents[1] ?? "" });
+  t.equal(await ask(identity, others), "proven", "another agent may have the same");
   const plain = offer();
   const twice = await Promise.all([ask(identity, plain), ask(identity, plain)]);
   t.strictSame(twice.toSorted(), ["proof-replayed", "proven"], "at the same time");
@@ -231,6 +280,30 @@ test("a signature counts once, by its nonce, or else by what it is of; unless it
   const again = lax.offer();
   t.strictSame([await ask(lax.identity, again), await ask(lax.identity, again)], ["proven", "proven"]);
   t.equal(lax.identity.caches().identities.entries, 1);
+  const long = lax.offer({ expires: lax.seconds() + 3600 });
+  t.ok((await lax.verify(long)).principal);
+  lax.time.now = (lax.seconds() + 60) * 1000;
+  t.match(await lax.verify(again), { reason: "token-expired" }, "one that is known, too, no longer than it says");
+  t.ok((await lax.verify(long)).principal);
+  lax.time.now += 240_000;
+  t.match(await lax.verify(long), { reason: "token-expired" }, "nor than we say");
+});
+
+test("a signature that ends while its agent's keys are asked for proves nobody", async (t) => {
+  const time = new Clockwork();
+  const [key, directory] = [agentKey(), "https://bot.example/keys"];
+  const answer = Promise.withResolvers<HttpAnswer>();
+  const { identity } = startIdentity([signatureIssuer([directory])], { time, send: () => answer.promise });
+  t.teardown(() => identity.close());
+  const created = Math.floor(time.now / 1000);
+  const of = (expires: number) => {
+    const bytes = Buffer.from(signedCredential({ key, directory, created, expires }));
+    return identity.verify({ kind: "signature", bytes, start: 0, end: bytes.length }, time.now);
+  };
+  const [short, long] = [of(created + 60), of(created + 120)];
+  time.now = (created + 60) * 1000;
+  answer.resolve({ status: 200, headers: {}, body: Buffer.from(JSON.stringify({ keys: [key.jwk] })) });
+  t.match([await short, await long], [{ reason: "token-expired" }, { principal: { subject: directory } }]);
 });
 
 test("no more signatures wait to be checked than there is room for", async (t) => {
@@ -302,6 +375,10 @@ test("agents are addresses, each signature has one memory, and there is one issu
   };
   const one = (agents: string, more = "") => `{ bots: { type: http-signature, agents: [${agents}]${more} } }`;
   const good = '"https://bot.example/keys"';
+  t.strictSame(faults(one(good)), []);
+  const loaded = loadConfig(file, {}, ISSUER_TYPES);
+  const [issuer] = "config" in loaded ? loaded.config.issuers : [];
+  t.equal(issuer?.countsOnceFor, 330_000, "it is known for as long as it could come again");
   t.strictSame(faults(one(`${good}, "https://chatgpt.com", "http://127.0.0.1:8080/keys"`)), []);
   for (const bad of [
     "http://bot.example/keys",

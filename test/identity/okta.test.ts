@@ -185,6 +185,15 @@ test("okta: a list counts for its lifetime and no longer, and is asked for anew 
   t.match(left, /^groups-unavailable/, "a list that is too old is no list");
 });
 
+test("okta: a clock that is set back prolongs no list", async (t) => {
+  const { okta, groupsOf, time } = await start(t);
+  const token = await okta.token({ exp: Math.floor(time.now / 1000) + 3600, iat: undefined });
+  t.equal((await groupsOf(token)).length, 5);
+  okta.groups.set(USER, ["Everyone"]);
+  time.now -= 300_000;
+  t.strictSame(await groupsOf(token), ["Everyone"]);
+});
+
 test("okta: a list that is refreshed in vain counts to its end, and not a moment longer", async (t) => {
   const { okta, groupsOf, time, told } = await start(t);
   const token = await okta.token({ exp: Math.floor(time.now / 1000) + 3600 });
@@ -217,6 +226,15 @@ test("okta: whatever Okta answers that is no whole list of groups makes them unk
     ["an object", {}, 200, {}, "groups-unavailable", /not a list/],
     ["a group without a name", [...good, { id: "00g2" }], 200, {}, "groups-unavailable", /no name/],
     ["an empty name", [{ profile: { name: "" } }], 200, {}, "groups-unavailable", /no name/],
+    ["a very long name", [{ profile: { name: "a".repeat(1025) } }], 200, {}, "groups-unavailable", /no name/],
+    [
+      "more for somebody",
+      good,
+      200,
+      link(`${url.replace("//", "//user@")}?after=1`),
+      "groups-unavailable",
+      /may not be asked/,
+    ],
     ["a name twice", '[{"profile":{"name":"a","name":"b"}}]', 200, {}, "groups-unavailable", /two ways/],
     ["more than a body may have", `[${"1,".repeat(600_000)}1]`, 200, {}, "groups-unavailable", /larger than/],
     [
@@ -242,7 +260,7 @@ test("okta: whatever Okta answers that is no whole list of groups makes them unk
     if (error !== undefined) t.match(identity.status()[0]?.error, error, name);
     time.now += 300_000;
   }
-  t.equal(okta.count("groups"), 13 + 25, "25 pages are read at most");
+  t.equal(okta.count("groups"), 15 + 25, "25 pages are read at most");
   okta.ways.answer = undefined;
   t.equal((await fresh()).length, 5);
   t.equal(identity.status()[0]?.error, undefined);

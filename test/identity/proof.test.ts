@@ -6,6 +6,8 @@ import { Redis } from "ioredis";
 import { calculateJwkThumbprint, type JWK } from "jose";
 import { type Test, test } from "tap";
 import type { DpopConfig } from "../../agent/config/config.ts";
+import { confirmationOf } from "../../agent/identity/claims/confirmation.ts";
+import { createIdentity } from "../../agent/identity/identity.ts";
 import type { Confirmation } from "../../agent/identity/issuer/issuer.ts";
 import { Signatures } from "../../agent/identity/jwt/signatures.ts";
 import { keptFor, ProofMemory, Proofs } from "../../agent/identity/proof/proofs.ts";
@@ -15,7 +17,7 @@ import type { Shown } from "../../agent/identity/proof/shown.ts";
 import { isTarget } from "../../agent/identity/proof/target.ts";
 import { DPOP } from "../support/agent.ts";
 import { Clockwork } from "../support/clockwork.ts";
-import { startIdentity } from "../support/identity.ts";
+import { signatureIssuer, startIdentity, Told } from "../support/identity.ts";
 import { RedisServer } from "../support/redis.ts";
 import VECTORS from "../vectors/dpop/dpop-vectors.json" with { type: "json" };
 import APPENDIX_A from "../vectors/dpop/rfc8705-appendix-a.json" with { type: "json" };
@@ -174,12 +176,19 @@ test("whatever else is wrong with a proof refuses it", async (t) => {
     ["no JSON", `${head}.${encoded("nothing")}.${signature}`, "proof-malformed"],
     ["a list", `${head}.${encoded("[]")}.${signature}`, "proof-malformed"],
     ["a critical extension", await sign({}, { crit: ["b64"], b64: true }), "proof-malformed crit"],
+    ["a critical extension that nobody knows", await sign({}, { crit: ["x"], x: 1 }), "proof-malformed crit"],
+    ["a body that is not encoded", await sign({}, { b64: false }), "proof-malformed crit"],
     ["one that is for encryption", await sign({}, { enc: "A256GCM" }), "proof-malformed crit"],
     ["an algorithm for another key", await sign({}, { alg: "ES256", jwk: other.jwk }), "binding-mismatch jkt"],
     ["another client's proof", await other.sign(), "binding-mismatch jkt"],
     ["no key", await sign({}, { jwk: undefined }), "proof-malformed jwk"],
     ["a text for a key", await sign({}, { jwk: JSON.stringify(jwk) }), "proof-malformed jwk"],
     ["a private key", await sign({}, { jwk: own.private }), "proof-malformed jwk"],
+    [
+      "a type of key that every object has",
+      await sign({}, { jwk: { ...jwk, kty: "constructor" } }),
+      "proof-malformed jwk",
+    ],
     ["half a key", await sign({}, { jwk: { ...jwk, y: undefined } }), "proof-malformed jwk"],
     ["a key for encryption", await sign({ jti: "use" }, { jwk: { ...jwk, use: "enc" } }), "proof-malformed jwk"],
     [
@@ -245,6 +254,18 @@ test("a token is bound to what its confirmation says, and to all of it", async (
   ] as const) {
     t.equal(await judge(confirmation, shown), expected, JSON.stringify([confirmation, shown.kind, shown.certificate]));
   }
+});
+
+test("a token that is bound to what is no hash is refused for that, and not for its proof", (t) => {
+  const taken = { proofs: ["dpop", "certificate"], unbound: "accept" } as const;
+  for (const name of ["jkt", "x5t#S256"])
+    for (const value of ["", "x", TOKEN, `${sha256("x")}=`, `${sha256("x").slice(0, -1)}_`, 7, null])
+      t.match(
+        confirmationOf({ cnf: { [name]: value } }, taken),
+        { reason: "claim-malformed", claim: "cnf" },
+        `${name} ${value}`,
+      );
+  t.end();
 });
 
 test("the certificate of RFC 8705, appendix A, has its thumbprint, and is not asked for more", async (t) => {
@@ -409,6 +430,32 @@ test("credentials that count once and DPoP proofs take no room from each other, 
   t.equal(await once("a", later), "proof-replayed");
 });
 
+test("a proof that nobody waits for any more is not used up", async (t) => {
+  const { jkt, sign } = await client();
+  const { identity, time } = startIdentity([]);
+  t.teardown(() => identity.close());
+  const shown = shownWith(await sign({ iat: Math.floor(time.now / 1000) }));
+  const reason = async (isWanted: boolean) =>
+    (await identity.prove({ jkt }, shown, time.now, { wanted: () => isWanted })).refusal?.reason;
+  t.strictSame(
+    [await reason(false), await reason(true), await reason(true)],
+    ["overloaded", undefined, "proof-replayed"],
+  );
+});
+
+test("where nothing is said of proofs, nobody proves to have a key", async (t) => {
+  const { jkt, sign } = await client();
+  const [cache, limits] = [
+    { identities: 1, lifetime: 1, refusals: 1 },
+    { token: 8192, fetches: 1 },
+  ];
+  const send = () => Promise.reject(new Error("nobody is asked"));
+  const identity = createIdentity([], { cache, limits, send, clock: () => NOW, events: new Told() });
+  t.teardown(() => identity.close());
+  const proving = await identity.prove({ jkt }, shownWith(await sign()), NOW, { wanted: () => true });
+  t.match(proving, { refusal: { reason: "proof-missing" } });
+});
+
 test("a store that is away, or says nothing that is understood, proves nothing", async (t: Test) => {
   const { jkt, sign } = await client();
   for (const [note, expected] of [
@@ -533,6 +580,14 @@ test("what has come once is known after a reload, whatever it changes, and a sto
   t.match(keys, [/^countersign:dpop:[\w-]{43}$/]);
   const left = await observer.pttl(keys[0] ?? "");
   t.ok(left > 0 && left <= DPOP.maxAge + DPOP.clockTolerance + 1_000, `forgotten in ${left} ms`);
+  const agents = { ...signatureIssuer([]), countsOnceFor: 600_000 };
+  const signing = startIdentity([agents], { dpop: stored });
+  await signing.told.next("store ok");
+  const signature = { once: { digest: "a signature", madeAt: now } };
+  await signing.identity.prove(signature, shownWith(undefined), now, { wanted: () => true });
+  signing.identity.close();
+  const kept = await Promise.all((await observer.keys("*")).map((key) => observer.pttl(key)));
+  t.ok(Math.max(...kept) > 590_000, "what counts once for longer is known for longer");
   const changed = startIdentity([], { previous: next.identity, dpop: { ...stored, maxAge: 90_000 } });
   await changed.told.next("store ok");
   next.identity.close();

@@ -23,6 +23,14 @@ test("a token is found by all of its bytes, wherever they lie", (t) => {
   t.end();
 });
 
+test("a token that is another one, and more of the same, is not that one", (t) => {
+  const recent = new RecentTokens<string>();
+  recent.keep(buffer("a".repeat(40)), "alice");
+  for (const length of [24, 39, 41, 56]) t.equal(recent.find(within("a".repeat(length))), undefined, `${length}`);
+  t.equal(recent.find(within("a".repeat(40))), "alice");
+  t.end();
+});
+
 test("what was kept does not change with the bytes it was read from", (t) => {
   const recent = new RecentTokens<string>();
   const read = within("a-token-of-alice");

@@ -17,7 +17,7 @@ import {
   signed,
   type Wanted,
 } from "../support/certificates.ts";
-import { bits, der, integer, octets, oid, sequence, set, text } from "../support/der.ts";
+import { bits, boolean, der, integer, none, octets, oid, sequence, set, text } from "../support/der.ts";
 import { ourView, rawOf, read, theirViewOf } from "./certificate-views.ts";
 
 const VECTORS = JSON.parse(readFileSync(new URL("../vectors/certificates.json", import.meta.url), "utf8"));
@@ -175,6 +175,27 @@ const BROKEN: readonly (readonly [string, Buffer])[] = [
     "a subject that is not UTF-8",
     whole({ subject: sequence(set(sequence(oid("2.5.4.3"), der(0x0c, Buffer.from([0xff]))))) }),
   ],
+  [
+    "octets behind an attribute of its subject",
+    whole({ subject: sequence(set(sequence(oid("2.5.4.3"), text(0x0c, "alice"), text(0x0c, "admin")))) }),
+  ],
+  [
+    "an object identifier with a number that no double holds",
+    whole({ more: [sequence(der(0x06, Buffer.from("2affffffffffffffff7f", "hex")), octets(Buffer.alloc(1)))] }),
+  ],
+  ["a name of a kind that there is not", whole({ names: ["dns:a.example.org", text(0x89, "x")] })],
+  ["a text for the depth of an authority", whole({ authority: sequence(boolean(true), text(0x0c, "x")) })],
+  ["a number with a zero before it", whole({ authority: sequence(boolean(true), der(0x02, Buffer.from([0, 1]))) })],
+  ["a depth that is too large", whole({ authority: sequence(boolean(true), integer(2 ** 31)) })],
+  ["a length in seven octets", Buffer.concat([Buffer.from([0x30, 0x87, 1]), Buffer.alloc(6), whole({})])],
+  [
+    "more extensions than there is room for",
+    whole({ more: Array.from({ length: 64 }, (_, n) => extension(`1.2.3.${n}`, none)) }),
+  ],
+  [
+    "usage of more octets than there are bits",
+    whole({ usage: undefined, more: [extension("2.5.29.15", bits(Buffer.from("0000000080", "hex"), 7))] }),
+  ],
   ["two texts with a comma between them (CVE-2021-44532)", Buffer.from(VECTORS.nasty, "base64")],
   ["RFC 8705, appendix A, which is of version 1", Buffer.from(VECTORS.rfc8705, "base64")],
 ];
@@ -255,6 +276,8 @@ test("a list of revocations is whole, and about all of an authority's certificat
     ["with more behind it", Buffer.concat([list(), Buffer.from([0])])],
     ["without the next one's time", withoutNext(authority)],
     ["of others' certificates", ofOthers(authority)],
+    ["of another version", versioned(authority, 0)],
+    ["with another algorithm within", versioned(authority, 1, sequence(oid("1.2.840.10045.4.3.3")))],
   ] as const)
     t.throws(() => readRevocations(bytes), { name: "DerError" }, name);
   t.end();
@@ -262,6 +285,11 @@ test("a list of revocations is whole, and about all of an authority's certificat
 
 function withoutNext({ pair, subject }: Authority): Buffer {
   return signed(sequence(integer(1), pair.algorithm, subject, text(0x17, "261128000000Z")), pair);
+}
+
+function versioned({ pair, subject }: Authority, version: number, algorithm = pair.algorithm): Buffer {
+  const times = [text(0x17, "261128000000Z"), text(0x17, "271128000000Z")];
+  return signed(sequence(integer(version), algorithm, subject, ...times), pair);
 }
 
 /** An entry that names another authority (RFC 5280, section 5.3.3). */

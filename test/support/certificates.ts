@@ -59,6 +59,8 @@ export function newPair(): Pair {
 
 const NULL = der(0x05);
 const SHA256 = sequence(oid("2.16.840.1.101.3.4.2.1"), NULL);
+const SHA512 = sequence(oid("2.16.840.1.101.3.4.2.3"), NULL);
+const MGF1 = "1.2.840.113549.1.1.8";
 
 /** The same on other curves, of RSA, or of Ed25519. */
 export const PAIRS = {
@@ -69,9 +71,23 @@ export const PAIRS = {
   ed25519: () => pairOf(generateKeyPairSync("ed25519"), "1.3.101.112", null),
   rsa: () => pairOf(rsaKeys(2048), "1.2.840.113549.1.1.11", "sha256", NULL),
   rsaSha1: () => pairOf(rsaKeys(2048), "1.2.840.113549.1.1.5", "sha1", NULL),
+  rsaWithoutNull: () => pairOf(rsaKeys(2048), "1.2.840.113549.1.1.11", "sha256"),
+  rsaLongNull: () => pairOf(rsaKeys(2048), "1.2.840.113549.1.1.11", "sha256", der(0x05, Buffer.alloc(1))),
   rsa1024: () => pairOf(rsaKeys(1024), "1.2.840.113549.1.1.11", "sha256", NULL),
   pss: () => ({ ...rsaKeys(2048), algorithm: pss(32), digest: "sha256", salt: 32 }),
   pssShortSalt: () => ({ ...rsaKeys(2048), algorithm: pss(20), digest: "sha256", salt: 20 }),
+  pssOtherMask: () => ({
+    ...rsaKeys(2048),
+    algorithm: pss(32, sequence(oid(MGF1), SHA512)),
+    digest: "sha256",
+    salt: 32,
+  }),
+  pssNoMask: () => ({
+    ...rsaKeys(2048),
+    algorithm: pss(32, sequence(oid("1.2.3"), SHA256)),
+    digest: "sha256",
+    salt: 32,
+  }),
 } as const satisfies Record<string, () => Pair>;
 
 type Keys = Pick<Pair, "publicKey" | "privateKey">;
@@ -85,8 +101,7 @@ function rsaKeys(modulusLength: number): Keys {
 }
 
 /** RFC 4055, section 3.1. */
-function pss(salt: number): Buffer {
-  const mask = sequence(oid("1.2.840.113549.1.1.8"), SHA256);
+function pss(salt: number, mask = sequence(oid(MGF1), SHA256)): Buffer {
   const parameters = sequence(der(0xa0, SHA256), der(0xa1, mask), der(0xa2, integer(salt)));
   return sequence(oid("1.2.840.113549.1.1.10"), parameters);
 }
@@ -128,7 +143,8 @@ export interface Wanted {
   readonly key?: KeyObject;
   readonly names?: readonly (string | Buffer)[];
   readonly namesCritical?: boolean;
-  readonly authority?: boolean;
+  /** Or the value of basicConstraints. */
+  readonly authority?: boolean | Buffer;
   /** Bits; none: no such extension. */
   readonly usage?: readonly number[] | undefined;
   readonly usageCritical?: boolean;
@@ -162,7 +178,11 @@ export function certificateBody(wanted: Wanted, algorithm: Buffer): Buffer {
   if (key === undefined) throw new Error("whose key?");
   const usageBits = usage?.reduce((octet, bit) => octet | (0x80 >> bit), 0) ?? 0;
   const extensions = [
-    extension("2.5.29.19", authority ? sequence(boolean(true)) : sequence(), true),
+    extension(
+      "2.5.29.19",
+      typeof authority === "boolean" ? sequence(authority ? boolean(true) : none) : authority,
+      true,
+    ),
     usage &&
       extension("2.5.29.15", bits(Buffer.from([usageBits]), unusedBits(usageBits)), wanted.usageCritical ?? true),
     purposes && extension("2.5.29.37", sequence(...purposes.map(oid))),

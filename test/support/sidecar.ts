@@ -43,12 +43,17 @@ export interface Sidecar {
   ask(identity: string | undefined, port: number, line: string, fields: readonly string[]): Promise<HttpAnswer>;
 }
 
-export async function startSidecar(t: Test): Promise<Sidecar> {
-  const front = await startFront((request, response) => {
+/** Its admin server. */
+export function startSidecarAdmin(): Promise<Front> {
+  return startFront((request, response) => {
     const names = (request.url ?? "").split("?")[1]?.split("&") ?? Object.keys(FIT);
     const told = Object.fromEntries(names.map((name) => [name, FIT[name] ?? null]));
     response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(told));
   });
+}
+
+export async function startSidecar(t: Test): Promise<Sidecar> {
+  const front = await startSidecarAdmin();
   t.teardown(() => front.close());
   return {
     front,

@@ -10,7 +10,7 @@ import type { Issuer } from "../../agent/identity/issuer/issuer.ts";
 import type { World } from "../../agent/identity/issuer/world.ts";
 import { sessionKind } from "../../agent/identity/session/section.ts";
 import { withSessions } from "../../agent/identity/session/sessions.ts";
-import { SessionStore, StoreUnavailable } from "../../agent/identity/session/store.ts";
+import { SessionStore, SessionTooLarge, StoreUnavailable } from "../../agent/identity/session/store.ts";
 import { StoredSessions } from "../../agent/identity/session/stored.ts";
 import type { LoginEvent } from "../../agent/telemetry/events.ts";
 import { Logins } from "../../agent/web/login/logins.ts";
@@ -199,6 +199,20 @@ test("what has ended does not come back, and of two who renew a session one read
     one.alone(id, 60_000, () => Promise.reject(new Error("failed"))),
     /failed/,
   );
+  const [begun, late] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const tooSlow = one.alone(id, 1, () => {
+    begun.resolve();
+    return late.promise;
+  });
+  await begun.promise;
+  const meanwhile = async () => {
+    late.resolve();
+    await tooSlow;
+    return (await one.alone(id, 60_000, async () => "both")) ?? "alone";
+  };
+  let outcome: string | undefined;
+  while (outcome === undefined) outcome = await other.alone(id, 60_000, meanwhile);
+  t.equal(outcome, "alone", "who was too slow frees nobody else's turn");
   t.equal(await other.alone(id, 1, () => one.alone("another", 1, async () => "side by side")), "side by side");
 });
 
@@ -378,6 +392,14 @@ test("a browser that comes before the thread has reached the store waits for it"
   redis.thaw();
   t.equal((await out).status, 303);
   await t.rejects(stored(), /no session/);
+});
+
+test("a session that is larger than any entry may be is not kept", async (t) => {
+  const { agent, spy } = await shared(t);
+  const session = sessionOf("alice", { more: "x".repeat(65_536) });
+  const kept = await (await agent()).begin(session, TOKENS, WHOSE, NOW).catch((error: unknown) => error);
+  t.ok(kept instanceof SessionTooLarge);
+  t.equal(await spy.dbsize(), 0);
 });
 
 test("a session that a former key has sealed is none", async (t) => {
@@ -588,6 +610,23 @@ test("a session whose claims are no longer enough is told of to be refreshed, an
   const finding = await sessions.verify(evidence, time.now, () => true);
   t.strictSame(Object.keys(finding), ["reason"], "nothing of it is remembered");
   t.equal(due.length, 1);
+});
+
+test("no more sessions are asked for at a time than there is room for", async (t) => {
+  const { redis, issuer, alice, time } = await refreshing(t);
+  const inner = { ready: async () => {}, close: () => {} } as unknown as Issuer;
+  const world = { events: { sessionStore: () => {} }, clock: () => time.now } as unknown as World;
+  const sessions = withSessions(inner, issuer as never, world);
+  t.teardown(() => sessions.close());
+  await sessions.ready();
+  const evidence = { kind: sessionKind({ cookie: COOKIE }), text: alice.session } as unknown as Evidence;
+  const ask = () => sessions.verify(evidence, time.now, () => true);
+  redis.freeze();
+  const asked = Array.from({ length: 1024 }, ask);
+  t.strictSame(ask(), { reason: "overloaded" });
+  redis.thaw();
+  await Promise.all(asked);
+  t.match(await ask(), { principal: { subject: "alice" } }, "then there is room again");
 });
 
 test("a session ends where the provider speaks of somebody else", async (t) => {

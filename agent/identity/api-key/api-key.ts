@@ -37,8 +37,7 @@ class ApiKeys implements Issuer {
     const { prefix, keys } = this.config;
     const id = idOf(text, prefix);
     if (id === undefined) return { reason: "credential-malformed", lasting: true };
-    const record = Object.hasOwn(keys, id) ? keys[id] : undefined;
-    const basis = this.#bases.get(id);
+    const [record, basis] = [keys[id], this.#bases.get(id)];
     if (record === undefined || basis === undefined || !isKey(text, record.sha256)) return UNKNOWN;
     if (now >= basis.until) return { reason: "issuer-unavailable" };
     if (record.revoked) return { reason: "credential-revoked", lasting: true };

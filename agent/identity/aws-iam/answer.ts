@@ -65,7 +65,7 @@ function readJson(body: Buffer): Read {
 type Members = Readonly<Record<string, unknown>>;
 
 function memberOf(value: Members | undefined, name: string): Members | undefined {
-  const member = value !== undefined && Object.hasOwn(value, name) ? value[name] : undefined;
+  const member = value?.[name];
   return typeof member === "object" && member !== null && !Array.isArray(member) ? (member as Members) : undefined;
 }
 

@@ -41,9 +41,8 @@ function unsuitable(certificate: Certificate, { identity }: Naming): Refusal | u
   const { authority, usage, critical, subject, purposes } = certificate;
   if (authority) return unfit("basicConstraints");
   if ([...critical].some((id) => !UNDERSTOOD.has(id))) return unfit("extensions");
+  if (usage !== undefined && !isForSigning(usage)) return unfit("keyUsage");
   // X509-SVID, section 4.3, demands what RFC 5280 leaves open.
-  const used = identity !== "spiffe" && usage === undefined;
-  if (!used && !isForSigning(usage)) return unfit("keyUsage");
   if (identity === "spiffe" && !critical.has(EXTENSION.usage)) return unfit("keyUsage");
   if (!isForClients(purposes, identity)) return unfit("extendedKeyUsage");
   // RFC 5280, section 4.1.2.6: who is named there alone. The empty name is an empty SEQUENCE, two octets.
@@ -55,9 +54,9 @@ function unfit(claim: string): Refusal {
 }
 
 /** A client signs the handshake, and no certificates. */
-function isForSigning(usage: Certificate["usage"]): boolean {
-  if (usage?.has(USAGE.keyCertSign) || usage?.has(USAGE.crlSign)) return false;
-  return usage?.has(USAGE.digitalSignature) === true;
+function isForSigning(usage: NonNullable<Certificate["usage"]>): boolean {
+  if (usage.has(USAGE.keyCertSign) || usage.has(USAGE.crlSign)) return false;
+  return usage.has(USAGE.digitalSignature);
 }
 
 /** An SVID may leave it out, and else is for both sides (X509-SVID, section 4.4). */

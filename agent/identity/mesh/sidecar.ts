@@ -33,7 +33,7 @@ const QUESTION = [DEFAULT_POLICY, ...PORT_LISTS, INGRESS_MODE, GATEWAY].join("&"
 export class Sidecar {
   readonly #config: MeshIssuer;
   readonly #world: World;
-  #basis: Basis = { until: 0, identities: 0 };
+  readonly #basis: Basis = { until: 0, identities: 0 };
   #closed = false;
   #cancel: () => void = () => {};
   #cancelEnd: () => void = () => {};
@@ -92,7 +92,6 @@ export class Sidecar {
   }
 
   #proven(begun: number): void {
-    if (this.#basis.until === 0) this.#basis = { until: 0, identities: 0 };
     this.#basis.until = begun + COUNTS_FOR;
     // By a timer too: a clock that is set back must not prolong it.
     this.#cancelEnd();
