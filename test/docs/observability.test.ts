@@ -211,7 +211,13 @@ test("every member of /status and /ready is in the docs", (t) => {
     phase: "serving",
     load: telemetry.load(),
     issuers: [
-      { name: "okta", issuer: "https://okta.test", identities: 0, ...time, details: { keys: 0, unused_keys: [] } },
+      {
+        name: "okta",
+        issuer: "https://okta.test",
+        identities: 0,
+        ...time,
+        details: { keys: 0, unused_keys: [], session_store: [] },
+      },
     ],
     caches: { identities: { entries: 0, limit: 1 } },
     ...counts,

@@ -12,9 +12,11 @@ export class RedisServer {
   readonly port: number;
   readonly #password: string;
   readonly #folder: string | undefined;
+  readonly #tls: Readonly<Record<string, string>> | undefined;
   #child: ChildProcess | undefined;
 
-  private constructor(port: number, password: string, folder: string | undefined) {
+  private constructor(port: number, password: string, folder?: string, tls?: Readonly<Record<string, string>>) {
+    this.#tls = tls;
     this.port = port;
     this.#password = password;
     this.#folder = folder;
@@ -28,15 +30,25 @@ export class RedisServer {
     return server;
   }
 
+  /** One that speaks TLS alone. @param cert @param key files */
+  static async startTls(t: Test, password: string, cert: string, key: string): Promise<RedisServer> {
+    const tls = { "tls-cert-file": cert, "tls-key-file": key, "tls-ca-cert-file": cert, "tls-auth-clients": "no" };
+    const server = new RedisServer(await freePort(), password, undefined, tls);
+    t.teardown(() => server.stop());
+    await server.begin();
+    return server;
+  }
+
   get url(): string {
-    return `redis://:${this.#password}@127.0.0.1:${this.port}`;
+    return `${this.#tls === undefined ? "redis" : "rediss"}://:${this.#password}@127.0.0.1:${this.port}`;
   }
 
   /** Starts it, anew after `stop`, and waits until it takes connections. */
   async begin(): Promise<void> {
     const kept = this.#folder === undefined ? {} : { appendonly: "yes", appendfsync: "always", dir: this.#folder };
     const none = { save: "", appendonly: "no" };
-    const options = { port: this.port, bind: "127.0.0.1", ...none, ...kept, requirepass: this.#password };
+    const ports = this.#tls === undefined ? { port: this.port } : { port: 0, "tls-port": this.port, ...this.#tls };
+    const options = { ...ports, bind: "127.0.0.1", ...none, ...kept, requirepass: this.#password };
     const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, `${value}`]);
     const child = spawn(program(), args, { stdio: ["ignore", "pipe", "ignore"] });
     this.#child = child;

@@ -15,7 +15,9 @@ import { StoredSessions } from "../../agent/identity/session/stored.ts";
 import type { LoginEvent } from "../../agent/telemetry/events.ts";
 import { Logins } from "../../agent/web/login/logins.ts";
 import { PageListener } from "../../agent/web/page-listener.ts";
+import { reply } from "../../demo/front.ts";
 import { Browser, NAVIGATION } from "../support/browser.ts";
+import { AUTHORITY, Authority, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
 import { freePort } from "../support/haproxy.ts";
 import { oidcIssuer } from "../support/identity.ts";
 import { listen } from "../support/listener.ts";
@@ -296,6 +298,69 @@ test("the store's user may do what the documentation says, and no more", async (
   t.equal(await sessions.endMarked("sub", "alice", WHOSE), 1);
   await begin();
   t.equal(await sessions.endAll(WHOSE), 1);
+});
+
+test("a store is asked over TLS, by a user of its own, and only one whose certificate is vouched for", async (t) => {
+  const authority = new Authority("of somebody else");
+  const { pem, key } = authority.issue({ names: ["dns:other.example"] });
+  const files = folderOf(t, {
+    ...{ cert: SERVER_CERTIFICATE, key: SERVER_KEY },
+    ...{ "other-cert": pem, "other-key": key },
+  });
+  const at = (name: string) => join(files, name);
+  const redis = await RedisServer.startTls(t, "the-password", at("cert"), at("key"));
+  const other = await RedisServer.startTls(t, "the-password", at("other-cert"), at("other-key"));
+  const spy = new Redis(redis.url, { tls: { ca: AUTHORITY } });
+  t.teardown(() => spy.disconnect());
+  const page = readFileSync(new URL("../../docs/login.md", import.meta.url), "utf8");
+  const [, keys = "", commands = ""] = /needs `(~\S+)` and `([^`]+)`/.exec(page) ?? [];
+  await spy.call("ACL", "SETUSER", "agent", "on", ">secret", keys, ...commands.split(" "));
+  const begun = async (url: string, ca?: string) => {
+    const told: (string | undefined)[] = [];
+    const store = new SessionStore({ url, timeout: 5_000, ca }, (problem) => told.push(problem));
+    t.teardown(() => store.close());
+    const sessions = new StoredSessions({ cookie: COOKIE, ring: RING }, store);
+    const cookie = await sessions.begin(sessionOf("alice"), TOKENS, WHOSE, NOW).catch(() => undefined);
+    return { told: told[0], problems: store.problems(), opened: cookie && (await sessions.open(cookie, WHOSE)) };
+  };
+  const url = `rediss://agent:secret@127.0.0.1:${redis.port}`;
+  t.match(await begun(url, AUTHORITY), { told: undefined, opened: { subject: "alice" } });
+  const stranger = new Authority("a stranger").pem;
+  for (const [what, problem, address, ca] of [
+    ["another's authority", "UNABLE_TO_VERIFY_LEAF_SIGNATURE", url, stranger],
+    ["those that Node brings", "UNABLE_TO_VERIFY_LEAF_SIGNATURE", url, undefined],
+    ["another host's name", "ERR_TLS_CERT_ALTNAME_INVALID", other.url, authority.pem],
+    ["a wrong password", "WRONGPASS", url.replace("secret", "secrets"), AUTHORITY],
+    ["a user that is not there", "WRONGPASS", url.replace("agent", "nobody"), AUTHORITY],
+  ] as const) {
+    const { told, problems, opened } = await begun(address, ca);
+    t.strictSame(
+      [told, problems, opened],
+      [problem, [`the store of sessions cannot be reached: ${problem}`], undefined],
+      what,
+    );
+  }
+});
+
+test("a store that may drop what ends sessions is told of, with what to set instead", async (t) => {
+  const { redis, spy } = await shared(t);
+  const store = new SessionStore({ url: redis.url, timeout: 5_000 });
+  t.teardown(() => store.close());
+  await store.ready();
+  t.strictSame(store.problems(), []);
+  const until = async (problems: readonly string[]) => {
+    while (String(store.problems()) !== String(problems)) await new Promise(setImmediate);
+  };
+  for (const policy of ["allkeys-lru", "volatile-lru", "volatile-ttl", "allkeys-random"]) {
+    await spy.config("SET", "maxmemory-policy", policy);
+    const why = `the store of sessions may drop lists that sessions are ended by (maxmemory-policy ${policy})`;
+    await until([`${why}: set maxmemory-policy noeviction`]);
+  }
+  await spy.config("SET", "maxmemory-policy", "noeviction");
+  await until([]);
+  await redis.stop();
+  await until(["the store of sessions cannot be reached: ECONNREFUSED"]);
+  t.pass("all of it is told");
 });
 
 test("who has all that the store holds has no session, and no token", async (t) => {
@@ -581,6 +646,34 @@ test("what a provider says of one session changes nothing for any other", async 
   before.refusal = "login_required";
   await one.logins.refresh(due);
   await t.rejects(stored(), /no session/, "nor is it over until its person has logged in");
+});
+
+test("a provider that takes its own new token back, or no longer this agent, is told for what it says", async (t) => {
+  const { provider, time, events, one, stored, due } = await refreshing(t);
+  const challenged = (challenge: string) => reply("{}", 401, { "www-authenticate": challenge });
+  const token = { access_token: "a", refresh_token: "another", token_type: "Bearer", expires_in: 3600 };
+  for (const [challenge, code] of [
+    ['Bearer realm="x", error="invalid_token", error_description="SECRET"', "invalid_token"],
+    ['DPoP error="invalid_dpop_proof"', "invalid_dpop_proof"],
+    ["Bearer", "invalid_token"],
+    ['Bearer error="<b>SECRET"', "provider-error"],
+  ] as const) {
+    time.now += 3_600_000;
+    const first = await stored();
+    // No ID token: who it is UserInfo has to tell.
+    provider.front.behave(reply(token), "/token");
+    provider.front.behave(challenged(challenge), "/me");
+    await one.logins.refresh(due);
+    t.match(events.at(-1), { outcome: "failed", why: `refresh: ${code}` });
+    const second = await stored();
+    t.match([second.tokens.refresh, second.session.claims], ["another", first.session.claims], "nothing is lost");
+    t.equal(second.session.refreshAt, time.now + 300_000, "and that one is asked about later");
+  }
+  time.now += 3_600_000;
+  provider.front.behave(challenged('Basic realm="x"'), "/token");
+  await one.logins.refresh(due);
+  t.match(events.at(-1), { outcome: "failed", why: "invalid_client" });
+  t.notMatch(JSON.stringify(events), /SECRET|unexpected/);
 });
 
 test("what comes for a session that was ended meanwhile is taken back at the provider", async (t) => {

@@ -1,4 +1,9 @@
-import { AuthorizationResponseError, ClientError, ResponseBodyError } from "openid-client";
+import {
+  AuthorizationResponseError,
+  ClientError,
+  ResponseBodyError,
+  WWWAuthenticateChallengeError,
+} from "openid-client";
 import { FetchError } from "../../http/fetch-error.ts";
 import { SessionTooLarge, StoreUnavailable } from "../../identity/session/store.ts";
 
@@ -33,6 +38,9 @@ const UNAVAILABLE: ReadonlySet<string> = new Set([
   ...["temporarily_unavailable", "server_error", "invalid_client", "unauthorized_client"],
 ]);
 
+/** In lower case, as the library has them. */
+const TOKEN_SCHEMES: ReadonlySet<string> = new Set(["bearer", "dpop"]);
+
 /** What an error of the provider's, or of what is asked of it, comes to. Its text is never shown: it may hold a token. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof StoreUnavailable) return { outcome: "failed", why: "session-unavailable" };
@@ -42,10 +50,24 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof FetchError || cause instanceof FetchError) {
     return { outcome: "failed", why: (cause instanceof FetchError ? cause : (error as FetchError)).message };
   }
-  if (error instanceof AuthorizationResponseError || error instanceof ResponseBodyError) {
-    const code = CODE.test(error.error) ? error.error : "provider-error";
-    return { outcome: UNAVAILABLE.has(code) ? "failed" : "refused", why: code };
-  }
+  if (error instanceof AuthorizationResponseError || error instanceof ResponseBodyError) return refusalOf(error.error);
+  if (error instanceof WWWAuthenticateChallengeError) return refusalOf(challengedBy(error));
   if (error instanceof ClientError && error.code !== undefined) return { outcome: "refused", why: error.code };
   return { outcome: "failed", why: "unexpected" };
+}
+
+/** @param written the code as the provider has it */
+function refusalOf(written: string): Failure {
+  const code = CODE.test(written) ? written : "provider-error";
+  return { outcome: UNAVAILABLE.has(code) ? "failed" : "refused", why: code };
+}
+
+/**
+ * A challenge that says nothing more is for the token where it is for one (RFC 6750, section 3.1), such as UserInfo's; any
+ * other is for this agent (RFC 6749, section 5.2).
+ */
+function challengedBy({ cause: challenges }: WWWAuthenticateChallengeError): string {
+  const [code] = challenges.flatMap(({ parameters }) => parameters.error ?? []);
+  const isOfToken = challenges.some(({ scheme }) => TOKEN_SCHEMES.has(scheme));
+  return code ?? (isOfToken ? "invalid_token" : "invalid_client");
 }
