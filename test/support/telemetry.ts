@@ -15,7 +15,11 @@ export type Line = Record<string, unknown>;
 /** A telemetry whose log goes to a temporary file. */
 export function recorded(
   t: Test,
-  { now = { at: NOON }, ...log }: Partial<LogOptions> & { now?: { at: number } } = {},
+  {
+    now = { at: NOON },
+    process = false,
+    ...log
+  }: Partial<LogOptions> & { now?: { at: number }; process?: boolean } = {},
 ): { telemetry: Telemetry; text: () => Promise<string>; lines: () => Promise<Line[]> } {
   const directory = mkdtempSync(join(tmpdir(), "countersign-log-"));
   const file = join(directory, "log");
@@ -33,7 +37,7 @@ export function recorded(
       lastUses: () => [{ issuer: "keys", key: "k", at: 0 }],
     },
     clock: () => now.at,
-    process: false,
+    process,
     fd: openSync(file, "w"),
   });
   t.teardown(async () => {

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { type Test, test } from "tap";
 import type { TracesConfig } from "../../agent/config/sections/traces.ts";
 import { parseExposition } from "../support/exposition.ts";
@@ -164,4 +166,13 @@ test("a histogram's buckets name a trace, for who asks for OpenMetrics", async (
   );
   t.match(text, /\n# EOF\n$/);
   t.notMatch(await telemetry.metrics(), /trace_id|# EOF/);
+});
+
+test("what OpenMetrics tells goes on when garbage has been collected, which is a histogram of its own", async (t) => {
+  const { telemetry } = recorded(t, { process: true });
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc")();
+  while (!(await telemetry.metrics()).includes("nodejs_gc_duration_seconds_bucket"))
+    await new Promise((done) => setTimeout(done, 10));
+  t.match(await telemetry.openMetrics(), /nodejs_gc_duration_seconds_bucket\{[^}]*\} \d+\n/);
 });

@@ -39,7 +39,8 @@ export interface MetricValues {
     readonly labels: Readonly<Record<string, string | number>>;
     /** Of a histogram's parts. */
     readonly metricName?: string;
-    readonly exemplar?: Exemplar;
+    /** Null in prom-client's own histograms, such as that of garbage collections. */
+    readonly exemplar?: Exemplar | null;
   }[];
 }
 

@@ -27,8 +27,7 @@ export function withExemplars(
   for (const { values } of processes.flat()) {
     for (const value of values) {
       const { exemplar } = value;
-      if (exemplar !== undefined && exemplar.at >= (newest.get(keyOf(value))?.at ?? 0))
-        newest.set(keyOf(value), exemplar);
+      if (exemplar && exemplar.at >= (newest.get(keyOf(value))?.at ?? 0)) newest.set(keyOf(value), exemplar);
     }
   }
   if (newest.size === 0) return sums;
@@ -60,8 +59,7 @@ function sampleLine({ metricName, labels, value, exemplar }: Value, name: string
     ([label, text]) => `${label}="${label === "le" ? bound(text) : escaped(String(text))}"`,
   );
   const labelled = texts.length === 0 ? "" : `{${texts.join()}}`;
-  const example =
-    exemplar === undefined ? "" : ` # {trace_id="${exemplar.traceId}"} ${exemplar.value} ${exemplar.at / 1_000}`;
+  const example = exemplar ? ` # {trace_id="${exemplar.traceId}"} ${exemplar.value} ${exemplar.at / 1_000}` : "";
   return `${metricName ?? name}${labelled} ${number(value)}${example}`;
 }
 
