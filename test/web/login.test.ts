@@ -397,6 +397,25 @@ test("nobody is sent round and round", async (t) => {
   t.match(await refused.ask(LOGIN), { status: 403, body: /does not help/ });
 });
 
+test("a session from a clock that is ahead counts within the tolerance, and beyond it a login makes another", async (t) => {
+  const { logins, time } = await stage(t);
+  for (const [ahead, outcome] of [
+    [30_000, "the same"],
+    [30_001, "another"],
+  ] as const) {
+    const alice = new Person(logins);
+    time.now += ahead;
+    await alice.ask(await alice.until());
+    time.now -= ahead;
+    const before = alice.session;
+    // As at an agent that has refused it, or at this one, whose clock was set back.
+    t.match(await alice.ask(await alice.until(`${LOGIN}?rt=/a`)), { status: 303, location: "/a" });
+    t.equal(alice.session === before ? "the same" : "another", outcome, `${ahead} ms`);
+  }
+});
+
+});
+
 test("a provider that refuses, or is away", async (t) => {
   const { logins, provider, events } = await stage(t);
   const alice = new Person(logins);

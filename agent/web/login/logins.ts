@@ -312,13 +312,16 @@ export class Logins {
     return chooserPage(reader, links);
   }
 
-  /** The session that a browser has here, as far as its cookie tells. */
+  /** The session that a browser has here, as far as its cookie tells. One that is yet to begin counts nowhere. */
   async #session({ cookies, origin }: Asked): Promise<Session | undefined> {
     const sealed = sessionIn(cookies, this.#sessions.cookie);
     const provider = this.#providers.get(issuerOf(sealed));
+    if (provider === undefined) return undefined;
     const sessions = this.#stored ?? this.#cookies;
-    const session = provider === undefined ? undefined : await sessions.open(sealed, provider.issuer);
-    const lasts = session !== undefined && session.host === origin.hostname && this.#clock() < session.endsAt;
+    const session = await sessions.open(sealed, provider.issuer);
+    if (session === undefined || session.host !== origin.hostname) return undefined;
+    const now = this.#clock();
+    const lasts = session.begunAt <= now + provider.issuer.clockTolerance && now < session.endsAt;
     return lasts ? session : undefined;
   }
 
