@@ -168,11 +168,9 @@ export class Logins {
 
   /** @param before the logins that the browser has under way */
   async #begin(asked: Asked, provider: LoginProvider, before: readonly Pending[], begun: Begun): Promise<Answer> {
-    const { lost: _, ...wanted } = begun;
     const { issuer, begunAt } = begun;
     const pendings = this.#pendings(asked.origin);
-    const secrets = { state: pendings.newState(begun), nonce: random(), verifier: random() };
-    const pending = { ...secrets, ...wanted, doneAt: 0 };
+    const pending = pendings.begin(begun, { nonce: random(), verifier: random() });
     try {
       const location = await provider.begin(pending, `${asked.origin.origin}${CALLBACK_PATH}${issuer}`);
       this.#tell({ issuer, outcome: "begun" });
