@@ -92,5 +92,7 @@ export function clientHeaders(identityPrefix: string, identityHeaders: readonly 
     "http-request del-header tracestate unless { req.fhdr(traceparent) -m found }",
     "# Without one a trace begins here, whose id is the request's.",
     `http-request set-header traceparent 00-%[var(${OWN.id})]-%[uuid(),regsub(-,,g),bytes(0,16)]-01 unless { req.fhdr(traceparent) -m found }`,
+    "# The request's id is the one in all logs, whatever the client calls it.",
+    `http-request set-header x-request-id %[var(${OWN.id})]`,
   ];
 }

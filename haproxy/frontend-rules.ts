@@ -314,7 +314,6 @@ function passedOn({ scheme, uses, webAddress, backendVariables = [] }: RenderInp
   return [
     "# Allowed: who it is, once, and no credential but the one that has proven it, where the policy forwards that.",
     ...new Set(strips),
-    `http-request set-header x-request-id %[var(${OWN.id})]`,
     "http-request set-header x-forwarded-for %[src]",
     `http-request set-header x-forwarded-proto ${scheme}`,
     ...own,

@@ -103,7 +103,7 @@ function encoded(beginning: string): string {
 test("people log in by their browsers, and every request is then judged as theirs", async (t) => {
   const { provider, backend, served, ring, keys, known, fronts, browser } = await stage(t);
   const secrets: string[] = [CLIENT.secret];
-  for (const { version, port } of fronts) {
+  for (const { version, port, log } of fronts) {
     const there = (path: string) => `${ORIGIN}${path}`;
     const holding = (value: string, more: Readonly<Record<string, string>> = {}, host = HOST) => {
       const own = browser(port);
@@ -308,6 +308,17 @@ test("people log in by their browsers, and every request is then judged as their
         t.notOk(served.lines.some(({ msg, reason }) => /unexpected/.test(String(msg)) || reason === "agent-error"));
       },
     );
+
+    await t.test(`HAProxy ${version}: a page tells the id by which HAProxy has logged its request`, async (t) => {
+      for (const [name, headers] of Object.entries({ own: {}, chosen: { "x-request-id": "chosen" } })) {
+        const { body } = await browser(port).ask(there(`${CALLBACK}-${name}`), { ...NAVIGATION, ...headers });
+        const logged = () => log.find((line) => line.includes(`idp-${name}"`));
+        while (logged() === undefined) await new Promise((done) => setTimeout(done, 20));
+        const { request_id: id } = JSON.parse(logged() ?? "");
+        t.match(id, /^[0-9a-f]{32}$/);
+        t.match(body, `<p class="detail">Request: ${id}</p>`, name);
+      }
+    });
 
     await t.test(`HAProxy ${version}: a query of & alone`, async (t) => {
       const client = await RawClient.open(port);

@@ -170,7 +170,7 @@ function insertions(text: string): readonly Edit[] {
   const places = {
     first: find("http-request strict-mode on"),
     asked: find("send-spoe-group") + 1,
-    gated: find("http-request set-header x-request-id"),
+    gated: find("http-request set-header x-forwarded-for"),
     last: find("    use_backend"),
     backend: lines.findIndex((line) => /^backend orders/.test(line)) + 1,
     frontend: lines.findIndex((line) => /^frontend (?:api|partners|office)/.test(line)) + 1,

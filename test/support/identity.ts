@@ -6,6 +6,7 @@ import type { CertificateIssuer } from "../../agent/identity/certificate/section
 import type { SignatureIssuer } from "../../agent/identity/http-signature/section.ts";
 import { createIdentity, type Identity, type IdentityEvents, type Offered } from "../../agent/identity/identity.ts";
 import type { IssuerTypes } from "../../agent/identity/issuer/issuer.ts";
+import type { Due } from "../../agent/identity/issuer/world.ts";
 import type { MeshIssuer } from "../../agent/identity/mesh/section.ts";
 import { discoveryUrl } from "../../agent/identity/oidc/discovery.ts";
 import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
@@ -129,6 +130,7 @@ export interface IdentitySetup {
   readonly types?: IssuerTypes;
   readonly dpop?: DpopConfig;
   readonly revoked?: readonly Revocation[];
+  readonly due?: (due: Due) => void;
 }
 
 /** Everything that was told: `discovery ok`, `jwks error`, `hit`, `miss`, `refusal_hit`. */
@@ -203,6 +205,7 @@ export function startIdentity(issuers: readonly (OidcIssuer | IssuerConfig)[], s
     previous,
     types,
     revoked,
+    due: setup.due,
   });
   const verify = async (credential: Offered) => identity.verify(credential, time.now);
   return {

@@ -28,7 +28,9 @@ export class Person {
     const answer = await this.#logins.answer(asked);
     if (answer === undefined) throw new Error(`no page ${path}`);
     for (const line of [answer.headers["set-cookie"] ?? []].flat()) {
-      const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
+      const [pair = "", name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
+      // RFC 6265bis, section 5.6: a browser drops it in silence.
+      if (pair.length > 4096) continue;
       if (line.endsWith("Max-Age=0")) this.cookies.delete(name);
       else this.cookies.set(name, value);
     }

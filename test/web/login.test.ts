@@ -8,6 +8,7 @@ import { rotatedSealing, type SealingKey } from "../../agent/config/files/sealin
 import { type Send, send } from "../../agent/http/fetch.ts";
 import type { LogoutConfig } from "../../agent/identity/session/section.ts";
 import { issuerOf, SessionCookies } from "../../agent/identity/session/session.ts";
+import { Steps } from "../../agent/identity/session/step.ts";
 import { SessionStore } from "../../agent/identity/session/store.ts";
 import { StoredSessions } from "../../agent/identity/session/stored.ts";
 import type { LoginEvent } from "../../agent/telemetry/events.ts";
@@ -395,6 +396,39 @@ test("nobody is sent round and round", async (t) => {
     await refused.ask(await refused.until());
   }
   t.match(await refused.ask(LOGIN), { status: 403, body: /does not help/ });
+});
+
+test("a session from a clock that is ahead counts within the tolerance, and beyond it a login makes another", async (t) => {
+  const { logins, time } = await stage(t);
+  for (const [ahead, outcome] of [
+    [30_000, "the same"],
+    [30_001, "another"],
+  ] as const) {
+    const alice = new Person(logins);
+    time.now += ahead;
+    await alice.ask(await alice.until());
+    time.now -= ahead;
+    const before = alice.session;
+    // As at an agent that has refused it, or at this one, whose clock was set back.
+    t.match(await alice.ask(await alice.until(`${LOGIN}?rt=/a`)), { status: 303, location: "/a" });
+    t.equal(alice.session === before ? "the same" : "another", outcome, `${ahead} ms`);
+  }
+});
+
+test("a login of which a cookie has no room for the path leads to /", async (t) => {
+  const { logins, sessions } = await stage(t);
+  const step = new Steps(sessions).seal({ acr: ["mfa", "pwd", "a".repeat(250)], maxAge: 300 }, Date.now());
+  const plain = `/${"a".repeat(1000)}`;
+  for (const [path, query, landing] of [
+    [plain, "", plain],
+    [plain, `&step=${step}`, "/"],
+    [`/${'"'.repeat(1023)}`, "", "/"],
+  ] as const) {
+    const alice = new Person(logins);
+    const back = await alice.until(`${LOGIN}?rt=${encodeURIComponent(path)}${query}`);
+    t.match(await alice.ask(back), { status: 303, location: landing }, `${path.slice(0, 9)}${query}`);
+    t.not(alice.session, "");
+  }
 });
 
 test("a provider that refuses, or is away", async (t) => {

@@ -2,12 +2,14 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { type Test, test } from "tap";
+import { type Offer, prove } from "../../agent/answer/prove.ts";
+import type { Revocation } from "../../agent/config/files/revoked.ts";
 import { parseSealingRing, rotatedSealing } from "../../agent/config/files/sealing-ring.ts";
 import { type Send, send } from "../../agent/http/fetch.ts";
 import { FetchError } from "../../agent/http/fetch-error.ts";
 import type { Evidence } from "../../agent/identity/issuer/evidence.ts";
 import type { Issuer } from "../../agent/identity/issuer/issuer.ts";
-import type { World } from "../../agent/identity/issuer/world.ts";
+import type { Due, World } from "../../agent/identity/issuer/world.ts";
 import { sessionKind } from "../../agent/identity/session/section.ts";
 import { withSessions } from "../../agent/identity/session/sessions.ts";
 import { SessionStore, SessionTooLarge, StoreUnavailable } from "../../agent/identity/session/store.ts";
@@ -18,8 +20,9 @@ import { PageListener } from "../../agent/web/page-listener.ts";
 import { reply } from "../../demo/front.ts";
 import { Browser, NAVIGATION } from "../support/browser.ts";
 import { AUTHORITY, Authority, SERVER_CERTIFICATE, SERVER_KEY } from "../support/certificates.ts";
+import { Clockwork } from "../support/clockwork.ts";
 import { freePort } from "../support/haproxy.ts";
-import { oidcIssuer } from "../support/identity.ts";
+import { oidcIssuer, startIdentity } from "../support/identity.ts";
 import { listen } from "../support/listener.ts";
 import { CLIENT, startLoginProvider } from "../support/login-provider.ts";
 import { CALLBACK, COOKIE, ORIGIN, Person } from "../support/person.ts";
@@ -703,6 +706,37 @@ test("a session whose claims are no longer enough is told of to be refreshed, an
   const finding = await sessions.verify(evidence, time.now, () => true);
   t.strictSame(Object.keys(finding), ["reason"], "nothing of it is remembered");
   t.equal(due.length, 1);
+});
+
+test("a provider is asked about sessions that are used, and about no other", async (t) => {
+  const { issuer, one, alice, time } = await refreshing(t);
+  const kind = sessionKind({ cookie: COOKIE });
+  const bytes = Buffer.from(alice.session);
+  const credential = { kind, bytes, start: 0, end: bytes.length };
+  /** What three requests at a time are told at an agent that has just begun, and how often it says that alice's is due. */
+  const used = async (after: number, host: string, revoked: readonly Revocation[] = []) => {
+    const due: Due[] = [];
+    const clock = new Clockwork(time.now + after);
+    const told = { time: clock, revoked, due: (each: Due) => due.push(each) };
+    const { identity } = startIdentity([{ ...issuer, credentials: [kind] }], told);
+    t.teardown(() => identity.close());
+    await identity.ready();
+    const offer = { credential, host, now: clock.now, route: { needs: { proofs: [] } } } as unknown as Offer;
+    const outcomes = [];
+    for (let n = 0; n < 3; n++) {
+      const found = await prove(identity.verify(credential, clock.now), offer);
+      outcomes.push(found.principal === undefined ? found.reason : found.principal.subject);
+    }
+    return [...new Set(outcomes), ...due.map(({ id }) => id === one.stored.idIn(alice.session, issuer))];
+  };
+  const [late, over] = [3_550_000, 3_600_000];
+  const here = ORIGIN.hostname;
+  t.strictSame(await used(0, here), ["alice"], "it is not due");
+  t.strictSame(await used(late, here), ["alice", true], "once");
+  t.strictSame(await used(over, here), ["session-expired"], "idle for too long");
+  t.strictSame(await used(late, "other.example.com"), ["session-invalid"], "at another host");
+  const revoked = [{ issuer: "idp", by: { subject: "alice" }, issuedBefore: undefined }];
+  t.strictSame(await used(late, here, revoked), ["credential-revoked"]);
 });
 
 test("no more sessions are asked for at a time than there is room for", async (t) => {

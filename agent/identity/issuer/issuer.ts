@@ -35,6 +35,8 @@ export interface SessionBinding {
   /** The only host that it counts at, in lower case and without port. */
   readonly host: string;
   /**
+   * Takes note of a request, after everything else that could refuse its session.
+   *
    * @param seen what the browser keeps as when it was last seen
    * @param now milliseconds since the epoch
    * @returns what it is to keep from now on; undefined where that can wait, `over` once it was idle for too long

@@ -8,10 +8,10 @@ import type { World } from "../issuer/world.ts";
 import { groupsUnasked } from "../okta/okta.ts";
 import type { OktaConfig } from "../okta/section.ts";
 import { type LoginConfig, sessionKind } from "./section.ts";
-import { SeenSession } from "./seen.ts";
+import { type Refresh, SeenSession } from "./seen.ts";
 import { issuerOf, type Session, SessionCookies, type Whose } from "./session.ts";
 import { SessionStore, StoreUnavailable } from "./store.ts";
-import { StoredSessions } from "./stored.ts";
+import { type StoredSession, StoredSessions } from "./stored.ts";
 
 /** An issuer that people may log in at. */
 type LoginIssuer = ClaimsIssuer & {
@@ -117,12 +117,13 @@ class Sessions implements Issuer {
     try {
       const session = await stored.open(cookie, this.#whose);
       const now = this.#clock();
-      const finding = this.#proven(session, now);
+      const refresh = session === undefined ? undefined : this.#refreshOf(session);
+      const finding = this.#proven(session, now, refresh);
+      if (!("reason" in finding)) return { ...finding, lifetime: KNOWN };
       if (session === undefined || finding === INVALID || finding === EXPIRED) return finding;
       // What its claims lack now they may have once it is refreshed.
-      const { id, refreshAt } = session;
-      if (refreshAt > 0 && now >= refreshAt) this.#due?.({ issuer: this.config.name, id });
-      return "reason" in finding ? { reason: finding.reason } : { ...finding, lifetime: KNOWN };
+      if (refresh !== undefined && now >= refresh.at) refresh.tell();
+      return { reason: finding.reason };
     } catch (error) {
       if (error instanceof StoreUnavailable) return UNAVAILABLE;
       throw error;
@@ -131,7 +132,12 @@ class Sessions implements Issuer {
     }
   }
 
-  #proven(session: Session | undefined, now: number): Finding {
+  #refreshOf({ id, refreshAt }: StoredSession): Refresh | undefined {
+    if (refreshAt === 0) return undefined;
+    return { at: refreshAt, tell: () => this.#due?.({ issuer: this.config.name, id }) };
+  }
+
+  #proven(session: Session | undefined, now: number, refresh?: Refresh): Finding {
     if (this.#basis.until === 0) return { reason: "issuer-unavailable" };
     if (session === undefined || session.begunAt > now + this.#tolerance) return INVALID;
     const { lifetime, idle } = this.#login.sessions;
@@ -140,7 +146,7 @@ class Sessions implements Issuer {
     if (now >= endsAt) return EXPIRED;
     const principal = this.#claims.principalOf(session, endsAt);
     if ("reason" in principal) return { ...principal, lasting: true };
-    const seen = new SeenSession(session, idle, this.#cookies);
+    const seen = new SeenSession(session, idle, this.#cookies, refresh);
     return { principal, basis: this.#basis, confirmation: { session: seen } };
   }
 }

@@ -168,11 +168,9 @@ export class Logins {
 
   /** @param before the logins that the browser has under way */
   async #begin(asked: Asked, provider: LoginProvider, before: readonly Pending[], begun: Begun): Promise<Answer> {
-    const { lost: _, ...wanted } = begun;
     const { issuer, begunAt } = begun;
     const pendings = this.#pendings(asked.origin);
-    const secrets = { state: pendings.newState(begun), nonce: random(), verifier: random() };
-    const pending = { ...secrets, ...wanted, doneAt: 0 };
+    const pending = pendings.begin(begun, { nonce: random(), verifier: random() });
     try {
       const location = await provider.begin(pending, `${asked.origin.origin}${CALLBACK_PATH}${issuer}`);
       this.#tell({ issuer, outcome: "begun" });
@@ -312,13 +310,16 @@ export class Logins {
     return chooserPage(reader, links);
   }
 
-  /** The session that a browser has here, as far as its cookie tells. */
+  /** The session that a browser has here, as far as its cookie tells. One that is yet to begin counts nowhere. */
   async #session({ cookies, origin }: Asked): Promise<Session | undefined> {
     const sealed = sessionIn(cookies, this.#sessions.cookie);
     const provider = this.#providers.get(issuerOf(sealed));
+    if (provider === undefined) return undefined;
     const sessions = this.#stored ?? this.#cookies;
-    const session = provider === undefined ? undefined : await sessions.open(sealed, provider.issuer);
-    const lasts = session !== undefined && session.host === origin.hostname && this.#clock() < session.endsAt;
+    const session = await sessions.open(sealed, provider.issuer);
+    if (session === undefined || session.host !== origin.hostname) return undefined;
+    const now = this.#clock();
+    const lasts = session.begunAt <= now + provider.issuer.clockTolerance && now < session.endsAt;
     return lasts ? session : undefined;
   }
 

@@ -126,7 +126,7 @@ function detail(what: string, value: string): string {
   return `<p class="detail">${escaped(what)}: ${escaped(value)}</p>`;
 }
 
-/** The id by which HAProxy and the agent log the request. */
+/** The id by which HAProxy logs the request. */
 function requestOf(headers: Reader["headers"]): readonly string[] {
   const id = headers["x-request-id"];
   return typeof id === "string" && /^[\w-]{1,64}$/.test(id) ? [id] : [];

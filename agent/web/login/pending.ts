@@ -52,9 +52,13 @@ export class PendingLogins {
     this.#stateContext = `state\n${cookie}\n${host}`;
   }
 
-  /** A state for a new login, which nobody guesses. */
-  newState(begun: Begun): string {
-    return this.#sealer.seal(JSON.stringify(begun), this.#stateContext, begun.begunAt);
+  /** A new login, by a state that nobody guesses. It leads to `/` where a cookie has no room for its path. */
+  begin(begun: Begun, secrets: Pick<Pending, "nonce" | "verifier">): Pending {
+    const { lost: _, ...wanted } = begun;
+    const state = this.#sealer.seal(JSON.stringify(begun), this.#stateContext, begun.begunAt);
+    const pending = { state, ...secrets, ...wanted, doneAt: 0 };
+    const fits = this.#line([pending], begun.begunAt).length <= LARGEST_COOKIE;
+    return fits || begun.returnTo === "/" ? pending : this.begin({ ...begun, returnTo: "/" }, secrets);
   }
 
   /** What a state of ours tells, whichever browser has it; undefined for any other, and for one from too long ago. */
@@ -87,10 +91,14 @@ export class PendingLogins {
     let kept = pending.slice(-MOST);
     let line = "";
     do {
-      line = setCookie(this.#name, this.#sealer.seal(JSON.stringify(kept), this.#context, now), LOGIN_LIMIT / 1000);
+      line = this.#line(kept, now);
       kept = kept.slice(1);
     } while (line.length > LARGEST_COOKIE && kept.length > 0);
     return line;
+  }
+
+  #line(pending: readonly Pending[], now: number): string {
+    return setCookie(this.#name, this.#sealer.seal(JSON.stringify(pending), this.#context, now), LOGIN_LIMIT / 1000);
   }
 }
 
