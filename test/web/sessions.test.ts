@@ -746,6 +746,28 @@ test("no more sessions are asked for at a time than there is room for", async (t
   t.match(await ask(), { principal: { subject: "alice" } }, "then there is room again");
 });
 
+test("who waits for the store while a reload puts another in the issuer's place is answered", async (t) => {
+  const { redis, spy, sessions: config, issuer, alice, time } = await refreshing(t);
+  const inner = { ready: async () => {}, close: () => {} } as unknown as Issuer;
+  const world = { events: { sessionStore: () => {} }, clock: () => time.now } as unknown as World;
+  const login = { ...issuer.login, sessions: { ...config, store: { ...config.store, timeout: 5_000 } } };
+  const sessions = withSessions(inner, { ...issuer, login } as never, world);
+  t.teardown(() => sessions.close());
+  await sessions.ready();
+  const evidence = { kind: sessionKind({ cookie: COOKIE }), text: alice.session } as unknown as Evidence;
+  const ask = () => sessions.verify(evidence, time.now, () => true);
+  const connections = async () => /connected_clients:(\d+)/.exec(await spy.info("clients"))?.[1];
+  const before = await connections();
+  redis.freeze();
+  const asked = [ask(), ask()];
+  sessions.close();
+  t.strictSame(ask(), { reason: "issuer-unavailable" }, "and nobody else");
+  redis.thaw();
+  for (const finding of await Promise.all(asked)) t.match(finding, { principal: { subject: "alice" } });
+  while ((await connections()) === before) await new Promise(setImmediate);
+  t.pass("then the store is left");
+});
+
 test("a session ends where the provider speaks of somebody else", async (t) => {
   const { time, one, stored, due } = await refreshing(t);
   time.now += 3_600_000;
