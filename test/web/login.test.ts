@@ -855,6 +855,43 @@ test("a provider ends sessions by telling the agent, by tokens that are for noth
   t.match(framed.headers["content-security-policy"], `frame-ancestors ${new URL(provider.issuer).origin};`);
 });
 
+test("no more logout tokens wait for keys than there is room for", async (t) => {
+  const redis = await RedisServer.start(t, "the-password");
+  let answered = Promise.withResolvers<void>();
+  const asking: Send = async (url, ...rest) => {
+    if (url.pathname === "/jwks") await answered.promise;
+    return send(url, ...rest);
+  };
+  const { provider, time, events, told, kept } = await stage(t, { redis, asking });
+  const token = async (sid: string) => {
+    const iat = Math.floor(time.now / 1000);
+    const claims = { iss: provider.issuer, aud: CLIENT.id, sid, jti: sid, events: { [EVENT]: {} } };
+    return await provider.sign({ ...claims, iat, exp: iat + 120 });
+  };
+  const tell = async (text: string) => await told(BACKCHANNEL, new URLSearchParams({ logout_token: text }));
+  const statuses = async (answers: readonly ReturnType<typeof tell>[]) =>
+    (await Promise.all(answers)).map((answer) => answer?.status);
+  const forged = (text: string, count: number) => Array.from({ length: count }, (_, n) => tell(unknownKey(text, n)));
+
+  const one = await kept("one");
+  const good = await token("one");
+  const waiting = [...forged(good, 7), tell(good)];
+  const further = await tell(good);
+  t.match([further?.status, further?.headers["retry-after"]], [503, "5"], "the provider is to ask again");
+  t.match(events.at(-1), { outcome: "logout-failed" });
+  answered.resolve();
+  t.strictSame(await statuses(waiting), [...Array(7).fill(400), 200]);
+  t.equal(await one.isThere(), false);
+
+  answered = Promise.withResolvers();
+  time.now += 20_000;
+  const again = await token("two");
+  const later = forged(again, 8);
+  t.strictSame(await statuses([tell(unknownKey(again, 8)), tell(again)]), [503, 200], "a key that is known is no wait");
+  answered.resolve();
+  t.strictSame(await statuses(later), Array(8).fill(400));
+});
+
 /** The same token as of a key that nobody has. */
 function unknownKey(token: string, number: number): string {
   const [, body, signature] = token.split(".");
