@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { Due } from "../identity/issuer/world.ts";
 import type { Address } from "../net/address.ts";
@@ -124,7 +123,10 @@ export class PageListener {
       this.#failed(error);
       reject(error);
     });
-    worker.once("exit", () => reject(new Error("the listener's thread has ended")));
+    worker.once("exit", () => {
+      this.#worker = undefined;
+      reject(new Error("the listener's thread has ended"));
+    });
     return promise;
   }
 
@@ -143,7 +145,8 @@ export class PageListener {
     this.#closed = true;
     const worker = this.#worker;
     if (worker === undefined) return;
-    const ended = once(worker, "exit");
+    // An error of the thread's is told where it is begun, and ends it as well.
+    const ended = new Promise((resolve) => worker.once("exit", resolve));
     worker.postMessage("finish" satisfies Said);
     const late = setTimeout(() => void worker.terminate(), limit);
     await ended;
@@ -157,7 +160,6 @@ export class PageListener {
   }
 
   #restart(address: Address): void {
-    this.#worker = undefined;
     if (this.#closed) return;
     setTimeout(() => {
       if (this.#closed) return;

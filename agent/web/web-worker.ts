@@ -25,7 +25,7 @@ const MOST_CONNECTIONS = 256;
 const ANSWER_LIMIT = 2_000;
 const END_OF_HEAD = "\r\n\r\n";
 
-/** Milliseconds for which a store is asked that the configuration no longer has. */
+/** Milliseconds until what the configuration no longer has is closed: what is under way may still ask it. */
 const LINGERS = 30_000;
 
 /** Own pages, of all who ask: so many at once, and a second. */
@@ -54,6 +54,7 @@ const pages = new Map(
 );
 let store: { readonly config: StoreConfig; readonly value: SessionStore } | undefined;
 let logins = loginsOf(login);
+let inForce = login;
 /** The oldest first. */
 const connections = new Set<Socket>();
 /** Answers and refreshes that have begun: whoever ends the thread waits for them. */
@@ -143,6 +144,15 @@ function loginsOf(setup: LoginSetup | undefined): Logins | undefined {
     (event) => tell({ kind: "login", event }),
     storeFor(setup.sessions.store),
   );
+}
+
+/** Most reloads change nothing of logins, which then know all that they knew. */
+function renew(setup: LoginSetup | undefined): void {
+  if (isDeepStrictEqual(setup, inForce)) return;
+  const before = logins;
+  if (before !== undefined) setTimeout(() => before.close(), LINGERS);
+  logins = loginsOf(setup);
+  inForce = setup;
 }
 
 /** That of before where it is the same; another one is closed once nobody asks it any more. */
@@ -250,9 +260,6 @@ parentPort?.on("message", (said: Said) => {
   if (said === "finish") void finish();
   else if ("due" in said) void untilDone(logins?.refresh(said.due));
   else if ("page" in said) asked.get(said.id)?.(said.page);
-  else {
-    logins?.close();
-    logins = loginsOf(said.login);
-  }
+  else renew(said.login);
 });
 await begin();

@@ -110,6 +110,10 @@ export const DRIVEN: Readonly<Record<string, readonly [file: string, title: stri
   "spans that wait for a collector": ["telemetry/traces", "what waits is bounded, and a collector that takes no time"],
   "forms that the web listener reads at a time": ["web/login", "a form is read where a path needs one"],
   "logins that are begun at an issuer": ["web/login", "a provider is asked for no more logins than so many"],
+  "logout tokens that wait for an issuer's keys": [
+    "web/login",
+    "no more logout tokens wait for keys than there is room for",
+  ],
   "frames by which an issuer's sessions are ended in a store": [
     "web/login",
     "who signs out of a session that is kept takes back its tokens",

@@ -8,6 +8,7 @@ import { type Test, test } from "tap";
 import { AdminListener, type Sources } from "../../agent/admin/admin.ts";
 import type { AdminState, Phase } from "../../agent/admin/status.ts";
 import { filterOf } from "../../agent/admin/tap-page.ts";
+import { PageListener } from "../../agent/web/page-listener.ts";
 import { SharedPage } from "../../agent/web/shared-page.ts";
 import { parseExposition } from "../support/exposition.ts";
 import { folderOf } from "../support/serve.ts";
@@ -488,6 +489,28 @@ test("a thread that ends is started again at the same address", async (t) => {
     );
   t.equal(status, 200);
   t.equal(errors.length, 1);
+});
+
+test("a thread that fails while it finishes has ended, and whoever waits for that goes on", async (t) => {
+  const script = new URL(`data:text/javascript,
+    import { parentPort } from "node:worker_threads";
+    parentPort.once("message", () => { throw new Error("a bug"); });
+    parentPort.postMessage({ kind: "listening" });`);
+  const errors: unknown[] = [];
+  const listener = new PageListener({}, { failed: (error) => errors.push(error), script });
+  await listener.listen({ host: "127.0.0.1", port: 0 });
+  await listener.finish(600_000);
+  t.match(errors, [{ message: "a bug" }]);
+});
+
+test("of a thread that could not listen nobody waits for the end", async (t) => {
+  const { port = 0 } = (await admin(t)).listener;
+  const errors: unknown[] = [];
+  const listener = new PageListener({}, { failed: (error) => errors.push(error) });
+  await t.rejects(listener.listen({ host: "127.0.0.1", port }));
+  await listener.close();
+  await listener.finish(600_000);
+  t.strictSame(errors, []);
 });
 
 /** The thread's own script, but the first time it ends when it is asked for the second page. */

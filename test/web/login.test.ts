@@ -889,6 +889,43 @@ test("a provider ends sessions by telling the agent, by tokens that are for noth
   t.match(framed.headers["content-security-policy"], `frame-ancestors ${new URL(provider.issuer).origin};`);
 });
 
+test("no more logout tokens wait for keys than there is room for", async (t) => {
+  const redis = await RedisServer.start(t, "the-password");
+  let answered = Promise.withResolvers<void>();
+  const asking: Send = async (url, ...rest) => {
+    if (url.pathname === "/jwks") await answered.promise;
+    return send(url, ...rest);
+  };
+  const { provider, time, events, told, kept } = await stage(t, { redis, asking });
+  const token = async (sid: string) => {
+    const iat = Math.floor(time.now / 1000);
+    const claims = { iss: provider.issuer, aud: CLIENT.id, sid, jti: sid, events: { [EVENT]: {} } };
+    return await provider.sign({ ...claims, iat, exp: iat + 120 });
+  };
+  const tell = async (text: string) => await told(BACKCHANNEL, new URLSearchParams({ logout_token: text }));
+  const statuses = async (answers: readonly ReturnType<typeof tell>[]) =>
+    (await Promise.all(answers)).map((answer) => answer?.status);
+  const forged = (text: string, count: number) => Array.from({ length: count }, (_, n) => tell(unknownKey(text, n)));
+
+  const one = await kept("one");
+  const good = await token("one");
+  const waiting = [...forged(good, 7), tell(good)];
+  const further = await tell(good);
+  t.match([further?.status, further?.headers["retry-after"]], [503, "5"], "the provider is to ask again");
+  t.match(events.at(-1), { outcome: "logout-failed" });
+  answered.resolve();
+  t.strictSame(await statuses(waiting), [...Array(7).fill(400), 200]);
+  t.equal(await one.isThere(), false);
+
+  answered = Promise.withResolvers();
+  time.now += 20_000;
+  const again = await token("two");
+  const later = forged(again, 8);
+  t.strictSame(await statuses([tell(unknownKey(again, 8)), tell(again)]), [503, 200], "a key that is known is no wait");
+  answered.resolve();
+  t.strictSame(await statuses(later), Array(8).fill(400));
+});
+
 /** The same token as of a key that nobody has. */
 function unknownKey(token: string, number: number): string {
   const [, body, signature] = token.split(".");
@@ -907,21 +944,7 @@ test("a form is read where a path needs one: so large, in so long, so many at a 
   const store = { url: redis.url, timeout: 5_000 };
   await listener.listen({ host: "127.0.0.1", port: 0 }, { sessions: { ...sessions, store }, issuers });
   t.teardown(() => listener.close());
-  const send = async (...parts: readonly string[]) => {
-    const socket = connect(listener.port ?? 0, "127.0.0.1");
-    let text = "";
-    socket.setEncoding("latin1").on("data", (chunk: string) => (text += chunk));
-    socket.on("error", () => {});
-    for (const part of parts) {
-      socket.write(part);
-      await new Promise(setImmediate);
-    }
-    await once(socket, "close");
-    return text;
-  };
-  const FORM = "content-type: application/x-www-form-urlencoded";
-  const head = (fields: readonly string[], path = BACKCHANNEL) =>
-    `${[`POST ${path} HTTP/1.1`, `host: ${ORIGIN.host}`, ...fields].join("\r\n")}\r\n\r\n`;
+  const send = (...parts: readonly string[]) => answerTo(listener, ...parts);
   const now = Math.floor(Date.now() / 1000);
   const token = (sid: string) =>
     provider.sign({
@@ -964,6 +987,66 @@ test("a form is read where a path needs one: so large, in so long, so many at a 
   const slow = Array.from({ length: 40 }, () => send(head([FORM, "content-length: 100"]), "logout_token="));
   const statuses = (await Promise.all(slow)).map((text) => /^HTTP\/1\.1 (\d+)/.exec(text)?.[1]).sort();
   t.strictSame(statuses, [...Array(32).fill("408"), ...Array(8).fill("503")], "who sends half a form waits in vain");
+});
+
+const FORM = "content-type: application/x-www-form-urlencoded";
+
+/** The head of a request that brings something. */
+function head(fields: readonly string[], path = BACKCHANNEL): string {
+  return `${[`POST ${path} HTTP/1.1`, `host: ${ORIGIN.host}`, ...fields].join("\r\n")}\r\n\r\n`;
+}
+
+/** All that a listener says to what is sent, in these pieces. */
+async function answerTo(listener: PageListener, ...parts: readonly string[]): Promise<string> {
+  const socket = connect(listener.port ?? 0, "127.0.0.1");
+  let text = "";
+  socket.setEncoding("latin1").on("data", (chunk: string) => (text += chunk));
+  socket.on("error", () => {});
+  for (const part of parts) {
+    socket.write(part);
+    await new Promise(setImmediate);
+  }
+  await once(socket, "close");
+  return text;
+}
+
+test("a reload ends no check of a logout token, and where logins stay as they are nothing is forgotten", async (t) => {
+  const redis = await RedisServer.start(t, "the-password");
+  const { provider, sessions, issuers, kept } = await stage(t, { redis });
+  const setup = { sessions: { ...sessions, store: { url: redis.url, timeout: 5_000 } }, issuers };
+  const listener = new PageListener({}, { failed: (error) => t.error(error), limit: 20_000 });
+  t.teardown(() => listener.close());
+  await listener.listen({ host: "127.0.0.1", port: 0 }, setup);
+  const iat = Math.floor(Date.now() / 1000);
+  const token = (sid: string) =>
+    provider.sign({
+      ...{ iss: provider.issuer, aud: CLIENT.id, sub: "alice", sid, jti: sid },
+      ...{ iat, exp: iat + 120, events: { [EVENT]: {} } },
+    });
+  const tell = async (text: string) => {
+    const body = `logout_token=${text}`;
+    const answer = await answerTo(listener, `${head([FORM, `content-length: ${body.length}`])}${body}`);
+    return Number(/^HTTP\/1\.1 (\d+)/.exec(answer)?.[1]);
+  };
+  const [one, two] = [await kept("one"), await kept("two")];
+  const keys = await (await fetch(`${provider.issuer}/jwks`)).text();
+  const answered = Promise.withResolvers<void>();
+  provider.front.behave((...asked) => void answered.promise.then(() => reply(keys)(...asked)), "/jwks");
+  const asked = provider.front.arrival("/jwks");
+  const waiting = tell(await token("one"));
+  await asked;
+  const renewed = { ...setup, sessions: { ...setup.sessions, idle: 1_800_000 } };
+  listener.renew(renewed);
+  t.match(await answerTo(listener, `GET /.countersign/style.css HTTP/1.1\r\nhost: ${ORIGIN.host}\r\n\r\n`), / 200 /);
+  answered.resolve();
+  t.equal(await waiting, 200);
+  t.equal(await one.isThere(), false);
+
+  const used = await token("two");
+  t.equal(await tell(used), 200);
+  t.equal(await two.isThere(), false);
+  listener.renew(renewed);
+  t.equal(await tell(used), 400, "no token counts twice");
 });
 
 test("who signs out of a session that is kept takes back its tokens", async (t) => {

@@ -651,31 +651,55 @@ test("what a provider says of one session changes nothing for any other", async 
   await t.rejects(stored(), /no session/, "nor is it over until its person has logged in");
 });
 
-test("a provider that takes its own new token back, or no longer this agent, is told for what it says", async (t) => {
-  const { provider, time, events, one, stored, due } = await refreshing(t);
-  const challenged = (challenge: string) => reply("{}", 401, { "www-authenticate": challenge });
+test("what UserInfo says of a new token is of that session alone, and ends it where the token is no good", async (t) => {
+  const { provider, issuer, time, events, one, stored, due } = await refreshing(t);
+  const others: (typeof due)[] = [];
+  for (let n = 0; n < 2; n++) {
+    const person = new Person(one.logins);
+    await person.ask(await person.until());
+    others.push({ ...due, id: one.stored.idIn(person.session, issuer) ?? "" });
+  }
+  const challenged = (challenge: string, status = 401) => reply("{}", status, { "www-authenticate": challenge });
   const token = { access_token: "a", refresh_token: "another", token_type: "Bearer", expires_in: 3600 };
-  for (const [challenge, code] of [
-    ['Bearer realm="x", error="invalid_token", error_description="SECRET"', "invalid_token"],
-    ['DPoP error="invalid_dpop_proof"', "invalid_dpop_proof"],
-    ["Bearer", "invalid_token"],
-    ['Bearer error="<b>SECRET"', "provider-error"],
+  // No ID token: who it is UserInfo has to tell.
+  const given = () => provider.front.behave(reply(token), "/token");
+  given();
+  time.now += 3_600_000;
+  for (const [said, code] of [
+    [challenged('DPoP error="invalid_dpop_proof"'), "invalid_dpop_proof"],
+    [challenged('Bearer error="<b>SECRET"'), "provider-error"],
+    [challenged('Bearer error="insufficient_scope"', 403), "insufficient_scope"],
+    [reply({ error: "SECRET" }, 403), "OAUTH_RESPONSE_IS_NOT_CONFORM"],
   ] as const) {
-    time.now += 3_600_000;
     const first = await stored();
-    // No ID token: who it is UserInfo has to tell.
-    provider.front.behave(reply(token), "/token");
-    provider.front.behave(challenged(challenge), "/me");
-    await one.logins.refresh(due);
-    t.match(events.at(-1), { outcome: "failed", why: `refresh: ${code}` });
+    provider.front.behave(said, "/me");
+    for (const each of [due, ...others]) {
+      const before = events.length;
+      await one.logins.refresh(each);
+      t.match(events.slice(before), [{ outcome: "failed", why: `refresh: ${code}` }]);
+    }
     const second = await stored();
     t.match([second.tokens.refresh, second.session.claims], ["another", first.session.claims], "nothing is lost");
     t.equal(second.session.refreshAt, time.now + 300_000, "and that one is asked about later");
+    time.now += 300_000;
   }
-  time.now += 3_600_000;
   provider.front.behave(challenged('Basic realm="x"'), "/token");
   await one.logins.refresh(due);
   t.match(events.at(-1), { outcome: "failed", why: "invalid_client" });
+  time.now += 300_000;
+
+  const ends = async (each: typeof due, what: string) => {
+    await one.logins.refresh(each);
+    t.match([events.at(-1), await one.stored.read(each.id, issuer)], [{ outcome: "ended" }, undefined], what);
+  };
+  const [bob = due, carol = due] = others;
+  given();
+  provider.front.behave(challenged('Bearer error="invalid_token", error_description="SECRET"'), "/me");
+  await ends(due, "who is gone at the provider");
+  provider.front.behave(challenged("Bearer"), "/me");
+  await ends(bob, "in fewer words");
+  provider.front.behave(reply({ error: "invalid_grant" }, 403), "/token");
+  await ends(carol, "and by whichever status it is said");
   t.notMatch(JSON.stringify(events), /SECRET|unexpected/);
 });
 
@@ -754,6 +778,28 @@ test("no more sessions are asked for at a time than there is room for", async (t
   redis.thaw();
   await Promise.all(asked);
   t.match(await ask(), { principal: { subject: "alice" } }, "then there is room again");
+});
+
+test("who waits for the store while a reload puts another in the issuer's place is answered", async (t) => {
+  const { redis, spy, sessions: config, issuer, alice, time } = await refreshing(t);
+  const inner = { ready: async () => {}, close: () => {} } as unknown as Issuer;
+  const world = { events: { sessionStore: () => {} }, clock: () => time.now } as unknown as World;
+  const login = { ...issuer.login, sessions: { ...config, store: { ...config.store, timeout: 5_000 } } };
+  const sessions = withSessions(inner, { ...issuer, login } as never, world);
+  t.teardown(() => sessions.close());
+  await sessions.ready();
+  const evidence = { kind: sessionKind({ cookie: COOKIE }), text: alice.session } as unknown as Evidence;
+  const ask = () => sessions.verify(evidence, time.now, () => true);
+  const connections = async () => /connected_clients:(\d+)/.exec(await spy.info("clients"))?.[1];
+  const before = await connections();
+  redis.freeze();
+  const asked = [ask(), ask()];
+  sessions.close();
+  t.strictSame(ask(), { reason: "issuer-unavailable" }, "and nobody else");
+  redis.thaw();
+  for (const finding of await Promise.all(asked)) t.match(finding, { principal: { subject: "alice" } });
+  while ((await connections()) === before) await new Promise(setImmediate);
+  t.pass("then the store is left");
 });
 
 test("a session ends where the provider speaks of somebody else", async (t) => {

@@ -81,6 +81,7 @@ class Sessions implements Issuer {
 
   verify(evidence: Evidence, now: number, wanted: () => boolean): Finding | Promise<Finding> {
     if (evidence.kind !== this.#kind) return this.#inner.verify(evidence, now, wanted);
+    if (this.#basis.until === 0) return { reason: "issuer-unavailable" };
     if (this.#stored !== undefined) return this.#find(evidence.text, this.#stored);
     return this.#proven(this.#cookies.open(evidence.text, this.#whose), now);
   }
@@ -100,10 +101,15 @@ class Sessions implements Issuer {
     return this.#inner.keys?.() ?? [];
   }
 
+  /** What the store was asked before is still answered: a reload refuses nobody who waits. */
   close(): void {
     this.#basis.until = 0;
-    this.#store?.close();
     this.#inner.close();
+    this.#closeUnasked();
+  }
+
+  #closeUnasked(): void {
+    if (this.#basis.until === 0 && this.#asked === 0) this.#store?.close();
   }
 
   /** What can be no session is told at once. */
@@ -129,6 +135,7 @@ class Sessions implements Issuer {
       throw error;
     } finally {
       this.#asked--;
+      this.#closeUnasked();
     }
   }
 
@@ -138,7 +145,6 @@ class Sessions implements Issuer {
   }
 
   #proven(session: Session | undefined, now: number, refresh?: Refresh): Finding {
-    if (this.#basis.until === 0) return { reason: "issuer-unavailable" };
     if (session === undefined || session.begunAt > now + this.#tolerance) return INVALID;
     const { lifetime, idle } = this.#login.sessions;
     // What the configuration says now counts as well: a shorter life ends sessions that were given a longer one.

@@ -42,6 +42,9 @@ const LONGEST_ID = 512;
 const MOST_SEEN = 10_000;
 /** Milliseconds that somebody waits for keys which are about to be asked for. */
 const PATIENCE = 5_000;
+/** Tokens that do so at a time: anybody can send one of a key that nobody has, and pages are to be answered on. */
+const MOST_WAITING = 8;
+const TOO_MANY: BadLogoutToken = { outcome: "failed", why: "too many logout tokens wait for the provider's keys" };
 
 /** Checks the logout tokens of one provider: all that section 2.6 asks for, and none twice. */
 export class LogoutTokens {
@@ -49,6 +52,7 @@ export class LogoutTokens {
   readonly #clock: () => number;
   readonly #keys: KeySet;
   readonly #seen = new LRUCache<string, true>({ max: MOST_SEEN, ttl: 2 * LATEST });
+  #waiting = 0;
 
   /** @param clock milliseconds since the epoch */
   constructor(issuer: LoginIssuer, send: Send, clock: () => number) {
@@ -107,7 +111,10 @@ export class LogoutTokens {
     const wanted = { algorithm, kid, issuedAt: Number(claims.iat), arrivedAt: this.#clock() };
     let selection = this.#keys.select(wanted, this.#clock());
     if ("pending" in selection) {
+      if (this.#waiting >= MOST_WAITING) return TOO_MANY;
+      this.#waiting++;
       await selection.pending;
+      this.#waiting--;
       selection = this.#keys.reselect(wanted, this.#clock());
     }
     if ("keys" in selection) return selection.keys;

@@ -36,7 +36,7 @@ import type { Pending } from "./pending.ts";
 /** Milliseconds for one answer of a provider. */
 const ANSWER_LIMIT = 5_000;
 /** Statuses that OAuth 2.0 and OpenID Connect say something with. */
-const READS = [200, 201, 400, 401];
+const READS = [200, 201, 400, 401, 403];
 
 /** Milliseconds for which a discovery that has failed is not tried again. */
 const DISCOVERED_AGAIN = 5_000;

@@ -15,9 +15,13 @@ const ALONE = KEEPING + 30_000;
 /** Milliseconds for which nothing is refreshed once the provider could not be asked: at first, and at most. */
 const FIRST_PAUSE = 5_000;
 const LONGEST_PAUSE = 300_000;
-/** With these the provider says that a session is over: its token is no good, or it wants to see its person again. */
+/**
+ * With these the provider says that a session is over: its token is no good, not even the one that it has just given, or
+ * it wants to see its person again.
+ */
 const OVER: ReadonlySet<string> = new Set([
-  ...["invalid_grant", "login_required", "interaction_required", "consent_required", "account_selection_required"],
+  ...["invalid_grant", "invalid_token"],
+  ...["login_required", "interaction_required", "consent_required", "account_selection_required"],
 ]);
 /** Milliseconds ahead of the access token's end at most. */
 const AHEAD = 60_000;
