@@ -76,7 +76,8 @@ test("sessions in a store, of two agents", async (t) => {
     for (;;) {
       const answer = await asked(browser, headers);
       if (answer.status === status) return answer;
-      if (answer.status !== before) throw new Error(`${answer.status}: ${answer.body}`);
+      // Each of two workers reaches a store that was killed again in its own time.
+      if (answer.status !== before && answer.status !== 503) throw new Error(`${answer.status}: ${answer.body}`);
     }
   };
   provider.lasts = 4;
