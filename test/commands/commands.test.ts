@@ -888,6 +888,38 @@ test("check says that it did not look at haproxy.cfg, or proves it, for people a
   );
 });
 
+test("a backend that is not in HAProxy's files is told, and nothing is called proven of it", async (t) => {
+  const config = CONFIG.replace('{ orders: ["10.0.0.7:8080"] }', "{ app: external }");
+  const own = "defaults\n    mode http\nbackend apps\n    server a 10.0.0.7:8080\n";
+  const policy = POLICY.replace("backend: orders", "backend: app");
+  const cwd = folderOf(t, { "countersign.yaml": config, "policies/orders.yaml": policy, "haproxy.cfg": own });
+  t.equal((await command(["generate", "haproxy", "--fragment"], { cwd })).code, 0);
+  const typo = await command(["check", "--haproxy", "haproxy.cfg", "countersign.cfg"], { cwd });
+  t.equal(typo.code, 2);
+  t.match(typo.err, "not proven: haproxy.cfg:1:1: no backend app in these files, which policies or configuration name");
+  t.match(typo.err, 'did you mean apps? Else give --haproxy the file with "backend app" too');
+  t.match(typo.out, "not proven: 1. Protected: nothing; perhaps, as no policies name them: apps.");
+  const half = await command(["check", "--haproxy", "countersign.cfg"], { cwd });
+  t.equal(half.code, 2);
+  t.match(half.err, 'no backend app in these files, which policies or configuration name; give --haproxy the file with');
+
+  writeFileSync(join(cwd, "haproxy.cfg"), own.replace("apps", "app"));
+  const whole = ["check", "--haproxy", "haproxy.cfg", "countersign.cfg"];
+  const fine = await command(whole, { cwd });
+  t.equal(fine.code, 0, fine.err);
+  t.match(fine.out, "proven: no request reaches a protected backend without a verdict for it. Protected: app.");
+  const nobody = await command([...whole, "--public", "nope"], { cwd });
+  t.equal(nobody.code, 2);
+  t.match(nobody.err, "no backend nope in these files, which --public names; ");
+
+  const fragment = readFileSync(join(cwd, "countersign.cfg"), "utf8");
+  const spoe = readFileSync(join(cwd, "countersign.spoe.conf"), "utf8");
+  const alone = folderOf(t, { "countersign.cfg": fragment, "countersign.spoe.conf": spoe });
+  const nothing = await command(["check", "--haproxy", "countersign.cfg"], { cwd: alone });
+  t.equal(nothing.code, 2, "without a configuration too");
+  t.match(nothing.err, "not proven: countersign.cfg:1:1: no backend in these files is protected");
+});
+
 test("check ends with another exit code where nothing is wrong but something is not proven", async (t) => {
   const cwd = folderOf(t, FILES);
   await command(["generate", "haproxy"], { cwd });

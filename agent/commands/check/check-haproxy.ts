@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type CheckReport, checkHaproxy } from "../../../haproxy/check/check.ts";
 import type { Knowledge } from "../../../haproxy/check/protection.ts";
 import type { SourceFile } from "../../../haproxy/check/reader.ts";
+import { nearest } from "../../../policies/source/validate.ts";
 import type { Loaded } from "../../loading/load.ts";
 import { EXIT } from "../../processes/exit.ts";
 import { CommandError, type Options, textOption, UsageError } from "../command.ts";
@@ -67,6 +68,7 @@ export function proveHaproxy(paths: readonly string[], options: Options, loaded:
   return checkHaproxy({
     files: paths.flatMap(filesAt).map(sourceFile),
     readFile: (path) => textOf(path),
+    nearest,
     version,
     defines: new Map(defines),
     ...knowledgeOf(loaded),
