@@ -683,7 +683,7 @@ test("a command that cannot write all of its files leaves everything as it was",
     ["init, a policy", init, { "policies/orders.yaml": "" }, 78, /orders\.yaml is there already/],
     ["init, a generated file", init, { "countersign.spoe.conf": "" }, 78, /spoe\.conf is there already/],
     ["init, no directory", init, { policies: "" }, 73, /policies.* cannot be written: .*; nothing was changed/],
-    ["init, what is written is not valid", [...init, "--bind", ""], {}, 78, /countersign\.yaml:\d+:\d+: /],
+    ["init, what is written is not valid", [...init, "--bind", ""], {}, 64, /^--bind: the text ""; /],
     [
       "init, nowhere",
       [...init, "--output", "/dev/null/countersign"],
@@ -700,6 +700,43 @@ test("a command that cannot write all of its files leaves everything as it was",
     t.match(err, told, what);
     t.notMatch(err, "bug", what);
     t.strictSame(treeOf(cwd), before, what);
+  }
+});
+
+test("init tells what is wrong with its options, and not with files that nobody has written", async (t) => {
+  const cwd = folderOf(t, { "empty.json": "{}" });
+  const right = { issuer: "https://i.example", audience: "api://a", host: "h.example", backend: "10.0.0.7:80" };
+  const init = (options: Readonly<Record<string, string>>) =>
+    command(["init", ...Object.entries({ ...right, ...options }).flatMap(([name, value]) => [`--${name}`, value])], {
+      cwd,
+    });
+  for (const [options, code, told] of [
+    [{ issuer: "idp.example.com" }, 64, /^--issuer: .*"idp\.example\.com"/],
+    [{ backend: "10.0.0.7:99999" }, 64, /^--backend: .*10\.0\.0\.7:99999.*; HOST:PORT with a port from 1 to 65535/],
+    [{ audience: "api://*" }, 64, /^--audience: /],
+    [{ bind: "8080" }, 64, /^--bind: the text "8080"; an address that HAProxy can listen at, such as \*:443/],
+    [{ bind: "*:99999" }, 64, /^--bind: /],
+    [{ keys: "none.json" }, 66, /^--keys: none\.json cannot be read: there is no such file/],
+    [{ keys: "empty.json" }, 64, /^--keys: /],
+    [{ issuer: "i", bind: "x" }, 64, /^--issuer: .*\n--bind: /],
+  ] as const) {
+    const { code: actual, err } = await init(options);
+    t.equal(actual, code, told.source);
+    t.match(err, told);
+    t.notMatch(err, "countersign.yaml", told.source);
+  }
+  t.strictSame(readdirSync(cwd), ["empty.json"]);
+});
+
+test("init takes every host that a policy takes", async (t) => {
+  const key = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({ format: "jwk" });
+  const cwd = folderOf(t, { "keys.json": JSON.stringify({ keys: [key] }) });
+  const who = ["--issuer", "https://i.example", "--keys", "keys.json", "--audience", "a", "--backend", "10.0.0.7:80"];
+  for (const host of ["10.0.0.1", "404.example.com", "true.example.com", "1e3.example.com", "*.null.example"]) {
+    const made = await command(["init", ...who, "--host", host, "--output", `at-${host.slice(2)}`], { cwd });
+    t.match(made, { code: 0, err: "" }, host);
+    const config = `at-${host.slice(2)}/countersign.yaml`;
+    t.match(await command(["check", "--config", config], { cwd }), { code: 0, err: "" }, host);
   }
 });
 
@@ -901,7 +938,10 @@ test("a backend that is not in HAProxy's files is told, and nothing is called pr
   t.match(typo.out, "not proven: 1. Protected: nothing; perhaps, as no policies name them: apps.");
   const half = await command(["check", "--haproxy", "countersign.cfg"], { cwd });
   t.equal(half.code, 2);
-  t.match(half.err, 'no backend app in these files, which policies or configuration name; give --haproxy the file with');
+  t.match(
+    half.err,
+    "no backend app in these files, which policies or configuration name; give --haproxy the file with",
+  );
 
   writeFileSync(join(cwd, "haproxy.cfg"), own.replace("apps", "app"));
   const whole = ["check", "--haproxy", "haproxy.cfg", "countersign.cfg"];

@@ -526,6 +526,11 @@ const CHANGES: readonly Mistake[] = [
     '+0:20: the text "authorization-"; a prefix of your own, such as x-auth-: HAProxy removes all that begins so, authorization too',
   ],
   [
+    'bind: ["*:443 ssl crt a',
+    'bind: ["*:65536 ssl crt a',
+    '+0:10: the text "*:65536 ssl crt a ca-file b verify optional alpn h2,http/1.1"; an address that HAProxy can listen at, such as *:443',
+  ],
+  [
     'alpn h2,http/1.1"]',
     'alpn h2 # all"]',
     '+0:10: the text "*:443 ssl crt a ca-file b verify optional alpn h2 # all"; an address with its options: one line of ASCII without quotes, `\\` and `#`',
