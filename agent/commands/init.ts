@@ -94,10 +94,7 @@ async function init(_positionals: readonly string[], options: Options, context: 
   const texts = Object.fromEntries(Object.entries(files).map(([name, text]) => [join(directory, name), text]));
   const there = Object.keys(texts).find((path) => existsSync(path));
   if (there !== undefined)
-    throw new CommandError(
-      `${there} is there already: it is left as it is, and nothing is written`,
-      EXIT.configuration,
-    );
+    throw new CommandError(`${there} is there already: it is left as it is, and nothing is written`, EXIT.cannotCreate);
   writeAll(texts);
   context.out(nextSteps(Object.keys(texts), join(directory, CONFIG), directory, fragment));
   return EXIT.fine;

@@ -866,7 +866,11 @@ const CHANGES: readonly Mistake[] = [
     "preset: openshift",
     '+0:13: the text "openshift"; a provider whose tokens are known, which need not be said here then: `okta`, `entra`, `keycloak`, `auth0`, `cognito`, `google`, `github-actions`, `gitlab`, `kubernetes`, `dex`, `zitadel`, `authentik`, `spiffe-jwt`, `google-iap`, `cloudflare-access`, `aws-federation`',
   ],
-  ["preset: kubernetes", "preset: Kubernetes", '+0:13: the text "Kubernetes"; did you mean "kubernetes"? a provider whose tokens are known, which need not be said here then: `okta`, `entra`, `keycloak`, `auth0`, `cognito`, `google`, `github-actions`, `gitlab`, `kubernetes`, `dex`, `zitadel`, `authentik`, `spiffe-jwt`, `google-iap`, `cloudflare-access`, `aws-federation`'],
+  [
+    "preset: kubernetes",
+    "preset: Kubernetes",
+    '+0:13: the text "Kubernetes"; did you mean "kubernetes"? a provider whose tokens are known, which need not be said here then: `okta`, `entra`, `keycloak`, `auth0`, `cognito`, `google`, `github-actions`, `gitlab`, `kubernetes`, `dex`, `zitadel`, `authentik`, `spiffe-jwt`, `google-iap`, `cloudflare-access`, `aws-federation`',
+  ],
   [
     "preset: kubernetes",
     "preset: okta",
