@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { isIP } from "node:net";
 import type { ParseArgsOptionsConfig } from "node:util";
 import { type Fault, faultText } from "../../policies/fault.ts";
 import { configFile } from "../config/load-config.ts";
@@ -64,6 +66,14 @@ export function textOption(options: Options, name: string): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
+/** An address without port. @throws UsageError where it is none */
+export function addressOption(options: Options, name: string): string | undefined {
+  const value = textOption(options, name);
+  if (value !== undefined && isIP(value) === 0)
+    throw new UsageError(`--${name}: ${JSON.stringify(value)} is not an address like 192.0.2.1 or 2001:db8::1`);
+  return value;
+}
+
 /** @throws UsageError where the option is absent */
 export function requiredOption(options: Options, name: string): string {
   const value = textOption(options, name);
@@ -71,10 +81,11 @@ export function requiredOption(options: Options, name: string): string {
   return value;
 }
 
-/** The configuration file that a command is to use. @throws CommandError where there is none */
+/** The configuration file that a command is to use. @throws CommandError where there is none, or the one named is not */
 export function configOf(options: Options, { environment }: Context): string {
   const file = configFile(textOption(options, "config"), environment);
-  if (typeof file === "string") return file;
+  if (typeof file === "string" && (typeof options.config !== "string" || existsSync(file))) return file;
+  if (typeof file === "string") throw new CommandError(`${file}: cannot be read: there is no such file`, EXIT.noInput);
   throw new CommandError(file.fault, EXIT.configuration);
 }
 

@@ -65,7 +65,7 @@ async function doctor(_: readonly string[], options: Options, context: Context):
   const loaded = await loadOrFail(options, context);
   const unreadable: string[] = [];
   const sources = await gather(loaded, options, context, unreadable);
-  const examination = examine(sources);
+  const examination = examine(sources, new Set(Object.keys(options)));
   const unseen = [...unreadable, ...examination.unseen];
   if (options.json === true) context.out(jsonText({ findings: examination.findings, unseen }));
   else context.out(told(examination.findings, unseen));
@@ -139,7 +139,8 @@ async function exportOf(file: string): Promise<Sources["exported"]> {
 
 /** A directory with a fragment is held to the fragment, any other to the whole files. */
 function haproxyOf(directory: string, { config, policies }: Loaded): Sources["haproxy"] {
-  const fragment = existsSync(join(directory, "countersign.cfg"));
+  const [main, fragment] = ["haproxy.cfg", "countersign.cfg"].map((name) => existsSync(join(directory, name)));
+  if (!main && !fragment) throw new UnreadableError(`${directory} is no directory with haproxy.cfg or countersign.cfg`);
   try {
     const files = haproxyFiles(renderInputOf(config, policies), fragment ? directory : undefined);
     return Object.entries(files).map(([name, right]) => {

@@ -1,8 +1,11 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { isAbsolute, join, relative, resolve } from "node:path";
+import { stringify } from "yaml";
+import type { Fault } from "../../policies/fault.ts";
 import { parseHostPattern } from "../../policies/routing/hosts.ts";
 import type { Config } from "../config/config.ts";
+import { readText } from "../config/files/read-file.ts";
 import { PRESETS } from "../config/presets/presets.ts";
 import { send } from "../http/fetch.ts";
 import { createIdentity } from "../identity/identity.ts";
@@ -13,7 +16,6 @@ import {
   type Command,
   CommandError,
   type Context,
-  faultsText,
   type Options,
   requiredOption,
   textOption,
@@ -92,26 +94,51 @@ async function init(_positionals: readonly string[], options: Options, context: 
   const texts = Object.fromEntries(Object.entries(files).map(([name, text]) => [join(directory, name), text]));
   const there = Object.keys(texts).find((path) => existsSync(path));
   if (there !== undefined)
-    throw new CommandError(
-      `${there} is there already: it is left as it is, and nothing is written`,
-      EXIT.configuration,
-    );
+    throw new CommandError(`${there} is there already: it is left as it is, and nothing is written`, EXIT.cannotCreate);
   writeAll(texts);
   context.out(nextSteps(Object.keys(texts), join(directory, CONFIG), directory, fragment));
   return EXIT.fine;
 }
 
-/** What the files come to, before any is written where it belongs. @throws CommandError with what is wrong with them */
+/** Whose value stands on a line of what is written that begins with this key. */
+const OPTION_OF: Readonly<Record<string, string>> = {
+  spop: "socket",
+  preset: "preset",
+  issuer: "issuer",
+  audiences: "audience",
+  keys: "keys",
+  bind: "bind",
+  backends: "backend",
+  hosts: "host",
+  backend: "backend",
+};
+
+/** What the files come to, before any is written where it belongs. @throws UsageError or CommandError with what is wrong with them */
 async function tried(files: Readonly<Record<string, string>>, context: Context): Promise<Loaded> {
   const folder = mkdtempSync(join(tmpdir(), "countersign-init-"));
   try {
     writeAll(Object.fromEntries(Object.entries(files).map(([name, text]) => [join(folder, name), text])));
     const outcome = await load(join(folder, CONFIG), context);
     if (outcome.loaded !== undefined) return outcome.loaded;
-    throw new CommandError(faultsText(outcome.faults).replaceAll(`${folder}/`, ""), EXIT.configuration);
+    throw mistaken(
+      outcome.faults.map((fault) => ({ ...fault, file: relative(folder, fault.file) })),
+      files,
+    );
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+/** Faults of files that nobody has written, by the options that are to be mended; some are of the environment. */
+function mistaken(faults: readonly Fault[], files: Readonly<Record<string, string>>): Error {
+  const told = faults.map(({ file, line, found, right }) => {
+    const key = /^ *(\w+):/.exec(files[file]?.split("\n")[line - 1] ?? "")?.[1] ?? "";
+    return { option: OPTION_OF[key], text: `${found}; ${right}` };
+  });
+  const text = told.map(({ option, text: what }) => (option === undefined ? what : `--${option}: ${what}`)).join("\n");
+  return told.every(({ option }) => option !== undefined)
+    ? new UsageError(text)
+    : new CommandError(text, EXIT.configuration);
 }
 
 function answersOf(options: Options, fragment: boolean): Answers {
@@ -149,7 +176,17 @@ function whoOf(options: Options): Pick<Answers, "preset" | "issuer" | "keys"> {
     throw new UsageError(`--preset: no preset ${preset}; there is ${Object.keys(PRESETS).join(", ")}`);
   }
   const issuer = known?.values.issuer === undefined ? requiredOption(options, "issuer") : textOption(options, "issuer");
-  return { preset, issuer, keys: where === undefined || /^https?:/.test(where) ? where : resolve(where) };
+  return { preset, issuer, keys: where === undefined || /^https?:/.test(where) ? where : keyFile(where) };
+}
+
+/** Most bytes of a file with keys: as many as the configuration takes. */
+const LARGEST = 1 << 20;
+
+/** The whole path of a file with keys. @throws CommandError where it cannot be read */
+function keyFile(path: string): string {
+  const read = readText(path, LARGEST);
+  if ("problem" in read) throw new CommandError(`--keys: ${path} cannot be read: ${read.problem}`, EXIT.noInput);
+  return resolve(path);
 }
 
 function listenerOf(socket: string | undefined, chroot: string | undefined, group: string | undefined): string {
@@ -188,9 +225,12 @@ async function lookUp({ issuers, cache, limits }: Config, { clock }: Context): P
 
 const quoted = (text: string) => JSON.stringify(text);
 
+/** A name as a key of YAML, which would read `404` as a number and `true` as more than a text. */
+const key = (name: string) => stringify(name).trimEnd();
+
 function configuration(answers: Answers): string {
   const { service, backend, server, bind, listener } = answers;
-  const backends = server === undefined ? `${quoted(backend)}: external` : `${service}: [${quoted(server)}]`;
+  const backends = server === undefined ? `${quoted(backend)}: external` : `${key(service)}: [${quoted(server)}]`;
   return `# Countersign's configuration; docs/configuration.md has every key.
 listen:
   ${`spop: [${listener}] `.padEnd(38)}# where HAProxy asks
@@ -218,7 +258,7 @@ function section({ preset, issuer, keys, audience }: Answers): string {
 function policy({ host, service, backend }: Answers): string {
   return `# Who may do what; docs/policies.md has every key.
 services:
-  ${service}:
+  ${key(service)}:
     hosts: [${quoted(host)}]
     backend: ${quoted(backend)}
     headers: { x-auth-subject: principal.subject }

@@ -39,9 +39,10 @@ countersign sessions revoke --issuer okta`,
     ...CONFIG_OPTION,
     ...JSON_OPTION,
   },
-  positionals: [1, 1],
+  positionals: [0, 1],
   run: async ([action = ""], options, context) => {
-    if (action !== "revoke") throw new UsageError(`no sessions ${action}; did you mean sessions revoke?`);
+    if (action !== "revoke")
+      throw new UsageError(`sessions what? There is sessions revoke${action === "" ? "" : `, not ${action}`}`);
     return await revoke(options, context);
   },
 };

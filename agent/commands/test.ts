@@ -36,7 +36,8 @@ async function test(files: readonly string[], options: Options, context: Context
   const { texts, faults } = await readPolicyFiles(chosen);
   const result = runSuite(texts, policies, policyEnvironment(config, context.clock()));
   const all = [...faults, ...result.faults];
-  if (all.length > 0) throw new CommandError(faultsText(all), EXIT.configuration);
+  const code = files.length > 0 && faults.length > 0 ? EXIT.noInput : EXIT.configuration;
+  if (all.length > 0) throw new CommandError(faultsText(all), code);
   const failed = result.cases.filter(({ differences }) => differences.length > 0).length;
   if (options.json === true)
     context.out(

@@ -10,8 +10,8 @@ import { trafficFindings } from "./traffic.ts";
 /** One subject: what is looked at, and by which source it can be. */
 interface Subject {
   readonly name: string;
-  /** What it says that it could not look at, where the source was not given. */
-  readonly unseen: readonly (readonly [source: keyof Sources, what: string])[];
+  /** What it says that it could not look at, where this option was not given. */
+  readonly unseen: readonly (readonly [option: string, what: string])[];
   readonly look: (sources: Sources) => readonly Finding[];
 }
 
@@ -21,7 +21,7 @@ const SUBJECTS: readonly Subject[] = [
   { name: "haproxy", unseen: [["haproxy", "HAProxy's files: --haproxy DIR"]], look: haproxyFindings },
   {
     name: "frontend",
-    unseen: [["certificates", "HAProxy's certificates: --certificate FILE"]],
+    unseen: [["certificate", "HAProxy's certificates: --certificate FILE"]],
     look: frontendFindings,
   },
   { name: "agent", unseen: [["agent", "the running agent: --agent URL of its admin listener"]], look: agentFindings },
@@ -30,7 +30,7 @@ const SUBJECTS: readonly Subject[] = [
     name: "mesh",
     unseen: [
       ["anchors", "the mesh's trust anchors: --anchors FILE"],
-      ["meshIssuer", "the mesh's issuer: --mesh-issuer FILE"],
+      ["mesh-issuer", "the mesh's issuer: --mesh-issuer FILE"],
     ],
     look: meshFindings,
   },
@@ -39,7 +39,7 @@ const SUBJECTS: readonly Subject[] = [
     unseen: [["proxy", "the Linkerd proxy beside HAProxy: --proxy URL of its admin port"]],
     look: trafficFindings,
   },
-  { name: "cluster", unseen: [["exported", "the cluster: --export FILE"]], look: clusterFindings },
+  { name: "cluster", unseen: [["export", "the cluster: --export FILE"]], look: clusterFindings },
 ];
 /** Of no interest to who has no mesh. */
 const OF_MESHES = new Set(["mesh", "traffic", "cluster"]);
@@ -50,13 +50,13 @@ export interface Examination {
   readonly unseen: readonly string[];
 }
 
-/** Looks at everything that there is. */
-export function examine(sources: Sources): Examination {
+/** Looks at everything that there is. @param asked names of the options that were given; what came of them is told elsewhere */
+export function examine(sources: Sources, asked: ReadonlySet<string>): Examination {
   const subjects = SUBJECTS.filter(({ name }) => sources.config.mesh !== undefined || !OF_MESHES.has(name));
   return {
     findings: subjects.flatMap(({ name, look }) => look(sources).map((finding) => ({ subject: name, ...finding }))),
     unseen: subjects.flatMap(({ unseen }) =>
-      unseen.flatMap(([source, what]) => (sources[source] === undefined ? [what] : [])),
+      unseen.flatMap(([option, what]) => (asked.has(option) ? [] : [what])),
     ),
   };
 }

@@ -29,7 +29,7 @@ export interface AgentStatus {
   readonly linesDropped: number;
 }
 
-/** What there is to look at. What is undefined was not given, and is told as not looked at. */
+/** What there is to look at. What is undefined was not given, or cannot be had, and is told as not looked at. */
 export interface Sources {
   readonly config: Config;
   readonly services: readonly Service[];

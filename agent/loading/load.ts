@@ -51,6 +51,8 @@ export interface Failed {
   readonly loaded: undefined;
   readonly faults: readonly Fault[];
   readonly warnings: readonly Fault[];
+  /** The configuration is at fault, so that policies were not looked at. */
+  readonly unseen: boolean;
 }
 
 /** The same as plain data, which another thread or process can make; policies are yet to be compiled from it. */
@@ -62,7 +64,7 @@ export type Load = { readonly read: readonly string[] } & ({ readonly loaded: Lo
 /** The same as plain data. */
 export type Examined = { readonly read: readonly string[] } & ({ readonly loaded: CheckedSet } | Failed);
 
-/** Reads the configuration file and all that it names, and checks all of it: every fault of every file at once. */
+/** Reads the configuration file and all that it names, and checks it: every fault of it at once, or else of every policy file. */
 export async function load(file: string, surroundings: Surroundings, known = ALL): Promise<Load> {
   const { read, outcome } = await readAll(file, surroundings, known);
   if (outcome.loaded === undefined) return { read, ...outcome };
@@ -81,7 +83,7 @@ export async function examine(file: string, surroundings: Surroundings): Promise
 async function readAll(file: string, { environment, clock }: Surroundings, { types, schema, policies }: Known) {
   const configured = loadConfig(file, environment, types, schema);
   if (!("config" in configured)) {
-    return { read: configured.files, outcome: failed(configured.faults, []) };
+    return { read: configured.files, outcome: failed(configured.faults, [], true) };
   }
   const config = policies === undefined ? configured.config : { ...configured.config, policies };
   const found = await findPolicyFiles(config.policies);
@@ -91,7 +93,10 @@ async function readAll(file: string, { environment, clock }: Surroundings, { typ
   const unreadable = [...found.faults, ...faults];
   const warnings = [...configured.warnings, ...compiled.warnings];
   if ("faults" in compiled || unreadable.length > 0) {
-    return { read, outcome: failed([...unreadable, ...("faults" in compiled ? compiled.faults : [])], warnings) };
+    return {
+      read,
+      outcome: failed([...unreadable, ...("faults" in compiled ? compiled.faults : [])], warnings, false),
+    };
   }
   const silent = silentParts(file, found.policies, compiled.checked);
   const loaded = {
@@ -105,8 +110,8 @@ async function readAll(file: string, { environment, clock }: Surroundings, { typ
   return { read, outcome: { loaded } };
 }
 
-function failed(faults: readonly Fault[], warnings: readonly Fault[]): Failed {
-  return { loaded: undefined, faults, warnings };
+function failed(faults: readonly Fault[], warnings: readonly Fault[], unseen: boolean): Failed {
+  return { loaded: undefined, faults, warnings, unseen };
 }
 
 /** What the policies are held against. */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { PolicyText } from "../../policies/compile/compile.ts";
 import type { Fault } from "../../policies/fault.ts";
 import { LARGEST } from "../../policies/source/yaml-syntax.ts";
-import { unfit } from "../config/files/read-file.ts";
+import { problemOf, unfit } from "../config/files/read-file.ts";
 
 /** Entries of one search, and directories below each other. Past them a mount was probably named by mistake. */
 const MOST_FILES = 1000;
@@ -55,7 +55,7 @@ async function search(path: string, named: boolean, depth: number, found: Found)
     found.faults.push(
       fault(
         path,
-        `cannot be read: ${codeOf(error)}`,
+        `cannot be read: ${problemOf(error)}`,
         "a readable file or directory; see `policies` in the configuration",
       ),
     );
@@ -94,7 +94,7 @@ export async function readPolicyFiles(
       if (problem === undefined) texts.push({ file, text: await readFile(file, "utf8") });
       else faults.push(fault(file, `cannot be read: ${problem}`, `a plain file of at most ${LARGEST} bytes`));
     } catch (error) {
-      faults.push(fault(file, `cannot be read: ${codeOf(error)}`, "a readable file"));
+      faults.push(fault(file, `cannot be read: ${problemOf(error)}`, "a readable file"));
     }
   }
   return { texts, faults };
@@ -102,8 +102,4 @@ export async function readPolicyFiles(
 
 function fault(file: string, found: string, right: string): Fault {
   return { file, line: 1, column: 1, found, right };
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : String(error);
 }

@@ -50,7 +50,7 @@ function unexamined(file: string, error: unknown): Examined {
   const what = error instanceof Error && "code" in error ? String(error.code) : String(error);
   const found = `the files could not be checked within ${LIMIT / 1000} s and ${MEMORY} MiB: ${what}`;
   const fault = { file, line: 1, column: 1, found, right: "fewer or smaller policy files; see `countersign check`" };
-  return { read: [file], loaded: undefined, faults: [fault], warnings: [] };
+  return { read: [file], loaded: undefined, faults: [fault], warnings: [], unseen: true };
 }
 
 async function inThread(file: string, environment: Surroundings["environment"]): Promise<Examined> {

@@ -1,5 +1,6 @@
-import { lstatSync, unlinkSync } from "node:fs";
+import { lstatSync, statSync, unlinkSync } from "node:fs";
 import { connect, type Server } from "node:net";
+import { dirname } from "node:path";
 import { type Address, addressText } from "./address.ts";
 import { holderOf } from "./holder.ts";
 import { admit } from "./socket-file.ts";
@@ -54,6 +55,10 @@ function bind(server: Server, address: Address): Promise<void> {
 }
 
 async function removeStale(path: string): Promise<void> {
+  const directory = dirname(path);
+  // libuv would say EACCES of it.
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true)
+    throw new Error(`cannot listen on unix:${path}: there is no directory ${directory}`);
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
   if (!stat.isSocket()) throw new Error(`cannot listen on unix:${path}: a file is in the way that is not a socket`);
@@ -82,7 +87,6 @@ function bindProblem(error: unknown, address: Address): string {
   if (code === "EADDRINUSE") return taken(address);
   if (code === "EACCES" || code === "EPERM") return "permission denied";
   if (code === "EADDRNOTAVAIL") return "this machine has no such address";
-  if (code === "ENOENT") return "its directory does not exist";
   return code;
 }
 

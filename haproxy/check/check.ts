@@ -1,4 +1,5 @@
 import { MESSAGE } from "../arguments.ts";
+import { absentBackends, nothingProtected } from "./absent.ts";
 import { TooLarge } from "./bdd.ts";
 import { environmentFindings } from "./environment.ts";
 import { type Finding, finding, merged } from "./finding.ts";
@@ -17,6 +18,8 @@ export interface CheckInput extends Deployment, Knowledge {
   readonly files: readonly SourceFile[];
   /** Reads the SPOE files. */
   readonly readFile: ReadFile;
+  /** Of these names the one that was probably meant. */
+  readonly nearest: (name: string, known: readonly string[]) => string | undefined;
 }
 
 /** What was found, and how much of the files was looked at. */
@@ -62,12 +65,13 @@ export function checkHaproxy(input: CheckInput): CheckReport {
     if (!(error instanceof TooLarge)) throw error;
     worlds.push({ described: [], findings: [tooLarge(input, error.message)] });
   }
-  const findings = merged(
+  const found = merged(
     worlds,
     input.files.map(({ name }) => name),
   );
+  const empty = names.perhaps.size === 0 && found.every(({ level }) => level === "warning");
   return {
-    findings,
+    findings: empty ? [nothingProtected(input), ...found] : found,
     worlds: worlds.length,
     lines,
     unread,
@@ -86,6 +90,7 @@ function findingsOf(model: Model, input: CheckInput, names: Names): readonly Fin
   return [
     ...syntax,
     ...missing,
+    ...absentBackends(model, input),
     ...unknownLines(model),
     ...environmentFindings(model),
     ...nobodyAsks(model, input),

@@ -25,7 +25,7 @@ export function summaryText({ findings, worlds, lines, guarded, perhaps, unread 
       : `faults: ${faults}, not proven: ${unproven}`;
   const read = `Lines: ${lines}${unread === 0 ? "" : `, of which ${unread} are not understood`}; ways to read them: ${worlds}.`;
   const names = guarded.length === 0 ? "nothing" : guarded.join(", ");
-  const others = perhaps.length === 0 ? "" : `; perhaps, as no policies are known: ${perhaps.join(", ")}`;
+  const others = perhaps.length === 0 ? "" : `; perhaps, as no policies name them: ${perhaps.join(", ")}`;
   return `HAProxy: ${verdict}. Protected: ${names}${others}. ${read}\n`;
 }
 
@@ -49,6 +49,7 @@ export const RULES: Readonly<Record<string, string>> = {
   script: "A script of one's own can do anything",
   unknown: "A line is not understood",
   missing: "A file cannot be read",
+  backend: "A backend is not in these files",
   id: "The request's id may not be its own",
   bound: "Too much to decide",
   syntax: "HAProxy does not load the file",

@@ -3,7 +3,8 @@ import type { Surroundings } from "./tokenizer.ts";
 import { unknownValue } from "./where.ts";
 
 /** The HAProxys that a configuration may be read by where nobody says which. */
-const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"] as const;
+/** The versions that are known. */
+export const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"] as const;
 /** The version before each. */
 const OLDER_THAN = new Map<string, string>(
   VERSIONS.slice(1).map((version, index) => [version, VERSIONS[index] ?? version]),

@@ -120,7 +120,11 @@ function valueFault({ keyword, params }: ErrorObject, path: Path, schema: Schema
   }
   const [much, what] = TOO_MUCH.get(keyword) ?? [];
   if (much !== undefined) return document.fault(path, much, `at most ${params.limit} ${what}`);
-  return document.fault(path, found, rightOf(schema));
+  const value = document.written(path);
+  // What has digits is a version or an algorithm: another one is hardly meant.
+  const isWord = keyword === "enum" && typeof value === "string" && !/\d/.test(value);
+  const close = isWord ? nearest(value, params.allowedValues) : undefined;
+  return document.fault(path, found, `${close === undefined ? "" : `did you mean "${close}"? `}${rightOf(schema)}`);
 }
 
 /** A value as a fault names it: `the number 5`, `the text "abc"`, `a list`. */

@@ -351,6 +351,7 @@ test("access is listed, and mistakes are told", async (t) => {
   t.match(out, /^revision [0-9a-f]{12}\n\nGET orders\.example\.com\/v1\/orders {2}orders\/read\n {2}group: Readers\n/);
   for (const [args, code, told] of [
     [["frobnicate"], 64, "audit what?"],
+    [[], 64, "audit what? There are init, verify, export and access\n"],
     [["init", "--once"], 78, "the configuration has no `audit`"],
     [["init"], 78, "the configuration has no `audit`"],
     [["verify"], 64, "--key is missing"],

@@ -55,7 +55,13 @@ test("what the command line does not say rightly is told with exit code 64, and 
     [["explain", "GET /v1/orders"], 'the request "GET /v1/orders"; a method and a URL'],
     [["explain", "GET https://orders.example.com/", "--claims", "x"], "--issuer is missing"],
     [["explain", "GET https://orders.example.com/", "--header", "x"], '--header: "x" is not "NAME: VALUE"'],
-    [["generate"], "an argument is missing"],
+    [["generate"], "generate what? There is generate haproxy and linkerd\n"],
+    [["keys"], "keys what? There are keys api and keys rotate\n"],
+    [["keys", "foo"], "keys what? There are keys api and keys rotate, not foo"],
+    [["keys", "api"], "keys api what? There are create, list and revoke"],
+    [["keys", "rotate"], "keys rotate which FILE?"],
+    [["sessions"], "sessions what? There is sessions revoke\n"],
+    [["explain", "GET https://orders.example.com/", "--src", "banana"], '--src: "banana" is not an address'],
     [["generate", "nginx"], "generate what? There is generate haproxy and linkerd, not nginx"],
     [["generate", "haproxy", "--report"], "--report goes with generate linkerd"],
     [["generate", "linkerd", "--fragment"], "go with generate haproxy"],
@@ -152,8 +158,39 @@ test("a configuration that cannot be used ends every other command with 78, and 
   t.equal(none.code, 78);
   t.match(none.err, "no configuration");
   const absent = await command(["serve", "--config", "absent.yaml"], { cwd: empty });
-  t.equal(absent.code, 78);
-  t.match(absent.err, /absent\.yaml:1:1: it cannot be read/);
+  t.equal(absent.code, 66);
+  t.match(absent.err, /^absent\.yaml: cannot be read: there is no such file/);
+});
+
+test("check says that policies were not looked at while the configuration is at fault", async (t) => {
+  const faulty = { "countersign.yaml": `${CONFIG}nonsense: 1\n`, "policies/orders.yaml": "services: []\n" };
+  const { code, err } = await command(["check"], { cwd: folderOf(t, faulty) });
+  t.equal(code, 1);
+  t.match(err, /unknown key "nonsense".*\nThe policies were not looked at/);
+  const policies = folderOf(t, { ...faulty, "countersign.yaml": CONFIG });
+  t.notMatch((await command(["check"], { cwd: policies })).err, "not looked at");
+});
+
+test("a file that the command line names and that cannot be read ends every command with 66", async (t) => {
+  const cwd = folderOf(t, { ...FILES, "empty.jwt": "\n" });
+  const request = "GET https://orders.example.com/v1/orders/42";
+  for (const args of [
+    ["explain", request, "--token-file", "none"],
+    ["explain", request, "--certificate-file", "none"],
+    ["explain", request, "--claims", "none", "--issuer", "idp"],
+    ["explain", request, "--body", "none"],
+    ["test", "none.test.yaml"],
+    ["check", "--haproxy", "none.cfg"],
+    ["check", "--config", "none.yaml"],
+  ]) {
+    const { code, err } = await command(args, { cwd });
+    t.equal(code, 66, args.join(" "));
+    t.match(err, /none.*: cannot be read: there is no such file/, args.join(" "));
+  }
+  const directory = await command(["explain", request, "--token-file", "policies"], { cwd });
+  t.match(directory, { code: 66, err: "policies: cannot be read: it is a directory\n" });
+  const empty = await command(["explain", request, "--token-file", "empty.jwt"], { cwd });
+  t.match(empty, { code: 66, err: "empty.jwt: there is no token in it\n" });
 });
 
 for (const workers of [1, 2]) {
@@ -289,7 +326,7 @@ services:
   t.equal((await explained("right.json", "--json")).code, 0);
   t.match((await explained("wrong.json")).out, "not claim tenant 9007199254740993");
   const large = await explained("large.json");
-  t.equal(large.code, 78);
+  t.equal(large.code, 66);
   t.match(large.err, /^large\.json: .*no integer beyond 64 bits/);
   const tested = await command(["test", "--json"], { cwd });
   t.strictSame([tested.code, tested.err], [0, ""]);
@@ -422,7 +459,7 @@ test("explain says whose a client's certificate is, or what was found in it and 
     t.match(out, told, file);
     t.match(out, `- decision    deny: ${reason} (401)\n`);
   }
-  t.match(await explained("key.pem"), { code: 78, err: /key\.pem: a file with a block `PRIVATE KEY`; a client's/ });
+  t.match(await explained("key.pem"), { code: 66, err: /key\.pem: a file with a block `PRIVATE KEY`; a client's/ });
   t.match(
     await command(["explain", "GET https://orders.example.com/", "--certificate-file", "x", "--claims", "y"], { cwd }),
     {
@@ -639,7 +676,7 @@ test("generate writes the same bytes for the same input, and overwrites only wha
   t.strictSame([read("haproxy.cfg"), read("countersign.spoe.conf")], first);
   writeFileSync(join(cwd, "out/haproxy.cfg"), "global\n");
   const kept = await command(["generate", "haproxy", "--output", "out"], { cwd });
-  t.equal(kept.code, 78);
+  t.equal(kept.code, 73);
   t.match(kept.err, "out/haproxy.cfg is there and was not generated");
   t.equal(read("haproxy.cfg"), "global\n");
   const fragment = await command(["generate", "haproxy", "--fragment", "--output", "out"], { cwd });
@@ -679,11 +716,11 @@ test("a command that cannot write all of its files leaves everything as it was",
   const init = ["init", ...asked, "--backend", "10.0.0.7:80"];
   const generate = ["generate", "haproxy"];
   for (const [what, args, files, code, told] of [
-    ["init, a haproxy.cfg of one's own", init, { "haproxy.cfg": "global\n" }, 78, /haproxy\.cfg is there already/],
-    ["init, a policy", init, { "policies/orders.yaml": "" }, 78, /orders\.yaml is there already/],
-    ["init, a generated file", init, { "countersign.spoe.conf": "" }, 78, /spoe\.conf is there already/],
+    ["init, a haproxy.cfg of one's own", init, { "haproxy.cfg": "global\n" }, 73, /haproxy\.cfg is there already/],
+    ["init, a policy", init, { "policies/orders.yaml": "" }, 73, /orders\.yaml is there already/],
+    ["init, a generated file", init, { "countersign.spoe.conf": "" }, 73, /spoe\.conf is there already/],
     ["init, no directory", init, { policies: "" }, 73, /policies.* cannot be written: .*; nothing was changed/],
-    ["init, what is written is not valid", [...init, "--bind", ""], {}, 78, /countersign\.yaml:\d+:\d+: /],
+    ["init, what is written is not valid", [...init, "--bind", ""], {}, 64, /^--bind: an empty text; /],
     [
       "init, nowhere",
       [...init, "--output", "/dev/null/countersign"],
@@ -691,7 +728,7 @@ test("a command that cannot write all of its files leaves everything as it was",
       73,
       /\/dev\/null\/countersign.* cannot be written/,
     ],
-    ["generate, the second file", generate, { ...FILES, "countersign.spoe.conf/x": "" }, 78, /spoe\.conf is there/],
+    ["generate, the second file", generate, { ...FILES, "countersign.spoe.conf/x": "" }, 73, /spoe\.conf is there/],
   ] as const) {
     const cwd = folderOf(t, files);
     const before = treeOf(cwd);
@@ -700,6 +737,43 @@ test("a command that cannot write all of its files leaves everything as it was",
     t.match(err, told, what);
     t.notMatch(err, "bug", what);
     t.strictSame(treeOf(cwd), before, what);
+  }
+});
+
+test("init tells what is wrong with its options, and not with files that nobody has written", async (t) => {
+  const cwd = folderOf(t, { "empty.json": "{}" });
+  const right = { issuer: "https://i.example", audience: "api://a", host: "h.example", backend: "10.0.0.7:80" };
+  const init = (options: Readonly<Record<string, string>>) =>
+    command(["init", ...Object.entries({ ...right, ...options }).flatMap(([name, value]) => [`--${name}`, value])], {
+      cwd,
+    });
+  for (const [options, code, told] of [
+    [{ issuer: "idp.example.com" }, 64, /^--issuer: .*"idp\.example\.com"/],
+    [{ backend: "10.0.0.7:99999" }, 64, /^--backend: .*10\.0\.0\.7:99999.*; HOST:PORT with a port from 1 to 65535/],
+    [{ audience: "api://*" }, 64, /^--audience: /],
+    [{ bind: "8080" }, 64, /^--bind: the text "8080"; an address that HAProxy can listen at, such as \*:443/],
+    [{ bind: "*:99999" }, 64, /^--bind: /],
+    [{ keys: "none.json" }, 66, /^--keys: none\.json cannot be read: there is no such file/],
+    [{ keys: "empty.json" }, 64, /^--keys: /],
+    [{ issuer: "i", bind: "x" }, 64, /^--issuer: .*\n--bind: /],
+  ] as const) {
+    const { code: actual, err } = await init(options);
+    t.equal(actual, code, told.source);
+    t.match(err, told);
+    t.notMatch(err, "countersign.yaml", told.source);
+  }
+  t.strictSame(readdirSync(cwd), ["empty.json"]);
+});
+
+test("init takes every host that a policy takes", async (t) => {
+  const key = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({ format: "jwk" });
+  const cwd = folderOf(t, { "keys.json": JSON.stringify({ keys: [key] }) });
+  const who = ["--issuer", "https://i.example", "--keys", "keys.json", "--audience", "a", "--backend", "10.0.0.7:80"];
+  for (const host of ["10.0.0.1", "404.example.com", "true.example.com", "1e3.example.com", "*.null.example"]) {
+    const made = await command(["init", ...who, "--host", host, "--output", `at-${host.slice(2)}`], { cwd });
+    t.match(made, { code: 0, err: "" }, host);
+    const config = `at-${host.slice(2)}/countersign.yaml`;
+    t.match(await command(["check", "--config", config], { cwd }), { code: 0, err: "" }, host);
   }
 });
 
@@ -882,10 +956,42 @@ test("check says that it did not look at haproxy.cfg, or proves it, for people a
   t.match(none.err, /^lua\.cfg:1:1: no "filter spoe" sends the message authorize/m);
   const syntax = await command(["check", "--haproxy", "haproxy.cfg"], { cwd: alone });
   t.match(syntax.err, /^haproxy\.cfg:1:1: HAProxy does not load this: "nothing" stands in no section/);
+  t.match((await command(["check", "--haproxy", "absent.cfg"], { cwd: alone })).err, /^absent\.cfg: cannot be read/);
+});
+
+test("a backend that is not in HAProxy's files is told, and nothing is called proven of it", async (t) => {
+  const config = CONFIG.replace('{ orders: ["10.0.0.7:8080"] }', "{ app: external }");
+  const own = "defaults\n    mode http\nbackend apps\n    server a 10.0.0.7:8080\n";
+  const policy = POLICY.replace("backend: orders", "backend: app");
+  const cwd = folderOf(t, { "countersign.yaml": config, "policies/orders.yaml": policy, "haproxy.cfg": own });
+  t.equal((await command(["generate", "haproxy", "--fragment"], { cwd })).code, 0);
+  const typo = await command(["check", "--haproxy", "haproxy.cfg", "countersign.cfg"], { cwd });
+  t.equal(typo.code, 2);
+  t.match(typo.err, "not proven: haproxy.cfg:1:1: no backend app in these files, which policies or configuration name");
+  t.match(typo.err, 'did you mean apps? Else give --haproxy the file with "backend app" too');
+  t.match(typo.out, "not proven: 1. Protected: nothing; perhaps, as no policies name them: apps.");
+  const half = await command(["check", "--haproxy", "countersign.cfg"], { cwd });
+  t.equal(half.code, 2);
   t.match(
-    (await command(["check", "--haproxy", "absent.cfg"], { cwd: alone })).err,
-    /^absent\.cfg:1:1: it cannot be read/,
+    half.err,
+    "no backend app in these files, which policies or configuration name; give --haproxy the file with",
   );
+
+  writeFileSync(join(cwd, "haproxy.cfg"), own.replace("apps", "app"));
+  const whole = ["check", "--haproxy", "haproxy.cfg", "countersign.cfg"];
+  const fine = await command(whole, { cwd });
+  t.equal(fine.code, 0, fine.err);
+  t.match(fine.out, "proven: no request reaches a protected backend without a verdict for it. Protected: app.");
+  const nobody = await command([...whole, "--public", "nope"], { cwd });
+  t.equal(nobody.code, 2);
+  t.match(nobody.err, "no backend nope in these files, which --public names; ");
+
+  const fragment = readFileSync(join(cwd, "countersign.cfg"), "utf8");
+  const spoe = readFileSync(join(cwd, "countersign.spoe.conf"), "utf8");
+  const alone = folderOf(t, { "countersign.cfg": fragment, "countersign.spoe.conf": spoe });
+  const nothing = await command(["check", "--haproxy", "countersign.cfg"], { cwd: alone });
+  t.equal(nothing.code, 2, "without a configuration too");
+  t.match(nothing.err, "not proven: countersign.cfg:1:1: no backend in these files is protected");
 });
 
 test("check ends with another exit code where nothing is wrong but something is not proven", async (t) => {
@@ -901,6 +1007,8 @@ test("check ends with another exit code where nothing is wrong but something is 
   for (const [args, told] of [
     [["--define", "x"], "--define: "],
     [["--haproxy-version", "new"], "--haproxy-version: "],
+    [["--haproxy-version", "2.4"], '--haproxy-version: "2.4" is not a version from 2.6 to 3.5'],
+    [["--haproxy-version", "3.9"], "--haproxy-version: "],
   ] as const) {
     const misused = await command(["check", "--haproxy", "haproxy.cfg", ...args], { cwd });
     t.equal(misused.code, 64);

@@ -108,7 +108,7 @@ lost       GET orders.example.com/v1/orders  issuer: idp, claim sub: alice, no m
     [["--against", "none"], 78, "none"],
     [[], 64, "--against is missing"],
     [["--against", "same", "--fail-on", "later"], 64, "--fail-on: later; one of laxer, stricter, any"],
-    [["none.log", "--against", "same"], 66, "none.log: cannot be read: ENOENT"],
+    [["none.log", "--against", "same"], 66, "none.log: cannot be read: there is no such file"],
   ] as const) {
     const ended = await compared(...args);
     t.equal(ended.code, code, ended.err);

@@ -31,12 +31,12 @@ const CHANGES: readonly Mistake[] = [
   [
     "- 127.0.0.1:9000",
     "- localhost:9000",
-    '+0:7: the text "localhost:9000"; `ADDRESS:PORT` with a numeric address, `unix:/PATH`, or `{ address: unix:/PATH, mode: "0660" }`, such as "127.0.0.1:9000"',
+    '+0:7: the text "localhost:9000"; `ADDRESS:PORT` with a numeric address, `unix:/PATH` with at most 100 characters behind `/`, or `{ address: unix:/PATH, mode: "0660" }`, such as "127.0.0.1:9000"',
   ],
   [
     "- 127.0.0.1:9000",
     "- 127.0.0.1",
-    '+0:7: the text "127.0.0.1"; `ADDRESS:PORT` with a numeric address, `unix:/PATH`, or `{ address: unix:/PATH, mode: "0660" }`, such as "127.0.0.1:9000"',
+    '+0:7: the text "127.0.0.1"; `ADDRESS:PORT` with a numeric address, `unix:/PATH` with at most 100 characters behind `/`, or `{ address: unix:/PATH, mode: "0660" }`, such as "127.0.0.1:9000"',
   ],
   [
     "- 127.0.0.1:9000",
@@ -51,12 +51,12 @@ const CHANGES: readonly Mistake[] = [
   [
     "- 127.0.0.1:9000",
     "- 9000",
-    '+0:7: the number 9000; `ADDRESS:PORT` with a numeric address, `unix:/PATH`, or `{ address: unix:/PATH, mode: "0660" }`, such as "127.0.0.1:9000"',
+    '+0:7: the number 9000; `ADDRESS:PORT` with a numeric address, `unix:/PATH` with at most 100 characters behind `/`, or `{ address: unix:/PATH, mode: "0660" }`, such as "127.0.0.1:9000"',
   ],
   [
     "- 127.0.0.1:9000",
     "- unix:run/spop.sock",
-    '+0:7: the text "unix:run/spop.sock"; `ADDRESS:PORT` with a numeric address, `unix:/PATH`, or `{ address: unix:/PATH, mode: "0660" }`, such as "127.0.0.1:9000"',
+    '+0:7: the text "unix:run/spop.sock"; `ADDRESS:PORT` with a numeric address, `unix:/PATH` with at most 100 characters behind `/`, or `{ address: unix:/PATH, mode: "0660" }`, such as "127.0.0.1:9000"',
   ],
   [
     "- 127.0.0.1:9000",
@@ -83,7 +83,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "address: 10.0.0.5:9000",
     "address: agent.example.com:9000",
-    '+0:16: the text "agent.example.com:9000"; `ADDRESS:PORT` with a numeric address, or `unix:/PATH`, such as "unix:/run/countersign/spop.sock"',
+    '+0:16: the text "agent.example.com:9000"; `ADDRESS:PORT` with a numeric address, or `unix:/PATH` with at most 100 characters behind `/`, such as "unix:/run/countersign/spop.sock"',
   ],
   [
     'admin: "[::1]:9901"',
@@ -148,7 +148,7 @@ const CHANGES: readonly Mistake[] = [
   [
     "- 127.0.0.1:9000",
     '- { mode: "0660" }',
-    '+0:7: no "address" here; `ADDRESS:PORT` with a numeric address, or `unix:/PATH`, such as "unix:/run/countersign/spop.sock"',
+    '+0:7: no "address" here; `ADDRESS:PORT` with a numeric address, or `unix:/PATH` with at most 100 characters behind `/`, such as "unix:/run/countersign/spop.sock"',
   ],
   [
     'mode: "0600"',
@@ -526,6 +526,11 @@ const CHANGES: readonly Mistake[] = [
     '+0:20: the text "authorization-"; a prefix of your own, such as x-auth-: HAProxy removes all that begins so, authorization too',
   ],
   [
+    'bind: ["*:443 ssl crt a',
+    'bind: ["*:65536 ssl crt a',
+    '+0:10: the text "*:65536 ssl crt a ca-file b verify optional alpn h2,http/1.1"; an address that HAProxy can listen at, such as *:443',
+  ],
+  [
     'alpn h2,http/1.1"]',
     'alpn h2 # all"]',
     '+0:10: the text "*:443 ssl crt a ca-file b verify optional alpn h2 # all"; an address with its options: one line of ASCII without quotes, `\\` and `#`',
@@ -859,7 +864,12 @@ const CHANGES: readonly Mistake[] = [
   [
     "preset: kubernetes",
     "preset: openshift",
-    '+0:13: the text "openshift"; a provider whose tokens are known: what this says of them need not be said here',
+    '+0:13: the text "openshift"; a provider whose tokens are known, which need not be said here then: `okta`, `entra`, `keycloak`, `auth0`, `cognito`, `google`, `github-actions`, `gitlab`, `kubernetes`, `dex`, `zitadel`, `authentik`, `spiffe-jwt`, `google-iap`, `cloudflare-access`, `aws-federation`',
+  ],
+  [
+    "preset: kubernetes",
+    "preset: Kubernetes",
+    '+0:13: the text "Kubernetes"; did you mean "kubernetes"? a provider whose tokens are known, which need not be said here then: `okta`, `entra`, `keycloak`, `auth0`, `cognito`, `google`, `github-actions`, `gitlab`, `kubernetes`, `dex`, `zitadel`, `authentik`, `spiffe-jwt`, `google-iap`, `cloudflare-access`, `aws-federation`',
   ],
   [
     "preset: kubernetes",

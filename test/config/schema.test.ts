@@ -31,7 +31,7 @@ const BEYOND = [
   /a prefix of your own/,
   /`key_id` beside `secret`|secret are sent there|of one directory of keys/,
   /a network such as|the networks of|`trusted: |beside it/,
-  /a port from 1 to/,
+  /a port from 1 to|an address that HAProxy can listen at/,
   /not http:\/\/HOST/,
   /no `server_name`, and|leave it out, or `verify: required`/,
   /an identity whose whole name has|the file of a key ring/,

@@ -504,6 +504,8 @@ test("what was not given, or cannot be had, is told as not looked at", async (t)
       "http://127.0.0.1:1",
       "--certificate",
       "ring.json",
+      "--haproxy",
+      "nowhere",
     ],
     { cwd },
   );
@@ -511,6 +513,8 @@ test("what was not given, or cannot be had, is told as not looked at", async (t)
   t.match(broken.out, /^not looked at: none.pem cannot be read: there is no such file$/m);
   t.match(broken.out, /^not looked at: countersign.yaml is no export of a cluster: /m);
   t.match(broken.out, /^not looked at: http:\/\/127.0.0.1:1\/status cannot be asked: /m);
+  t.match(broken.out, /^not looked at: nowhere is no directory with haproxy.cfg or countersign.cfg$/m);
+  t.notMatch(broken.out, /^not looked at: .*--(?:anchors|export|agent|haproxy|certificate)/m, "they were given");
   t.match(broken.out, /^frontend: ring.json: no certificate in it\n {4}causes: .+\n {4}do: {5}.+$/m);
 });
 

@@ -358,6 +358,9 @@ test("an issuer that is not called as its preset's provider calls them is a faul
     ["keycloak", "https://kc.example/auth", "https://keycloak.example.com/realms/REALM"],
     ["spiffe-jwt", "https://example.org", "spiffe://example.org"],
     ["cloudflare-access", "https://team.cloudflareaccess.com/", "https://TEAM.cloudflareaccess.com"],
+    ["cloudflare-access", "https://team.example.com", "https://TEAM.cloudflareaccess.com"],
+    ["google", "https://accounts.example.com", "https://accounts.google.com"],
+    ["google-iap", "https://cloud.example.com/iap", "https://cloud.google.com/iap"],
   ] as const) {
     const own = {
       preset,

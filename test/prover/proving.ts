@@ -8,6 +8,7 @@ export const CORPUS = join(import.meta.dirname, "corpus");
 const NOTHING: Omit<CheckInput, "files" | "readFile"> = {
   version: undefined,
   defines: new Map(),
+  nearest: () => undefined,
   backends: [],
   public: [],
   identityPrefix: undefined,

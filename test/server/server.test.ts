@@ -506,6 +506,12 @@ test("a unix socket has its mode, replaces a stale file, and nothing that lives"
   writeFileSync(file, "precious");
   await t.rejects(make().listen([{ path: file, mode: 0o660 }]), /not a socket/);
   t.ok(existsSync(file));
+  for (const directory of [join(folder, "nowhere"), file]) {
+    const nowhere = join(directory, "spop.sock");
+    await t.rejects(make().listen([{ path: nowhere, mode: 0o660 }]), {
+      message: `cannot listen on unix:${nowhere}: there is no directory ${directory}`,
+    });
+  }
   const taken = createServer().listen(0, "127.0.0.1");
   await once(taken, "listening");
   const port = (taken.address() as { port: number }).port;

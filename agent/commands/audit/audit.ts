@@ -32,7 +32,7 @@ access lists who may do what under the policies of the configuration.
     ...CONFIG_OPTION,
     ...JSON_OPTION,
   },
-  positionals: [1, 10_000],
+  positionals: [0, 10_000],
   run: audit,
 };
 
@@ -47,6 +47,8 @@ async function audit([what, ...rest]: readonly string[], options: Options, conte
     case "access":
       return access(rest, options, context);
     default:
-      throw new UsageError(`audit what? There are init, verify, export and access, not ${what}`);
+      throw new UsageError(
+        `audit what? There are init, verify, export and access${what === undefined ? "" : `, not ${what}`}`,
+      );
   }
 }

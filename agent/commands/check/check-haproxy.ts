@@ -3,6 +3,9 @@ import { join } from "node:path";
 import { type CheckReport, checkHaproxy } from "../../../haproxy/check/check.ts";
 import type { Knowledge } from "../../../haproxy/check/protection.ts";
 import type { SourceFile } from "../../../haproxy/check/reader.ts";
+import { VERSIONS } from "../../../haproxy/check/world.ts";
+import { nearest } from "../../../policies/source/validate.ts";
+import { problemOf } from "../../config/files/read-file.ts";
 import type { Loaded } from "../../loading/load.ts";
 import { EXIT } from "../../processes/exit.ts";
 import { CommandError, type Options, textOption, UsageError } from "../command.ts";
@@ -57,8 +60,9 @@ export function haproxyFiles(options: Options, positionals: readonly string[]): 
  */
 export function proveHaproxy(paths: readonly string[], options: Options, loaded: Loaded | undefined): CheckReport {
   const version = textOption(options, "haproxy-version");
-  if (version !== undefined && !/^[23]\.[0-9]{1,2}(\.[0-9]{1,3})?$/.test(version))
-    throw new UsageError(`--haproxy-version: "${version}" is not a version like 3.2 or 3.2.26`);
+  const [, minor] = /^(\d\.\d)(?:\.\d{1,3})?$/.exec(version ?? "") ?? [];
+  if (version !== undefined && !VERSIONS.some((one) => one === minor))
+    throw new UsageError(`--haproxy-version: "${version}" is not a version from 2.6 to 3.5, like 3.2 or 3.2.26`);
   const defines = listOption(options, "define").map((text) => {
     const match = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(text);
     if (match === null) throw new UsageError(`--define: "${text}" is not NAME=VALUE`);
@@ -67,6 +71,7 @@ export function proveHaproxy(paths: readonly string[], options: Options, loaded:
   return checkHaproxy({
     files: paths.flatMap(filesAt).map(sourceFile),
     readFile: (path) => textOf(path),
+    nearest,
     version,
     defines: new Map(defines),
     ...knowledgeOf(loaded),
@@ -117,8 +122,7 @@ function sourceFile(name: string): SourceFile {
 }
 
 function unreadable(name: string, error: unknown): CommandError {
-  const why = error instanceof Error && "code" in error ? String(error.code) : String(error);
-  return new CommandError(`${name}:1:1: it cannot be read (${why}); a file that HAProxy is started with`, EXIT.bad);
+  return new CommandError(`${name}: cannot be read: ${problemOf(error)}`, EXIT.noInput);
 }
 
 /** The text of a file that HAProxy's files name; undefined where there is none. */

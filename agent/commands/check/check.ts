@@ -27,7 +27,8 @@ export const CHECK: Command = {
   usage: "check [--config FILE] [--haproxy FILE...] [--resource URL...] [--json]",
   summary: "check configuration and policies without starting anything, and prove HAProxy's files",
   help: `
-Every fault is told at once, as file:line:column: what was found; what would be right. Exit code 1 where there is one.
+Every fault of the configuration is told at once, then every fault of every policy file, as file:line:column: what was
+found; what would be right. Exit code 1 where there is one.
 Warnings are about what is allowed but hardly meant.
 
 With --haproxy it is proven that no request reaches a protected backend without a verdict for it, and each line that
@@ -48,6 +49,8 @@ interface Checked {
   readonly faults: readonly Fault[];
   readonly warnings: readonly Fault[];
   readonly loaded: Loaded | undefined;
+  /** Policies were not looked at. */
+  readonly unseen?: boolean;
 }
 
 async function check(positionals: readonly string[], options: Options, context: Context): Promise<number> {
@@ -76,7 +79,7 @@ function isBare(options: Options, { environment }: Context): boolean {
 async function checkedConfig(file: string | undefined, context: Context): Promise<Checked> {
   if (file === undefined) return { faults: [], warnings: [], loaded: undefined };
   const outcome = await load(file, context);
-  if (outcome.loaded === undefined) return { faults: outcome.faults, warnings: outcome.warnings, loaded: undefined };
+  if (outcome.loaded === undefined) return outcome;
   return { faults: [], warnings: outcome.loaded.warnings, loaded: outcome.loaded };
 }
 
@@ -91,11 +94,12 @@ function asJson(
 
 function tell(
   file: string | undefined,
-  { faults, warnings, loaded }: Checked,
+  { faults, warnings, loaded, unseen }: Checked,
   report: CheckReport | undefined,
   context: Context,
 ): void {
   context.err(faultsText(faults));
+  if (unseen === true) context.err("The policies were not looked at: they are held against a sound configuration.\n");
   context.err(warnings.map((warning) => `warning: ${faultsText([warning])}`).join(""));
   if (file !== undefined && loaded !== undefined) context.out(summaryText(file, summaryOf(loaded)));
   context.err(findingsText(report?.findings ?? []));

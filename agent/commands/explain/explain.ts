@@ -3,6 +3,7 @@ import { parseRequestLine } from "../../../policies/tools/request-line.ts";
 import { mcpMessageOf } from "../../answer/mcp.ts";
 import { EXIT } from "../../processes/exit.ts";
 import {
+  addressOption,
   CONFIG_OPTION,
   type Command,
   type Context,
@@ -71,10 +72,10 @@ async function explainRequest(text: string, options: Options, context: Context):
   const written = parseRequestLine(text);
   if ("offset" in written) throw new UsageError(`${written.found}; ${written.right}`);
   const headers = headersOf(options);
+  const src = addressOption(options, "src") ?? "192.0.2.1";
   const { config, policies } = await loadOrFail(options, context);
   const who = await whoOf(options, config, context);
   const time = context.clock();
-  const src = textOption(options, "src") ?? "192.0.2.1";
   const explanation = explain(
     policies,
     { ...written, headers, src, time, mcp: messageOf(options, written, headers) },

@@ -4,6 +4,7 @@ import type { Who } from "../../../policies/tools/explain.ts";
 import { type Credential, credentialFrom } from "../../answer/credentials.ts";
 import { type ClaimsIssuer, type Config, hasClaims, type IssuerConfig } from "../../config/config.ts";
 import { pemBlocks } from "../../config/files/pem.ts";
+import { problemOf } from "../../config/files/read-file.ts";
 import { send } from "../../http/fetch.ts";
 import { parseObject } from "../../http/json.ts";
 import { Pool } from "../../identity/claims/pool.ts";
@@ -26,7 +27,7 @@ export async function whoOf(options: Options, config: Config, context: Context):
   const [token, certificate, claims, mesh] = WAYS.map((name) => textOption(options, name));
   if (WAYS.filter((name) => options[name] !== undefined).length > 1)
     throw new UsageError(`one of --${WAYS.join(", --")}`);
-  if (token !== undefined) return verifiedToken(read(token).trim(), config, context);
+  if (token !== undefined) return verifiedToken(tokenIn(token), config, context);
   if (certificate !== undefined) return verifiedCertificate(certificate, config, context);
   if (mesh !== undefined) return meshed(mesh, config, context);
   if (claims === undefined) return undefined;
@@ -46,6 +47,12 @@ function asBearer(issuer: IssuerConfig): IssuerConfig {
   return issuer.credentials.includes("bearer") ? issuer : { ...issuer, credentials: [...issuer.credentials, "bearer"] };
 }
 
+function tokenIn(file: string): string {
+  const token = read(file).trim();
+  if (token === "") throw new CommandError(`${file}: there is no token in it`, EXIT.noInput);
+  return token;
+}
+
 /** The token as the agent would take it from an Authorization header. */
 function verifiedToken(token: string, config: Config, context: Context): Promise<Who> {
   const credential = credentialFrom("bearer", Buffer.from(`Bearer ${token}`), config.limits.token);
@@ -58,7 +65,7 @@ function verifiedToken(token: string, config: Config, context: Context): Promise
 function verifiedCertificate(file: string, config: Config, context: Context): Promise<Who> {
   const blocks = pemBlocks(read(file), "CERTIFICATE");
   if (typeof blocks === "string")
-    throw new CommandError(`${file}: a file ${blocks}; a client's certificate in PEM`, EXIT.configuration);
+    throw new CommandError(`${file}: a file ${blocks}; a client's certificate in PEM`, EXIT.noInput);
   const [der = Buffer.alloc(0)] = blocks;
   return verified(credentialFrom("client-certificate", der, config.limits.token), config, context, (refused) =>
     certificateReport(der, refused),
@@ -122,7 +129,7 @@ function parsed(file: string): Record<string, unknown> {
   if (claims !== undefined) return claims;
   throw new CommandError(
     `${file}: not a JSON object of claims as a token may hold them: no name twice, no integer beyond 64 bits`,
-    EXIT.configuration,
+    EXIT.noInput,
   );
 }
 
@@ -131,9 +138,6 @@ export function read(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
-    throw new CommandError(
-      `${file}: cannot be read: ${error instanceof Error && "code" in error ? error.code : error}`,
-      EXIT.configuration,
-    );
+    throw new CommandError(`${file}: cannot be read: ${problemOf(error)}`, EXIT.noInput);
   }
 }

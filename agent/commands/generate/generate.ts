@@ -51,13 +51,16 @@ generate linkerd writes linkerd.yaml and kustomization.yaml: who may call the me
     ...CONFIG_OPTION,
     ...JSON_OPTION,
   },
-  positionals: [1, 1],
+  positionals: [0, 1],
   run: generate,
 };
 
 async function generate([what]: readonly string[], options: Options, context: Context): Promise<number> {
   if (what === "linkerd") return generateLinkerd(options, context);
-  if (what !== "haproxy") throw new UsageError(`generate what? There is generate haproxy and linkerd, not ${what}`);
+  if (what !== "haproxy")
+    throw new UsageError(
+      `generate what? There is generate haproxy and linkerd${what === undefined ? "" : `, not ${what}`}`,
+    );
   for (const name of ["report", "check"]) {
     if (options[name] !== undefined) throw new UsageError(`--${name} goes with generate linkerd`);
   }

@@ -14,7 +14,7 @@ export function replaceGenerated(directory: string, files: Readonly<Record<strin
     if (!existsSync(path) || isGenerated(path)) continue;
     throw new CommandError(
       `${path} is there and was not generated: it is left as it is. Give another --output, or move it away`,
-      EXIT.configuration,
+      EXIT.cannotCreate,
     );
   }
   writeAll(texts);

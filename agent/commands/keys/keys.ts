@@ -46,13 +46,16 @@ countersign keys api revoke Kx3fQ9aZ`,
     ...CONFIG_OPTION,
     ...JSON_OPTION,
   },
-  positionals: [2, 3],
+  positionals: [0, 3],
   run: async ([what = "", action = "", id], options, context) => {
-    if (what === "rotate") return rotateKeys(action, options, context);
-    if (what !== "api") throw new UsageError(`no keys ${what}; did you mean keys api, or keys rotate?`);
+    if (what === "rotate" && action !== "") return rotateKeys(action, options, context);
+    if (what === "rotate") throw new UsageError("keys rotate which FILE? The key ring is missing");
+    if (what !== "api")
+      throw new UsageError(`keys what? There are keys api and keys rotate${what === "" ? "" : `, not ${what}`}`);
     const act = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
     if (act !== undefined) return act(id, options, context);
     const close = nearest(action, Object.keys(ACTIONS));
+    if (action === "") throw new UsageError("keys api what? There are create, list and revoke");
     throw new UsageError(
       `no keys api ${action}; ${close === undefined ? "create, list or revoke" : `did you mean ${close}?`}`,
     );

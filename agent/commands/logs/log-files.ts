@@ -6,6 +6,7 @@ import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout } from "node:timers/promises";
 import { createGunzip } from "node:zlib";
+import { problemOf } from "../../config/files/read-file.ts";
 import { EXIT } from "../../processes/exit.ts";
 import { CommandError } from "../command.ts";
 
@@ -92,6 +93,5 @@ async function readOpen(handle: FileHandle, file: string, piece: Buffer, found: 
 }
 
 function unreadable(file: string, error: unknown): CommandError {
-  const why = error instanceof Error && "code" in error ? String(error.code) : String(error);
-  return new CommandError(`${file}: cannot be read: ${why}`, EXIT.noInput);
+  return new CommandError(`${file}: cannot be read: ${problemOf(error)}`, EXIT.noInput);
 }

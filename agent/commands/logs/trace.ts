@@ -1,7 +1,16 @@
 import { denialOf, type Event, eventOf, idOf, type MeshDenial } from "../../../records/event.ts";
 import { tracesOf } from "../../../records/trace.ts";
 import { EXIT } from "../../processes/exit.ts";
-import { type Command, type Context, JSON_OPTION, jsonText, type Options, textOption, UsageError } from "../command.ts";
+import {
+  addressOption,
+  type Command,
+  type Context,
+  JSON_OPTION,
+  jsonText,
+  type Options,
+  textOption,
+  UsageError,
+} from "../command.ts";
 import { type Finder, holding, holdingOneOf, Lines } from "./lines.ts";
 import { filesOf, keepInput, readOn, readWhole } from "./log-files.ts";
 import { followedText, traceText } from "./timeline.ts";
@@ -73,7 +82,7 @@ function followed(event: Event, options: Options): string {
 
 function wantedOf(id: string | undefined, options: Options, now: number): Wanted {
   const [src, subject, since] = [
-    textOption(options, "src"),
+    addressOption(options, "src"),
     textOption(options, "subject"),
     textOption(options, "since"),
   ];

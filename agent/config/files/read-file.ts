@@ -26,9 +26,11 @@ export function unfit(file: string, limit: number): string | undefined {
   return stat.size > limit ? `it has more than ${limit} bytes` : undefined;
 }
 
-function problemOf(error: unknown): string {
+/** Why a file cannot be read, of an error of node:fs. */
+export function problemOf(error: unknown): string {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (code === "ENOENT" || code === "ENOTDIR") return "there is no such file";
+  if (code === "EISDIR") return "it is a directory";
   if (code === "EACCES" || code === "EPERM") return "permission denied";
   return code === "ERR_ENCODING_INVALID_ENCODED_DATA" ? "it is not UTF-8" : code;
 }

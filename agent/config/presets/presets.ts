@@ -1,6 +1,6 @@
 /** What is known of a provider's tokens, as its issuers' configurations have it. Data: whatever it says can be overridden. */
 export interface Preset {
-  /** What an issuer of this provider is called; none where `values` has it. */
+  /** What an issuer of this provider is called. */
   readonly form?: { readonly pattern: RegExp; readonly example: string };
   /** As in the configuration. `{issuer}` in a text stands for the issuer's name, the first of several. */
   readonly values: Readonly<Record<string, unknown>>;
@@ -80,6 +80,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     },
   },
   google: {
+    form: { pattern: /^(?:https:\/\/)?accounts\.google\.com$/, example: "https://accounts.google.com" },
     values: {
       type: "oidc",
       issuer: ["https://accounts.google.com", "accounts.google.com"],
@@ -124,6 +125,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     },
   },
   "google-iap": {
+    form: { pattern: /^https:\/\/cloud\.google\.com\/iap$/, example: "https://cloud.google.com/iap" },
     values: {
       type: "oidc",
       issuer: "https://cloud.google.com/iap",
@@ -133,7 +135,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     },
   },
   "cloudflare-access": {
-    form: { pattern: /^https:\/\/[^/]+$/, example: "https://TEAM.cloudflareaccess.com" },
+    form: { pattern: /^https:\/\/[^/.]+\.cloudflareaccess\.com$/, example: "https://TEAM.cloudflareaccess.com" },
     values: {
       type: "oidc",
       keys: { url: "{issuer}/cdn-cgi/access/certs" },

@@ -1,3 +1,4 @@
+import { addressesOf } from "../../../haproxy/check/addresses.ts";
 import { OWNED_HEADERS } from "../../../haproxy/owned-headers.ts";
 import { headerNameFault } from "../../../policies/judging/headers.ts";
 import type { HaproxyConfig, IssuerConfig } from "../config.ts";
@@ -25,6 +26,9 @@ export function readHaproxy(section: Section, credentials: readonly string[]): O
   const bind = section.texts("bind");
   checkPrefix(section, [...NEEDED, ...credentials]);
   checkClient(client);
+  for (const [index, line] of bind.entries()) {
+    if (!listens(line)) section.fault(["bind", index], "an address that HAProxy can listen at, such as *:443");
+  }
   if (section.text("scheme") === "https" && client.text("from") === "connection" && !bind.some(hasTls)) {
     const right = "`scheme: http`, or `ssl` in `bind`, or the load balancer that does TLS in `client`";
     section.warn(["scheme"], "clients see https, but no `bind` has TLS", right);
@@ -53,6 +57,13 @@ export function checkCertificates(section: Section, issuers: readonly IssuerConf
     return;
   const found = `no \`bind\` asks clients for the certificates that the issuer "${taker.name}" takes`;
   section.warn(["bind"], found, "`ca-file FILE verify optional` behind `ssl crt FILE`");
+}
+
+/** Whether each address of a bind line that needs a port has one, or a range of them. */
+function listens(bind: string): boolean {
+  return addressesOf(bind.split(" ")[0] ?? "").every(({ kind, port = 0, last = port }) => {
+    return kind === "path" || kind === "other" || (port >= 1 && port <= last && last <= 65_535);
+  });
 }
 
 function hasTls(bind: string): boolean {
