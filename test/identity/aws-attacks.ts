@@ -48,6 +48,7 @@ export const ATTACKS: readonly Attack[] = [
   host(`user:pass@${HOST}`),
   host(`${HOST}\\@evil.example`),
   host("%73ts.us-west-2.amazonaws.com"),
+  host("\uff53\uff54\uff53.us-west-2.amazonaws.com"),
   host("\tsts.us-west-2.amazonaws.com"),
   host(`${HOST}\t.evil.example`),
   host(`/${HOST}`),

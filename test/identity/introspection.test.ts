@@ -111,8 +111,8 @@ function forgedAnswer(claims: unknown, kid: string): Promise<string> {
 }
 
 /** An answer that is this JWT. */
-function says(jwt: string | Promise<string>, type = SIGNED_TYPE): RequestListener {
-  return async (request, response) => reply(await jwt, 200, { "content-type": type })(request, response);
+function says(jwt: string | Promise<string>, type = SIGNED_TYPE, status = 200): RequestListener {
+  return async (request, response) => reply(await jwt, status, { "content-type": type })(request, response);
 }
 
 async function signedSubject(t: Test, time: { readonly now: number }): Promise<Subject> {
@@ -161,6 +161,7 @@ test("introspection: a signed answer counts if it is the issuer's, for this clie
     ["for the audience", says(sign({ ...whole, aud: [AUDIENCE] }))],
     ["unsigned", reply(token_introspection), "is not signed"],
     ["of another type", says(sign(whole), "application/jwt"), "is not signed"],
+    ["of another status", says(sign(whole), SIGNED_TYPE, 203), "status 203 instead of 200"],
     ["typ JWT", says(sign(whole, { typ: "JWT" })), "its typ"],
     ["typ at+jwt", says(sign(whole, { typ: "at+jwt" })), "its typ"],
     ["of another issuer", says(sign({ ...whole, iss: `${provider.issuer}/` })), "another issuer"],
@@ -292,6 +293,10 @@ test("introspection: each thing that an answer says of a token is checked", asyn
     t.equal(await judge(reply({ ...good, ...changes })), expected, JSON.stringify(changes));
   }
   t.equal(identity.status()[0]?.error, undefined, "none of it is the provider's fault");
+  const soon = reply({ ...good, nbf: now + 12 });
+  t.equal(await judge(soon, "soon"), "token-not-yet-valid");
+  time.now += 2_000;
+  t.equal(await judge(soon, "soon"), "proven", "as soon as it is valid");
   const untyped = await answering(t, { untyped: "accept" });
   const answer = { ...good, iss: untyped.issuer.issuer, token_type: undefined };
   t.equal(await untyped.judge(reply(answer)), "proven", "where that is configured");
@@ -379,6 +384,14 @@ test("introspection: a token that is taken back counts until its answer is `life
   time.now += 1;
   t.equal(await judge(token), "token-inactive");
   t.equal(asks(provider), asked + 1);
+});
+
+test("introspection: what is told of a token when its issuer ends proves nobody", async (t) => {
+  const { judge, issuer, time, identity, told } = await answering(t);
+  const exp = Math.floor(time.now / 1000) + 600;
+  told.fetched = () => identity.close();
+  const answer = { active: true, iss: issuer.issuer, sub: "alice", aud: AUDIENCE, token_type: "Bearer", exp };
+  t.equal(await judge(reply(answer)), "issuer-unavailable");
 });
 
 test("introspection: the time that an answer took counts as its age", async (t) => {
@@ -475,6 +488,16 @@ test("introspection: a JWT that is refused, or is nobody's, is never asked about
   t.equal(front.requests.length, 0);
   t.equal(await judge(reply({ active: false }), "opaque.with-a-dot"), "token-inactive");
   t.equal(front.requests.length, 1);
+});
+
+test("introspection: what no bearer token looks like (RFC 6750, section 2.1) is never asked about", async (t) => {
+  const { identity, front, time } = await answering(t);
+  for (const text of ["one two", "one, Bearer two", "one;two", '"one"', "=one", "on\u00e9", "one\t", "one\0"]) {
+    const bytes = Buffer.from(text, "latin1");
+    const found = identity.verify({ kind: "bearer", bytes, start: 0, end: bytes.length }, time.now);
+    t.match(found, { principal: undefined, reason: "credential-malformed" }, JSON.stringify(text));
+  }
+  t.equal(front.requests.length, 0);
 });
 
 test("introspection: tokens are told by a prefix, or as JWTs by their issuer", async (t) => {

@@ -132,6 +132,8 @@ test("while the provider fails, its keys are kept for max_stale and no longer", 
 
   time.now += 86_400_000;
   t.equal(await judge(cold), "issuer-unavailable", "keys too old");
+  const other = tokenBy(generateKeyPairSync("ed25519").privateKey, provider.issuer, time.now, "EdDSA", undefined);
+  t.equal(await judge(other), "issuer-unavailable", "nor do they say that a signature is wrong");
   t.equal(await judge(warm), "issuer-unavailable", "and nothing cached outlives them");
   provider.front.behave("up", "/jwks");
   const recovered = told.next("jwks ok");
@@ -318,6 +320,12 @@ test("keys that are weak, private, symmetric or for something else prove nothing
     ["1,024 bits behind zeros", "key-weak", /1024 bits/, padded(weak.publicKey), weak.privateKey],
     ["exponent 1", "key-weak", /exponent/, { ...jwk, e: "AQ" }],
     ["an even exponent", "key-weak", /exponent/, { ...jwk, e: "AQAA" }],
+    [
+      "an exponent of 65 bits",
+      "key-weak",
+      /exponent/,
+      { ...jwk, e: Buffer.from([1, 0, 0, 0, 0, 0, 0, 0, 1]).toString("base64url") },
+    ],
     ["16,384 bits", "key-weak", /16384 bits/, { ...jwk, n: Buffer.alloc(2048, 0xff).toString("base64url") }],
     [
       "a modulus of ROCA's kind",
@@ -333,6 +341,8 @@ test("keys that are weak, private, symmetric or for something else prove nothing
     ["base64 of the other alphabet", "key-unknown", /base64url/, { ...jwk, n: `+/${jwk.n}` }],
     ["another kid", "key-unknown", undefined, { ...jwk, kid: "K" }],
     ["a kid that is no text", "key-unknown", /not a text/, { ...jwk, kid: ["k"] }],
+    ["a kid of 1,025 characters", "key-unknown", /longer than 1024/, { ...jwk, kid: "k".repeat(1025) }],
+    ["an alg that is no text", "key-unknown", /alg is not a text/, { ...jwk, alg: 7 }],
     ["not even an object", "key-unknown", /not an object/, "k"],
     ["null", "key-unknown", /not an object/, null],
     ["a good curve", "proven", undefined, curveJwk, curve.privateKey, "ES256"],
@@ -496,6 +506,46 @@ test("the provider is asked at the end of a cool-down although nobody asks any m
   t.equal(jwks(), 2, "and then as ever");
 });
 
+test("a clock that is set back makes no cool-down longer", async (t) => {
+  const { provider, jwks, judge, identity, time } = await running(t);
+  await identity.ready();
+  await provider.rotate({ keep: false });
+  time.now -= 3_600_000;
+  t.equal(await judge(await issuedAt(provider, undefined)), "proven");
+  t.equal(jwks(), 2);
+});
+
+test("keys that were read when their issuer ends prove nobody", async (t) => {
+  const provider = await startProvider(PARTIES);
+  t.teardown(() => provider.close());
+  const token = await provider.token("alice");
+  const { identity, time, told } = startIdentity([oidcIssuer(provider.issuer)]);
+  told.fetched = (_issuer, what) => what === "jwks" && identity.close();
+  const waiting = identity.verify(token, time.now);
+  t.match(await waiting, { principal: undefined, reason: "issuer-unavailable" });
+  t.match(identity.status(), [{ details: { keys: 0 } }]);
+});
+
+test("a token that ends while it is checked, or waits for its key, proves nobody", async (t) => {
+  const { provider, judge, identity, time, told } = await running(t);
+  await identity.ready();
+  const signed = () => {
+    const exp = Math.floor(time.now / 1000) + 5;
+    return provider.sign({ iss: provider.issuer, sub: "alice", aud: "api://orders", exp });
+  };
+  const token = await signed();
+  const checking = judge(token);
+  time.now += 60_000;
+  t.equal(await checking, "token-expired");
+  t.equal(await judge(token), "token-expired", "nor later");
+  await provider.rotate({ keep: false });
+  const fetched = told.next("jwks ok");
+  const waiting = judge(await signed());
+  time.now += 60_000;
+  await fetched;
+  t.equal(await waiting, "token-expired");
+});
+
 test("whoever sends unknown key ids neither keeps a new key out, nor has the provider asked more often", async (t) => {
   const { provider, jwks, judge, identity, time, told } = await running(t);
   await identity.ready();
@@ -534,6 +584,37 @@ test("no more tokens wait for the end of a cool-down than there is room for, and
     new Set((await Promise.all(waiting)).map((each) => "reason" in each && each.reason)),
     new Set(["issuer-unavailable"]),
   );
+});
+
+test("no more checks are begun than there is room for, of tokens that have waited for their keys either", async (t) => {
+  const issuer = "https://issuer.example";
+  const [old, fresh] = [generateKeyPairSync("ed25519"), generateKeyPairSync("ed25519")];
+  const jwks = [old, fresh].map(({ publicKey }, i) => ({ ...publicKey.export({ format: "jwk" }), kid: `${i}` }));
+  const [asked, answered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let times = 0;
+  const told: Send = async ({ pathname }) => {
+    const isJwks = pathname === "/jwks";
+    const again = isJwks && ++times > 1;
+    if (again) asked.resolve();
+    if (again) await answered.promise;
+    const document = isJwks ? { keys: jwks.slice(0, again ? 2 : 1) } : { issuer, jwks_uri: `${issuer}/jwks` };
+    return { status: 200, headers: {}, body: Buffer.from(JSON.stringify(document)) };
+  };
+  const { identity, time } = startIdentity([oidcIssuer(issuer)], { send: told });
+  t.teardown(() => identity.close());
+  await identity.ready();
+  time.advance(10_000);
+  const waiting = identity.verify(tokenBy(fresh.privateKey, issuer, time.now, "EdDSA", "1"), time.now);
+  await asked.promise;
+  const [head, body = "", signature] = tokenBy(old.privateKey, issuer, time.now, "EdDSA", "0").split(".");
+  const claims = JSON.parse(Buffer.from(body, "base64url").toString());
+  const forged = (i: number) =>
+    `${head}.${Buffer.from(JSON.stringify({ ...claims, i })).toString("base64url")}.${signature}`;
+  const checking = Array.from({ length: 1024 }, (_, i) => identity.verify(forged(i), time.now));
+  answered.resolve();
+  t.match(await waiting, { principal: undefined, reason: "overloaded" });
+  const reasons = (await Promise.all(checking)).map((found) => "reason" in found && found.reason);
+  t.strictSame(new Set(reasons), new Set(["signature-invalid"]));
 });
 
 test("of a thousand moduli made at random none has ROCA's fingerprint", (t) => {
@@ -600,7 +681,7 @@ test("no more than `fetches` providers are asked at a time", async (t) => {
   let open = 0;
   let most = 0;
   const release: (() => void)[] = [];
-  const send: Send = async (url) => {
+  const counting: Send = async (url) => {
     most = Math.max(most, ++open);
     await new Promise<void>((resolve) => release.push(resolve));
     open--;
@@ -609,7 +690,7 @@ test("no more than `fetches` providers are asked at a time", async (t) => {
     return { status: 200, headers: {}, body: Buffer.from(JSON.stringify(document)) };
   };
   const issuers = Array.from({ length: 40 }, (_, i) => oidcIssuer(`https://i${i}.example`, { name: `i${i}` }));
-  const { identity } = startIdentity(issuers, { send });
+  const { identity } = startIdentity(issuers, { send: counting });
   t.teardown(() => identity.close());
   let done = false;
   const ready = identity.ready().then(() => {

@@ -1,4 +1,5 @@
 import { type Test, test } from "tap";
+import type { Send } from "../../agent/http/fetch.ts";
 import type { World } from "../../agent/identity/issuer/world.ts";
 import type { OidcIssuer } from "../../agent/identity/oidc/section.ts";
 import { GroupDirectory } from "../../agent/identity/okta/groups.ts";
@@ -261,6 +262,9 @@ test("okta: whatever Okta answers that is no whole list of groups makes them unk
     time.now += 300_000;
   }
   t.equal(okta.count("groups"), 15 + 25, "25 pages are read at most");
+  okta.ways.answer = (response) => reply([], 200, link(`${url}?after=1`))({} as never, response);
+  t.strictSame(await fresh(), [], "a list ends with an empty page, whatever that names as the next");
+  time.now += 300_000;
   okta.ways.answer = undefined;
   t.equal((await fresh()).length, 5);
   t.equal(identity.status()[0]?.error, undefined);
@@ -299,6 +303,13 @@ test("okta: the rate limits that Okta tells are obeyed", async (t) => {
   okta.ways.remaining = 599;
   time.now += 62_000;
   t.strictSame(await groupsOf(await okta.token({ uid: "00uCarol" })), ["Everyone"], "after a minute at the latest");
+  okta.ways.answer = (response) => reply(oktaError("E0000047"), 429)({} as never, response);
+  t.match(await groupsOf(await okta.token({ uid: "00uDave" })), /^groups-unavailable/);
+  okta.ways.answer = undefined;
+  const before = okta.count("groups");
+  okta.groups.set("00uDave", ["Everyone"]);
+  t.match(await groupsOf(await okta.token({ uid: "00uDave" })), /^groups-unavailable/, "without a word for how long");
+  t.equal(okta.count("groups"), before);
 });
 
 test("okta: a token of the service app that was taken back is replaced once", async (t) => {
@@ -350,6 +361,63 @@ test("okta: no more users wait for their groups than there is room for", async (
   const { groups } = await ask(1024);
   t.match(groups, { reason: "groups-unavailable" });
   t.equal(settled, 1, "the others wait");
+});
+
+test("okta: no more lists are asked for at a time than an org bears", async (t) => {
+  const time = new Clockwork();
+  const org = "https://acme.okta.com";
+  const headers = { "content-type": "application/json" };
+  const answer = (body: unknown) => ({ status: 200, headers, body: Buffer.from(JSON.stringify(body)) });
+  const open: (() => void)[] = [];
+  let most = 0;
+  const send: Send = async ({ pathname }) => {
+    if (pathname.endsWith("/token")) return answer({ access_token: "a", token_type: "Bearer", expires_in: 3600 });
+    most = Math.max(most, open.length + 1);
+    await new Promise<void>((resolve) => open.push(resolve));
+    return answer([{ profile: { name: "Everyone" } }]);
+  };
+  const world = { ...time, send, events: new Told() };
+  const config = groupsConfig(org, { dpop: false });
+  const directory = new GroupDirectory({ name: "okta" }, org, config, world as unknown as World);
+  t.teardown(() => directory.close());
+  let waiting = 12;
+  const found = Array.from({ length: waiting }, (_, n) =>
+    Promise.resolve(directory.find(`user-${n}`)).finally(() => waiting--),
+  );
+  while (waiting > 0) {
+    for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+    for (const go of open.splice(0)) go();
+  }
+  for (const { groups } of await Promise.all(found)) t.strictSame(groups, ["Everyone"]);
+  t.equal(most, 4);
+});
+
+test("okta: a token that ends while groups are asked for proves nobody", async (t) => {
+  const { okta, identity, time } = await start(t);
+  const asked = okta.front.arrival("limit=200");
+  okta.ways.answer = (response) => {
+    time.now += 60_000;
+    reply([{ profile: { name: "Everyone" } }])({} as never, response);
+  };
+  const exp = Math.floor(time.now / 1000) + 10;
+  const waiting = identity.verify(await okta.token({ exp }), time.now);
+  await asked;
+  t.match(await waiting, { principal: undefined, reason: "token-expired" });
+});
+
+test("okta: a token that is bound to a key stays bound with the groups that Okta has of its user", async (t) => {
+  const time = new Clockwork();
+  const okta = await startOkta(time.clock);
+  t.teardown(() => okta.close());
+  okta.groups.set(USER, ["Everyone"]);
+  const jkt = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+  const proofs = { proofs: ["dpop"], credentials: ["bearer", "dpop"] } as const;
+  for (const groups of [groupsConfig(okta.org), undefined]) {
+    const { identity, verify } = startIdentity([oktaIssuer(okta, groups, proofs)], { time });
+    t.teardown(() => identity.close());
+    await identity.ready();
+    t.match(await verify(await okta.token({ cnf: { jkt } })), { principal: { bound: "dpop" }, confirmation: { jkt } });
+  }
 });
 
 test("okta: an issuer that ends while groups are asked for proves nobody", async (t) => {

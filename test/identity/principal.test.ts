@@ -42,7 +42,7 @@ test("the principal that claims describe", (t) => {
 
 test("where claims stand and what they may hold", (t) => {
   const nested = { realm_access: { roles: ["r1", "r2"] }, ext: { who: { id: "bob" } } };
-  const rows: readonly [name: string, actual: unknown, expected: unknown][] = [
+  const rows: readonly [name: string, actual: unknown, expected: object][] = [
     ["groups as one string", principal({ groups: "admins" }), { groups: ["admins"] }],
     ["no groups", principal({}), { groups: [], scopes: [], actor: [] }],
     ["groups at a path", principal(nested, named({ groups: "realm_access.roles" })), { groups: ["r1", "r2"] }],
@@ -128,8 +128,17 @@ test("where claims stand and what they may hold", (t) => {
       { groups: ["admin"] },
     ],
     ["no such mapping", principal({}, named(ZITADEL)), { groups: [] }],
+    ["bound to a key", principal({ cnf: { jkt: "x" } }), { bound: "dpop" }],
+    ["bound to a certificate", principal({ cnf: { "x5t#S256": "x" } }), { bound: "certificate" }],
+    ["bound to both", principal({ cnf: { jkt: "x", "x5t#S256": "x" } }), { bound: "dpop+certificate" }],
   ];
-  for (const [name, actual, expected] of rows) t.match(actual, expected, name);
+  for (const [name, actual, expected] of rows) {
+    t.match(actual, expected, name);
+    for (const [key, value] of Object.entries(expected)) {
+      // A list that has more would match, too.
+      if (Array.isArray(value)) t.equal((actual as Record<string, unknown[]>)[key]?.length, value.length, name);
+    }
+  }
   t.end();
 });
 

@@ -140,6 +140,29 @@ test("a cookie opens for whom and for what it was sealed, and for nothing else",
   }
 });
 
+test("of two issuers with one cookie each opens its own sessions, and none by another's name", async (t) => {
+  const { time, identity: previous } = judging(t);
+  const other = { ...ISSUER, name: "other", issuer: "https://other.example" };
+  const { identity, verify } = startIdentity([ISSUER, other], { time, previous });
+  t.teardown(() => identity.close());
+  const ask = (cookie: string) => verify({ kind: KIND, bytes: Buffer.from(cookie), start: 0, end: cookie.length });
+  const [own, its] = [sealed(sessionOf(time.now)), sealed(sessionOf(time.now), other)];
+  t.match([await ask(own), await ask(its)], [{ principal: { issuer: "idp" } }, { principal: { issuer: "other" } }]);
+  const renamed = own.replace(/^idp/, "other");
+  t.match(await ask(renamed), { principal: undefined, reason: "session-invalid" });
+  t.equal(new SessionCookies(SESSIONS).open(own.replace(/^idp/, "pid"), ISSUER), undefined, "nor by a name of nobody");
+});
+
+test("what can be no session of a store is refused at once; what may be one, not for good while the store is away", async (t) => {
+  const store = { url: "redis://127.0.0.1:1", timeout: 50 };
+  const { identity, time, judge } = judging(t, { login: { ...LOGIN, sessions: { ...SESSIONS, store } } } as object);
+  for (const cookie of ["idp~", "idp~x", sealed(sessionOf(time.now)), `idp~${"A".repeat(44)}`]) {
+    const found = identity.verify({ kind: KIND, bytes: Buffer.from(cookie), start: 0, end: cookie.length }, time.now);
+    t.match(found, { principal: undefined, reason: "session-invalid" }, cookie.slice(0, 60));
+  }
+  t.equal(await judge(`idp~${"A".repeat(43)}`), "session-unavailable");
+});
+
 test("a session that nobody has seen for too long is over, whatever the browser says", (t) => {
   const now = Date.UTC(2026, 10, 28);
   const cookies = new SessionCookies(SESSIONS);

@@ -1,14 +1,19 @@
-import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { constants, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { CompactSign, compactVerify, importJWK, type JWK } from "jose";
 import { test } from "tap";
+import { send } from "../../agent/http/fetch.ts";
+import { Slots } from "../../agent/http/slots.ts";
 import { importKey, type Key } from "../../agent/identity/jwt/key.ts";
 import { ALGORITHMS } from "../../agent/identity/jwt/signature.ts";
 import { Signatures } from "../../agent/identity/jwt/signatures.ts";
 import { parseToken } from "../../agent/identity/jwt/token.ts";
-import { oidcIssuer, startIdentity } from "../support/identity.ts";
+import { evidenceOf } from "../../agent/identity/offered.ts";
+import { OIDC } from "../../agent/identity/oidc/oidc.ts";
+import { Clockwork } from "../support/clockwork.ts";
+import { oidcIssuer, startIdentity, Told } from "../support/identity.ts";
 import { folderOf } from "../support/serve.ts";
 import { newKit } from "./forge.ts";
 
@@ -112,6 +117,18 @@ for (const algorithm of ["RS256", "PS256"]) {
     t.equal(await signatures.check(longer, algorithm, key), false, "with one more");
   });
 }
+
+test("a PSS signature has a salt as long as the hash, and no other (RFC 7518, section 3.5)", async (t) => {
+  const signatures = new Signatures();
+  const [{ privateKey, publicKey }] = RSA;
+  const input = `${Buffer.from('{"alg":"PS256"}').toString("base64url")}.e30`;
+  for (const saltLength of [32, 0, 20, 33, constants.RSA_PSS_SALTLEN_MAX_SIGN]) {
+    const how = { key: privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength };
+    const token = `${input}.${sign("sha256", Buffer.from(input), how).toString("base64url")}`;
+    t.equal(await signatures.check(token, "PS256", keyOf(publicKey)), saltLength === 32, `${saltLength} octets`);
+    t.equal(await byJose(token, "PS256", publicKey), saltLength === 32, `${saltLength} octets, by jose`);
+  }
+});
 
 test("a signature by another algorithm of the same key is wrong", async (t) => {
   const signatures = new Signatures();
@@ -229,6 +246,26 @@ test("a thread that ends takes no check with it unanswered, and comes back", asy
   await setTimeout(1_100);
   t.equal(await signatures.check(token, "ES256", key), true, "a new thread, told the key anew");
   t.equal(await signatures.check(respell(token, flip(3)), "ES256", key), false);
+});
+
+test("a token that could not be checked is refused for that alone, and taken once it can be", async (t) => {
+  const kit = await newKit("");
+  const time = new Clockwork();
+  const signatures = new Signatures(dyingOnce(join(folderOf(t, {}), "has-died")));
+  const { clock, schedule } = time;
+  const world = { clock, schedule, send, slots: new Slots(1), signatures, events: new Told(), deadline: 0 };
+  const issuer = OIDC.create(oidcIssuer(kit.provider.issuer), { ...world, due: undefined });
+  t.teardown(async () => {
+    issuer.close();
+    await kit.provider.close();
+  });
+  await issuer.ready();
+  const evidence = evidenceOf(await kit.signed());
+  if (evidence === undefined) throw new Error("no evidence");
+  const found = async () => issuer.verify(evidence, time.now, () => true);
+  t.strictSame(await found(), { reason: "agent-error" });
+  await setTimeout(1_100);
+  t.match(await found(), { principal: { subject: "alice" } });
 });
 
 /** The thread's own script, but the first time it ends at the first message. */

@@ -723,13 +723,21 @@ test("a session whose claims are no longer enough is told of to be refreshed, an
   const sessions = withSessions(inner, issuer as never, { ...told, clock: () => time.now } as unknown as World);
   t.teardown(() => sessions.close());
   await sessions.ready();
+  const evidence = { kind: sessionKind({ cookie: COOKIE }), text: alice.session } as unknown as Evidence;
+  const found = async () => sessions.verify(evidence, time.now, () => true);
+  t.match(
+    await found(),
+    { principal: { subject: "alice" }, lifetime: 5_000 },
+    "for so long the store is not asked again",
+  );
   const first = await stored();
   const { sub: _, ...claims } = first.session.claims;
   await one.stored.replace(first, { ...first.session, claims, refreshAt: time.now }, first.tokens, time.now);
-  const evidence = { kind: sessionKind({ cookie: COOKIE }), text: alice.session } as unknown as Evidence;
-  const finding = await sessions.verify(evidence, time.now, () => true);
-  t.strictSame(Object.keys(finding), ["reason"], "nothing of it is remembered");
+  t.strictSame(Object.keys(await found()), ["reason"], "nothing of it is remembered");
   t.equal(due.length, 1);
+  time.now = first.session.endsAt;
+  t.match(await found(), { reason: "session-expired", lasting: true });
+  t.equal(due.length, 1, "nor is one that is over to be refreshed");
 });
 
 test("a provider is asked about sessions that are used, and about no other", async (t) => {

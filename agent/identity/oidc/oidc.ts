@@ -130,10 +130,7 @@ class OidcVerifier implements Issuer {
     this.#waiting++;
     await pending;
     this.#waiting--;
-    const now = this.#clock();
-    const fault = this.#faultOf(token, now);
-    if (fault !== undefined) return fault;
-    const selection = this.#keys.reselect(key, now);
+    const selection = this.#keys.reselect(key, this.#clock());
     if ("reason" in selection) return selection;
     return this.#checking < MOST_CHECKS ? this.#check(token, selection.keys, wanted) : OVERLOADED;
   }

@@ -100,7 +100,7 @@ export class GroupDirectory {
   #ask(user: string): Promise<Entry | undefined> {
     const under = this.#asking.get(user);
     if (under !== undefined) return under;
-    if (this.#asking.size >= MOST_WAITING || this.#isPaused()) return Promise.resolve(undefined);
+    if (this.#asking.size >= MOST_WAITING) return Promise.resolve(undefined);
     const asked = this.#slots.run(() => this.#list(user)).finally(() => this.#asking.delete(user));
     this.#asking.set(user, asked);
     return asked;
