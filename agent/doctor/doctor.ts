@@ -55,8 +55,6 @@ export function examine(sources: Sources, asked: ReadonlySet<string>): Examinati
   const subjects = SUBJECTS.filter(({ name }) => sources.config.mesh !== undefined || !OF_MESHES.has(name));
   return {
     findings: subjects.flatMap(({ name, look }) => look(sources).map((finding) => ({ subject: name, ...finding }))),
-    unseen: subjects.flatMap(({ unseen }) =>
-      unseen.flatMap(([option, what]) => (asked.has(option) ? [] : [what])),
-    ),
+    unseen: subjects.flatMap(({ unseen }) => unseen.flatMap(([option, what]) => (asked.has(option) ? [] : [what]))),
   };
 }
