@@ -627,6 +627,10 @@ test("test judges cases, tells failing ones and rules that no case shows", async
   const typo = await command(["test", "typo.yaml"], { cwd });
   t.equal(typo.code, 78);
   t.match(typo.err, /typo\.yaml:12:\d+: no reason "credential-mising"; did you mean "credential-missing"\?/);
+  writeFileSync(join(cwd, "time.yaml"), `${cases("deny")}    time: 2027-02-31T00:00:00Z\n`);
+  const time = await command(["test", "time.yaml"], { cwd });
+  t.equal(time.code, 78);
+  t.match(time.err, /time\.yaml:13:11: "2027-02-31T00:00:00Z" is no time; a time that there is/);
 });
 
 test("generate writes the same bytes for the same input, and overwrites only what it wrote", async (t) => {

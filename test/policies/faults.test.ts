@@ -291,11 +291,13 @@ const FAULTS: readonly Row[] = [
     "roles: { a: [{ issuer: okta, until: tomorrow }] }",
     ['1:37: the text "tomorrow"; a time such as `2026-12-01T00:00:00Z`, from which the binding no longer holds'],
   ],
-  [
-    "a month that is none",
-    "roles: { a: [{ issuer: okta, until: 2026-13-01T00:00:00Z }] }",
-    ['1:37: "2026-13-01T00:00:00Z" is no time; a time such as `2026-12-01T00:00:00Z`'],
-  ],
+  ...["2026-13-01T00:00:00Z", "2027-02-31T00:00:00Z", "2027-02-29T10:00:00.5+02:00", "2027-02-28T24:00:00Z"].map(
+    (time): Row => [
+      `a time that there is not: ${time}`,
+      `roles: { a: [{ issuer: okta, until: ${time} }] }`,
+      [`1:37: "${time}" is no time; a time that there is, such as \`2026-12-01T00:00:00Z\``],
+    ],
+  ),
   [
     "a scope with a blank",
     'roles: { a: [{ issuer: okta, scope: "a b" }] }',

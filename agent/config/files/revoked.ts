@@ -1,5 +1,6 @@
 import { dirname, resolve } from "node:path";
 import { isMapping } from "../../../policies/claim-path.ts";
+import { readInstant } from "../../../policies/instant.ts";
 import { meaningless } from "../../../policies/judging/wanted.ts";
 import { signIn } from "../../../policies/signs.ts";
 import { readDocument } from "../../../policies/source/document.ts";
@@ -98,8 +99,7 @@ function digitsOf(serial: string): string {
 }
 
 function timeOf(entry: Section, text: string): number {
-  const time = Date.parse(text);
-  const isDate = !Number.isNaN(time) && new Date(time).toISOString() === text.replace("Z", ".000Z");
-  if (!isDate) entry.fault(["issued_before"], "a time that there is, such as 2026-11-28T12:00:00Z");
-  return time;
+  const time = readInstant(text);
+  if (time === undefined) entry.fault(["issued_before"], "a time that there is, such as 2026-11-28T12:00:00Z");
+  return time ?? 0;
 }
