@@ -567,6 +567,16 @@ const CHANGES: readonly Mistake[] = [
   ],
   [
     'trusted: [10.0.0.0/8, "fd00::/8"]',
+    "trusted: [10.0.0.1/8]",
+    '+0:15: the text "10.0.0.1/8", which has bits behind its prefix; "10.0.0.0/8", or "10.0.0.1/32" for this address alone',
+  ],
+  [
+    'trusted: [10.0.0.0/8, "fd00::/8"]',
+    'trusted: ["::ffff:0:0/96"]',
+    '+0:15: the text "::ffff:0:0/96"; the networks of your load balancers: this one is everybody\'s',
+  ],
+  [
+    'trusted: [10.0.0.0/8, "fd00::/8"]',
     "trusted: [0.0.0.0/0]",
     '+0:15: the text "0.0.0.0/0"; the networks of your load balancers: this one is everybody\'s',
   ],
@@ -1006,6 +1016,11 @@ const CHANGES: readonly Mistake[] = [
     "header: x-token, from: client",
     "header: x-token, from: [10.0.0.0/33]",
     '+0:35: the text "10.0.0.0/33"; a network such as 10.0.0.0/8 or fd00::/8',
+  ],
+  [
+    "header: x-token, from: client",
+    'header: x-token, from: ["fd00::7/8"]',
+    '+0:35: the text "fd00::7/8", which has bits behind its prefix; "fd00::/8", or "fd00::7/128" for this address alone',
   ],
   [
     "header: x-token, from: client",

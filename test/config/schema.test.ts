@@ -30,7 +30,7 @@ const BEYOND = [
   /are taken as they are/,
   /a prefix of your own/,
   /`key_id` beside `secret`|secret are sent there|of one directory of keys/,
-  /a network such as|the networks of|`trusted: |beside it/,
+  /a network such as|bits behind its prefix|the networks of|`trusted: |beside it/,
   /a port from 1 to/,
   /not http:\/\/HOST/,
   /no `server_name`, and|leave it out, or `verify: required`/,
