@@ -329,6 +329,34 @@ const FAULTS: readonly Row[] = [
       ],
     ],
   ),
+  ...(
+    [
+      ["group", "“Banned”", 0, "`“`, which to YAML is no quote, at the beginning", "Banned"],
+      ["group", "Readers”", 7, "`”`, which to YAML is no quote, at the end", "Readers"],
+      ["subject", '" a"', 1, "a blank or line end at the beginning", "a"],
+      ["group", '"Banned "', 7, "a blank or line end at the end", "Banned"],
+      ["client", '"a\\u3000"', 2, "a blank or line end at the end", "a"],
+    ] as const
+  ).map(
+    ([key, text, offset, found, name]): Row => [
+      `what came along with a name: ${key}: ${text}`,
+      `roles: { a: [{ issuer: okta, ${key}: ${text} }] }`,
+      [
+        `1:${32 + key.length + offset}: ${found} of a name; "${name}"; \`{ equals: ${text.startsWith('"') ? JSON.stringify(JSON.parse(text)) : `"${text}"`} }\` if it is really called so`,
+      ],
+    ],
+  ),
+  [
+    "what came along at the ends of a prefix and a suffix that are their own, and elsewhere",
+    'roles: { a: [{ issuer: okta, group: { prefix: " ext " } }, { issuer: okta, group: { suffix: " ext " } }, { issuer: okta, claim: { "a ": "b ", c: O’Neil }, actor: { issuer: "https://id.example.com " } }] }',
+    [
+      '1:48: a blank or line end at the beginning of a name; "ext "',
+      '1:98: a blank or line end at the end of a name; " ext"',
+      '1:131: ` ` in a claim\'s path, where it has no meaning, in the path "a "; names with dots between, such as `realm_access.roles`; the names as a list, such as `[resource_access, my.app, roles]`, are taken as they are',
+      '1:139: a blank or line end at the end of a name; "b"; `{ equals: "b " }` if it is really called so',
+      '1:173: "https://id.example.com ", which no token has; the actor\'s whole `iss`, as tokens have it: another binding for each that differs in this',
+    ],
+  ],
   [
     "a sign in a prefix, and in a claim's value",
     'roles: { a: [{ issuer: okta, group: { prefix: "ext-*" } }, { issuer: okta, claim: { azp: "app-*" } }] }',
