@@ -145,7 +145,7 @@ test("a configuration that cannot be used ends every other command with 78, and 
   for (const args of [["serve"], ["test"], ["generate", "haproxy"], ["explain", "GET https://orders.example.com/"]]) {
     const { code, err } = await command(args, { cwd });
     t.equal(code, 78, args.join(" "));
-    t.match(err, /policies\/orders\.yaml:1:11: an empty list; services by name/);
+    t.match(err, /policies\/orders\.yaml:1:11: an empty list; a mapping of services by name/);
   }
   const empty = folderOf(t, {});
   const none = await command(["serve"], { cwd: empty });

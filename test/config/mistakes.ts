@@ -153,12 +153,12 @@ const CHANGES: readonly Mistake[] = [
   [
     'mode: "0600"',
     "mode: 600",
-    '+0:13: the number 600; the socket file\'s mode, four octal digits in quotes: who may write to it may connect, such as "0660"',
+    '+0:13: the number 600; the socket file\'s mode, `0` and three of the digits 0, 2, 4 and 6, in quotes: who may write to it may connect, such as "0660"',
   ],
   [
     'mode: "0600"',
     'mode: "0777"',
-    '+0:13: the text "0777"; the socket file\'s mode, four octal digits in quotes: who may write to it may connect, such as "0660"',
+    '+0:13: the text "0777"; the socket file\'s mode, `0` and three of the digits 0, 2, 4 and 6, in quotes: who may write to it may connect, such as "0660"',
   ],
   [
     "- 127.0.0.1:9000",

@@ -85,7 +85,7 @@ const FAULTS: readonly Row[] = [
       '3:16: "h.example" with another `cors` than the service "a" has there; the same in both, letter by letter: HAProxy answers preflights by the host alone',
     ],
   ],
-  ["not a mapping", "- 1", ["1:1: a list; `roles` and `services`"]],
+  ["not a mapping", "- 1", ["1:1: a list; a mapping of `roles` and `services`"]],
   ["a tab", "roles:\n\ta: 1", ["2:1: a tab as indentation; blanks: YAML knows no tabs there"]],
   ["an unknown key", "role: {}", ['1:1: unknown key "role"; did you mean "roles"? Known keys: roles, services']],
   [
