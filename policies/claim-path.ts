@@ -1,4 +1,5 @@
 import type { TextFault } from "./fault.ts";
+import { strayIn } from "./signs.ts";
 import { typeName, Unknown } from "./unknown.ts";
 
 type Claims = Readonly<Record<string, unknown>>;
@@ -24,7 +25,8 @@ const ODD = /[*?%^<>{}[\]]|^[$/:@]|^\.|\.\.|\.$/;
 
 /** Why a path written as a text cannot be what somebody meant; undefined where it can. */
 export function claimPathFault(written: string): TextFault | undefined {
-  const offset = written.search(ODD);
+  const odd = written.search(ODD);
+  const offset = odd < 0 ? (strayIn(written)?.offset ?? odd) : odd;
   const literally = "the names as a list, such as `[resource_access, my.app, roles]`, are taken as they are";
   if (offset >= 0) {
     const found = `\`${written[offset]}\` in a claim's path, where it has no meaning`;

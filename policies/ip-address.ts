@@ -48,6 +48,13 @@ export class Network {
     return new Network(new IpAddress(ipaddr.fromByteArray(bytes)), this.length);
   }
 
+  /** What somebody can have meant who wrote it with bits behind its prefix; undefined where it has none. */
+  get meant(): string | undefined {
+    const { masked, ip } = this;
+    if (masked.equals(this)) return undefined;
+    return `"${masked.text}", or "${ip.text}/${ip.family === 4 ? 32 : 128}" for this address alone`;
+  }
+
   equals(other: Network): boolean {
     return this.text === other.text;
   }

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { isIP } from "node:net";
 import type { ParseArgsOptionsConfig } from "node:util";
 import { type Fault, faultText } from "../../policies/fault.ts";
+import { readInstant } from "../../policies/instant.ts";
 import { configFile } from "../config/load-config.ts";
 import { type Loaded, load } from "../loading/load.ts";
 import { EXIT } from "../processes/exit.ts";
@@ -79,6 +80,11 @@ export function requiredOption(options: Options, name: string): string {
   const value = textOption(options, name);
   if (value === undefined || value === "") throw new UsageError(`--${name} is missing`);
   return value;
+}
+
+/** Milliseconds since the epoch of `2027-06-01T12:00:00Z`, or of `2027-06-01`, which is its beginning in UTC. */
+export function instantOf(text: string): number | undefined {
+  return readInstant(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text);
 }
 
 /** The configuration file that a command is to use. @throws CommandError where there is none, or the one named is not */

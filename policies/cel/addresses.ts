@@ -76,10 +76,8 @@ class NetworkReading extends Reading<Network> {
   literal(text: string, node: ASTNode): Network {
     const network = readNetwork(text);
     if (network === undefined) throw new ExpressionFault(node, "no network", '"10.0.0.0/8" or "fd00::/8"');
-    const { masked, ip } = network;
-    if (masked.equals(network)) return network;
-    const right = `"${masked.text}", or "${ip.text}/${ip.family === 4 ? 32 : 128}" for this address alone`;
-    throw new ExpressionFault(node, "a network whose address has bits behind its prefix", right);
+    if (network.meant === undefined) return network;
+    throw new ExpressionFault(node, "a network whose address has bits behind its prefix", network.meant);
   }
 
   read(text: string): Network {

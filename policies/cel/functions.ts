@@ -1,5 +1,6 @@
 import type { Environment } from "@marcbachmann/cel-js";
 import { Duration } from "@marcbachmann/cel-js/evaluator";
+import { readInstant } from "../instant.ts";
 import { exactNumber } from "../number.ts";
 import { CHARACTERS, isMap, keysOf } from "./equality.ts";
 import { spend } from "./work.ts";
@@ -140,18 +141,10 @@ function doubleOfText(text: string): number {
   throw new RangeError("double(): the number has to be rounded");
 }
 
-const RFC3339 = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/;
-
 function timestampOfText(text: string): Date {
-  const [, local] = RFC3339.exec(text) ?? [];
-  // Date takes the 30th of February for the 2nd of March.
-  if (local === undefined || !isCalendar(local)) throw new RangeError("timestamp(): not a date as in RFC 3339");
-  return inRange(new Date(text));
-}
-
-function isCalendar(local: string): boolean {
-  const date = new Date(`${local}Z`);
-  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(local);
+  const instant = readInstant(text);
+  if (instant === undefined) throw new RangeError("timestamp(): not a date as in RFC 3339");
+  return inRange(new Date(instant));
 }
 
 const FIRST = Date.parse("0001-01-01T00:00:00Z");

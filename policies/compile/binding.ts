@@ -2,7 +2,7 @@ import { arnFault, provenArn, readArn } from "../arn.ts";
 import { claimPath, claimPathFault } from "../claim-path.ts";
 import { claimsOf } from "../judging/binding.ts";
 import { type WantedEntry, type WantedText, wantedFault } from "../judging/wanted.ts";
-import { hasPlaceholder } from "../signs.ts";
+import { hasPlaceholder, strayIn } from "../signs.ts";
 import { type WantedUri, wantedDomain } from "../spiffe-id.ts";
 import { typeName } from "../unknown.ts";
 import type { Findings, Place } from "./findings.ts";
@@ -79,7 +79,7 @@ function checkActor(actor: BindingEntry["actor"], place: Place, findings: Findin
     const right = `\`subject: { ${beside}: TEXT }\` in its place`;
     findings.fault(place.at(beside), `\`${beside}\` beside \`subject\`, \`issuer\` or \`kind\``, right);
   }
-  if (issuer !== undefined && hasPlaceholder(issuer)) {
+  if (issuer !== undefined && (hasPlaceholder(issuer) || strayIn(issuer) !== undefined)) {
     const right = "the actor's whole `iss`, as tokens have it: another binding for each that differs in this";
     findings.fault(place.at("issuer"), `"${issuer}", which no token has`, right);
   }

@@ -1,9 +1,8 @@
 import { CALL, McpRule, OTHERS, type ToolRule } from "../judging/mcp.ts";
 import type { Rule } from "../judging/rule.ts";
-import { meaningless } from "../judging/wanted.ts";
 import type { BodyPlace } from "../policies.ts";
 import type { Pattern } from "../routing/pattern.ts";
-import { signIn } from "../signs.ts";
+import { meaningless, signIn } from "../signs.ts";
 import type { Findings, Place } from "./findings.ts";
 import type { McpEntry, ToolEntry } from "./policy-file.ts";
 import type { CompiledRoute } from "./route.ts";

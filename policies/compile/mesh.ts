@@ -58,8 +58,7 @@ function checkNetwork(text: string, place: Place, findings: Findings): void {
   const network = readNetwork(text);
   if (network === undefined) findings.fault(place, `the text ${JSON.stringify(text)}`, "a network such as 10.0.0.0/16");
   else if (network.length === 0) findings.fault(place, "everybody's network", "the networks of the nodes that probe");
-  else if (!network.equals(network.masked))
-    findings.fault(place, `bits behind the prefix in ${text}`, `${network.masked.text}, or a longer prefix`);
+  else if (network.meant !== undefined) findings.fault(place, `bits behind the prefix in ${text}`, network.meant);
 }
 
 /** What several services say of one backend, or of the same pods; and probes that would reach nothing. */

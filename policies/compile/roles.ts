@@ -1,3 +1,4 @@
+import { readInstant } from "../instant.ts";
 import type { PolicyIssuer } from "../judging/binding.ts";
 import { Binding } from "../judging/binding.ts";
 import { Role } from "../judging/roles.ts";
@@ -74,9 +75,9 @@ function checkBinding(
   const possible = issuers.filter(({ name }) => issuer === undefined || name === issuer);
   checkLabels(entry, new Set(possible.flatMap(({ labels = [] }) => labels)), place, findings);
   if (until === undefined) return;
-  const time = Date.parse(until);
-  if (Number.isNaN(time))
-    findings.fault(place.at("until"), `"${until}" is no time`, "a time such as `2026-12-01T00:00:00Z`");
+  const time = readInstant(until);
+  if (time === undefined)
+    findings.fault(place.at("until"), `"${until}" is no time`, "a time that there is, such as `2026-12-01T00:00:00Z`");
   else if (time <= now)
     findings.warn(place.at("until"), `the binding ended at ${until}`, "remove it, or give a later time");
 }

@@ -1,6 +1,7 @@
 import { type Arn, permissionSetOf, provenArn, readArn } from "../arn.ts";
 import { claimAt, claimPath } from "../claim-path.ts";
 import type { BindingEntry, WantedActor } from "../compile/policy-file.ts";
+import { readInstant } from "../instant.ts";
 import type { Actor, Kind, Principal } from "../principal.ts";
 import { wantedDomain } from "../spiffe-id.ts";
 import { allHold, type Truth, Unknown } from "../unknown.ts";
@@ -60,7 +61,7 @@ export class Binding {
   constructor(entry: BindingEntry, included: Role | undefined) {
     this.entry = entry;
     this.included = included;
-    this.until = entry.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(entry.until);
+    this.until = entry.until === undefined ? Number.POSITIVE_INFINITY : (readInstant(entry.until) ?? 0);
     this.checks = checksOf(entry);
   }
 

@@ -1,4 +1,4 @@
-import { signIn } from "../signs.ts";
+import { meaningless, signIn, strayIn } from "../signs.ts";
 import { oneHolds, type Truth, typeName, Unknown } from "../unknown.ts";
 
 /** What a binding wants a value to be, as a policy writes it. */
@@ -23,29 +23,35 @@ const LITERALLY = "if it is really called so";
 
 /** Why it cannot be what somebody meant; undefined where it can. */
 export function wantedFault(entry: WantedEntry): WantedFault | undefined {
-  if (typeof entry === "string") {
-    const found = signIn(entry);
-    if (found === undefined) return undefined;
-    const right = `\`{ prefix: ext- }\` or \`{ suffix: "@example.com" }\`; \`{ equals: ${JSON.stringify(entry)} }\` ${LITERALLY}`;
-    return { key: undefined, offset: found.offset, found: meaningless(found.sign), right };
-  }
+  if (typeof entry === "string") return nameFault(entry);
   if (typeof entry !== "object") return undefined;
   if (entry.equals !== undefined && (entry.prefix ?? entry.suffix) !== undefined) {
     const right = "`equals` alone, or `prefix` and `suffix`";
     return { key: "equals", offset: 0, found: "`equals` beside another key", right };
   }
   for (const key of ["prefix", "suffix"] as const) {
-    const found = signIn(entry[key] ?? "");
-    if (found === undefined) continue;
+    const part = entry[key] ?? "";
+    const found = signIn(part);
     const right = "the letters alone: what stands before or behind them may be anything";
-    return { key, offset: found.offset, found: meaningless(found.sign), right };
+    if (found !== undefined) return { key, offset: found.offset, found: meaningless(found.sign), right };
+    const stray = strayIn(part, key === "prefix" ? "end" : "start");
+    if (stray !== undefined)
+      return { key, offset: stray.offset, found: stray.found, right: JSON.stringify(stray.name) };
   }
   return undefined;
 }
 
-/** A sign as a fault names it. */
-export function meaningless(sign: string): string {
-  return `\`${sign}\`, which has no meaning in a name`;
+function nameFault(name: string): WantedFault | undefined {
+  const literally = `\`{ equals: ${JSON.stringify(name)} }\` ${LITERALLY}`;
+  const found = signIn(name);
+  if (found !== undefined) {
+    const right = `\`{ prefix: ext- }\` or \`{ suffix: "@example.com" }\`; ${literally}`;
+    return { key: undefined, offset: found.offset, found: meaningless(found.sign), right };
+  }
+  const stray = strayIn(name);
+  if (stray === undefined) return undefined;
+  const right = `${JSON.stringify(stray.name)}; ${literally}`;
+  return { key: undefined, offset: stray.offset, found: stray.found, right };
 }
 
 /** Texts that are compared in the time in which one is searched. */

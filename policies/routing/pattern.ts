@@ -2,6 +2,7 @@ import { RE2JS, RE2JSException } from "re2js";
 import type { TextFault } from "../fault.ts";
 import { isSettled } from "../pattern-states.ts";
 import { signIn } from "../signs.ts";
+import { methodFault } from "./methods.ts";
 import { ambiguityOf, characterFault } from "./path.ts";
 
 /** Which requests a route takes: methods and a path, as in Go's http.ServeMux, with RE2 expressions besides. */
@@ -80,32 +81,18 @@ function readPattern(text: string): Pattern {
   };
 }
 
-// RFC 9110, section 5.6.2: token. Methods are case-sensitive, and a lower-case one is nearly always a mistake.
-const METHOD = /^[!#$%&'+\-.^_`~\dA-Z]+$/;
-
 function readMethods(text: string): readonly string[] | undefined {
   if (text === "*") return undefined;
   const methods: string[] = [];
   let offset = 0;
   for (const method of text.split("|")) {
-    checkMethod(method, methods, offset);
+    const fault = methodFault(method);
+    if (fault !== undefined) throw new PatternError(offset, fault.found, fault.right);
+    if (methods.includes(method)) throw new PatternError(offset, `the method ${method} a second time`, "name it once");
     methods.push(method);
     offset += method.length + 1;
   }
   return methods;
-}
-
-function checkMethod(method: string, earlier: readonly string[], offset: number): void {
-  if (method === "") throw new PatternError(offset, "no method", "a method such as GET, or `*` alone for any");
-  const upper = method.toUpperCase();
-  if (method === "ANY" || method === "ALL") {
-    throw new PatternError(offset, `${method} for a method, which is one of that name`, "`*` alone for any");
-  }
-  if (METHOD.test(method)) {
-    if (earlier.includes(method)) throw new PatternError(offset, `the method ${method} a second time`, "name it once");
-  } else if (METHOD.test(upper)) {
-    throw new PatternError(offset, `the method ${method} in lower case`, `methods are case-sensitive: ${upper}`);
-  } else throw new PatternError(offset, `\`${method}\` for a method`, "methods such as GET|PUT, or `*` alone for any");
 }
 
 function* readSegments(text: string, start: number): Generator<Segment> {

@@ -3,6 +3,7 @@ import { Findings, Place } from "../compile/findings.ts";
 import { checkIssuer } from "../compile/roles.ts";
 import { type Decision, REASONS, refusal } from "../decision.ts";
 import type { Fault } from "../fault.ts";
+import { readInstant } from "../instant.ts";
 import { isForeign, originOf } from "../judging/origin.ts";
 import type { Match, Policies } from "../policies.ts";
 import schema from "../policy-test.schema.json" with { type: "json" };
@@ -114,12 +115,14 @@ function readCases({ file, text }: PolicyText, environment: PolicyEnvironment, f
 }
 
 function checkCase(
-  { principal, expect }: CaseEntry,
+  { principal, time, expect }: CaseEntry,
   place: Place,
   { issuers }: PolicyEnvironment,
   findings: Findings,
 ): void {
   if (principal !== undefined) checkIssuer(principal.issuer, place.at("principal", "issuer"), issuers, findings);
+  if (time !== undefined && readInstant(time) === undefined)
+    findings.fault(place.at("time"), `"${time}" is no time`, "a time that there is, such as `2026-12-01T00:00:00Z`");
   const { reason } = expect;
   if (reason === undefined || Object.hasOwn(REASONS, reason)) return;
   const close = nearest(reason, Object.keys(REASONS));
@@ -157,7 +160,7 @@ function decide(
     return { decision: refusal("origin-not-allowed", match.route.rule), backend: undefined };
   const principal =
     match.route.access === "anyone" || match.preflight ? undefined : principalOf(entry.principal, environment);
-  const now = time === undefined ? environment.now : Date.parse(time);
+  const now = readInstant(time ?? "") ?? environment.now;
   const request = { ...written, host: match.host, headers, src, time: now, mcp: messageOf(entry, method) };
   const decision = policies.decide(match, principal, request);
   return { decision, backend: decision.verdict === "allow" ? match.route.backend : undefined };

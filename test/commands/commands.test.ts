@@ -151,7 +151,7 @@ test("a configuration that cannot be used ends every other command with 78, and 
   for (const args of [["serve"], ["test"], ["generate", "haproxy"], ["explain", "GET https://orders.example.com/"]]) {
     const { code, err } = await command(args, { cwd });
     t.equal(code, 78, args.join(" "));
-    t.match(err, /policies\/orders\.yaml:1:11: an empty list; services by name/);
+    t.match(err, /policies\/orders\.yaml:1:11: an empty list; a mapping of services by name/);
   }
   const empty = folderOf(t, {});
   const none = await command(["serve"], { cwd: empty });
@@ -664,6 +664,10 @@ test("test judges cases, tells failing ones and rules that no case shows", async
   const typo = await command(["test", "typo.yaml"], { cwd });
   t.equal(typo.code, 78);
   t.match(typo.err, /typo\.yaml:12:\d+: no reason "credential-mising"; did you mean "credential-missing"\?/);
+  writeFileSync(join(cwd, "time.yaml"), `${cases("deny")}    time: 2027-02-31T00:00:00Z\n`);
+  const time = await command(["test", "time.yaml"], { cwd });
+  t.equal(time.code, 78);
+  t.match(time.err, /time\.yaml:13:11: "2027-02-31T00:00:00Z" is no time; a time that there is/);
 });
 
 test("generate writes the same bytes for the same input, and overwrites only what it wrote", async (t) => {

@@ -278,7 +278,9 @@ test("what is asked for in a wrong way is told", async (t) => {
     [["--haproxy", file], 64, "which requests?"],
     [[ID, "--src", "::1", "--haproxy", file], 64, "which requests?"],
     [["not an id", "--haproxy", file], 64, "not an id is no request id"],
-    [[ID, "--since", "yesterday", "--haproxy", file], 64, "--since: yesterday"],
+    ...["yesterday", "5", "2026-02-31T00:00:00Z", "2026-02-31"].map(
+      (time) => [[ID, "--since", time, "--haproxy", file], 64, `--since: ${time}`] as const,
+    ),
     [[ID, "--haproxy", "-", "--mesh", "-"], 64, "standard input can be read once only"],
     [["--src", "1.2.3", "--haproxy", "-"], 64, '--src: "1.2.3" is not an address like 192.0.2.1'],
     [[ID, "--haproxy", join(folder, "none")], 66, "none: cannot be read: there is no such file"],

@@ -179,7 +179,7 @@ test("a header of credentials has one origin, whoever takes them", (t) => {
 test("a file that is no configuration at all", (t) => {
   const files = new Files(t.testdir());
   const words =
-    "the configuration: what the agent listens on, whose tokens it takes, and what HAProxy is rendered from";
+    "the configuration, a mapping of `listen`, `policies`, `issuers`, `haproxy` and others: what the agent listens on, whose tokens it takes, and what HAProxy is rendered from";
   t.strictSame(files.faults(""), [`1:1: nothing; ${words}`]);
   t.strictSame(files.faults("- a\n"), [`1:1: a list; ${words}`]);
   t.strictSame(

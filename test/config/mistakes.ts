@@ -153,12 +153,12 @@ const CHANGES: readonly Mistake[] = [
   [
     'mode: "0600"',
     "mode: 600",
-    '+0:13: the number 600; the socket file\'s mode, four octal digits in quotes: who may write to it may connect, such as "0660"',
+    '+0:13: the number 600; the socket file\'s mode, `0` and three of the digits 0, 2, 4 and 6, in quotes: who may write to it may connect, such as "0660"',
   ],
   [
     'mode: "0600"',
     'mode: "0777"',
-    '+0:13: the text "0777"; the socket file\'s mode, four octal digits in quotes: who may write to it may connect, such as "0660"',
+    '+0:13: the text "0777"; the socket file\'s mode, `0` and three of the digits 0, 2, 4 and 6, in quotes: who may write to it may connect, such as "0660"',
   ],
   [
     "- 127.0.0.1:9000",
@@ -569,6 +569,16 @@ const CHANGES: readonly Mistake[] = [
     'trusted: [10.0.0.0/8, "fd00::/8"]',
     "trusted: [lb.example.com]",
     '+0:15: the text "lb.example.com"; a network such as 10.0.0.0/8 or fd00::/8',
+  ],
+  [
+    'trusted: [10.0.0.0/8, "fd00::/8"]',
+    "trusted: [10.0.0.1/8]",
+    '+0:15: the text "10.0.0.1/8", which has bits behind its prefix; "10.0.0.0/8", or "10.0.0.1/32" for this address alone',
+  ],
+  [
+    'trusted: [10.0.0.0/8, "fd00::/8"]',
+    'trusted: ["::ffff:0:0/96"]',
+    '+0:15: the text "::ffff:0:0/96"; the networks of your load balancers: this one is everybody\'s',
   ],
   [
     'trusted: [10.0.0.0/8, "fd00::/8"]',
@@ -1016,6 +1026,11 @@ const CHANGES: readonly Mistake[] = [
     "header: x-token, from: client",
     "header: x-token, from: [10.0.0.0/33]",
     '+0:35: the text "10.0.0.0/33"; a network such as 10.0.0.0/8 or fd00::/8',
+  ],
+  [
+    "header: x-token, from: client",
+    'header: x-token, from: ["fd00::7/8"]',
+    '+0:35: the text "fd00::7/8", which has bits behind its prefix; "fd00::/8", or "fd00::7/128" for this address alone',
   ],
   [
     "header: x-token, from: client",

@@ -2,10 +2,15 @@ import { Ajv } from "ajv";
 import { test } from "tap";
 import { parse } from "yaml";
 import schema from "../../agent/config/config.schema.json" with { type: "json" };
+import keys from "../../agent/config/files/api-keys.schema.json" with { type: "json" };
+import revoked from "../../agent/config/files/revoked.schema.json" with { type: "json" };
 import { PRESETS } from "../../agent/config/presets/presets.ts";
 import { ALGORITHMS } from "../../agent/identity/jwt/signature.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { versionOf } from "../../haproxy/input.ts";
+import policyFile from "../../policies/policy-file.schema.json" with { type: "json" };
+import policyTest from "../../policies/policy-test.schema.json" with { type: "json" };
+import { resolved, rightOf, type Schema } from "../../policies/source/schema.ts";
 import { EVERY_KEY, SHORTEST } from "./example.ts";
 import { MISTAKES } from "./mistakes.ts";
 
@@ -30,7 +35,7 @@ const BEYOND = [
   /are taken as they are/,
   /a prefix of your own/,
   /`key_id` beside `secret`|secret are sent there|of one directory of keys/,
-  /a network such as|the networks of|`trusted: |beside it/,
+  /a network such as|bits behind its prefix|the networks of|`trusted: |beside it/,
   /a port from 1 to|an address that HAProxy can listen at/,
   /not http:\/\/HOST/,
   /no `server_name`, and|leave it out, or `verify: required`/,
@@ -50,6 +55,28 @@ test("the published schema refuses what the agent does, as far as a schema can",
   for (const [from, to, fault = ""] of MISTAKES) {
     const beyond = BEYOND.some((pattern) => pattern.test(fault));
     t.equal(accepts(parse(EVERY_KEY.replace(from, () => to))), beyond, `${to}: ${fault}`);
+  }
+  t.end();
+});
+
+/** All schemas of values below one; `if` tells forms of a mapping that is there. */
+function* valuesOf(schema: Schema): Generator<Schema> {
+  const { properties = {}, definitions = {}, additionalProperties, items } = schema;
+  const others = [additionalProperties, items].filter((each) => typeof each === "object");
+  for (const value of [...Object.values(properties), ...Object.values(definitions), ...others]) {
+    yield value;
+    yield* valuesOf(value);
+  }
+}
+
+test("where a mapping has to be, a fault says what to write", (t) => {
+  for (const root of [schema, keys, revoked, policyFile, policyTest] as Schema[]) {
+    for (const value of [root, ...valuesOf(root)]) {
+      const whole = resolved(value, root);
+      // A form that is told by its `type` is a mapping already.
+      if (whole.type !== "object" || whole.properties?.type !== undefined) continue;
+      t.match(rightOf(whole), /`\{|such as \{|\ba mapping\b|`revoked: \[\]`/);
+    }
   }
   t.end();
 });

@@ -239,7 +239,9 @@ test("keys are made, listed and taken back by a command, all or none", async (t)
     [["create", "--subject", "a", "--kind", "workload"], 64, /--expires is missing/],
     [["create", "--subject", "a", "--kind", "robot", "--expires", "1d"], 64, /--kind is person/],
     [["create", "--subject", "a", "--kind", "agent", "--expires", "2020-01-01"], 64, /is past/],
-    [["create", "--subject", "a", "--kind", "agent", "--expires", "soon"], 64, /--expires is 90d/],
+    ...["soon", "2037-02-31", "2037-02-31T00:00:00Z", "2037"].map(
+      (time) => [["create", "--subject", "a", "--kind", "agent", "--expires", time], 64, /--expires is 90d/] as const,
+    ),
     [["create", "--subject", "a\nb", "--kind", "agent", "--expires", "1d"], 78, /subject|who it is/],
     [["list", "--issuer", "robots"], 78, /no issuer robots of the type api-key; it has machines/],
   ] as const) {

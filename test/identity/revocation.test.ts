@@ -236,6 +236,14 @@ test("each mistake in the file of revocations is told where it is", (t) => {
       `revoked: [{ issuer: okta, ${key}: "ext-*" }]`,
       `revoked.yaml:1:${29 + key.length}: \`*\`, which has no meaning in a name; the whole ${key}, as credentials have it: each in an entry of its own; \`{ equals: "ext-*" }\` if it is really called so`,
     ]),
+    [
+      "revoked: [{ issuer: okta, subject: “a” }]",
+      'revoked.yaml:1:36: `“`, which to YAML is no quote, at the beginning of a name; "a"; `{ equals: "“a”" }` if it is really called so',
+    ],
+    [
+      'revoked: [{ issuer: okta, token_id: "a " }]',
+      'revoked.yaml:1:37: a blank or line end at the end of a name; "a"; `{ equals: "a " }` if it is really called so',
+    ],
     ["revoked: [{ issuer: okta, subject: {} }]", 'revoked.yaml:1:27: no "equals" here; the whole text'],
     ["revoked: [{ issuer: okta, subject: a, issued_before: 2026-13-01T00:00:00Z }]", "revoked.yaml:1:54: the text"],
     [

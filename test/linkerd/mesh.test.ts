@@ -145,7 +145,7 @@ const FAULTS: readonly (readonly [name: string, services: readonly Written[], fa
       '4:117: the text "10.0.0.1"; a network such as 10.0.0.0/16',
       "4:127: everybody's network; the networks of the nodes that probe",
       "4:138: everybody's network; the networks of the nodes that probe",
-      "4:146: bits behind the prefix in 10.0.0.1/8; 10.0.0.0/8, or a longer prefix",
+      '4:146: bits behind the prefix in 10.0.0.1/8; "10.0.0.0/8", or "10.0.0.1/32" for this address alone',
     ],
   ],
   [

@@ -381,6 +381,23 @@ test("a request is led where its own host, method and path lead, whatever was as
   t.end();
 });
 
+test("a method of one's own is let in by name alone, beside those that are known", (t) => {
+  const policies = policiesFrom(`services:
+  pots:
+    hosts: [pots.example.com]
+    issuers: [aws]
+    backend: pots
+    allow: [anyone]
+    routes:
+      - { name: see, match: ["GET /pots/{id}"] }
+      - { name: brew, match: ["* /pots/{id}"], when: request.method == "BREW" }
+`);
+  const reasons = { GET: "anyone", BREW: "anyone", DELETE: "condition-false", brew: "condition-false" };
+  for (const [method, reason] of Object.entries(reasons))
+    t.equal(decide(policies, `${method} https://pots.example.com/pots/1`, undefined).reason, reason, method);
+  t.end();
+});
+
 test("what is remembered of a principal ends with its roles, and holds for its own rule only", (t) => {
   const oncall = principalFrom({ subject: "oncall" });
   const reason = (path: string, time: number) => decide(policies, `GET ${O}${path}`, oncall, { time }).reason;

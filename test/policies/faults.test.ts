@@ -85,7 +85,7 @@ const FAULTS: readonly Row[] = [
       '3:16: "h.example" with another `cors` than the service "a" has there; the same in both, letter by letter: HAProxy answers preflights by the host alone',
     ],
   ],
-  ["not a mapping", "- 1", ["1:1: a list; `roles` and `services`"]],
+  ["not a mapping", "- 1", ["1:1: a list; a mapping of `roles` and `services`"]],
   ["a tab", "roles:\n\ta: 1", ["2:1: a tab as indentation; blanks: YAML knows no tabs there"]],
   ["an unknown key", "role: {}", ['1:1: unknown key "role"; did you mean "roles"? Known keys: roles, services']],
   [
@@ -291,11 +291,13 @@ const FAULTS: readonly Row[] = [
     "roles: { a: [{ issuer: okta, until: tomorrow }] }",
     ['1:37: the text "tomorrow"; a time such as `2026-12-01T00:00:00Z`, from which the binding no longer holds'],
   ],
-  [
-    "a month that is none",
-    "roles: { a: [{ issuer: okta, until: 2026-13-01T00:00:00Z }] }",
-    ['1:37: "2026-13-01T00:00:00Z" is no time; a time such as `2026-12-01T00:00:00Z`'],
-  ],
+  ...["2026-13-01T00:00:00Z", "2027-02-31T00:00:00Z", "2027-02-29T10:00:00.5+02:00", "2027-02-28T24:00:00Z"].map(
+    (time): Row => [
+      `a time that there is not: ${time}`,
+      `roles: { a: [{ issuer: okta, until: ${time} }] }`,
+      [`1:37: "${time}" is no time; a time that there is, such as \`2026-12-01T00:00:00Z\``],
+    ],
+  ),
   [
     "a scope with a blank",
     'roles: { a: [{ issuer: okta, scope: "a b" }] }',
@@ -327,6 +329,34 @@ const FAULTS: readonly Row[] = [
       ],
     ],
   ),
+  ...(
+    [
+      ["group", "“Banned”", 0, "`“`, which to YAML is no quote, at the beginning", "Banned"],
+      ["group", "Readers”", 7, "`”`, which to YAML is no quote, at the end", "Readers"],
+      ["subject", '" a"', 1, "a blank or line end at the beginning", "a"],
+      ["group", '"Banned "', 7, "a blank or line end at the end", "Banned"],
+      ["client", '"a\\u3000"', 2, "a blank or line end at the end", "a"],
+    ] as const
+  ).map(
+    ([key, text, offset, found, name]): Row => [
+      `what came along with a name: ${key}: ${text}`,
+      `roles: { a: [{ issuer: okta, ${key}: ${text} }] }`,
+      [
+        `1:${32 + key.length + offset}: ${found} of a name; "${name}"; \`{ equals: ${text.startsWith('"') ? JSON.stringify(JSON.parse(text)) : `"${text}"`} }\` if it is really called so`,
+      ],
+    ],
+  ),
+  [
+    "what came along at the ends of a prefix and a suffix that are their own, and elsewhere",
+    'roles: { a: [{ issuer: okta, group: { prefix: " ext " } }, { issuer: okta, group: { suffix: " ext " } }, { issuer: okta, claim: { "a ": "b ", c: O’Neil }, actor: { issuer: "https://id.example.com " } }] }',
+    [
+      '1:48: a blank or line end at the beginning of a name; "ext "',
+      '1:98: a blank or line end at the end of a name; " ext"',
+      '1:131: ` ` in a claim\'s path, where it has no meaning, in the path "a "; names with dots between, such as `realm_access.roles`; the names as a list, such as `[resource_access, my.app, roles]`, are taken as they are',
+      '1:139: a blank or line end at the end of a name; "b"; `{ equals: "b " }` if it is really called so',
+      '1:173: "https://id.example.com ", which no token has; the actor\'s whole `iss`, as tokens have it: another binding for each that differs in this',
+    ],
+  ],
   [
     "a sign in a prefix, and in a claim's value",
     'roles: { a: [{ issuer: okta, group: { prefix: "ext-*" } }, { issuer: okta, claim: { azp: "app-*" } }] }',

@@ -421,6 +421,11 @@ test("a pattern that means nothing is refused, with the place and what would be 
     ["GET,PUT /v1", 0, /`GET,PUT`/, /GET\|PUT/],
     ["ANY /v1", 0, /ANY for a method/, /`\*` alone/],
     ["GET|ALL /v1", 4, /ALL for a method/, /`\*` alone/],
+    ["DELTE|PUT /v1", 0, /the method DELTE, which is not known/, /^did you mean DELETE\? Else for one of your own/],
+    ["GET|PSOT /v1", 4, /PSOT/, /^did you mean POST\?/],
+    ["delte /v1", 0, /delte/, /^did you mean DELETE\?/],
+    ["FETCH /v1", 0, /FETCH/, /^one that is registered; .* `\*`, and `when: request\.method == "FETCH"`/],
+    ["m-search /v1", 0, /lower case/, /M-SEARCH/],
     [
       "* /admin/*",
       9,

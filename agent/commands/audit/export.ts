@@ -4,7 +4,7 @@ import type { DecisionRecord } from "../../../records/decision.ts";
 import { eventOf } from "../../../records/event.ts";
 import { EXIT } from "../../processes/exit.ts";
 import { VERSION } from "../../processes/version.ts";
-import { CommandError, type Context, jsonText, type Options, textOption, UsageError } from "../command.ts";
+import { CommandError, type Context, instantOf, jsonText, type Options, textOption, UsageError } from "../command.ts";
 import { FORMATS } from "./formats.ts";
 import { HaproxyLog, type Reconciliation } from "./reconcile.ts";
 import { logsOf, readLines } from "./segments.ts";
@@ -158,7 +158,7 @@ class Output {
 function instant(options: Options, name: "from" | "to"): number | undefined {
   const text = textOption(options, name);
   if (text === undefined) return undefined;
-  const at = Date.parse(text);
-  if (Number.isNaN(at)) throw new UsageError(`--${name}: ${text} is no time such as 2026-11-23T16:00:00Z`);
+  const at = instantOf(text);
+  if (at === undefined) throw new UsageError(`--${name}: ${text} is no time such as 2026-11-23T16:00:00Z`);
   return at;
 }

@@ -1,6 +1,14 @@
 import { digestOf, makeKey } from "../../identity/api-key/key.ts";
 import { EXIT } from "../../processes/exit.ts";
-import { CommandError, type Context, jsonText, type Options, requiredOption, UsageError } from "../command.ts";
+import {
+  CommandError,
+  type Context,
+  instantOf,
+  jsonText,
+  type Options,
+  requiredOption,
+  UsageError,
+} from "../command.ts";
 import { changeKeys, readKeys, type WrittenKey } from "./key-file.ts";
 import { placeOf } from "./places.ts";
 
@@ -69,14 +77,10 @@ const UNITS: Readonly<Record<string, number>> = { h: 3_600_000, d: 86_400_000 };
 function expiryOf(text: string, now: number): string {
   if (text === "never") return text;
   const [, count = "", unit = ""] = /^([1-9]\d{0,4})([hd])$/.exec(text) ?? [];
-  const time = unit === "" ? dateOf(text) : now + Number(count) * (UNITS[unit] ?? 0);
-  if (Number.isNaN(time)) throw new UsageError("--expires is 90d, 12h, 2027-06-01, 2027-06-01T12:00:00Z, or never");
+  const time = unit === "" ? instantOf(text) : now + Number(count) * (UNITS[unit] ?? 0);
+  if (time === undefined) throw new UsageError("--expires is 90d, 12h, 2027-06-01, 2027-06-01T12:00:00Z, or never");
   if (time <= now) throw new UsageError(`--expires ${text} is past`);
   return timeText(time);
-}
-
-function dateOf(text: string): number {
-  return /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\dZ)?$/.test(text) ? Date.parse(text) : Number.NaN;
 }
 
 /** In whole seconds, as the file has it. */

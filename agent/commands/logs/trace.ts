@@ -5,6 +5,7 @@ import {
   addressOption,
   type Command,
   type Context,
+  instantOf,
   JSON_OPTION,
   jsonText,
   type Options,
@@ -89,15 +90,15 @@ function wantedOf(id: string | undefined, options: Options, now: number): Wanted
   if ([id, src, subject].filter((each) => each !== undefined).length !== 1)
     throw new UsageError("which requests? One of ID, --src and --subject");
   if (id !== undefined && !/^[\x21-\x7e]{1,64}$/.test(id)) throw new UsageError(`${id} is no request id`);
-  return { id, src, subject, since: since === undefined ? 0 : instantOf(since, now) };
+  return { id, src, subject, since: since === undefined ? 0 : sinceOf(since, now) };
 }
 
 const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-function instantOf(text: string, now: number): number {
+function sinceOf(text: string, now: number): number {
   const [, amount, unit = ""] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  const at = amount === undefined ? Date.parse(text) : now - Number(amount) * (UNITS[unit] ?? 0);
-  if (Number.isNaN(at)) throw new UsageError(`--since: ${text} is neither a time such as 2026-11-23T16:00:00Z nor 15m`);
+  const at = amount === undefined ? instantOf(text) : now - Number(amount) * (UNITS[unit] ?? 0);
+  if (at === undefined) throw new UsageError(`--since: ${text} is neither a time such as 2026-11-23T16:00:00Z nor 15m`);
   return at;
 }
 

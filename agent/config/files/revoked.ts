@@ -1,7 +1,7 @@
 import { dirname, resolve } from "node:path";
 import { isMapping } from "../../../policies/claim-path.ts";
-import { meaningless } from "../../../policies/judging/wanted.ts";
-import { signIn } from "../../../policies/signs.ts";
+import { readInstant } from "../../../policies/instant.ts";
+import { meaningless, signIn, strayIn } from "../../../policies/signs.ts";
 import { readDocument } from "../../../policies/source/document.ts";
 import { schemaFaults } from "../../../policies/source/validate.ts";
 import type { IssuerConfig } from "../config.ts";
@@ -76,16 +76,17 @@ function revocationOf(entry: Section, issuers: readonly IssuerConfig[], types: I
   };
 }
 
-/** With a sign of patterns it would be nobody's, and somebody believes that it was taken back. */
+/** With a sign of patterns, or with what came along at an end, it would be nobody's, and somebody believes that it was taken back. */
 function exactly(entry: Section, key: Revocable): string {
   if (isMapping(entry.value(key))) return entry.section(key).text("equals");
   const text = entry.text(key);
-  const found = signIn(text);
-  if (found !== undefined) {
-    const literally = `\`{ equals: ${JSON.stringify(text)} }\` if it is really called so`;
+  const literally = `\`{ equals: ${JSON.stringify(text)} }\` if it is really called so`;
+  const sign = signIn(text);
+  const stray = strayIn(text);
+  if (sign !== undefined) {
     const right = `the whole ${key}, as credentials have it: each in an entry of its own; ${literally}`;
-    entry.fault([key], right, meaningless(found.sign));
-  }
+    entry.fault([key], right, meaningless(sign.sign));
+  } else if (stray !== undefined) entry.fault([key], `${JSON.stringify(stray.name)}; ${literally}`, stray.found);
   return text;
 }
 
@@ -98,8 +99,7 @@ function digitsOf(serial: string): string {
 }
 
 function timeOf(entry: Section, text: string): number {
-  const time = Date.parse(text);
-  const isDate = !Number.isNaN(time) && new Date(time).toISOString() === text.replace("Z", ".000Z");
-  if (!isDate) entry.fault(["issued_before"], "a time that there is, such as 2026-11-28T12:00:00Z");
-  return time;
+  const time = readInstant(text);
+  if (time === undefined) entry.fault(["issued_before"], "a time that there is, such as 2026-11-28T12:00:00Z");
+  return time ?? 0;
 }

@@ -1,3 +1,4 @@
+import { readInstant } from "../../../policies/instant.ts";
 import type { Kind } from "../../../policies/principal.ts";
 import { readDocument } from "../../../policies/source/document.ts";
 import { schemaFaults } from "../../../policies/source/validate.ts";
@@ -66,11 +67,9 @@ function recordOf(key: Section): KeyRecord {
 }
 
 function timeOf(key: Section, name: string): number {
-  const text = key.text(name);
-  const time = Date.parse(text);
-  const isDate = !Number.isNaN(time) && new Date(time).toISOString() === text.replace("Z", ".000Z");
-  if (!isDate) key.fault([name], "a time that there is, such as 2027-06-01T00:00:00Z");
-  return time;
+  const time = readInstant(key.text(name));
+  if (time === undefined) key.fault([name], "a time that there is, such as 2027-06-01T00:00:00Z");
+  return time ?? 0;
 }
 
 /** A record that was copied with its digest would be found by another id, or by none. */
