@@ -7,6 +7,7 @@ import { loadConfig } from "../../agent/config/load-config.ts";
 import { type HttpAnswer, send } from "../../agent/http/fetch.ts";
 import { createIdentity } from "../../agent/identity/identity.ts";
 import type { Evidence } from "../../agent/identity/issuer/evidence.ts";
+import { meshPrincipal } from "../../agent/identity/mesh/principal.ts";
 import { ISSUER_TYPES } from "../../agent/identity/types.ts";
 import { load } from "../../agent/loading/load.ts";
 import { reply, startFront } from "../../demo/front.ts";
@@ -372,6 +373,21 @@ test("the name of a service account in the mesh is read in one way, or not at al
     "spiffe://cluster.local/ns/shop/sa/web",
   ])
     t.equal(meshIdentity(text), undefined, text.slice(0, 80));
+  t.end();
+});
+
+test("mesh: of another mesh, trust domain or namespace nobody is a client, and what is no name is no credential", (t) => {
+  const issuer = meshIssuer("http://127.0.0.1:1", { namespaces: ["shop"] });
+  for (const [text, found] of [
+    ["web.shop.serviceaccount.identity.linkerd.cluster.local", { namespace: "shop" }],
+    ["web.other.serviceaccount.identity.linkerd.cluster.local", "issuer-unknown"],
+    ["web.shop.serviceaccount.identity.other.cluster.local", "issuer-unknown"],
+    ["web.shop.serviceaccount.identity.linkerd.cluster.example", "issuer-unknown"],
+    ["web.shop", "credential-malformed"],
+  ] as const) {
+    const principal = meshPrincipal(text, issuer, 1);
+    t.match(principal, typeof found === "string" ? { reason: found } : { subject: text, claims: found }, text);
+  }
   t.end();
 });
 

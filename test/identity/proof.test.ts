@@ -51,7 +51,7 @@ function judging(
 ) {
   const config = { ...DPOP, maxAge: 300_000, ...changes };
   const proofs = new Proofs(config, memory, SIGNATURES, keptFor(config, longest), store);
-  const prove = async (confirmation: Confirmation | undefined, shown: Shown, now = NOW) =>
+  const prove = async (confirmation: Confirmation | undefined, shown: Shown | undefined, now = NOW) =>
     proofs.prove(confirmation, shown, now, () => true);
   return {
     memory,
@@ -229,6 +229,15 @@ test("the algorithms that are configured are taken, by keys that are strong enou
   }
   const { jkt, sign } = await client(1024);
   t.equal(await judging().judge({ jkt }, shownWith(await sign())), "proof-malformed jwk");
+  const curve = await client();
+  const { judge } = judging({ algorithms: ["ES256", "ES384"] });
+  t.equal(await judge({ jkt: curve.jkt }, shownWith(await curve.sign())), "proven");
+  const other = await curve.sign({ jti: "b" }, { alg: "ES384" });
+  t.equal(
+    await judge({ jkt: curve.jkt }, shownWith(other)),
+    "proof-malformed jwk",
+    "nor by a known one of another curve",
+  );
 });
 
 test("a token is bound to what its confirmation says, and to all of it", async (t) => {
@@ -254,6 +263,10 @@ test("a token is bound to what its confirmation says, and to all of it", async (
   ] as const) {
     t.equal(await judge(confirmation, shown), expected, JSON.stringify([confirmation, shown.kind, shown.certificate]));
   }
+  t.strictSame(
+    [await judge({ jkt }, undefined), await judge({ x5tS256 }, undefined)],
+    ["proof-missing", "proof-missing"],
+  );
 });
 
 test("a token that is bound to what is no hash is refused for that, and not for its proof", (t) => {
@@ -337,6 +350,19 @@ test("a proof counts once, whatever it is for, until it would be too old", async
     t.equal(await judge({ jkt }, shownWith(await sign({ jti: `${at}`, iat: at / 1000 })), at), "proven");
   }
   t.ok(memory.replays.entries < most, "and is then forgotten");
+});
+
+test("a proof that came before its time counts once, too, to the end of it", async (t) => {
+  const { jkt, sign } = await client();
+  // Its two sets take turns just after the proof has come, and whenever they may next.
+  const { judge } = judging({ maxAge: 60_000 }, new ProofMemory(NOW - 59_000));
+  const ahead = shownWith(await sign({ iat: NOW / 1000 + 10 }));
+  t.equal(await judge({ jkt }, ahead), "proven");
+  for (const later of [2_000, 12_500, 62_000]) {
+    const filler = shownWith(await sign({ jti: `${later}`, iat: (NOW + later) / 1000 }));
+    t.equal(await judge({ jkt }, filler, NOW + later), "proven");
+  }
+  t.equal(await judge({ jkt }, ahead, NOW + 70_000), "proof-replayed jti");
 });
 
 test("of two that come with one proof at the same time, one is proven", async (t) => {

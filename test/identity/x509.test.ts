@@ -210,6 +210,15 @@ test("what two programs could read differently is no certificate", (t) => {
   t.end();
 });
 
+test("no value reaches past the end of what holds it, nor is it larger than any there is", (t) => {
+  const held = (length: number) => new Der(Buffer.from([0x30, 3, 0x16, length, 0x61, 0x62])).inside(0x30);
+  t.equal(held(1).ascii(), "a");
+  t.throws(() => held(2).ascii(), { name: "DerError" });
+  const large = Buffer.concat([Buffer.from([4, 0x84, 1, 0, 0, 0]), Buffer.alloc(1 << 24)]);
+  t.throws(() => new Der(large).content(4), { name: "DerError" });
+  t.end();
+});
+
 test("a certificate has so many names, and with one more it is none", (t) => {
   const names = (count: number) =>
     new Der(sequence(...Array.from({ length: count }, (_, n) => text(0x82, `h${n}.example.org`))));

@@ -79,7 +79,17 @@ test("a session that is kept by a store is whoever's has its cookie, at every ag
   ]) {
     t.equal(await one.open(cookie.replace(/^idp/, elsewhere.name), elsewhere), undefined, "nor another issuer's");
   }
-  for (const bad of ["", "idp~", "idp~x", `${cookie}A`, cookie.slice(0, -1), `idp~${session?.id}`, "idp~k.AAAA"])
+  const renamed = cookie.replace(/^idp/, "pid");
+  for (const bad of [
+    "",
+    "idp~",
+    "idp~x",
+    `${cookie}A`,
+    cookie.slice(0, -1),
+    `idp~${session?.id}`,
+    "idp~k.AAAA",
+    renamed,
+  ])
     t.equal(await one.open(bad, WHOSE), undefined, bad);
 
   t.equal(await one.endOf(cookie, WHOSE), true);
