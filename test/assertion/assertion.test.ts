@@ -276,7 +276,7 @@ test("keys rotate writes a ring that is its owner's, keeps its mode, and waits f
   t.match(await rotate("--algorithm", "HS256"), { code: 64, err: /ES256 or EdDSA/ });
   t.match(await command(["keys", "turn", "ring.json"], { cwd }), {
     code: 64,
-    err: /did you mean keys api, or keys rotate\?/,
+    err: /keys what\? There are keys api and keys rotate, not turn/,
   });
   writeFileSync(join(cwd, "ring.json.lock"), "");
   writeFileSync(file, ringText(ES256));

@@ -116,11 +116,17 @@ const discovery = (name: string) => [
 const older = (name: string) => [
   `POST RS/${name} 200`,
   `POST RS/${name} 202`,
+  `POST RS/${name} 200`,
+  `POST RS/${name} 200`,
   `GET RS/${name} 405`,
-  `POST RS/${name} 200`,
-  `POST RS/${name} 200`,
 ];
 const newer = (name: string) => [`POST RS/${name} 200`, `POST RS/${name} 200`, `POST RS/${name} 200`];
+
+/** What was asked, and behind it where somebody has listened, which an older client does beside the rest. */
+const inOrder = (asked: readonly string[]) => {
+  const [listened, others] = [true, false].map((is) => asked.filter((line) => line.endsWith(" 405") === is));
+  return [...(others ?? []), ...(listened ?? [])];
+};
 
 for (const [name, binary] of NAMES) {
   for (const client of CLIENTS) {
@@ -129,7 +135,7 @@ for (const [name, binary] of NAMES) {
       const before = notes.received.length;
       const { asked, logins, outcome } = await walk(client, urlOf(name), new Memory(), "read_notes");
       t.equal(outcome, "read_notes delete_notes buy milk");
-      t.strictSame(asked, [...discovery(name), ...(client === "v2 auto" ? newer : older)(name)]);
+      t.strictSame(inOrder(asked), [...discovery(name), ...(client === "v2 auto" ? newer : older)(name)]);
       t.strictSame(logins, [client === "v1" ? "notes:read" : "notes:read offline_access"]);
       const received = notes.received.slice(before);
       t.equal(received.length, client === "v2 auto" ? 3 : 5);
@@ -172,7 +178,7 @@ test("a client that has a document of its own is known by it, and registers nowh
       const { asked, outcome } = await walk(client, urlOf(name), new Memory(undefined, DOCUMENT), "read_notes");
       t.equal(outcome, "read_notes delete_notes buy milk", `${name}: ${client}`);
       const known = discovery(name).filter((line) => line !== "POST AS/reg 201");
-      t.strictSame(asked, [...known, ...(client === "v2 auto" ? newer : older)(name)], `${name}: ${client}`);
+      t.strictSame(inOrder(asked), [...known, ...(client === "v2 auto" ? newer : older)(name)], `${name}: ${client}`);
     }
   }
 });
@@ -219,7 +225,11 @@ test("a client that binds its tokens to a key proves to have it with every reque
       const memory = Object.assign(new Memory(), { dpop: () => session });
       const { asked, outcome } = await walk(client, urlOf(name), memory, "read_notes");
       t.equal(outcome, "read_notes delete_notes buy milk", `${name}: ${client}`);
-      t.strictSame(asked, [...discovery(name), ...(client === "v2 auto" ? newer : older)(name)], `${name}: ${client}`);
+      t.strictSame(
+        inOrder(asked),
+        [...discovery(name), ...(client === "v2 auto" ? newer : older)(name)],
+        `${name}: ${client}`,
+      );
       t.equal(memory.tokens()?.token_type.toLowerCase(), "dpop");
       t.ok(notes.received.slice(before).every(({ authorization, dpop }) => (authorization ?? dpop) === undefined));
       const stolen = { authorization: `Bearer ${memory.tokens()?.access_token}` };

@@ -128,7 +128,7 @@ test("init refuses an issuer that is another, or not there, and overwrites nothi
   t.equal((await init(provider.issuer, "--backend", "10.0.0.7:8080")).code, 0);
   const before = readFileSync(join(cwd, "countersign.yaml"), "utf8");
   const again = await init(provider.issuer, "--backend", "10.0.0.8:8080");
-  t.equal(again.code, 78);
+  t.equal(again.code, 73);
   t.match(again.err, "countersign.yaml is there already");
   t.equal(readFileSync(join(cwd, "countersign.yaml"), "utf8"), before);
   t.match(readFileSync(join(cwd, "haproxy.cfg"), "utf8"), "server orders1 10.0.0.7:8080");

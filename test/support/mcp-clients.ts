@@ -64,10 +64,13 @@ function shared(client: Client | OldClient) {
 export async function walk(name: ClientName, url: string, memory: Memory, ...tools: readonly string[]): Promise<Walk> {
   const asked: string[] = [];
   const logins: string[] = [];
+  const underWay: Promise<unknown>[] = [];
   const told: Fetch = async (input, init) => {
     const { origin, pathname } = new URL(input);
     const at = asked.push("") - 1;
-    const response = await fetch(input, init);
+    const answer = fetch(input, init);
+    underWay.push(answer);
+    const response = await answer;
     asked[at] = `${init?.method ?? "GET"} ${url.startsWith(origin) ? "RS" : "AS"}${pathname} ${response.status}`;
     return response;
   };
@@ -90,6 +93,8 @@ export async function walk(name: ClientName, url: string, memory: Memory, ...too
     const listed = await client.tools();
     const given: string[] = [];
     for (const tool of tools) given.push(await again(() => client.use(tool), false));
+    // Older clients listen beside what they do, and closing would cut that off.
+    await Promise.allSettled(underWay);
     return { asked, logins, outcome: [...listed, ...given].join(" ") };
   } catch (error) {
     return { asked, logins, outcome: (error as Error).message };
