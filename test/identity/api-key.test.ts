@@ -86,6 +86,12 @@ test("a key is told by its form: prefix, id, secret, and the checksum that scann
     t.equal(idOf(other, PREFIX), undefined, other);
   t.equal(idOf(makeKey("acme_live_").text, PREFIX), undefined, "another's prefix, as long");
   t.notOk(isKey(text, ""));
+  const digest = digestOf(text);
+  for (let at = 0; at < digest.length; at++) {
+    const other = `${digest.slice(0, at)}${digest[at] === "0" ? "1" : "0"}${digest.slice(at + 1)}`;
+    t.notOk(isKey(text, other), `digit ${at} of its digest`);
+  }
+  t.notOk(isKey(text, digest.slice(0, -1)));
   t.end();
 });
 

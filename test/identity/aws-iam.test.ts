@@ -103,6 +103,7 @@ async function subjectOf(t: Test, time: Clockwork): Promise<Subject> {
         typed(xml.replace("<Account>", `<Account>${ACCOUNT}</Account><Account>`)),
         typed(xml.replace("</Arn>", "<Arn>x</Arn></Arn>")),
         typed(xml.replace("<Arn>", "<Arn>&#97;")),
+        typed(xml.replaceAll("my-role-session-name", "&#97;")),
         typed(xml.replace("sts.amazonaws.com", "sts.example.com")),
         typed(xml, "text/plain"),
       ],
@@ -474,6 +475,15 @@ test("an issuer that ends leaves nobody waiting for STS", async (t) => {
   t.match(await found, { principal: undefined, reason: "issuer-unavailable" });
   const late = identity.verify(token({ parameters: { "X-Amz-Expires": "1" } }), time.now);
   t.match(late, { reason: "issuer-unavailable" }, "nor asks it for anybody who comes then");
+});
+
+test("a request that ends while STS is asked proves nobody", async (t) => {
+  const { sts, judge, time, token } = await stage(t);
+  sts.front.behave((request, response) => {
+    time.now += 900_000;
+    reply(RESPONSES["assumed-role"].json)(request, response);
+  });
+  t.equal(await judge(token()), "token-expired");
 });
 
 test("what STS says of somebody once the issuer has ended proves nobody", async (t) => {

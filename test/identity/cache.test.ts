@@ -120,6 +120,7 @@ test("no flood of bad tokens pushes out a good one, and neither cache grows", as
   }
   for (const text of good) t.notOk(identity.verify(text, time.now) instanceof Promise);
   t.equal(identity.status()[0]?.identities, 5);
+  t.match(identity.caches(), { identities: { entries: 5, limit: 5 }, refusals: { entries: 5, limit: 5 } });
   t.ok((await verify(await token({ sub: "s6" }))).principal);
   t.equal(identity.status()[0]?.identities, 5, "the sixth takes the place of the one used longest ago");
   t.ok(identity.verify(good[0] ?? "", time.now) instanceof Promise);
