@@ -531,7 +531,11 @@ test("okta: each mistake of its section is told where it is", (t) => {
       "dpop: maybe",
       '12:15: the text "maybe"; true or false: whether its tokens are bound to a key of the agent\'s (DPoP), which orgs demand of new apps',
     ],
-    ["values: id", "values: ids", '13:17: the text "ids"; `name` or `id`: what a group is called by'],
+    [
+      "values: id",
+      "values: ids",
+      '13:17: the text "ids"; did you mean "id"? `name` or `id`: what a group is called by',
+    ],
     ["lifetime: 1m", "lifetime: 1s", '14:19: the text "1s"; from 10s to 1h'],
   ] as const) {
     t.ok(SECTION.includes(from), from);
