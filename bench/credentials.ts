@@ -1,4 +1,6 @@
 import { createHash, generateKeyPairSync, randomBytes, randomUUID, sign } from "node:crypto";
+import type { SealingKey } from "../agent/config/files/sealing-ring.ts";
+import { SessionCookies } from "../agent/identity/session/session.ts";
 import { awsToken } from "../demo/parties.ts";
 import { presign, SESSION_KEY, tokenOf } from "../demo/sigv4.ts";
 import { claimsOf, pathOf } from "./contestants/generated.ts";
@@ -49,6 +51,22 @@ export function provenRequests(issuer: Issuer, count: number): readonly Request[
     const other = `DPoP: ${text}.${signature.toString("base64url")}`;
     return { path: pathOf(10), header: `Authorization: DPoP ${token}`, other };
   });
+}
+
+/** With the two cookies of somebody who has just logged in at the issuer. */
+export function sessionRequest({ url }: Issuer, ring: readonly SealingKey[]): Request {
+  const hours = 3_600_000;
+  const name = "__Host-countersign";
+  const cookies = new SessionCookies({
+    ...{ origins: [`https://${HOST}`], cookie: name, keys: "", ring },
+    ...{ idle: hours, lifetime: 8 * hours, largest: 8192 },
+  });
+  const now = Date.now();
+  const whose = { name: "bench", issuer: url, login: { client: { id: "bench" } } };
+  const times = { begunAt: now, endsAt: now + 8 * hours };
+  const session = { id: randomUUID(), host: HOST, ...times, claims: claimsOf(0), scopes: ["openid"] };
+  const [sealed, seen] = [cookies.seal(session, whose, now), cookies.sealSeen(session.id, now)];
+  return { path: pathOf(10), header: `Cookie: ${name}=${sealed}; ${name}-seen=${seen}` };
 }
 
 /** Without a token: the certificate says who it is. */

@@ -10,7 +10,10 @@ import { HOST } from "../load/load.ts";
 import { freePort, type Running } from "../processes.ts";
 import { folderOf, type Stage } from "../stage.ts";
 
-/** Who is let in beside the people of the benchmark's issuer, whose tokens may then be bound to a key (DPoP), too. */
+/**
+ * Who is let in beside the people of the benchmark's issuer, whose tokens may then be bound to a key (DPoP), and who then
+ * may have logged in with a browser, too.
+ */
 export interface Others {
   /** Lines below `issuers`. */
   readonly issuers: readonly string[];
@@ -18,6 +21,8 @@ export interface Others {
   readonly readers: readonly string[];
   /** Where else HAProxy listens. */
   readonly bind: string;
+  /** The file of the keys that seal sessions. */
+  readonly sessionKeys: string;
 }
 
 /** What a Countersign is configured for. */
@@ -139,11 +144,11 @@ function configuration(
   return `listen:
   spop: [${"path" in spop ? `unix:${spop.path}` : `${spop.host}:${spop.port}`}]
   admin: 127.0.0.1:${admin}
-${also === "assertion" ? `  web: 127.0.0.1:${web}\n` : ""}workers: ${workers}
+${also === "assertion" || others !== undefined ? `  web: 127.0.0.1:${web}\n` : ""}workers: ${workers}
 policies: ./policies
 issuers:
-  bench: { type: oidc, issuer: ${stage.issuer.url}, audiences: [${AUDIENCE}], kind: person${others === undefined ? "" : ", proofs: [dpop]"} }
-${(others?.issuers ?? []).map((line) => `  ${line}\n`).join("")}haproxy:
+  bench: { type: oidc, issuer: ${stage.issuer.url}, audiences: [${AUDIENCE}], kind: person${others === undefined ? "" : `, proofs: [dpop], login: ${LOGIN}`} }
+${(others?.issuers ?? []).map((line) => `  ${line}\n`).join("")}${others === undefined ? "" : `sessions: { origins: ["https://${HOST}"], keys: "${others.sessionKeys}" }\n`}haproxy:
   version: "${minorOf(stage.haproxy)}"
   identity_prefix: x-auth-
   bind: ${JSON.stringify([`127.0.0.1:${port}`, ...(others === undefined ? [] : [others.bind])])}
@@ -152,6 +157,9 @@ ${(others?.issuers ?? []).map((line) => `  ${line}\n`).join("")}haproxy:
 ${identities === undefined ? "" : `cache: { identities: ${identities} }\n`}log: { decisions: ${decisions} }
 `;
 }
+
+/** Nobody logs in while anything is measured. */
+const LOGIN = "{ client: { id: bench, secret: bench-secret }, scopes: [openid] }";
 
 /** Beside the configuration, whose folder holds the files. */
 const ALSO: Readonly<Record<NonNullable<Variant["also"]>, (collector: string) => string>> = {

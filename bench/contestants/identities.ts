@@ -2,15 +2,16 @@ import { writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
+import { rotatedSealing, sealingText } from "../../agent/config/files/sealing-ring.ts";
 import { digestOf, makeKey } from "../../agent/identity/api-key/key.ts";
 import { AWS_KEYS } from "../../demo/parties.ts";
 import { startSts } from "../../demo/sts.ts";
 import { Authority } from "../../test/support/certificates.ts";
 import { POD, startSidecarAdmin } from "../../test/support/sidecar.ts";
-import { MESHED, PREFIX, SERVER_ID } from "../credentials.ts";
+import { MESHED, PREFIX, SERVER_ID, sessionRequest } from "../credentials.ts";
 import { startHaproxy } from "../haproxy.ts";
 import { AUDIENCE } from "../issuer.ts";
-import { HOST } from "../load/load.ts";
+import { HOST, type Request } from "../load/load.ts";
 import { freePort, type Running } from "../processes.ts";
 import { folderOf, type Stage } from "../stage.ts";
 import { claimsOf, type Others } from "./generated.ts";
@@ -21,6 +22,8 @@ export interface Parties {
   /** Milliseconds that introspection and STS take for an answer, from now on. */
   delay(milliseconds: number): void;
   readonly apiKey: string;
+  /** Of somebody who has logged in with a browser. */
+  readonly session: Request;
   /**
    * Ports that carry what they get to HAProxy: by TLS, with a client's certificate and without; and to its mesh bind, from
    * the pod's own address, as Linkerd's proxy would.
@@ -28,6 +31,9 @@ export interface Parties {
   readonly relay: Relay;
   close(): Promise<void>;
 }
+
+/** What the configuration and the policies say of them. */
+type Kinds = Pick<Others, "issuers" | "readers">;
 
 type Relay = Readonly<Record<"certificate" | "none" | "mesh", number>>;
 
@@ -44,17 +50,22 @@ export async function startParties(stage: Stage): Promise<Parties> {
   const folder = folderOf(stage, "parties");
   writeFileSync(join(folder, "keys.yaml"), recordOf(key));
   writeCertificates(folder);
+  const ring = rotatedSealing([], Math.floor(Date.now() / 1000), 0);
+  const sessionKeys = join(folder, "session-keys.json");
+  writeFileSync(sessionKeys, sealingText(ring), { mode: 0o600 });
   const { running, relay } = await startRelay(stage, tls, meshed);
   const { port } = introspection.address() as AddressInfo;
   return {
     others: {
       ...withMesh(othersOf(folder, port, sts), meshed, sidecar.url),
       bind: `127.0.0.1:${tls} ssl crt ${folder}/server.pem ca-file ${folder}/ca.pem verify optional`,
+      sessionKeys,
     },
     delay(milliseconds) {
       delay = milliseconds;
     },
     apiKey: key.text,
+    session: sessionRequest(stage.issuer, ring),
     relay,
     async close() {
       running.kill("SIGKILL");
@@ -67,7 +78,7 @@ export async function startParties(stage: Stage): Promise<Parties> {
 }
 
 /** Nobody is asked twice within a run, and AWS as often as the load wants. */
-function othersOf(folder: string, introspection: number, sts: number): Omit<Others, "bind"> {
+function othersOf(folder: string, introspection: number, sts: number): Kinds {
   const url = `http://127.0.0.1:${introspection}`;
   const client = "client: { id: bench, secret: bench-secret }";
   const asked = `endpoint: "${url}/introspect", token_prefix: ${PREFIX}, ${client}, lifetime: 1h`;
@@ -90,7 +101,7 @@ function othersOf(folder: string, introspection: number, sts: number): Omit<Othe
 }
 
 /** Clients of the mesh, too: no Linkerd runs here, only what stands for its proxy in HAProxy's pod. */
-function withMesh({ issuers, readers }: Omit<Others, "bind">, port: number, admin: string): Omit<Others, "bind"> {
+function withMesh({ issuers, readers }: Kinds, port: number, admin: string): Kinds {
   const mesh = `bind: "${POD}:${port}", pods: { app: haproxy }, admin: "${admin}", audiences: [${AUDIENCE}]`;
   return {
     issuers: [...issuers, `mesh: { type: mesh, ${mesh} }`],

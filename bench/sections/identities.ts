@@ -23,6 +23,7 @@ export const OIDC = "OIDC token";
 const OPAQUE = "opaque token, introspected";
 const API_KEY = "API key";
 const AWS = "AWS role";
+const SESSION = "session of a browser";
 export const CERTIFICATE = "client certificate";
 export const DPOP = "DPoP, every proof new";
 export const MESH = "client of the mesh, by a stand-in of Linkerd's proxy";
@@ -30,7 +31,7 @@ export const MESH = "client of the mesh, by a stand-in of Linkerd's proxy";
 export const OIDC_TLS = "OIDC token by TLS";
 export const OIDC_MESH = "OIDC token at the mesh's bind";
 /** What a warm request should cost as much as with an OIDC token. */
-export const ALIKE = [OPAQUE, API_KEY, AWS] as const;
+export const ALIKE = [OPAQUE, API_KEY, AWS, SESSION] as const;
 
 export const ALONE = `${OIDC}, ${QUARTER}`;
 export const SLOW_INTROSPECTION = `${ALONE}, beside slow introspection`;
@@ -83,7 +84,7 @@ async function measureKinds(
   return [...kinds.map(({ row, samples }) => resultOf(row.scenario, samples)), resultOf(DPOP, proven)];
 }
 
-function kindsOf(contestant: Contestant, subject: Subject, { apiKey, relay }: Parties): readonly Kind[] {
+function kindsOf(contestant: Contestant, subject: Subject, { apiKey, session, relay }: Parties): readonly Kind[] {
   const kind = (scenario: string, traffic: Traffic, port = subject.port): Kind => {
     const row = { contestant, scenario, traffic, connections: CONNECTIONS };
     return { row, subject: { ...subject, port }, samples: [] };
@@ -100,6 +101,7 @@ function kindsOf(contestant: Contestant, subject: Subject, { apiKey, relay }: Pa
     sending(OPAQUE, bearer(opaqueToken())),
     sending(API_KEY, bearer(apiKey)),
     sending(AWS, bearer(roleToken())),
+    sending(SESSION, session),
     kind(OIDC_TLS, ONE_TOKEN, relay.none),
     sending(CERTIFICATE, NO_TOKEN, relay.certificate),
     kind(OIDC_MESH, ONE_TOKEN, relay.mesh),
