@@ -67,6 +67,11 @@ export function textOption(options: Options, name: string): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
+/** A command that does several things, and was told to do none of them. @param there what it does */
+export function whichOf(command: string, there: string, told = ""): UsageError {
+  return new UsageError(`${command} what? There ${there}${told === "" ? "" : `, not ${told}`}`);
+}
+
 /** An address without port. @throws UsageError where it is none */
 export function addressOption(options: Options, name: string): string | undefined {
   const value = textOption(options, name);

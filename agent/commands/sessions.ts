@@ -15,6 +15,7 @@ import {
   type Options,
   textOption,
   UsageError,
+  whichOf,
 } from "./command.ts";
 
 /** Milliseconds that one answer of the store is waited for: nobody's request waits. */
@@ -41,8 +42,7 @@ countersign sessions revoke --issuer okta`,
   },
   positionals: [0, 1],
   run: async ([action = ""], options, context) => {
-    if (action !== "revoke")
-      throw new UsageError(`sessions what? There is sessions revoke${action === "" ? "" : `, not ${action}`}`);
+    if (action !== "revoke") throw whichOf("sessions", "is sessions revoke", action);
     return await revoke(options, context);
   },
 };

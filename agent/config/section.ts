@@ -1,4 +1,5 @@
 import type { Fault } from "../../policies/fault.ts";
+import { readInstant } from "../../policies/instant.ts";
 import type { Path, SourceDocument } from "../../policies/source/document.ts";
 import { knownKeys, rightOf, type Schema, schemaAt } from "../../policies/source/schema.ts";
 import { describe, nearest } from "../../policies/source/validate.ts";
@@ -51,6 +52,13 @@ export class Section {
 
   text(key: string): string {
     return this.optionalText(key) ?? "";
+  }
+
+  /** Milliseconds since the epoch; 0, and a fault, where it is none that there is. @param example as the fault has it */
+  instant(key: string, example: string): number {
+    const time = readInstant(this.text(key));
+    if (time === undefined) this.fault([key], `a time that there is, such as ${example}`);
+    return time ?? 0;
   }
 
   optionalText(key: string): string | undefined {

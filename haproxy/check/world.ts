@@ -2,8 +2,7 @@ import { TooLarge } from "./bdd.ts";
 import type { Surroundings } from "./tokenizer.ts";
 import { unknownValue } from "./where.ts";
 
-/** The HAProxys that a configuration may be read by where nobody says which. */
-/** The versions that are known. */
+/** The HAProxys that are known; a configuration may be read by each of them where nobody says which. */
 export const VERSIONS = ["2.6", "2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5"] as const;
 /** The version before each. */
 const OLDER_THAN = new Map<string, string>(

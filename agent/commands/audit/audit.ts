@@ -1,4 +1,4 @@
-import { CONFIG_OPTION, type Command, type Context, JSON_OPTION, type Options, UsageError } from "../command.ts";
+import { CONFIG_OPTION, type Command, type Context, JSON_OPTION, type Options, whichOf } from "../command.ts";
 import { access } from "./access.ts";
 import { exportDecisions } from "./export.ts";
 import { init } from "./init.ts";
@@ -47,8 +47,6 @@ async function audit([what, ...rest]: readonly string[], options: Options, conte
     case "access":
       return access(rest, options, context);
     default:
-      throw new UsageError(
-        `audit what? There are init, verify, export and access${what === undefined ? "" : `, not ${what}`}`,
-      );
+      throw whichOf("audit", "are init, verify, export and access", what);
   }
 }

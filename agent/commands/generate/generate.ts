@@ -14,6 +14,7 @@ import {
   type Options,
   textOption,
   UsageError,
+  whichOf,
 } from "../command.ts";
 import { generateLinkerd } from "./generate-linkerd.ts";
 import { renderInputOf } from "./render-input.ts";
@@ -57,10 +58,7 @@ generate linkerd writes linkerd.yaml and kustomization.yaml: who may call the me
 
 async function generate([what]: readonly string[], options: Options, context: Context): Promise<number> {
   if (what === "linkerd") return generateLinkerd(options, context);
-  if (what !== "haproxy")
-    throw new UsageError(
-      `generate what? There is generate haproxy and linkerd${what === undefined ? "" : `, not ${what}`}`,
-    );
+  if (what !== "haproxy") throw whichOf("generate", "is generate haproxy and linkerd", what);
   for (const name of ["report", "check"]) {
     if (options[name] !== undefined) throw new UsageError(`--${name} goes with generate linkerd`);
   }

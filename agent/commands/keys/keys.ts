@@ -1,5 +1,13 @@
 import { nearest } from "../../../policies/source/validate.ts";
-import { CONFIG_OPTION, type Command, type Context, JSON_OPTION, type Options, UsageError } from "../command.ts";
+import {
+  CONFIG_OPTION,
+  type Command,
+  type Context,
+  JSON_OPTION,
+  type Options,
+  UsageError,
+  whichOf,
+} from "../command.ts";
 import { createKey, listKeys, revokeKey } from "./api.ts";
 import { AFTER, rotateKeys } from "./rotate.ts";
 
@@ -50,12 +58,11 @@ countersign keys api revoke Kx3fQ9aZ`,
   run: async ([what = "", action = "", id], options, context) => {
     if (what === "rotate" && action !== "") return rotateKeys(action, options, context);
     if (what === "rotate") throw new UsageError("keys rotate which FILE? The key ring is missing");
-    if (what !== "api")
-      throw new UsageError(`keys what? There are keys api and keys rotate${what === "" ? "" : `, not ${what}`}`);
+    if (what !== "api") throw whichOf("keys", "are keys api and keys rotate", what);
+    if (action === "") throw whichOf("keys api", "are create, list and revoke");
     const act = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
     if (act !== undefined) return act(id, options, context);
     const close = nearest(action, Object.keys(ACTIONS));
-    if (action === "") throw new UsageError("keys api what? There are create, list and revoke");
     throw new UsageError(
       `no keys api ${action}; ${close === undefined ? "create, list or revoke" : `did you mean ${close}?`}`,
     );

@@ -1,4 +1,3 @@
-import { readInstant } from "../../../policies/instant.ts";
 import type { Kind } from "../../../policies/principal.ts";
 import { readDocument } from "../../../policies/source/document.ts";
 import { schemaFaults } from "../../../policies/source/validate.ts";
@@ -61,15 +60,9 @@ function recordOf(key: Section): KeyRecord {
     groups: key.texts("groups"),
     scopes: key.texts("scopes"),
     audiences: key.keys().includes("audiences") ? key.texts("audiences") : undefined,
-    expiresAt: key.text("expires") === "never" ? NEVER : timeOf(key, "expires"),
+    expiresAt: key.text("expires") === "never" ? NEVER : key.instant("expires", "2027-06-01T00:00:00Z"),
     revoked: key.keys().includes("revoked"),
   };
-}
-
-function timeOf(key: Section, name: string): number {
-  const time = readInstant(key.text(name));
-  if (time === undefined) key.fault([name], "a time that there is, such as 2027-06-01T00:00:00Z");
-  return time ?? 0;
 }
 
 /** A record that was copied with its digest would be found by another id, or by none. */
